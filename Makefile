@@ -1,0 +1,60 @@
+# Everything a newcomer needs: `make run` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format chaos bench lock clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/.installed ## install what is needed, then start the demo product
+	$(BIN)/farebox dev
+
+test: lint ## every check but the long ones: lint, then pytest
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## Ruff, mypy and import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## let Ruff format the code and mend what it can
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+chaos: $(VENV)/.installed-dev ## the long tests: kills and restarts
+	$(BIN)/python -m pytest -m chaos
+
+bench: $(VENV)/.installed-dev ## measure a paid call against the plain loop
+	$(BIN)/python bench/compare.py
+
+lock: $(VENV)/.installed-dev ## write the lock files anew; UPGRADE=--upgrade takes the newest releases
+	$(UV_COMPILE) --output-file requirements.lock
+	$(UV_COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove the environment, builds and caches; data stays
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps say for which pyproject.toml and lock the environment was installed.
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "Farebox needs Python 3.11 or newer, and there is no '$(PYTHON)' here." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Farebox needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Name a newer one, as in: make run PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "Installing Farebox into $(VENV); this takes a minute."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	@$(PIP) install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	@echo "Installing what the tests need into $(VENV); this takes a minute."
+	@$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m farebox` is `farebox`."""
+
+from farebox.cli import main
+
+main()

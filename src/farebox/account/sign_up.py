@@ -1,0 +1,29 @@
+"""Open an account on one of the product's plans."""
+
+import re
+import secrets
+
+from farebox.domain.errors import FounderError
+from farebox.domain.plan import Product
+from farebox.ports import AccountRow, Accounts
+
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+
+
+def sign_up(accounts: Accounts, product: Product, email: str, plan: str) -> AccountRow:
+    """A new account; its billing months count from now.
+
+    Raises:
+        FounderError: the address is none, is taken, or the plan does not exist.
+    """
+    address = email.strip().lower()
+    if not _EMAIL.fullmatch(address) or not address.isprintable():
+        raise FounderError(f"{email!r} is not an e-mail address.")
+    if plan not in product.by_name:
+        raise FounderError(f"There is no plan {plan!r}. The plans are: {', '.join(product.by_name)}.")
+    if accounts.account_by_email(address) is not None:
+        raise FounderError(f"There is an account {address!r} already.")
+    now_us = accounts.now_us()
+    row = AccountRow(f"acct_{secrets.token_hex(8)}", address, plan, "active", now_us, now_us)
+    accounts.add_account(row)
+    return row

@@ -1,0 +1,1 @@
+"""One file for each outside thing: the only place that imports its driver."""

@@ -1,0 +1,75 @@
+"""A model provider over HTTP, in bytes. The OpenAI SDK costs more CPU than all the rest of a call."""
+
+from datetime import timedelta
+from typing import Final, Self
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.http import Url
+
+from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
+from farebox.ports import Reply
+
+CONNECT_SECONDS_MAX: Final = 10
+BUILTIN_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
+
+
+class OpenAIUpstream:
+    """Any provider that speaks OpenAI's chat completions.
+
+    Args:
+        base_url: as the OpenAI SDK takes it, with the version: `https://api.openai.com/v1`.
+        api_key: sent as a bearer token to this address only; redirects are not followed.
+
+    Raises:
+        FounderError: the address is not an http(s) URL.
+    """
+
+    def __init__(self, base_url: str, api_key: str | None) -> None:
+        url = base_url.rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise FounderError(
+                f"OPENAI_BASE_URL={base_url!r} is not a web address; write it as https://api.openai.com/v1."
+            )
+        try:
+            self._chat_url = Url(f"{url}/chat/completions")
+        except (PyreqwestError, ValueError):
+            raise FounderError(f"OPENAI_BASE_URL={base_url!r} cannot be read as a web address.") from None
+        self._headers = dict(BUILTIN_HEADERS)
+        if api_key:
+            if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+                raise FounderError("OPENAI_API_KEY has a character that no key has; copy it again.")
+            self._headers["authorization"] = f"Bearer {api_key}"
+        self._client: Client | None = None
+
+    def open(self) -> Self:
+        self._client = (
+            ClientBuilder()
+            .default_headers(self._headers)
+            .user_agent("farebox")
+            .follow_redirects(False)
+            .connect_timeout(timedelta(seconds=CONNECT_SECONDS_MAX))
+            .build()
+        )
+        return self
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def complete(self, body: bytes, seconds_max: float) -> Reply:
+        if self._client is None:
+            self.open()
+        assert self._client is not None  # noqa: S101  # opened just above
+        request = self._client.post(self._chat_url).body_bytes(body).timeout(timedelta(seconds=seconds_max)).build()
+        try:
+            response = await request.send()
+            content = await response.bytes()
+        except RequestTimeoutError as error:
+            raise UpstreamTimeout(
+                "The model did not answer in time. Nothing was charged; try again.", retry_after_seconds=1
+            ) from error
+        except PyreqwestError as error:
+            raise UpstreamFailed("The model cannot be reached. Nothing was charged; try again.") from error
+        retry_after = response.get_header("retry-after") if response.status != 200 else None
+        return Reply(response.status, {"retry-after": retry_after} if retry_after else {}, bytes(content))

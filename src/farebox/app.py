@@ -1,0 +1,92 @@
+"""Farebox, the founder's application: an ASGI application that takes ordinary FastAPI routers."""
+
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from farebox import settings as settings_module
+from farebox import wiring
+from farebox.domain.money import Usd
+from farebox.domain.plan import DEMO_NAME, DEMO_PLANS, Plan, Product
+from farebox.web.api import GenerateEndpoint, new_call_id
+from farebox.web.openapi import add_generate
+from farebox.web.routes import House, add_docs, add_error_pages, routes
+
+
+class Farebox(FastAPI):
+    """A product: what it is called, the model behind it, and the plans it is sold in.
+
+    Args:
+        name: the product's name; its letters begin every API key.
+        model: provider and model, as "openai:gpt-4o-mini".
+        plans: the plans, the first being the one that a new account starts on.
+        prices: model prices that you know better: {"model": (input, output)} in US dollars per million tokens.
+
+    Raises:
+        FounderError: a mistake in the file, in a sentence.
+    """
+
+    def __init__(
+        self,
+        name: str = DEMO_NAME,
+        *,
+        model: str = "openai:gpt-4o-mini",
+        plans: Sequence[Plan] = DEMO_PLANS,
+        prices: Mapping[str, tuple[Usd, ...]] | None = None,
+    ) -> None:
+        self.product = Product(name, model, tuple(plans), dict(prices or {}))
+        written_in = sys._getframe(1).f_globals.get("__file__")  # noqa: SLF001  # `.env` lies beside that file
+        self.folder = Path(written_in).resolve().parent if written_in else None
+        self._house = House()
+        self._paid: dict[str, ASGIApp] = {}
+        super().__init__(title=name, docs_url=None, redoc_url=None, lifespan=_lifespan)
+        self.include_router(routes(self._house))
+        add_docs(self)
+        add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            # The paid path is looked up here, before FastAPI's routing: that costs as much as the call itself.
+            paid = self._paid.get(scope["path"]) if scope["method"] == "POST" else None
+            if paid is not None:
+                return await paid(scope, receive, send)
+            scope["farebox.call_id"] = new_call_id()
+            send = _with_request_id(send, scope["farebox.call_id"])
+        await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = add_generate(super().openapi())
+        return self.openapi_schema
+
+
+@asynccontextmanager
+async def _lifespan(app: Farebox) -> AsyncIterator[None]:
+    settings = settings_module.load(app.folder)
+    system = wiring.build(app.product, settings, Path.cwd())
+    house = app._house  # noqa: SLF001  # the other half of the class above
+    house.ledger, house.secret = system.ledger, system.service.secret
+    house.has_provider = settings.openai_api_key is not None
+    house.public_url = settings.public_url.rstrip("/")
+    app._paid["/v1/generate"] = GenerateEndpoint(system.service, settings.body_bytes_max, house.public_url)  # noqa: SLF001
+    await system.start()
+    try:
+        yield
+    finally:
+        await system.stop()
+
+
+def _with_request_id(send: Send, call_id: str) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            names = {name for name, _ in message.get("headers", ())}
+            if b"x-request-id" not in names:
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", call_id.encode())]
+        await send(message)
+
+    return sending

@@ -1,0 +1,5 @@
+"""farebox dev"""
+
+
+def dev() -> None:
+    """To come."""

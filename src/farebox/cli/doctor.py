@@ -1,0 +1,5 @@
+"""farebox doctor"""
+
+
+def doctor() -> None:
+    """To come."""

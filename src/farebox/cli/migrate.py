@@ -1,0 +1,16 @@
+"""farebox migrate"""
+
+import typer
+
+from farebox import settings as settings_module
+from farebox.cli.context import AppOption, load_app
+from farebox.store.database import Database
+from farebox.store.migrations import HEAD
+
+
+def migrate(app: AppOption = None) -> None:
+    """Bring the database's tables up to date. Run it before a new version serves; running it again does nothing."""
+    database = Database(settings_module.load(load_app(app).folder).database_url)
+    before = database.revision()
+    database.migrate()
+    typer.echo(f"The database is at revision {HEAD}." + ("" if before != HEAD else " It was already."))

@@ -1,0 +1,5 @@
+"""farebox reconcile"""
+
+
+def reconcile() -> None:
+    """To come."""

@@ -1,0 +1,9 @@
+"""farebox usage"""
+
+import typer
+
+cli = typer.Typer()
+
+@cli.command()
+def export() -> None:
+    pass

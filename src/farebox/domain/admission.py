@@ -1,0 +1,173 @@
+"""The one decision: may this call pass? A pure function, so that no database can disagree with another."""
+
+from typing import Final, NamedTuple
+
+from farebox.domain.apikey import Mode
+from farebox.domain.errors import (
+    AccountSuspended,
+    BurstExceeded,
+    CallError,
+    InvalidApiKey,
+    PaymentRequired,
+    PriceUnknown,
+    QuotaExceeded,
+)
+from farebox.domain.ledger import Hold, Meter, charge_for_cost, hold_on
+from farebox.domain.money import format_usd
+from farebox.domain.period import MICROSECONDS, iso
+from farebox.domain.plan import Plan
+from farebox.domain.prices import Price, worst_cost_nanodollars
+from farebox.domain.rate import take
+
+NO_SUCH_KEY: Final = "This API key is not valid. Check that it was copied whole and has not been revoked."
+
+
+class Caller(NamedTuple):
+    """A key and the account it belongs to, as the database has them."""
+
+    key_id: str
+    account_id: str
+    mode: Mode
+    expires_us: int | None
+    revoked_us: int | None
+    plan: str
+    state: str
+    anchor_us: int
+
+
+class Ask(NamedTuple):
+    """A call that wants to pass. Sizes are worst cases: the answer can only be smaller."""
+
+    call_id: str
+    key_digest: str
+    endpoint: str
+    model: str
+    price: Price | None
+    input_tokens_max: int
+    output_tokens_wanted: int | None
+    hold_ttl_us: int
+    calls: int = 1
+
+
+class Standing(NamedTuple):
+    """Where a caller stands: the plan, what it has used, and when. The source of every limit header."""
+
+    plan: Plan
+    meter: Meter
+    now_us: int
+
+
+class Admitted(NamedTuple):
+    hold: Hold
+    standing: Standing
+
+
+class Refused(NamedTuple):
+    error: CallError
+    standing: Standing | None = None
+
+
+def identify(caller: Caller | None, now_us: int) -> CallError | None:
+    """Why this caller may not even ask, or None."""
+    if caller is None or caller.revoked_us is not None:
+        return InvalidApiKey(NO_SUCH_KEY)
+    if caller.expires_us is not None and caller.expires_us <= now_us:
+        return InvalidApiKey("This API key has expired. Use the key that replaced it, or create a new one.")
+    if caller.state == "suspended":
+        return AccountSuspended("This account is suspended. Write to the service's support.")
+    return None
+
+
+def decide(caller: Caller | None, plan: Plan | None, meter: Meter, ask: Ask, now_us: int) -> Admitted | Refused:
+    """Admit a call with a hold for the most it can come to, or refuse it; a refusal changes nothing.
+
+    Args:
+        caller: who asks, or None where no key has this digest.
+        plan: the caller's plan as the founder's file has it, or None where it is no longer there.
+        meter: the caller's meter for the period that contains `now_us`.
+        ask: the call.
+        now_us: the ledger's clock, in microseconds.
+    """
+    error = identify(caller, now_us)
+    if error is not None or caller is None:
+        return Refused(error or InvalidApiKey(NO_SUCH_KEY))
+    if plan is None:
+        return Refused(PaymentRequired(f"The plan '{caller.plan}' is no longer offered. Choose another plan."))
+    standing = Standing(plan, meter, now_us)
+    if caller.state == "past_due":
+        return Refused(PaymentRequired("The last payment failed. Update the payment method."), standing)
+    if plan.is_metered_in_money and ask.price is None:
+        return Refused(PriceUnknown(f"The price of the model {ask.model!r} is not known."), standing)
+    hold = _worst_case(caller, plan, meter, ask, now_us)
+    error = _over_plan(plan, meter, hold, now_us)
+    if error is not None:
+        return Refused(error, standing)
+    tat_us = meter.burst_tat_us
+    if plan.burst_limit is not None:
+        taken = take(plan.burst_limit, tat_us, now_us)
+        if not taken.passed:
+            return Refused(_over_burst(plan, taken.retry_after_us), standing)
+        tat_us = taken.tat_us
+    return Admitted(hold, Standing(plan, hold_on(meter, hold, tat_us), now_us))
+
+
+def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int) -> Hold:
+    wanted = ask.output_tokens_wanted
+    output_max = plan.max_output_tokens if wanted is None else min(wanted, plan.max_output_tokens)
+    price = ask.price
+    markup = plan.markup_basis_points if plan.is_metered_in_money else None
+    fixed = 0
+    if plan.overage_nanodollars is not None and plan.calls is not None and caller.mode == "live":
+        # A call is charged by its place when it is admitted, and keeps that charge.
+        over = meter.posted_calls + meter.held_calls + ask.calls - plan.calls
+        fixed = plan.overage_nanodollars * min(max(over, 0), ask.calls)
+    held = fixed
+    if markup is not None and price is not None:
+        held += charge_for_cost(worst_cost_nanodollars(price, ask.input_tokens_max, output_max), markup)
+    return Hold(
+        caller.account_id, ask.call_id, caller.key_id, caller.mode, plan.name, ask.endpoint, ask.model,
+        meter.period_start_us, now_us, now_us + ask.hold_ttl_us,
+        ask.calls, ask.input_tokens_max + output_max, held, ask.input_tokens_max, output_max,
+        *(price if price is not None else (None, None, None)), fixed, markup,
+    )  # fmt: skip
+
+
+def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceeded | None:
+    calls_left = None if plan.calls is None else plan.calls - meter.posted_calls - meter.held_calls
+    if calls_left is not None and hold.held_calls > calls_left and plan.overage_nanodollars is None:
+        return _quota(plan, meter, now_us, f"includes {plan.calls:,} calls a month, and they are used")
+    tokens_left = None if plan.tokens is None else plan.tokens - meter.posted_tokens - meter.held_tokens
+    if tokens_left is not None and hold.held_tokens > tokens_left:
+        return _quota(
+            plan, meter, now_us,
+            f"has {max(tokens_left, 0):,} of {plan.tokens:,} tokens left this month, and this call can come to "
+            f"{hold.held_tokens:,}; a shorter prompt or a lower max_tokens may fit",
+        )  # fmt: skip
+    credit = plan.credit_nanodollars
+    money_left = None if credit is None else credit - meter.posted_nanodollars - meter.held_nanodollars
+    if credit is not None and money_left is not None and hold.held_nanodollars > money_left:
+        return _quota(
+            plan, meter, now_us,
+            f"has {format_usd(max(money_left, 0))} of {format_usd(credit)} left this month, and this call can come "
+            f"to {format_usd(hold.held_nanodollars)}; a shorter prompt or a lower max_tokens may fit",
+        )  # fmt: skip
+    return None
+
+
+def _quota(plan: Plan, meter: Meter, now_us: int, what: str) -> QuotaExceeded:
+    return QuotaExceeded(
+        f"Plan '{plan.name}' {what}. It resets at {iso(meter.period_end_us)[:19]}Z.",
+        retry_after_seconds=seconds_up(meter.period_end_us - now_us),
+    )
+
+
+def _over_burst(plan: Plan, retry_after_us: int) -> BurstExceeded:
+    seconds = seconds_up(retry_after_us)
+    return BurstExceeded(
+        f"Plan '{plan.name}' allows a burst of {plan.burst}. Try again in {seconds} s.", retry_after_seconds=seconds
+    )
+
+
+def seconds_up(us: int) -> int:
+    """Whole seconds to wait, at least one: a caller who waits them is not refused for being early."""
+    return max(1, -(-us // MICROSECONDS))

@@ -1,0 +1,175 @@
+"""The ledger's rows and its one transition: a hold becomes posted, voided or expired, once.
+
+Reserve, then post or void, after TigerBeetle's two-phase transfers
+(https://docs.tigerbeetle.com/coding/two-phase-transfers/). An outcome is a new row; a hold is never edited.
+"""
+
+from enum import StrEnum
+from typing import Final, Literal, NamedTuple
+
+from farebox.domain.apikey import Mode
+from farebox.domain.money import BASIS_POINTS, divide_up
+from farebox.domain.prices import Price, cost_nanodollars, worst_cost_nanodollars
+
+
+class State(StrEnum):
+    HELD = "held"
+    POSTED = "posted"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+
+
+class Mark(StrEnum):
+    """What is out of the ordinary about a row."""
+
+    CUT = "cut"  # the client left in mid-stream
+    ESTIMATED = "estimated"  # the provider sent no usage: tokens counted from the bytes
+    NO_MESSAGE = "no_message"  # the model answered without a message: nothing is charged
+    OVER_HOLD = "over_hold"  # the usage came out above the hold: charged up to the hold
+    UNKNOWN_COST = "unknown_cost"  # the process died: what the provider charged is not known
+    UNPRICED = "unpriced"  # the model's price is not known, so neither is the cost
+
+
+class Meter(NamedTuple):
+    """What one account has used in one period, in one mode. The sum of its rows, kept beside them."""
+
+    account_id: str
+    mode: Mode
+    period_start_us: int
+    period_end_us: int
+    posted_calls: int = 0
+    held_calls: int = 0
+    posted_tokens: int = 0
+    held_tokens: int = 0
+    posted_nanodollars: int = 0
+    held_nanodollars: int = 0
+    burst_tat_us: int = 0
+
+
+class Hold(NamedTuple):
+    """A call under way: who, what, and the most that it can come to. Written before the model is called."""
+
+    account_id: str
+    call_id: str
+    key_id: str
+    mode: Mode
+    plan: str
+    endpoint: str
+    model: str
+    period_start_us: int
+    admitted_us: int
+    expires_us: int
+    held_calls: int
+    held_tokens: int
+    held_nanodollars: int
+    input_tokens_max: int
+    output_tokens_max: int
+    price_input_per_mtok: int | None
+    price_cached_per_mtok: int | None
+    price_output_per_mtok: int | None
+    charge_fixed_nanodollars: int
+    charge_markup_basis_points: int | None
+
+    @property
+    def price(self) -> Price | None:
+        if self.price_input_per_mtok is None:
+            return None
+        return Price(
+            self.price_input_per_mtok, self.price_cached_per_mtok or 0, self.price_output_per_mtok or 0
+        )
+
+
+class Spent(NamedTuple):
+    """What a call used, as the provider reports it (or as estimated: then it is marked)."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    marks: tuple[Mark, ...] = ()
+    attempts: str = "[]"
+    error: str = ""
+
+
+class Outcome(NamedTuple):
+    """How a call ended. Together with its hold it is the usage record, which the database keeps for ever."""
+
+    state: State
+    calls: int
+    tokens: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    charge_nanodollars: int
+    cost_nanodollars: int
+    marks: str
+    attempts: str
+    error: str
+    recorded_us: int
+
+
+NOTHING_SPENT: Final = Spent()
+Ending = Literal["post", "post_free", "void", "expire"]
+
+
+def settle(hold: Hold, ending: Ending, spent: Spent, now_us: int) -> Outcome:
+    """The outcome of a hold: never more calls, tokens or money than the hold, whatever the provider reports."""
+    # A clock that was set back must not show an answer before its question.
+    recorded_us = max(now_us, hold.admitted_us)
+    marks = spent.marks
+    price = hold.price
+    if price is None:
+        marks = (*marks, Mark.UNPRICED)
+    if ending == "expire":
+        cost = worst_cost_nanodollars(price, hold.input_tokens_max, hold.output_tokens_max) if price else 0
+        return _outcome(State.EXPIRED, spent, cost, (*marks, Mark.UNKNOWN_COST), recorded_us)
+    cost = (
+        cost_nanodollars(price, spent.input_tokens, spent.cached_tokens, spent.output_tokens) if price else 0
+    )
+    if ending != "post":
+        state = State.POSTED if ending == "post_free" else State.VOIDED
+        return _outcome(state, spent, cost, marks, recorded_us)
+    tokens = spent.input_tokens + spent.output_tokens
+    charge = hold.charge_fixed_nanodollars + charge_for_cost(cost, hold.charge_markup_basis_points)
+    if tokens > hold.held_tokens or charge > hold.held_nanodollars:
+        marks = (*marks, Mark.OVER_HOLD)
+        tokens, charge = min(tokens, hold.held_tokens), min(charge, hold.held_nanodollars)
+    return _outcome(State.POSTED, spent, cost, marks, recorded_us, hold.held_calls, tokens, charge)
+
+
+def charge_for_cost(cost: int, markup_basis_points: int | None) -> int:
+    """What a customer is charged for a cost, in nanodollars; nothing where the plan does not charge by cost."""
+    if markup_basis_points is None:
+        return 0
+    return divide_up(cost * (BASIS_POINTS + markup_basis_points), BASIS_POINTS)
+
+
+def _outcome(
+    state: State, spent: Spent, cost: int, marks: tuple[Mark, ...], recorded_us: int,
+    calls: int = 0, tokens: int = 0, charge: int = 0,
+) -> Outcome:  # fmt: skip
+    return Outcome(
+        state, calls, tokens, spent.input_tokens, spent.cached_tokens, spent.output_tokens,
+        charge, cost, " ".join(marks), spent.attempts, spent.error, recorded_us,
+    )  # fmt: skip
+
+
+def hold_on(meter: Meter, hold: Hold, burst_tat_us: int) -> Meter:
+    """The meter with one more hold on it."""
+    return meter._replace(
+        held_calls=meter.held_calls + hold.held_calls,
+        held_tokens=meter.held_tokens + hold.held_tokens,
+        held_nanodollars=meter.held_nanodollars + hold.held_nanodollars,
+        burst_tat_us=burst_tat_us,
+    )
+
+
+def release(meter: Meter, hold: Hold, outcome: Outcome) -> Meter:
+    """The meter with the hold turned into its outcome."""
+    return meter._replace(
+        posted_calls=meter.posted_calls + outcome.calls,
+        held_calls=meter.held_calls - hold.held_calls,
+        posted_tokens=meter.posted_tokens + outcome.tokens,
+        held_tokens=meter.held_tokens - hold.held_tokens,
+        posted_nanodollars=meter.posted_nanodollars + outcome.charge_nanodollars,
+        held_nanodollars=meter.held_nanodollars - hold.held_nanodollars,
+    )

@@ -1,0 +1,58 @@
+"""Billing periods: months counted from an account's anchor, in UTC. They tile time without gap or overlap."""
+
+from calendar import monthrange
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+MICROSECONDS: Final = 10**6
+DAY_US: Final = 86_400 * MICROSECONDS
+
+
+class Period(NamedTuple):
+    """A half-open span of time, [start_us, end_us), in microseconds since the epoch."""
+
+    start_us: int
+    end_us: int
+
+
+def _datetime(us: int) -> datetime:
+    seconds, rest = divmod(us, MICROSECONDS)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.replace(microsecond=0).timestamp()) * MICROSECONDS + moment.microsecond
+
+
+def _months_after(anchor: datetime, months: int) -> datetime:
+    # Counted from the anchor, not from the last period: an anchor on the 31st comes back to the 31st.
+    year, month0 = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
+    day = min(anchor.day, monthrange(year, month0 + 1)[1])
+    return anchor.replace(year=year, month=month0 + 1, day=day)
+
+
+def period_at(anchor_us: int, now_us: int) -> Period:
+    """The period that contains `now_us`; moments before the anchor have periods too."""
+    anchor, now = _datetime(anchor_us), _datetime(now_us)
+    months = (now.year - anchor.year) * 12 + now.month - anchor.month
+    if _months_after(anchor, months) > now:
+        months -= 1
+    return Period(
+        _microseconds(_months_after(anchor, months)), _microseconds(_months_after(anchor, months + 1))
+    )
+
+
+def iso(us: int) -> str:
+    """A moment for people and JSON: '2026-11-23T09:07:58.000000Z'."""
+    return _datetime(us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def day(us: int) -> str:
+    """The UTC day of a moment, as '2026-11-23'."""
+    return _day_name(us // DAY_US)
+
+
+@lru_cache(maxsize=64)
+def _day_name(day_number: int) -> str:
+    return _datetime(day_number * DAY_US).strftime("%Y-%m-%d")

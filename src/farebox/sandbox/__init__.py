@@ -1,0 +1,1 @@
+"""What Farebox runs on with nothing configured."""

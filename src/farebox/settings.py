@@ -1,0 +1,98 @@
+"""Every knob: its type, unit, default and bound. `docs/settings.md` lists them, and a test holds it to this file."""
+
+import os
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from farebox.domain.errors import FounderError
+
+OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
+HOLD_MARGIN_SECONDS: Final = 60.0
+
+
+class Settings(BaseSettings):
+    """From the environment, and from `.env` beside the app file or in the working directory."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    database_url: str = Field("sqlite:///farebox.db", validation_alias="FAREBOX_DATABASE_URL")
+    """Where accounts, keys and the ledger live: `sqlite:///file.db` or `postgresql://user:password@host/name`."""
+
+    secret_key: SecretStr | None = Field(None, validation_alias="FAREBOX_SECRET_KEY", min_length=16)
+    """What API keys are digested under, 16 characters or more. Without it, one is made and kept in `farebox.secret`."""
+
+    public_url: str = Field("", validation_alias="FAREBOX_PUBLIC_URL")
+    """The address that customers use, as `https://api.example.com`; goes into links and error types."""
+
+    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+    """The provider's key. With neither it nor OPENAI_BASE_URL, calls go to the sandbox model."""
+
+    openai_base_url: str = Field(OPENAI_BASE_URL, validation_alias="OPENAI_BASE_URL")
+    """The provider's OpenAI-compatible address, with its version."""
+
+    call_seconds_max: float = Field(120.0, validation_alias="FAREBOX_CALL_SECONDS_MAX", gt=0, le=3600)
+    """The one deadline of a call, in seconds."""
+
+    hold_ttl_seconds: float | None = Field(None, validation_alias="FAREBOX_HOLD_TTL_SECONDS", gt=0, le=86_400)
+    """How long a hold lives when its process dies. By default the longest call and 60 s more."""
+
+    sweep_seconds: float = Field(15.0, validation_alias="FAREBOX_SWEEP_SECONDS", gt=0, le=3600)
+    """How often dead holds are looked for."""
+
+    body_bytes_max: int = Field(1_048_576, validation_alias="FAREBOX_BODY_BYTES_MAX", ge=1024, le=1 << 30)
+    """The largest request body."""
+
+    upstream_retries_max: int = Field(0, validation_alias="FAREBOX_UPSTREAM_RETRIES_MAX", ge=0, le=10)
+    """How often a call that the provider failed is sent again before the customer is told."""
+
+    @model_validator(mode="after")
+    def _hold_outlives_call(self) -> Self:
+        if self.hold_ttl_seconds is not None and self.hold_ttl_seconds < self.call_seconds_max:
+            raise ValueError("FAREBOX_HOLD_TTL_SECONDS is shorter than FAREBOX_CALL_SECONDS_MAX")
+        return self
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether live calls go to a provider, and not to the sandbox."""
+        return self.openai_api_key is not None or self.openai_base_url != OPENAI_BASE_URL
+
+    @property
+    def hold_seconds(self) -> float:
+        return self.hold_ttl_seconds or self.call_seconds_max + HOLD_MARGIN_SECONDS
+
+
+def load(beside: Path | None = None) -> Settings:
+    """Read the settings; `beside` is the folder of the app file.
+
+    Raises:
+        FounderError: a setting has a value that it cannot have.
+    """
+    # Later files win, and the environment wins over both.
+    files = [str(folder / ".env") for folder in (beside, Path.cwd()) if folder is not None]
+    try:
+        return Settings(_env_file=files)  # type: ignore[call-arg]  # pydantic-settings' own argument
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        raise FounderError(f"{name}: {first['msg'].removeprefix('Value error, ')}.".lstrip(": ")) from None
+
+
+def secret_of(settings: Settings, folder: Path) -> bytes:
+    """The server's secret: from the settings, or from a file in `folder`, made on the first start."""
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value().encode()
+    path = folder / "farebox.secret"
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(os.urandom(32).hex())
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise FounderError(f"{path} cannot be written ({error.strerror}); set FAREBOX_SECRET_KEY instead.") from None
+    text = path.read_text(encoding="ascii").strip()
+    if len(text) < 64:
+        raise FounderError(f"{path} is not whole; restore it, or set FAREBOX_SECRET_KEY to the secret it held.")
+    return text.encode()

@@ -1,0 +1,1 @@
+"""The database: tables, the ledger's transactions, and what is read from them."""

@@ -1,0 +1,179 @@
+"""One transaction of the ledger: everything that waits is decided, and written, together.
+
+It only loads rows under a lock, asks the domain, and saves. SQLite and PostgreSQL cannot disagree.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from farebox.domain.admission import Admitted, Ask, Caller, Refused, Standing, decide
+from farebox.domain.errors import HoldLost
+from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, release, settle
+from farebox.domain.period import day, period_at
+from farebox.domain.plan import Plan
+from farebox.domain.rate import BURST_SECONDS_MAX
+from farebox.ports import Recorded
+from farebox.store.statements import Row, Statements
+
+NOBODY: Final = Meter("", "live", 0, 0)
+BURST_US_MAX: Final = BURST_SECONDS_MAX * 10**6
+ENDS_AS: Final = {"post": State.POSTED, "post_free": State.POSTED, "void": State.VOIDED, "expire": State.EXPIRED}
+
+
+class Finish(NamedTuple):
+    """A call that has ended and wants to be recorded."""
+
+    hold: Hold
+    ending: Ending
+    spent: Spent
+
+
+Item = Ask | Finish
+Result = Admitted | Refused | Recorded | Exception
+MeterKey = tuple[str, str, int]
+
+
+class Batch:
+    """The rows that one transaction has read, and those that it is going to write."""
+
+    def __init__(self, plans: Mapping[str, Plan], now_us: int) -> None:
+        self.plans = plans
+        self.now_us = now_us
+        self.callers: dict[str, Caller] = {}
+        self.meters: dict[MeterKey, Meter] = {}
+        self.current: dict[tuple[str, str], MeterKey] = {}
+        self.last_tat_us: dict[tuple[str, str], int] = {}
+        self.changed: set[MeterKey] = set()
+        self.holds: list[Row] = []
+        self.usage: list[Row] = []
+        self.rollups: dict[tuple[str, ...], list[int]] = {}
+
+    def load_meter(self, meter: Meter) -> None:
+        key = (meter.account_id, meter.mode, meter.period_start_us)
+        owner = key[:2]
+        self.meters[key] = meter
+        self.last_tat_us[owner] = max(self.last_tat_us.get(owner, 0), meter.burst_tat_us)
+        if meter.period_start_us <= self.now_us < meter.period_end_us:
+            self.current[owner] = key
+
+    def admit(self, ask: Ask) -> Admitted | Refused:
+        caller = self.callers.get(ask.key_digest)
+        if caller is None:
+            return decide(None, None, NOBODY, ask, self.now_us)  # type: ignore[return-value]
+        key, meter = self._current(caller)
+        decision = decide(caller, self.plans.get(caller.plan), meter, ask, self.now_us)
+        if isinstance(decision, Admitted):
+            self.holds.append(decision.hold)
+            self._save(key, decision.standing.meter)
+        return decision
+
+    def finish(self, finish: Finish) -> Recorded:
+        hold, ending, spent = finish
+        key = (hold.account_id, hold.mode, hold.period_start_us)
+        outcome = settle(hold, ending, spent, self.now_us)
+        meter = release(self.meters[key], hold, outcome)
+        self._save(key, meter)
+        self.usage.append(hold + outcome)
+        self._roll_up(hold, outcome)
+        plan = self.plans.get(hold.plan)
+        return Recorded(outcome, Standing(plan, meter, self.now_us) if plan else None)
+
+    def _current(self, caller: Caller) -> tuple[MeterKey, Meter]:
+        owner = (caller.account_id, caller.mode)
+        key = self.current.get(owner)
+        if key is not None:
+            return key, self.meters[key]
+        start_us, end_us = period_at(caller.anchor_us, self.now_us)
+        # A new period starts with the burst of the old one, or its first second would be free.
+        fresh = Meter(*owner, start_us, end_us, burst_tat_us=self.last_tat_us.get(owner, 0))
+        return (*owner, start_us), fresh
+
+    def _save(self, key: MeterKey, meter: Meter) -> None:
+        self.meters[key] = meter
+        if meter.period_start_us <= self.now_us < meter.period_end_us:
+            self.current[key[:2]] = key
+        self.changed.add(key)
+
+    def _roll_up(self, hold: Hold, outcome: Outcome) -> None:
+        key = (hold.account_id, hold.mode, day(hold.admitted_us), hold.key_id, hold.endpoint, hold.model)
+        more = (
+            outcome.state is State.POSTED, outcome.state is State.VOIDED, outcome.state is State.EXPIRED,
+            outcome.calls, outcome.tokens, outcome.input_tokens, outcome.output_tokens,
+            outcome.charge_nanodollars, outcome.cost_nanodollars,
+        )  # fmt: skip
+        sums = self.rollups.get(key)
+        self.rollups[key] = [a + b for a, b in zip(sums, more, strict=True)] if sums else [int(n) for n in more]
+
+
+def run(items: Sequence[Item], cursor: Any, statements: Statements, plans: Mapping[str, Plan]) -> list[Result]:
+    """Decide and write the items in the transaction that the cursor is in; the caller commits.
+
+    Raises:
+        Exception: whatever the driver raises; then nothing of the batch may be committed.
+    """
+    asks = [item for item in items if isinstance(item, Ask)]
+    finishes = [item for item in items if isinstance(item, Finish)]
+    digests = list({ask.key_digest for ask in asks})
+    owners = {finish.hold.account_id for finish in finishes}
+    now_us = statements.lock(cursor, digests, list(owners))
+    batch = Batch(plans, now_us)
+    if asks:
+        batch.callers = {row[0]: Caller(*row[1:]) for row in statements.callers(cursor, digests)}
+        owners.update(caller.account_id for caller in batch.callers.values())
+    since_us = min((finish.hold.period_start_us for finish in finishes), default=now_us)
+    for row in statements.meters(cursor, list(owners), min(since_us, now_us - BURST_US_MAX)) if owners else ():
+        batch.load_meter(Meter(*row))
+    recorded = _finish_all(batch, finishes, cursor, statements)
+    results: list[Result] = [recorded.pop(0) if isinstance(item, Finish) else _admit(batch, item) for item in items]
+    _write(batch, cursor, statements)
+    return results
+
+
+def _admit(batch: Batch, ask: Ask) -> Result:
+    try:
+        return batch.admit(ask)
+    except Exception as error:  # noqa: BLE001  # a poisoned item fails alone, not its batch
+        return error
+
+
+def _finish_all(
+    batch: Batch, finishes: Sequence[Finish], cursor: Any, statements: Statements
+) -> list[Result]:
+    """Records come before admissions: what they give back can be admitted at once."""
+    if not finishes:
+        return []
+    pairs = [(finish.hold.account_id, finish.hold.call_id) for finish in finishes]
+    open_ids = statements.delete_holds(cursor, pairs)
+    closed = [pair for pair in pairs if pair[1] not in open_ids]
+    known = {row[0]: _outcome(row[1:]) for row in statements.outcomes(cursor, closed)} if closed else {}
+    results: list[Result] = []
+    for finish in finishes:
+        if finish.hold.call_id in open_ids:
+            open_ids.discard(finish.hold.call_id)
+            results.append(batch.finish(finish))
+        else:
+            results.append(_already(finish, known.get(finish.hold.call_id)))
+    return results
+
+
+def _outcome(row: Row) -> Outcome:
+    return Outcome(State(row[0]), *row[1:])
+
+
+def _already(finish: Finish, outcome: Outcome | None) -> Result:
+    """A record that comes again, as after a commit whose answer was lost, finds what it wrote."""
+    if outcome is not None and outcome.state is ENDS_AS[finish.ending]:
+        return Recorded(outcome, None)
+    return HoldLost("The call took longer than its hold; it was not charged. Try again.", retry_after_seconds=1)
+
+
+def _write(batch: Batch, cursor: Any, statements: Statements) -> None:
+    if batch.holds:
+        statements.insert_holds(cursor, batch.holds)
+    if batch.usage:
+        statements.insert_usage(cursor, batch.usage)
+    if batch.changed:
+        # In the order of the key, as the rows of a statement are locked in the order they come.
+        statements.save_meters(cursor, [batch.meters[key] for key in sorted(batch.changed)])
+    if batch.rollups:
+        statements.add_rollups(cursor, [(*key, *sums) for key, sums in sorted(batch.rollups.items())])

@@ -1,0 +1,247 @@
+"""Group commit: one thread takes everything that waits, runs it as one transaction, and answers all of it.
+
+The busier it gets, the cheaper a call becomes: a batch costs one fsync, however many calls are in it.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from farebox.domain.admission import NO_SUCH_KEY, Admitted, Ask, Caller, Refused, Standing, identify
+from farebox.domain.errors import CallError, InternalError, InvalidApiKey, LedgerUnavailable, PaymentRequired
+from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Meter, Spent
+from farebox.domain.period import period_at
+from farebox.domain.plan import Plan
+from farebox.ports import Recorded
+from farebox.store import tables
+from farebox.store.batch import Finish, Item, Result, run
+from farebox.store.database import Database, unavailable
+from farebox.store.migrations import HEAD
+from farebox.store.statements import PostgresStatements, SqliteStatements
+
+log = logging.getLogger("farebox.ledger")
+
+BATCH_MAX: Final = 512
+WAITING_MAX: Final = 10_000
+ADMIT_WAIT_SECONDS_MAX: Final = 5.0
+RETRY_SECONDS: Final = 0.2
+# A busy ledger waits this long for company: a larger batch costs less than the wait (PostgreSQL's commit_delay).
+BUSY_ITEMS: Final = 4
+GATHER_SECONDS: Final = 0.004
+EXPIRE_BATCH: Final = 500
+
+
+@dataclass(slots=True)
+class _Waiting:
+    item: Item
+    future: "asyncio.Future[Any]"
+    until: float  # monotonic seconds: after this its caller has been told no
+
+
+class GroupCommitLedger:
+    """The ledger over one database, for one event loop. `start` it before use, `close` it after."""
+
+    def __init__(self, database: Database, plans: Mapping[str, Plan]) -> None:
+        self._database = database
+        self._plans = plans
+        self._statements = SqliteStatements() if database.is_sqlite else PostgresStatements()
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="farebox-ledger", daemon=True)
+        self._connection: Any = None
+        self._again: list[_Waiting] = []
+        self._last_size = 0
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Finish what waits, then stop."""
+        self._waiting.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # -- The verbs of the port ---------------------------------------------------------------------------------
+
+    async def admit(self, ask: Ask) -> Admitted | Refused:
+        admitted: Admitted | Refused = await self._put(ask, time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+        return admitted
+
+    async def record(self, hold: Hold, ending: Ending, spent: Spent, deadline: float) -> Recorded:
+        recorded: Recorded = await self._put(Finish(hold, ending, spent), deadline)
+        return recorded
+
+    async def expire(self) -> int:
+        holds = await asyncio.to_thread(self._expired)
+        ended = await asyncio.gather(
+            *(self.record(hold, "expire", NOTHING_SPENT, time.monotonic()) for hold in holds), return_exceptions=True
+        )
+        # A hold that another process has expired meanwhile is not this one's.
+        return sum(isinstance(result, Recorded) for result in ended)
+
+    async def standing(self, key_digest: str) -> Standing | CallError:
+        return await asyncio.to_thread(self._standing, key_digest)
+
+    async def check(self) -> None:
+        if await asyncio.to_thread(self._database.revision) != HEAD:
+            raise LedgerUnavailable("The service is being set up. Try again shortly.", retry_after_seconds=5)
+
+    # -- Reading, on any thread --------------------------------------------------------------------------------
+
+    def _expired(self) -> list[Hold]:
+        with self._database.read() as connection:
+            now_us = self._database.now_us(connection)
+            due = select(tables.hold).where(tables.hold.c.expires_us <= now_us)
+            return [Hold(*row) for row in connection.execute(due.limit(EXPIRE_BATCH))]
+
+    def _standing(self, key_digest: str) -> Standing | CallError:
+        key, account, meter = tables.api_key, tables.account, tables.meter
+        with self._database.read() as connection:
+            now_us = self._database.now_us(connection)
+            row = connection.execute(
+                select(
+                    key.c.id, key.c.account_id, key.c.mode, key.c.expires_us, key.c.revoked_us,
+                    account.c.plan, account.c.state, account.c.anchor_us,
+                ).join(account, account.c.id == key.c.account_id).where(key.c.digest == key_digest)
+            ).first()  # fmt: skip
+            caller = Caller(*row) if row is not None else None
+            error = identify(caller, now_us)
+            if error is not None or caller is None:
+                return error or InvalidApiKey(NO_SUCH_KEY)
+            plan = self._plans.get(caller.plan)
+            if plan is None:
+                return PaymentRequired(f"The plan '{caller.plan}' is no longer offered. Choose another plan.")
+            found = connection.execute(
+                select(meter).where(
+                    meter.c.account_id == caller.account_id, meter.c.mode == caller.mode,
+                    meter.c.period_start_us <= now_us, meter.c.period_end_us > now_us,
+                )
+            ).first()  # fmt: skip
+        fresh = Meter(caller.account_id, caller.mode, *period_at(caller.anchor_us, now_us))
+        return Standing(plan, Meter(*found) if found is not None else fresh, now_us)
+
+    # -- The event loop's side ---------------------------------------------------------------------------------
+
+    def _put(self, item: Item, until: float) -> "asyncio.Future[Any]":
+        future = self._loop.create_future()
+        if not self._thread.is_alive() or self._waiting.qsize() >= WAITING_MAX:
+            future.set_exception(unavailable(RuntimeError("the ledger's queue is full, or closed")))
+        else:
+            self._waiting.put(_Waiting(item, future, until))
+        return future
+
+    def _answer(self, answers: Sequence[tuple["asyncio.Future[Any]", Result]]) -> None:
+        for future, result in answers:
+            if future.done():
+                # Its caller has gone while the hold was written: nothing will be spent on it.
+                if isinstance(result, Admitted):
+                    self._put(Finish(result.hold, "void", NOTHING_SPENT), time.monotonic())
+            elif isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    # -- The thread's side -------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        open_for_more = True
+        while open_for_more or self._again:
+            batch, open_for_more = self._take(open_for_more)
+            self._again = []
+            now = time.monotonic()
+            late = [w for w in batch if w.until < now and isinstance(w.item, Ask)]
+            batch = [w for w in batch if w not in late] if late else batch
+            self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
+            self._last_size = len(batch)
+            if batch:
+                self._commit(batch)
+        self._drop_connection()
+
+    def _take(self, open_for_more: bool) -> tuple[list[_Waiting], bool]:
+        batch = self._again
+        try:
+            first = self._waiting.get(timeout=RETRY_SECONDS) if batch else self._waiting.get()
+        except queue.Empty:
+            return batch, open_for_more
+        if self._last_size >= BUSY_ITEMS:
+            time.sleep(GATHER_SECONDS)
+        while first is not None:
+            batch.append(first)
+            if len(batch) >= BATCH_MAX:
+                return batch, open_for_more
+            try:
+                first = self._waiting.get_nowait()
+            except queue.Empty:
+                return batch, open_for_more
+        return batch, False
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        """Run the batch; where the database is away, records wait for it and admissions are refused."""
+        try:
+            self._reply(batch, self._transact([w.item for w in batch]))
+        except LedgerUnavailable as error:
+            log.warning("the database did not take a batch of %d: %r", len(batch), error.__cause__)
+            now = time.monotonic()
+            self._again = [w for w in batch if isinstance(w.item, Finish) and w.until > now]
+            refused = [w for w in batch if not (isinstance(w.item, Finish) and w.until > now)]
+            self._reply(refused, [unavailable(error.__cause__ or error) for _ in refused])
+        except Exception as error:
+            if len(batch) > 1:
+                for waiting in batch:
+                    self._commit([waiting])
+                return
+            log.exception("the ledger could not take %r", type(batch[0].item).__name__)
+            failed = InternalError("Something went wrong on our side. Nothing was charged.")
+            failed.__cause__ = error
+            self._reply(batch, [failed])
+
+    def _transact(self, items: Sequence[Item]) -> list[Result]:
+        committing = False
+        for is_last_try in (False, True):
+            try:
+                with self._database.writers_turn():
+                    cursor = self._cursor()
+                    self._statements.begin(cursor)
+                    results = run(items, cursor, self._statements, self._plans)
+                    committing = True
+                    self._connection.commit()
+                    return results
+            except LedgerUnavailable:
+                raise
+            except (self._dbapi.OperationalError, self._dbapi.InterfaceError, OSError) as error:
+                self._drop_connection()
+                # A connection that was found dead before the commit wrote nothing: a fresh one may try once more.
+                if committing or is_last_try:
+                    raise unavailable(error) from error
+            except BaseException:
+                self._drop_connection()
+                raise
+        raise AssertionError("unreachable")
+
+    @property
+    def _dbapi(self) -> Any:
+        return self._database.engine.dialect.dbapi
+
+    def _cursor(self) -> Any:
+        if self._connection is None:
+            self._connection = self._database.open_raw()
+        return self._connection.cursor()
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.invalidate()
+            except Exception as error:  # noqa: BLE001  # it is dead already
+                log.debug("closing a dead connection: %r", error)
+
+    def _reply(self, waiting: Sequence[_Waiting], results: Sequence[Result]) -> None:
+        if waiting:
+            answers = [(w.future, result) for w, result in zip(waiting, results, strict=True)]
+            self._loop.call_soon_threadsafe(self._answer, answers)

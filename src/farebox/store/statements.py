@@ -1,0 +1,200 @@
+"""The ledger's statements, set-based: their number does not grow with the batch.
+
+They are built once from the tables and run on the driver's own cursor, because a statement's way through
+SQLAlchemy costs more than the statement itself.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol
+
+from sqlalchemy import BigInteger, Table
+
+from farebox.store.tables import hold, meter, rollup_daily, usage_record
+
+Row = tuple[Any, ...]
+
+CALLER_COLUMNS: Final = "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us"
+OUTCOME_COLUMNS: Final = ", ".join(column.name for column in list(usage_record.c)[len(hold.c) :])
+METER_COLUMNS: Final = ", ".join(column.name for column in meter.c)
+
+
+class Statements(Protocol):
+    """What a batch does to the database, in the words of one dialect. All run inside one transaction."""
+
+    def begin(self, cursor: Any) -> None: ...
+    def lock(self, cursor: Any, digests: Sequence[str], account_ids: Sequence[str]) -> int:
+        """Lock every account that the batch touches, in one order, and read the ledger's clock after it."""
+        ...
+
+    def callers(self, cursor: Any, digests: Sequence[str]) -> list[Row]: ...
+    def meters(self, cursor: Any, account_ids: Sequence[str], end_after_us: int) -> list[Row]: ...
+    def delete_holds(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> set[str]:
+        """Delete holds by (account_id, call_id); the call ids of those that were there."""
+        ...
+
+    def outcomes(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> list[Row]: ...
+    def insert_holds(self, cursor: Any, rows: Sequence[Row]) -> None: ...
+    def insert_usage(self, cursor: Any, rows: Sequence[Row]) -> None: ...
+    def save_meters(self, cursor: Any, rows: Sequence[Row]) -> None: ...
+    def add_rollups(self, cursor: Any, rows: Sequence[Row]) -> None: ...
+
+
+def _names(table: Table) -> list[str]:
+    return [column.name for column in table.c]
+
+
+def _on_conflict(table: Table, *, add: bool) -> str:
+    key = [column.name for column in table.primary_key]
+    rest = [name for name in _names(table) if name not in key]
+    change = (f"{name} = {table.name}.{name} + excluded.{name}" if add else f"{name} = excluded.{name}" for name in rest)
+    return f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(change)}"
+
+
+class SqliteStatements:
+    """In the process: a statement for each row is a function call, so rows go one by one."""
+
+    def __init__(self) -> None:
+        self._holds = _sqlite_insert(hold)
+        self._usage = _sqlite_insert(usage_record)
+        self._meters = _sqlite_insert(meter) + _on_conflict(meter, add=False)
+        self._rollups = _sqlite_insert(rollup_daily) + _on_conflict(rollup_daily, add=True)
+
+    def begin(self, cursor: Any) -> None:
+        cursor.execute("BEGIN IMMEDIATE")
+
+    def lock(self, cursor: Any, digests: Sequence[str], account_ids: Sequence[str]) -> int:
+        return time.time_ns() // 1000  # BEGIN IMMEDIATE has locked the whole database
+
+    def callers(self, cursor: Any, digests: Sequence[str]) -> list[Row]:
+        cursor.execute(
+            f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id"
+            " WHERE k.digest IN (SELECT value FROM json_each(?))",
+            (_json(digests),),
+        )
+        return list(cursor.fetchall())
+
+    def meters(self, cursor: Any, account_ids: Sequence[str], end_after_us: int) -> list[Row]:
+        cursor.execute(
+            f"SELECT {METER_COLUMNS} FROM meter"
+            " WHERE account_id IN (SELECT value FROM json_each(?)) AND period_end_us > ?",
+            (_json(account_ids), end_after_us),
+        )
+        return list(cursor.fetchall())
+
+    def delete_holds(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> set[str]:
+        gone: set[str] = set()
+        for pair in pairs:
+            cursor.execute("DELETE FROM hold WHERE account_id = ? AND call_id = ?", pair)
+            if cursor.rowcount:
+                gone.add(pair[1])
+        return gone
+
+    def outcomes(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+        found: list[Row] = []
+        for pair in pairs:
+            cursor.execute(
+                f"SELECT call_id, {OUTCOME_COLUMNS} FROM usage_record WHERE account_id = ? AND call_id = ?", pair
+            )
+            found += cursor.fetchall()
+        return found
+
+    def insert_holds(self, cursor: Any, rows: Sequence[Row]) -> None:
+        cursor.executemany(self._holds, rows)
+
+    def insert_usage(self, cursor: Any, rows: Sequence[Row]) -> None:
+        cursor.executemany(self._usage, rows)
+
+    def save_meters(self, cursor: Any, rows: Sequence[Row]) -> None:
+        cursor.executemany(self._meters, rows)
+
+    def add_rollups(self, cursor: Any, rows: Sequence[Row]) -> None:
+        cursor.executemany(self._rollups, rows)
+
+
+def _json(ids: Sequence[str]) -> str:
+    # Ids and digests are ours, and have no character that JSON escapes.
+    return '["' + '","'.join(ids) + '"]'
+
+
+def _sqlite_insert(table: Table) -> str:
+    names = _names(table)
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+class PostgresStatements:
+    """Over the network: a statement is a round trip, so each takes all rows at once, as one array a column."""
+
+    def __init__(self) -> None:
+        self._holds = _postgres_insert(hold)
+        self._usage = _postgres_insert(usage_record)
+        self._meters = _postgres_insert(meter) + _on_conflict(meter, add=False)
+        self._rollups = _postgres_insert(rollup_daily) + _on_conflict(rollup_daily, add=True)
+
+    def begin(self, cursor: Any) -> None:
+        """Psycopg begins a transaction by itself."""
+
+    def lock(self, cursor: Any, digests: Sequence[str], account_ids: Sequence[str]) -> int:
+        # What is read must be read by a later statement than this one: a statement that waits for a lock
+        # still sees other tables as they were when it began.
+        cursor.execute(
+            "SELECT id FROM account WHERE id IN"
+            " (SELECT account_id FROM api_key WHERE digest = ANY(%s::text[]) UNION SELECT unnest(%s::text[]))"
+            " ORDER BY id FOR NO KEY UPDATE",
+            (digests, account_ids),
+        )
+        cursor.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        return int(cursor.fetchone()[0])
+
+    def callers(self, cursor: Any, digests: Sequence[str]) -> list[Row]:
+        cursor.execute(
+            f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id"
+            " WHERE k.digest = ANY(%s::text[])",
+            (digests,),
+        )
+        return list(cursor.fetchall())
+
+    def meters(self, cursor: Any, account_ids: Sequence[str], end_after_us: int) -> list[Row]:
+        cursor.execute(
+            f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ANY(%s::text[]) AND period_end_us > %s",
+            (account_ids, end_after_us),
+        )
+        return list(cursor.fetchall())
+
+    def delete_holds(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> set[str]:
+        cursor.execute(
+            "DELETE FROM hold USING unnest(%s::text[], %s::text[]) AS gone (account_id, call_id)"
+            " WHERE hold.account_id = gone.account_id AND hold.call_id = gone.call_id RETURNING hold.call_id",
+            _arrays(pairs),
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+    def outcomes(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+        cursor.execute(
+            f"SELECT u.call_id, {OUTCOME_COLUMNS} FROM usage_record u"
+            " JOIN unnest(%s::text[], %s::text[]) AS sought (account_id, call_id)"
+            " ON u.account_id = sought.account_id AND u.call_id = sought.call_id",
+            _arrays(pairs),
+        )
+        return list(cursor.fetchall())
+
+    def insert_holds(self, cursor: Any, rows: Sequence[Row]) -> None:
+        cursor.execute(self._holds, _arrays(rows))
+
+    def insert_usage(self, cursor: Any, rows: Sequence[Row]) -> None:
+        cursor.execute(self._usage, _arrays(rows))
+
+    def save_meters(self, cursor: Any, rows: Sequence[Row]) -> None:
+        cursor.execute(self._meters, _arrays(rows))
+
+    def add_rollups(self, cursor: Any, rows: Sequence[Row]) -> None:
+        cursor.execute(self._rollups, _arrays(rows))
+
+
+def _postgres_insert(table: Table) -> str:
+    arrays = ("%s::bigint[]" if isinstance(column.type, BigInteger) else "%s::text[]" for column in table.c)
+    return f"INSERT INTO {table.name} ({', '.join(_names(table))}) SELECT * FROM unnest({', '.join(arrays)})"
+
+
+def _arrays(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,55 @@
+"""The headers that tell a caller its limits. One function writes them, so that a later draft is one change.
+
+Source: draft-ietf-httpapi-ratelimit-headers (structured fields), and OpenAI's `x-ratelimit-*`, which its clients read.
+"""
+
+from farebox.domain.admission import Standing, seconds_up
+from farebox.domain.period import MICROSECONDS
+from farebox.domain.rate import look
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def limit_headers(standing: Standing) -> Headers:
+    """RateLimit-Policy, RateLimit and x-ratelimit-* for a caller's plan, as far as it has limits."""
+    plan, meter, now_us = standing
+    policies: list[str] = []
+    limits: list[str] = []
+    requests: tuple[int, int, int] | None = None
+    tokens: tuple[int, int, int] | None = None
+    reset_seconds = seconds_up(meter.period_end_us - now_us)
+    if plan.calls is not None:
+        left = max(plan.calls - meter.posted_calls - meter.held_calls, 0)
+        policies.append(f'"monthly";q={plan.calls}')
+        limits.append(f'"monthly";r={left};t={reset_seconds}')
+        requests = (plan.calls, left, reset_seconds)
+    if plan.tokens is not None:
+        left = max(plan.tokens - meter.posted_tokens - meter.held_tokens, 0)
+        policies.append(f'"tokens";q={plan.tokens}')
+        limits.append(f'"tokens";r={left};t={reset_seconds}')
+        tokens = (plan.tokens, left, reset_seconds)
+    if plan.burst_limit is not None:
+        burst = plan.burst_limit
+        seen = look(burst, meter.burst_tat_us, now_us)
+        full_seconds = -(-seen.full_after_us // MICROSECONDS)
+        policies.insert(0, f'"burst";q={burst.calls};w={burst.window_us // MICROSECONDS}')
+        limits.insert(0, f'"burst";r={seen.remaining};t={full_seconds}')
+        # OpenAI's figures are for the short term: the burst, where there is one.
+        requests = (burst.calls, seen.remaining, full_seconds)
+    headers: Headers = []
+    if policies:
+        headers.append((b"ratelimit-policy", ", ".join(policies).encode()))
+        headers.append((b"ratelimit", ", ".join(limits).encode()))
+    for name, figures in ((b"requests", requests), (b"tokens", tokens)):
+        if figures is not None:
+            headers.append((b"x-ratelimit-limit-" + name, b"%d" % figures[0]))
+            headers.append((b"x-ratelimit-remaining-" + name, b"%d" % figures[1]))
+            headers.append((b"x-ratelimit-reset-" + name, _duration(figures[2])))
+    return headers
+
+
+def _duration(seconds: int) -> bytes:
+    """As OpenAI writes it: '1s', '6m0s', '2h0m5s'."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()

