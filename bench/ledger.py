@@ -1,7 +1,7 @@
 """The ledger alone: admit + record, batched, in calls a second. No HTTP, no model.
 
-    python bench/ledger.py                          SQLite, in a temporary folder
-    python bench/ledger.py postgresql://…/empty     PostgreSQL, a database made for this
+python bench/ledger.py                          SQLite, in a temporary folder
+python bench/ledger.py postgresql://…/empty     PostgreSQL, a database made for this
 """
 
 import argparse
@@ -11,13 +11,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from farebox.account.keys import create_key
+from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
 from farebox.domain.admission import Admitted, Ask
 from farebox.domain.ledger import Spent
 from farebox.domain.plan import Plan, Product
 from farebox.domain.prices import Price
-from farebox.account.keys import create_key
-from farebox.account.sign_up import sign_up
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger

@@ -54,7 +54,8 @@ class Farebox(FastAPI):
             # The paid path is looked up here, before FastAPI's routing: that costs as much as the call itself.
             paid = self._paid.get(scope["path"]) if scope["method"] == "POST" else None
             if paid is not None:
-                return await paid(scope, receive, send)
+                await paid(scope, receive, send)
+                return
             scope["farebox.call_id"] = new_call_id()
             send = _with_request_id(send, scope["farebox.call_id"])
         await super().__call__(scope, receive, send)

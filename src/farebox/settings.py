@@ -11,6 +11,7 @@ from farebox.domain.errors import FounderError
 
 OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
 HOLD_MARGIN_SECONDS: Final = 60.0
+SECRET_BYTES: Final = 32
 
 
 class Settings(BaseSettings):
@@ -73,7 +74,7 @@ def load(beside: Path | None = None) -> Settings:
     # Later files win, and the environment wins over both.
     files = [str(folder / ".env") for folder in (beside, Path.cwd()) if folder is not None]
     try:
-        return Settings(_env_file=files)  # type: ignore[call-arg]  # pydantic-settings' own argument
+        return Settings(_env_file=files)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
@@ -86,13 +87,14 @@ def secret_of(settings: Settings, folder: Path) -> bytes:
         return settings.secret_key.get_secret_value().encode()
     path = folder / "farebox.secret"
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(os.urandom(32).hex())
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(descriptor, os.urandom(SECRET_BYTES).hex().encode())  # at once, or another process reads half of it
+        os.close(descriptor)
     except FileExistsError:
         pass
     except OSError as error:
         raise FounderError(f"{path} cannot be written ({error.strerror}); set FAREBOX_SECRET_KEY instead.") from None
     text = path.read_text(encoding="ascii").strip()
-    if len(text) < 64:
+    if len(text) < 2 * SECRET_BYTES:
         raise FounderError(f"{path} is not whole; restore it, or set FAREBOX_SECRET_KEY to the secret it held.")
     return text.encode()

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
-
 from farebox.adapters.openai_http import OpenAIUpstream
 from farebox.adapters.price_data import look_up
 from farebox.call import Service
@@ -18,13 +15,13 @@ from farebox.call.service import Model
 from farebox.call.settle import settle
 from farebox.domain.errors import FounderError
 from farebox.domain.plan import Product
-from farebox.domain.prices import FREE
+from farebox.domain.prices import FREE, Price
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
-from farebox.store import tables
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.migrations import HEAD
+from farebox.store.notes import note_once
 
 log = logging.getLogger("farebox")
 
@@ -103,20 +100,9 @@ def open_store(settings: Settings, folder: Path) -> tuple[Database, bytes]:
 
 
 def _check_secret(database: Database, secret: bytes) -> None:
-    # A digest of a digest: it tells two secrets apart and tells nothing about either.
+    # A digest tells two secrets apart, and tells nothing about either.
     mine = hmac.new(secret, b"farebox fingerprint", hashlib.sha256).hexdigest()[:16]
-    known = select(tables.note.c.value).where(tables.note.c.name == FINGERPRINT)
-    with database.read() as connection:
-        found = connection.execute(known).scalar()
-    if found is None:
-        try:
-            with database.write() as connection:
-                connection.execute(insert(tables.note).values(name=FINGERPRINT, value=mine))
-            return
-        except IntegrityError:  # another process was first
-            with database.read() as connection:
-                found = connection.execute(known).scalar()
-    if found != mine:
+    if note_once(database, FINGERPRINT, mine) != mine:
         raise FounderError(
             "This database was set up with another secret, and with this one no API key would be found. Set "
             "FAREBOX_SECRET_KEY (or bring back the file farebox.secret) as it was."
@@ -130,6 +116,6 @@ def _upstream(settings: Settings) -> OpenAIUpstream | None:
     return OpenAIUpstream(settings.openai_base_url, key.get_secret_value() if key is not None else None)
 
 
-def _price(product: Product):  # type: ignore[no-untyped-def]
+def _price(product: Product) -> Price | None:
     mine = product.founder_prices.get(product.model_name)
     return mine if mine is not None else look_up(product.provider, product.model_name)

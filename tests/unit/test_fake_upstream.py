@@ -20,9 +20,7 @@ def chat(prompt: str = "Say hello", **fields: object) -> dict[str, object]:
     return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": prompt}], **fields}
 
 
-def ask(
-    upstream: FakeUpstream, body: object = None, *, path: str = CHAT, timeout_seconds: float = 5
-) -> Reply:
+def ask(upstream: FakeUpstream, body: object = None, *, path: str = CHAT, timeout_seconds: float = 5) -> Reply:
     request = Request(f"http://127.0.0.1:{upstream.port}{path}", body or chat(), KEY)
     return fire_all([request], timeout_seconds=timeout_seconds)[0]
 

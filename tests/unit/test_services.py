@@ -101,9 +101,7 @@ from tests.services.process import ProcessGroup
 print(ProcessGroup(["sleep", "600"], log=Path(os.devnull)).pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL
     wait_until(lambda: not is_alive(int(done.stdout)), "the orphan to be killed")
 

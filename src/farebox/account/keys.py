@@ -27,7 +27,9 @@ def create_key(
     """
     account = accounts.account_by_email(email)
     if account is None:
-        raise FounderError(f"There is no account {email!r}. Create it with: farebox accounts create {email} --plan NAME")
+        raise FounderError(
+            f"There is no account {email!r}. Create it with: farebox accounts create {email} --plan NAME"
+        )
     return add_key(accounts, secret, account.id, apikey.mint(brand, mode, secrets.randbelow), name)
 
 
@@ -56,8 +58,8 @@ def find_key(accounts: Accounts, secret: bytes, what: str) -> KeyRow:
     """
     whole = apikey.parse(what)
     digest = apikey.digest(secret, whole) if whole is not None else ""
-    found = [row for row in accounts.keys() if row.id == what or row.digest == digest]
-    found = found or [row for row in accounts.keys() if row.last4 == what and row.revoked_us is None]
+    found = [row for row in accounts.list_keys() if row.id == what or row.digest == digest]
+    found = found or [row for row in accounts.list_keys() if row.last4 == what and row.revoked_us is None]
     if len(found) > 1:
         raise FounderError(f"{len(found)} keys end in {what!r}; name one by its id: {', '.join(k.id for k in found)}.")
     if not found:

@@ -1,7 +1,8 @@
 """A model provider over HTTP, in bytes. The OpenAI SDK costs more CPU than all the rest of a call."""
 
 from datetime import timedelta
-from typing import Final, Self
+from http import HTTPStatus
+from typing import Final
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
@@ -42,26 +43,25 @@ class OpenAIUpstream:
             self._headers["authorization"] = f"Bearer {api_key}"
         self._client: Client | None = None
 
-    def open(self) -> Self:
-        self._client = (
+    def open(self) -> Client:
+        client = (
             ClientBuilder()
             .default_headers(self._headers)
             .user_agent("farebox")
-            .follow_redirects(False)
+            .follow_redirects(enable=False)
             .connect_timeout(timedelta(seconds=CONNECT_SECONDS_MAX))
             .build()
         )
-        return self
+        self._client = client
+        return client
 
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
 
     async def complete(self, body: bytes, seconds_max: float) -> Reply:
-        if self._client is None:
-            self.open()
-        assert self._client is not None  # noqa: S101  # opened just above
-        request = self._client.post(self._chat_url).body_bytes(body).timeout(timedelta(seconds=seconds_max)).build()
+        client = self._client or self.open()
+        request = client.post(self._chat_url).body_bytes(body).timeout(timedelta(seconds=seconds_max)).build()
         try:
             response = await request.send()
             content = await response.bytes()
@@ -71,5 +71,5 @@ class OpenAIUpstream:
             ) from error
         except PyreqwestError as error:
             raise UpstreamFailed("The model cannot be reached. Nothing was charged; try again.") from error
-        retry_after = response.get_header("retry-after") if response.status != 200 else None
+        retry_after = response.get_header("retry-after") if response.status != HTTPStatus.OK else None
         return Reply(response.status, {"retry-after": retry_after} if retry_after else {}, bytes(content))

@@ -1,11 +1,13 @@
 """Run the model, and read from the bytes what it used. Whatever the provider does, the call gets an ending."""
 
 import asyncio
-import json
 import logging
 import random
+from http import HTTPStatus
 from time import monotonic
 from typing import Final, NamedTuple
+
+from pydantic_core import to_json
 
 from farebox.call.service import CallRequest, Model, Service
 from farebox.domain.completion import read_completion, request_body
@@ -43,13 +45,11 @@ async def prompt(service: Service, hold: Hold, request: CallRequest, deadline: f
         if len(attempts) > service.upstream_retries_max or pause is None or monotonic() + pause >= deadline:
             break
         await asyncio.sleep(pause)
-    answer = _failed(reply) if isinstance(reply, UpstreamError) else _read(reply, hold, request)
-    if answer.error is not None:
+    text, ending, spent, error = _failed(reply) if isinstance(reply, UpstreamError) else _read(reply, hold, request)
+    if error is not None:
         log.warning("call %s: %s", hold.call_id, attempts)
-    spent = answer.spent._replace(
-        attempts=json.dumps(attempts), error=answer.error.code if answer.error is not None else ""
-    )
-    return answer._replace(spent=spent)
+    spent = spent._replace(attempts=to_json(attempts).decode(), error=error.code if error is not None else "")
+    return Answer(text, ending, spent, error)
 
 
 async def _send(model: Model, body: bytes, seconds_max: float) -> Reply | UpstreamError:
@@ -76,7 +76,8 @@ def _pause_before_retry(reply: Reply | UpstreamError, tries: int) -> float | Non
             return float(told)
     elif not isinstance(reply, UpstreamFailed):
         return None
-    return BACKOFF_SECONDS * 2 ** (tries - 1) * (1 + random.random())  # noqa: S311  # jitter, not a secret
+    jitter = 1 + random.random()  # noqa: S311  # not a secret
+    return float(BACKOFF_SECONDS * 2 ** (tries - 1) * jitter)
 
 
 def _retry_after(reply: Reply) -> int | None:
@@ -89,12 +90,10 @@ def _failed(error: CallError, spent: Spent = NOTHING_SPENT) -> Answer:
 
 
 def _read(reply: Reply, hold: Hold, request: CallRequest) -> Answer:
-    if reply.status in (429, 503):
+    if reply.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         wait = _retry_after(reply) or BUSY_SECONDS
-        return _failed(
-            UpstreamBusy("The model is busy. Nothing was charged; try again.", retry_after_seconds=wait)
-        )
-    if reply.status != 200:
+        return _failed(UpstreamBusy("The model is busy. Nothing was charged; try again.", retry_after_seconds=wait))
+    if reply.status != HTTPStatus.OK:
         return _failed(UpstreamFailed("The model call failed. Nothing was charged; try again."))
     completion = read_completion(reply.body, hold, request.prompt)
     if completion is None:

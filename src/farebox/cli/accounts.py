@@ -1,4 +1,4 @@
-"""farebox accounts"""
+"""The command `farebox accounts`."""
 
 from typing import Annotated
 

@@ -27,7 +27,8 @@ AppOption = Annotated[
     typer.Option("--app", help="Your product: module:app, or a path to a file. Default: app.py here, else the demo."),
 ]
 AppArgument = Annotated[
-    str | None, typer.Argument(help="Your product: module:app, or a path to a file. Default: app.py here, else the demo.")
+    str | None,
+    typer.Argument(help="Your product: module:app, or a path to a file. Default: app.py here, else the demo."),
 ]
 
 

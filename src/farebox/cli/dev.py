@@ -1,4 +1,4 @@
-"""farebox dev"""
+"""The command `farebox dev`."""
 
 
 def dev() -> None:

@@ -1,4 +1,4 @@
-"""farebox doctor"""
+"""The command `farebox doctor`."""
 
 
 def doctor() -> None:

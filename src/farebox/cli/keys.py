@@ -1,4 +1,4 @@
-"""farebox keys"""
+"""The command `farebox keys`."""
 
 import re
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from farebox.account import keys
 from farebox.cli.context import AppOption, open_shop
+from farebox.domain.apikey import Mode
 from farebox.domain.errors import FounderError
 from farebox.domain.period import iso
 
@@ -20,12 +21,14 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def create(
     email: Annotated[str, typer.Argument(help="The address of the account.")],
     name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "",
-    test: Annotated[bool, typer.Option("--test", help="A test key: it reaches the sandbox model and is never billed.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="A test key: it reaches the sandbox model and is never billed.")
+    ] = False,
     app: AppOption = None,
 ) -> None:
     """Make a key. It is the last line printed, and is shown this once."""
     shop = open_shop(app)
-    mode = "test" if test else "live"
+    mode: Mode = "test" if test else "live"
     new = keys.create_key(shop.accounts, shop.secret, shop.product.brand, email, name=name, mode=mode)
     typer.echo(f"{new.row.id}: copy the key now; it cannot be shown again.", err=True)
     typer.echo(new.key.text)
@@ -37,7 +40,7 @@ def list_(
 ) -> None:
     """List keys by their prefix and last four characters."""
     shop = open_shop(app)
-    for row in shop.accounts.keys(email):
+    for row in shop.accounts.list_keys(email):
         state = f"revoked {iso(row.revoked_us)[:19]}Z" if row.revoked_us is not None else "active"
         if row.revoked_us is None and row.expires_us is not None:
             state = f"expires {iso(row.expires_us)[:19]}Z"

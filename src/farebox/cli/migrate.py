@@ -1,4 +1,4 @@
-"""farebox migrate"""
+"""The command `farebox migrate`."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""farebox reconcile"""
+"""The command `farebox reconcile`."""
 
 
 def reconcile() -> None:

@@ -1,4 +1,4 @@
-"""farebox serve"""
+"""The command `farebox serve`."""
 
 import os
 from typing import Annotated

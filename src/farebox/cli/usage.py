@@ -1,8 +1,9 @@
-"""farebox usage"""
+"""The command `farebox usage`."""
 
 import typer
 
 cli = typer.Typer()
+
 
 @cli.command()
 def export() -> None:

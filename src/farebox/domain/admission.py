@@ -128,8 +128,12 @@ def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int)
         caller.account_id, ask.call_id, caller.key_id, caller.mode, plan.name, ask.endpoint, ask.model,
         meter.period_start_us, now_us, now_us + ask.hold_ttl_us,
         ask.calls, ask.input_tokens_max + output_max, held, ask.input_tokens_max, output_max,
-        *(price if price is not None else (None, None, None)), fixed, markup,
+        *_frozen(price), fixed, markup,
     )  # fmt: skip
+
+
+def _frozen(price: Price | None) -> tuple[int | None, int | None, int | None]:
+    return (None, None, None) if price is None else (price.input_per_mtok, price.cached_per_mtok, price.output_per_mtok)
 
 
 def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceeded | None:

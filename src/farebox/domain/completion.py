@@ -1,8 +1,9 @@
 """The OpenAI wire, as far as a paid call needs it: one request built, one answer read."""
 
-import json
 import re
 from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json, to_json
 
 from farebox.domain.ledger import Hold, Mark, Spent
 from farebox.domain.money import divide_up
@@ -30,14 +31,14 @@ def request_body(model: str, prompt: str, output_tokens_max: int) -> bytes:
     # OpenAI's reasoning models refuse the older name; most other providers know only that one.
     limit = "max_completion_tokens" if _REASONING.match(model) else "max_tokens"
     message = {"role": "user", "content": prompt}
-    return json.dumps({"model": model, "messages": [message], limit: output_tokens_max}).encode()
+    return to_json({"model": model, "messages": [message], limit: output_tokens_max})
 
 
 def read_completion(body: bytes, hold: Hold, prompt: str) -> Completion | None:
     """The answer's text and usage, or None where the body is no chat completion at all."""
     try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
+        answer = from_json(body)
+    except ValueError:
         return None
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         return None

@@ -26,9 +26,7 @@ class CallError(Exception):
     kind: ClassVar[str] = "api_error"
     should_retry: ClassVar[bool | None] = None
 
-    def __init__(
-        self, detail: str, *, retry_after_seconds: int | None = None, param: str | None = None
-    ) -> None:
+    def __init__(self, detail: str, *, retry_after_seconds: int | None = None, param: str | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds

@@ -74,9 +74,7 @@ class Hold(NamedTuple):
     def price(self) -> Price | None:
         if self.price_input_per_mtok is None:
             return None
-        return Price(
-            self.price_input_per_mtok, self.price_cached_per_mtok or 0, self.price_output_per_mtok or 0
-        )
+        return Price(self.price_input_per_mtok, self.price_cached_per_mtok or 0, self.price_output_per_mtok or 0)
 
 
 class Spent(NamedTuple):
@@ -122,9 +120,7 @@ def settle(hold: Hold, ending: Ending, spent: Spent, now_us: int) -> Outcome:
     if ending == "expire":
         cost = worst_cost_nanodollars(price, hold.input_tokens_max, hold.output_tokens_max) if price else 0
         return _outcome(State.EXPIRED, spent, cost, (*marks, Mark.UNKNOWN_COST), recorded_us)
-    cost = (
-        cost_nanodollars(price, spent.input_tokens, spent.cached_tokens, spent.output_tokens) if price else 0
-    )
+    cost = cost_nanodollars(price, spent.input_tokens, spent.cached_tokens, spent.output_tokens) if price else 0
     if ending != "post":
         state = State.POSTED if ending == "post_free" else State.VOIDED
         return _outcome(state, spent, cost, marks, recorded_us)
@@ -155,21 +151,21 @@ def _outcome(
 
 def hold_on(meter: Meter, hold: Hold, burst_tat_us: int) -> Meter:
     """The meter with one more hold on it."""
-    return meter._replace(
-        held_calls=meter.held_calls + hold.held_calls,
-        held_tokens=meter.held_tokens + hold.held_tokens,
-        held_nanodollars=meter.held_nanodollars + hold.held_nanodollars,
-        burst_tat_us=burst_tat_us,
-    )
+    return Meter(
+        meter.account_id, meter.mode, meter.period_start_us, meter.period_end_us,
+        meter.posted_calls, meter.held_calls + hold.held_calls,
+        meter.posted_tokens, meter.held_tokens + hold.held_tokens,
+        meter.posted_nanodollars, meter.held_nanodollars + hold.held_nanodollars,
+        burst_tat_us,
+    )  # fmt: skip
 
 
 def release(meter: Meter, hold: Hold, outcome: Outcome) -> Meter:
     """The meter with the hold turned into its outcome."""
-    return meter._replace(
-        posted_calls=meter.posted_calls + outcome.calls,
-        held_calls=meter.held_calls - hold.held_calls,
-        posted_tokens=meter.posted_tokens + outcome.tokens,
-        held_tokens=meter.held_tokens - hold.held_tokens,
-        posted_nanodollars=meter.posted_nanodollars + outcome.charge_nanodollars,
-        held_nanodollars=meter.held_nanodollars - hold.held_nanodollars,
-    )
+    return Meter(
+        meter.account_id, meter.mode, meter.period_start_us, meter.period_end_us,
+        meter.posted_calls + outcome.calls, meter.held_calls - hold.held_calls,
+        meter.posted_tokens + outcome.tokens, meter.held_tokens - hold.held_tokens,
+        meter.posted_nanodollars + outcome.charge_nanodollars, meter.held_nanodollars - hold.held_nanodollars,
+        meter.burst_tat_us,
+    )  # fmt: skip

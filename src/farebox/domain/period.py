@@ -38,9 +38,7 @@ def period_at(anchor_us: int, now_us: int) -> Period:
     months = (now.year - anchor.year) * 12 + now.month - anchor.month
     if _months_after(anchor, months) > now:
         months -= 1
-    return Period(
-        _microseconds(_months_after(anchor, months)), _microseconds(_months_after(anchor, months + 1))
-    )
+    return Period(_microseconds(_months_after(anchor, months)), _microseconds(_months_after(anchor, months + 1)))
 
 
 def iso(us: int) -> str:

@@ -91,6 +91,7 @@ class Plan:
             raise FounderError(f"Plan({self.name!r}): {name} is a whole number of {least} or more, not {value!r}.")
 
     def _basis_points(self) -> int:
+        points = Decimal(-1)
         try:
             points = Decimal(str(self.markup)) * BASIS_POINTS
             whole = int(points) if points.is_finite() else -1

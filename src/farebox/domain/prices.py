@@ -37,9 +37,7 @@ def cost_nanodollars(price: Price, input_tokens: int, cached_tokens: int, output
 def worst_cost_nanodollars(price: Price, input_tokens_max: int, output_tokens_max: int) -> int:
     """The most a call can cost: no provider charges more for a cached token than for the dearer of the two."""
     dearest = max(price.input_per_mtok, price.cached_per_mtok)
-    return divide_up(
-        input_tokens_max * dearest + output_tokens_max * price.output_per_mtok, TOKENS_PER_MTOK
-    )
+    return divide_up(input_tokens_max * dearest + output_tokens_max * price.output_per_mtok, TOKENS_PER_MTOK)
 
 
 PriceBook = Mapping[str, Price]

@@ -25,7 +25,7 @@ class StoredAccounts:
     def add_account(self, row: AccountRow) -> None:
         self._insert(account, row._asdict())
 
-    def keys(self, email: str | None = None) -> list[KeyRow]:
+    def list_keys(self, email: str | None = None) -> list[KeyRow]:
         found = select(api_key).order_by(api_key.c.created_us, api_key.c.id)
         if email is not None:
             owner = select(account.c.id).where(account.c.email == email.strip().lower())

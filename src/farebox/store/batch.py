@@ -4,7 +4,7 @@ It only loads rows under a lock, asks the domain, and saves. SQLite and PostgreS
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from farebox.domain.admission import Admitted, Ask, Caller, Refused, Standing, decide
 from farebox.domain.errors import HoldLost
@@ -13,7 +13,7 @@ from farebox.domain.period import day, period_at
 from farebox.domain.plan import Plan
 from farebox.domain.rate import BURST_SECONDS_MAX
 from farebox.ports import Recorded
-from farebox.store.statements import Row, Statements
+from farebox.store.statements import Cursor, Row, Statements
 
 NOBODY: Final = Meter("", "live", 0, 0)
 BURST_US_MAX: Final = BURST_SECONDS_MAX * 10**6
@@ -59,7 +59,7 @@ class Batch:
     def admit(self, ask: Ask) -> Admitted | Refused:
         caller = self.callers.get(ask.key_digest)
         if caller is None:
-            return decide(None, None, NOBODY, ask, self.now_us)  # type: ignore[return-value]
+            return decide(None, None, NOBODY, ask, self.now_us)
         key, meter = self._current(caller)
         decision = decide(caller, self.plans.get(caller.plan), meter, ask, self.now_us)
         if isinstance(decision, Admitted):
@@ -105,7 +105,7 @@ class Batch:
         self.rollups[key] = [a + b for a, b in zip(sums, more, strict=True)] if sums else [int(n) for n in more]
 
 
-def run(items: Sequence[Item], cursor: Any, statements: Statements, plans: Mapping[str, Plan]) -> list[Result]:
+def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Mapping[str, Plan]) -> list[Result]:
     """Decide and write the items in the transaction that the cursor is in; the caller commits.
 
     Raises:
@@ -136,9 +136,7 @@ def _admit(batch: Batch, ask: Ask) -> Result:
         return error
 
 
-def _finish_all(
-    batch: Batch, finishes: Sequence[Finish], cursor: Any, statements: Statements
-) -> list[Result]:
+def _finish_all(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, statements: Statements) -> list[Result]:
     """Records come before admissions: what they give back can be admitted at once."""
     if not finishes:
         return []
@@ -167,7 +165,7 @@ def _already(finish: Finish, outcome: Outcome | None) -> Result:
     return HoldLost("The call took longer than its hold; it was not charged. Try again.", retry_after_seconds=1)
 
 
-def _write(batch: Batch, cursor: Any, statements: Statements) -> None:
+def _write(batch: Batch, cursor: Cursor, statements: Statements) -> None:
     if batch.holds:
         statements.insert_holds(cursor, batch.holds)
     if batch.usage:

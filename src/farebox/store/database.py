@@ -79,9 +79,13 @@ class Database:
         Raises:
             LedgerUnavailable: the database cannot be reached or written to.
         """
-        with _as_unavailable(), self.writers_turn():
-            with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
-                yield connection
+        with (
+            _as_unavailable(),
+            self.writers_turn(),
+            self.engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -115,8 +119,8 @@ class Database:
         """Bring the schema up to date. Safe to run again, and by several processes at once."""
         if self.revision() == HEAD:
             return
-        from alembic import command
-        from alembic.config import Config
+        from alembic import command  # noqa: PLC0415  # 10 MB that a serving process does not need
+        from alembic.config import Config  # noqa: PLC0415
 
         config = Config()
         config.set_main_option("script_location", str(resources.files("farebox.store") / "migrations"))

@@ -34,7 +34,7 @@ ADMIT_WAIT_SECONDS_MAX: Final = 5.0
 RETRY_SECONDS: Final = 0.2
 # A busy ledger waits this long for company: a larger batch costs less than the wait (PostgreSQL's commit_delay).
 BUSY_ITEMS: Final = 4
-GATHER_SECONDS: Final = 0.004
+GATHER_SECONDS: Final = 0.0015
 EXPIRE_BATCH: Final = 500
 
 
@@ -141,7 +141,7 @@ class GroupCommitLedger:
             if future.done():
                 # Its caller has gone while the hold was written: nothing will be spent on it.
                 if isinstance(result, Admitted):
-                    self._put(Finish(result.hold, "void", NOTHING_SPENT), time.monotonic())
+                    self._waiting.put(_Waiting(Finish(result.hold, "void", NOTHING_SPENT), future, time.monotonic()))
             elif isinstance(result, Exception):
                 future.set_exception(result)
             else:

@@ -17,27 +17,43 @@ Row = tuple[Any, ...]
 CALLER_COLUMNS: Final = "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us"
 OUTCOME_COLUMNS: Final = ", ".join(column.name for column in list(usage_record.c)[len(hold.c) :])
 METER_COLUMNS: Final = ", ".join(column.name for column in meter.c)
+SQLITE_CALLER: Final = (
+    f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.digest = ?"
+)
+SQLITE_METERS: Final = f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ? AND period_end_us > ?"
+SQLITE_OUTCOME: Final = f"SELECT call_id, {OUTCOME_COLUMNS} FROM usage_record WHERE account_id = ? AND call_id = ?"
+
+
+class Cursor(Protocol):
+    """As much of a DB-API cursor as a batch uses."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def execute(self, statement: Any, parameters: Any = (), /) -> Any: ...  # noqa: ANN401  # as the drivers have it
+    def executemany(self, statement: Any, rows: Any, /) -> Any: ...  # noqa: ANN401
+    def fetchone(self) -> Any: ...  # noqa: ANN401
+    def fetchall(self) -> Any: ...  # noqa: ANN401
 
 
 class Statements(Protocol):
     """What a batch does to the database, in the words of one dialect. All run inside one transaction."""
 
-    def begin(self, cursor: Any) -> None: ...
-    def lock(self, cursor: Any, digests: Sequence[str], account_ids: Sequence[str]) -> int:
+    def begin(self, cursor: Cursor) -> None: ...
+    def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         """Lock every account that the batch touches, in one order, and read the ledger's clock after it."""
         ...
 
-    def callers(self, cursor: Any, digests: Sequence[str]) -> list[Row]: ...
-    def meters(self, cursor: Any, account_ids: Sequence[str], end_after_us: int) -> list[Row]: ...
-    def delete_holds(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> set[str]:
+    def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]: ...
+    def meters(self, cursor: Cursor, account_ids: Sequence[str], end_after_us: int) -> list[Row]: ...
+    def delete_holds(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> set[str]:
         """Delete holds by (account_id, call_id); the call ids of those that were there."""
         ...
 
-    def outcomes(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> list[Row]: ...
-    def insert_holds(self, cursor: Any, rows: Sequence[Row]) -> None: ...
-    def insert_usage(self, cursor: Any, rows: Sequence[Row]) -> None: ...
-    def save_meters(self, cursor: Any, rows: Sequence[Row]) -> None: ...
-    def add_rollups(self, cursor: Any, rows: Sequence[Row]) -> None: ...
+    def outcomes(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> list[Row]: ...
+    def insert_holds(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
+    def insert_usage(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
+    def save_meters(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
+    def add_rollups(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
 
 
 def _names(table: Table) -> list[str]:
@@ -47,7 +63,9 @@ def _names(table: Table) -> list[str]:
 def _on_conflict(table: Table, *, add: bool) -> str:
     key = [column.name for column in table.primary_key]
     rest = [name for name in _names(table) if name not in key]
-    change = (f"{name} = {table.name}.{name} + excluded.{name}" if add else f"{name} = excluded.{name}" for name in rest)
+    change = (
+        f"{name} = {table.name}.{name} + excluded.{name}" if add else f"{name} = excluded.{name}" for name in rest
+    )
     return f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(change)}"
 
 
@@ -60,29 +78,20 @@ class SqliteStatements:
         self._meters = _sqlite_insert(meter) + _on_conflict(meter, add=False)
         self._rollups = _sqlite_insert(rollup_daily) + _on_conflict(rollup_daily, add=True)
 
-    def begin(self, cursor: Any) -> None:
+    def begin(self, cursor: Cursor) -> None:
         cursor.execute("BEGIN IMMEDIATE")
 
-    def lock(self, cursor: Any, digests: Sequence[str], account_ids: Sequence[str]) -> int:
+    def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
+        del cursor, digests, account_ids
         return time.time_ns() // 1000  # BEGIN IMMEDIATE has locked the whole database
 
-    def callers(self, cursor: Any, digests: Sequence[str]) -> list[Row]:
-        cursor.execute(
-            f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id"
-            " WHERE k.digest IN (SELECT value FROM json_each(?))",
-            (_json(digests),),
-        )
-        return list(cursor.fetchall())
+    def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
+        return _each(cursor, SQLITE_CALLER, ((digest,) for digest in digests))
 
-    def meters(self, cursor: Any, account_ids: Sequence[str], end_after_us: int) -> list[Row]:
-        cursor.execute(
-            f"SELECT {METER_COLUMNS} FROM meter"
-            " WHERE account_id IN (SELECT value FROM json_each(?)) AND period_end_us > ?",
-            (_json(account_ids), end_after_us),
-        )
-        return list(cursor.fetchall())
+    def meters(self, cursor: Cursor, account_ids: Sequence[str], end_after_us: int) -> list[Row]:
+        return _each(cursor, SQLITE_METERS, ((account_id, end_after_us) for account_id in account_ids))
 
-    def delete_holds(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> set[str]:
+    def delete_holds(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> set[str]:
         gone: set[str] = set()
         for pair in pairs:
             cursor.execute("DELETE FROM hold WHERE account_id = ? AND call_id = ?", pair)
@@ -90,31 +99,28 @@ class SqliteStatements:
                 gone.add(pair[1])
         return gone
 
-    def outcomes(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> list[Row]:
-        found: list[Row] = []
-        for pair in pairs:
-            cursor.execute(
-                f"SELECT call_id, {OUTCOME_COLUMNS} FROM usage_record WHERE account_id = ? AND call_id = ?", pair
-            )
-            found += cursor.fetchall()
-        return found
+    def outcomes(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+        return _each(cursor, SQLITE_OUTCOME, pairs)
 
-    def insert_holds(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def insert_holds(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.executemany(self._holds, rows)
 
-    def insert_usage(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def insert_usage(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.executemany(self._usage, rows)
 
-    def save_meters(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def save_meters(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.executemany(self._meters, rows)
 
-    def add_rollups(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def add_rollups(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.executemany(self._rollups, rows)
 
 
-def _json(ids: Sequence[str]) -> str:
-    # Ids and digests are ours, and have no character that JSON escapes.
-    return '["' + '","'.join(ids) + '"]'
+def _each(cursor: Cursor, statement: str, parameters: Iterable[Row]) -> list[Row]:
+    found: list[Row] = []
+    for row in parameters:
+        cursor.execute(statement, row)
+        found += cursor.fetchall()
+    return found
 
 
 def _sqlite_insert(table: Table) -> str:
@@ -131,10 +137,10 @@ class PostgresStatements:
         self._meters = _postgres_insert(meter) + _on_conflict(meter, add=False)
         self._rollups = _postgres_insert(rollup_daily) + _on_conflict(rollup_daily, add=True)
 
-    def begin(self, cursor: Any) -> None:
+    def begin(self, cursor: Cursor) -> None:
         """Psycopg begins a transaction by itself."""
 
-    def lock(self, cursor: Any, digests: Sequence[str], account_ids: Sequence[str]) -> int:
+    def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         # What is read must be read by a later statement than this one: a statement that waits for a lock
         # still sees other tables as they were when it began.
         cursor.execute(
@@ -146,7 +152,7 @@ class PostgresStatements:
         cursor.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         return int(cursor.fetchone()[0])
 
-    def callers(self, cursor: Any, digests: Sequence[str]) -> list[Row]:
+    def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
         cursor.execute(
             f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id"
             " WHERE k.digest = ANY(%s::text[])",
@@ -154,14 +160,14 @@ class PostgresStatements:
         )
         return list(cursor.fetchall())
 
-    def meters(self, cursor: Any, account_ids: Sequence[str], end_after_us: int) -> list[Row]:
+    def meters(self, cursor: Cursor, account_ids: Sequence[str], end_after_us: int) -> list[Row]:
         cursor.execute(
             f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ANY(%s::text[]) AND period_end_us > %s",
             (account_ids, end_after_us),
         )
         return list(cursor.fetchall())
 
-    def delete_holds(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> set[str]:
+    def delete_holds(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> set[str]:
         cursor.execute(
             "DELETE FROM hold USING unnest(%s::text[], %s::text[]) AS gone (account_id, call_id)"
             " WHERE hold.account_id = gone.account_id AND hold.call_id = gone.call_id RETURNING hold.call_id",
@@ -169,7 +175,7 @@ class PostgresStatements:
         )
         return {row[0] for row in cursor.fetchall()}
 
-    def outcomes(self, cursor: Any, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+    def outcomes(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> list[Row]:
         cursor.execute(
             f"SELECT u.call_id, {OUTCOME_COLUMNS} FROM usage_record u"
             " JOIN unnest(%s::text[], %s::text[]) AS sought (account_id, call_id)"
@@ -178,16 +184,16 @@ class PostgresStatements:
         )
         return list(cursor.fetchall())
 
-    def insert_holds(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def insert_holds(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.execute(self._holds, _arrays(rows))
 
-    def insert_usage(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def insert_usage(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.execute(self._usage, _arrays(rows))
 
-    def save_meters(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def save_meters(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.execute(self._meters, _arrays(rows))
 
-    def add_rollups(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def add_rollups(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.execute(self._rollups, _arrays(rows))
 
 

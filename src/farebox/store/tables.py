@@ -1,5 +1,6 @@
-"""Every table. Times are microseconds since the epoch, money is nanodollars, and `account_id` leads each hot
-primary key: every write touches one account, so accounts are the shards.
+"""Every table. Times are microseconds since the epoch, and money is nanodollars.
+
+`account_id` leads each hot primary key: every write touches one account, so accounts are the shards.
 
 The hot tables' columns are in the order of the rows in `domain.ledger`, which are written as they are.
 """

@@ -2,10 +2,11 @@
 
 import json
 import logging
-from secrets import token_hex
+from os import urandom
 from time import time
 from typing import Any, Final
 
+from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from farebox.call import CallRequest, Receipt, Service, paid_call
@@ -37,7 +38,7 @@ class ClientGone(Exception):
 
 def new_call_id() -> str:
     """The call's id and the answer's x-request-id; in the order of time, so that rows are added at the end."""
-    return f"req_{int(time() * 1000):012x}{token_hex(10)}"
+    return f"req_{int(time() * 1000):012x}{urandom(10).hex()}"
 
 
 class GenerateEndpoint:
@@ -133,6 +134,9 @@ def _no_constant(name: str) -> None:
     raise InvalidRequest(f"The JSON has {name}, which JSON does not know. Send a number.")
 
 
+_strict_json = json.JSONDecoder(object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+
+
 def read_json(body: bytes) -> dict[str, Any]:
     """The body as a JSON object.
 
@@ -140,7 +144,7 @@ def read_json(body: bytes) -> dict[str, Any]:
         InvalidRequest: it is none: not UTF-8, not JSON, not an object, too deep, a key twice.
     """
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+        value = _strict_json.decode(body.decode())
     except UnicodeDecodeError:
         raise InvalidRequest("The body is not UTF-8 text. Send JSON in UTF-8.") from None
     except RecursionError:
@@ -189,12 +193,10 @@ def _answer(receipt: Receipt) -> tuple[int, Headers, bytes]:
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     headers += limit_headers(receipt.standing)
     headers.append((b"x-request-id", receipt.call_id.encode()))
-    return 200, headers, json.dumps(body).encode()
+    return 200, headers, to_json(body)
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-

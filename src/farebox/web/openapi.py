@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from farebox.web.shapes import GenerateIn, GenerateOut, ProblemOut
 
-SECURITY: Final = [{"ApiKey": []}, {"Bearer": []}]
+SECURITY: Final[list[dict[str, list[str]]]] = [{"ApiKey": []}, {"Bearer": []}]
 SCHEMES: Final = {
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "Your API key."},
     "Bearer": {"type": "http", "scheme": "bearer", "description": "The same key, as OpenAI's clients send it."},
@@ -35,9 +35,7 @@ def add_generate(page: dict[str, Any]) -> dict[str, Any]:
     for shape in (GenerateIn, GenerateOut, ProblemOut):
         schemas.update(_schema(shape))
     page["components"].setdefault("securitySchemes", {}).update(SCHEMES)
-    responses = {
-        str(status): answer for status, answer in refusals(401, 402, 403, 413, 422, 429, 502, 503).items()
-    }
+    responses = {str(status): answer for status, answer in refusals(401, 402, 403, 413, 422, 429, 502, 503).items()}
     answer = {"schema": {"$ref": "#/components/schemas/GenerateOut"}}
     page.setdefault("paths", {})["/v1/generate"] = {
         "post": {

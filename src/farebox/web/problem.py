@@ -2,8 +2,7 @@
 
 import json
 
-from farebox.domain.errors import CallError, InvalidApiKey, QuotaExceeded
-from farebox.domain.errors import BurstExceeded as Burst
+from farebox.domain.errors import BurstExceeded, CallError, InvalidApiKey, QuotaExceeded
 from farebox.web.limits import Headers, limit_headers
 
 PROBLEM_TYPE = b"application/problem+json"
@@ -22,8 +21,8 @@ def problem(error: CallError, call_id: str, public_url: str) -> tuple[int, Heade
     headers: Headers = [(b"content-type", PROBLEM_TYPE), (b"cache-control", b"no-store")]
     if error.param is not None:
         body["param"] = error.param
-    if isinstance(error, QuotaExceeded | Burst):
-        body["violated-policies"] = ["burst" if isinstance(error, Burst) else "monthly"]
+    if isinstance(error, QuotaExceeded | BurstExceeded):
+        body["violated-policies"] = ["burst" if isinstance(error, BurstExceeded) else "monthly"]
     if isinstance(error, InvalidApiKey):
         headers.append((b"www-authenticate", b"Bearer"))
     if error.retry_after_seconds is not None:

@@ -97,9 +97,7 @@ def usage_of(standing: Standing) -> UsageOut:
         charge_nanodollars=meter.posted_nanodollars,
         charge_held_nanodollars=meter.held_nanodollars,
         credit_nanodollars=plan.credit_nanodollars,
-        credit_remaining_nanodollars=_left(
-            plan.credit_nanodollars, meter.posted_nanodollars + meter.held_nanodollars
-        ),
+        credit_remaining_nanodollars=_left(plan.credit_nanodollars, meter.posted_nanodollars + meter.held_nanodollars),
     )
 
 

@@ -204,7 +204,5 @@ def error(how: Behaviour) -> dict[str, Any]:
 
 def models() -> dict[str, Any]:
     names = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini")
-    listed = [
-        {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "system"} for name in names
-    ]
+    listed = [{"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "system"} for name in names]
     return {"object": "list", "data": listed}

@@ -70,9 +70,7 @@ class FakeUpstream:
         return int(self._control("stats", path=path)["in_flight"])
 
     def wait_for_calls(self, count: int, *, path: str = CHAT, timeout_seconds: float = 30) -> None:
-        wait_until(
-            lambda: self.count(path=path) >= count, f"{count} calls upstream", timeout_seconds=timeout_seconds
-        )
+        wait_until(lambda: self.count(path=path) >= count, f"{count} calls upstream", timeout_seconds=timeout_seconds)
 
     @property
     def pid(self) -> int:

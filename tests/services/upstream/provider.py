@@ -180,9 +180,7 @@ def _dripping(start: bytes, body: bytes, how: Behaviour) -> Reply:
 
 def _stream(call: Call, how: Behaviour, answer: answers.Answer) -> Reply:
     options = call.body.get("stream_options") or {}
-    events = answers.chunks(
-        call.number, str(call.model), answer, how, with_usage=bool(options.get("include_usage"))
-    )
+    events = answers.chunks(call.number, str(call.model), answer, how, with_usage=bool(options.get("include_usage")))
     headers = {**_headers(call, how), "transfer-encoding": "chunked"}
     if how.fault != "wrong_content_type":
         headers["content-type"] = "text/event-stream; charset=utf-8"

@@ -125,9 +125,7 @@ class Connection(asyncio.Protocol):
             case "program":
                 self._provider.program(wanted["path"], Behaviour(**wanted["behaviour"]))
             case "program_next":
-                self._provider.program_next(
-                    wanted["path"], [Behaviour(**how) for how in wanted["behaviours"]]
-                )
+                self._provider.program_next(wanted["path"], [Behaviour(**how) for how in wanted["behaviours"]])
             case unknown:
                 raise ValueError(f"unknown control {unknown!r}")
         return {}

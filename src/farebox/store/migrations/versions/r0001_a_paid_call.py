@@ -152,12 +152,14 @@ FOR EACH STATEMENT EXECUTE FUNCTION usage_record_append_only()""",
 )
 
 
+def _for_sqlite(statement: str) -> str:
+    # The primary key is how a row is found; a second tree by rowid would only cost writes.
+    return statement.replace("BIGINT", "INTEGER") + " STRICT, WITHOUT ROWID"
+
+
 def upgrade() -> None:
     sqlite = op.get_bind().dialect.name == "sqlite"
     for statement in TABLES:
-        if sqlite:
-            # The primary key is how a row is found; a second tree by rowid would only cost writes.
-            statement = statement.replace("BIGINT", "INTEGER") + " STRICT, WITHOUT ROWID"
-        op.execute(statement)
+        op.execute(_for_sqlite(statement) if sqlite else statement)
     for statement in APPEND_ONLY_SQLITE if sqlite else APPEND_ONLY_POSTGRES:
         op.execute(statement)
