@@ -1,5 +1,7 @@
 """One database, SQLite or PostgreSQL: how to connect, what differs, and its migrations."""
 
+import os
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -17,8 +19,12 @@ from farebox.store.filelock import FileLock
 from farebox.store.migrations import HEAD
 
 SQLITE_BUSY_SECONDS: Final = 10
-CONNECT_SECONDS: Final = 3
-STATEMENT_SECONDS: Final = 10
+POSTGRES_CONNECT: Final[dict[str, int | str]] = {
+    "connect_timeout": 3,  # seconds
+    "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage
+    "keepalives_idle": 10,
+    "options": "-c synchronous_commit=on",  # an answer is sent only for what is on the disk
+}
 MIGRATION_LOCK: Final = 7_240_911  # any number that no other use of the server's advisory locks takes
 
 
@@ -44,9 +50,12 @@ class Database:
         else:
             # 'format' gives positional parameters, so that rows are written as they are.
             self.engine = create_engine(
-                self.url, paramstyle="format", pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS}
+                self.url, paramstyle="format", pool_pre_ping=True, connect_args=POSTGRES_CONNECT
             )
-        event.listen(self.engine, "connect", _prepare_sqlite if self.is_sqlite else _prepare_postgres)
+        dbapi: Any = self.engine.dialect.dbapi
+        self.outages: tuple[type[Exception], ...] = (dbapi.OperationalError, dbapi.InterfaceError, OSError)
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
         event.listen(self.engine, "begin", self._begin)
 
     @property
@@ -67,6 +76,15 @@ class Database:
         """
         with _as_unavailable():
             return self.engine.raw_connection()
+
+    def interrupt(self, connection: PoolProxiedConnection) -> None:
+        """Make whoever waits on the connection fail now; may be called from another thread."""
+        driver: Any = connection.driver_connection
+        if self.is_sqlite:
+            driver.interrupt()
+            return
+        with socket.socket(fileno=os.dup(driver.pgconn.socket)) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
 
     def writers_turn(self) -> AbstractContextManager[None]:
         """A turn to write: on SQLite one process at a time, in a fair order; elsewhere at once."""
@@ -173,11 +191,3 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> N
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _prepare_postgres(connection: Any, _: ConnectionPoolEntry) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET synchronous_commit = on")  # an answer is sent only for what is on the disk
-        cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{STATEMENT_SECONDS}s'")
-    connection.commit()

@@ -8,9 +8,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import select
 
@@ -24,25 +24,41 @@ from farebox.store import tables
 from farebox.store.batch import Finish, Item, Result, run
 from farebox.store.database import Database, unavailable
 from farebox.store.migrations import HEAD
-from farebox.store.statements import PostgresStatements, SqliteStatements
+from farebox.store.statements import Cursor, PostgresStatements, SqliteStatements
 
 log = logging.getLogger("farebox.ledger")
 
+T = TypeVar("T")
+
 BATCH_MAX: Final = 512
+WATCH_SECONDS: Final = 1.0
+STUCK_SECONDS_MAX: Final = 4.0
+TAKE_BACK_SECONDS: Final = 60.0
 WAITING_MAX: Final = 10_000
 ADMIT_WAIT_SECONDS_MAX: Final = 5.0
 RETRY_SECONDS: Final = 0.2
 # A busy ledger waits this long for company: a larger batch costs less than the wait (PostgreSQL's commit_delay).
 BUSY_ITEMS: Final = 4
-GATHER_SECONDS: Final = 0.0015
+GATHER_SECONDS: Final = 0.001
 EXPIRE_BATCH: Final = 500
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     item: Item
     future: "asyncio.Future[Any]"
     until: float  # monotonic seconds: after this its caller has been told no
+
+
+def _is_late(waiting: _Waiting, now: float) -> bool:
+    return waiting.until < now and isinstance(waiting.item, Ask)
+
+
+async def _in_time(reading: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await asyncio.wait_for(reading, STUCK_SECONDS_MAX)
+    except TimeoutError as error:
+        raise unavailable(error) from error
 
 
 class GroupCommitLedger:
@@ -56,14 +72,20 @@ class GroupCommitLedger:
         self._thread = threading.Thread(target=self._work, name="farebox-ledger", daemon=True)
         self._connection: Any = None
         self._again: list[_Waiting] = []
-        self._last_size = 0
+        self._in_hand: Sequence[_Waiting] = ()
+        self._in_hand_since: float | None = None
+        self._is_closing = False
+        self._watcher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
+        self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
         """Finish what waits, then stop."""
+        if self._watcher is not None:
+            self._watcher.cancel()
         self._waiting.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -78,7 +100,7 @@ class GroupCommitLedger:
         return recorded
 
     async def expire(self) -> int:
-        holds = await asyncio.to_thread(self._expired)
+        holds = await _in_time(asyncio.to_thread(self._expired))
         ended = await asyncio.gather(
             *(self.record(hold, "expire", NOTHING_SPENT, time.monotonic()) for hold in holds), return_exceptions=True
         )
@@ -86,10 +108,10 @@ class GroupCommitLedger:
         return sum(isinstance(result, Recorded) for result in ended)
 
     async def standing(self, key_digest: str) -> Standing | CallError:
-        return await asyncio.to_thread(self._standing, key_digest)
+        return await _in_time(asyncio.to_thread(self._standing, key_digest))
 
     async def check(self) -> None:
-        if await asyncio.to_thread(self._database.revision) != HEAD:
+        if await _in_time(asyncio.to_thread(self._database.revision)) != HEAD:
             raise LedgerUnavailable("The service is being set up. Try again shortly.", retry_after_seconds=5)
 
     # -- Reading, on any thread --------------------------------------------------------------------------------
@@ -147,48 +169,74 @@ class GroupCommitLedger:
             else:
                 future.set_result(result)
 
+    async def _watch(self) -> None:
+        """Free whoever waits for a database that neither answers nor hangs up."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            since = self._in_hand_since
+            if since is None or time.monotonic() - since < STUCK_SECONDS_MAX:
+                continue
+            silent = TimeoutError("the database does not answer")
+            waiting = [*self._in_hand, *self._drained()]
+            self._answer([(w.future, unavailable(silent)) for w in waiting if isinstance(w.item, Ask)])
+            if self._connection is not None:
+                self._database.interrupt(self._connection)
+
+    def _drained(self) -> list[_Waiting]:
+        """The admissions that nobody has taken yet; records are put back, since they can wait."""
+        drained: list[_Waiting | None] = []
+        try:
+            while True:
+                drained.append(self._waiting.get_nowait())
+        except queue.Empty:
+            pass
+        for waiting in drained:
+            if waiting is None or isinstance(waiting.item, Finish):
+                self._waiting.put(waiting)
+        return [w for w in drained if w is not None and isinstance(w.item, Ask)]
+
     # -- The thread's side -------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        open_for_more = True
-        while open_for_more or self._again:
-            batch, open_for_more = self._take(open_for_more)
+        while not self._is_closing or self._again:
+            batch = self._take()
             self._again = []
             now = time.monotonic()
-            late = [w for w in batch if w.until < now and isinstance(w.item, Ask)]
-            batch = [w for w in batch if w not in late] if late else batch
-            self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
-            self._last_size = len(batch)
+            late = [w for w in batch if _is_late(w, now)]
+            if late:
+                batch = [w for w in batch if not _is_late(w, now)]
+                self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
             if batch:
+                self._in_hand, self._in_hand_since = batch, now
                 self._commit(batch)
+                self._in_hand_since = None
         self._drop_connection()
 
-    def _take(self, open_for_more: bool) -> tuple[list[_Waiting], bool]:
+    def _take(self) -> list[_Waiting]:
+        """All that waits, and what has to be tried again; blocks while there is nothing."""
         batch = self._again
-        try:
-            first = self._waiting.get(timeout=RETRY_SECONDS) if batch else self._waiting.get()
-        except queue.Empty:
-            return batch, open_for_more
-        if self._last_size >= BUSY_ITEMS:
+        if len(self._in_hand) >= BUSY_ITEMS:
             time.sleep(GATHER_SECONDS)
-        while first is not None:
-            batch.append(first)
-            if len(batch) >= BATCH_MAX:
-                return batch, open_for_more
-            try:
-                first = self._waiting.get_nowait()
-            except queue.Empty:
-                return batch, open_for_more
-        return batch, False
+        try:
+            waiting = self._waiting.get(timeout=RETRY_SECONDS) if batch else self._waiting.get()
+            while waiting is not None:
+                batch.append(waiting)
+                if len(batch) >= BATCH_MAX:
+                    return batch
+                waiting = self._waiting.get_nowait()
+            self._is_closing = True
+        except queue.Empty:
+            pass
+        return batch
 
     def _commit(self, batch: list[_Waiting]) -> None:
         """Run the batch; where the database is away, records wait for it and admissions are refused."""
         try:
-            self._reply(batch, self._transact([w.item for w in batch]))
+            self._reply(batch, self._transact(batch))
         except LedgerUnavailable as error:
             log.warning("the database did not take a batch of %d: %r", len(batch), error.__cause__)
             now = time.monotonic()
-            self._again = [w for w in batch if isinstance(w.item, Finish) and w.until > now]
+            self._again += [w for w in batch if isinstance(w.item, Finish) and w.until > now]
             refused = [w for w in batch if not (isinstance(w.item, Finish) and w.until > now)]
             self._reply(refused, [unavailable(error.__cause__ or error) for _ in refused])
         except Exception as error:
@@ -201,37 +249,44 @@ class GroupCommitLedger:
             failed.__cause__ = error
             self._reply(batch, [failed])
 
-    def _transact(self, items: Sequence[Item]) -> list[Result]:
-        committing = False
+    def _transact(self, batch: Sequence[_Waiting]) -> list[Result]:
+        committing: list[Result] | None = None
         for is_last_try in (False, True):
             try:
                 with self._database.writers_turn():
                     cursor = self._cursor()
                     self._statements.begin(cursor)
-                    results = run(items, cursor, self._statements, self._plans)
-                    committing = True
+                    results = run([w.item for w in batch], cursor, self._statements, self._plans)
+                    committing = results
                     self._connection.commit()
                     return results
             except LedgerUnavailable:
                 raise
-            except (self._dbapi.OperationalError, self._dbapi.InterfaceError, OSError) as error:
+            except self._database.outages as error:
                 self._drop_connection()
                 # A connection that was found dead before the commit wrote nothing: a fresh one may try once more.
-                if committing or is_last_try:
+                if committing is not None:
+                    self._take_back(batch, committing)
+                if committing is not None or is_last_try:
                     raise unavailable(error) from error
             except BaseException:
                 self._drop_connection()
                 raise
         raise AssertionError("unreachable")
 
-    @property
-    def _dbapi(self) -> Any:
-        return self._database.engine.dialect.dbapi
+    def _take_back(self, batch: Sequence[_Waiting], results: Sequence[Result]) -> None:
+        """Void what a commit whose answer was lost may have held: its callers are told no."""
+        until = time.monotonic() + TAKE_BACK_SECONDS
+        for waiting, result in zip(batch, results, strict=True):
+            if isinstance(result, Admitted):
+                self._again.append(_Waiting(Finish(result.hold, "void", NOTHING_SPENT), waiting.future, until))
 
-    def _cursor(self) -> Any:
+    def _cursor(self) -> Cursor:
         if self._connection is None:
             self._connection = self._database.open_raw()
-        return self._connection.cursor()
+            self._statements.prepare(self._connection.cursor())
+        cursor: Cursor = self._connection.cursor()
+        return cursor
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None

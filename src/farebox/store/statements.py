@@ -12,6 +12,8 @@ from sqlalchemy import BigInteger, Table
 
 from farebox.store.tables import hold, meter, rollup_daily, usage_record
 
+STATEMENT_SECONDS_MAX: Final = 10
+
 Row = tuple[Any, ...]
 
 CALLER_COLUMNS: Final = "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us"
@@ -37,6 +39,10 @@ class Cursor(Protocol):
 
 class Statements(Protocol):
     """What a batch does to the database, in the words of one dialect. All run inside one transaction."""
+
+    def prepare(self, cursor: Cursor) -> None:
+        """Once for a connection that is going to run batches."""
+        ...
 
     def begin(self, cursor: Cursor) -> None: ...
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
@@ -77,6 +83,9 @@ class SqliteStatements:
         self._usage = _sqlite_insert(usage_record)
         self._meters = _sqlite_insert(meter) + _on_conflict(meter, add=False)
         self._rollups = _sqlite_insert(rollup_daily) + _on_conflict(rollup_daily, add=True)
+
+    def prepare(self, cursor: Cursor) -> None:
+        """SQLite's connections are prepared when they are made."""
 
     def begin(self, cursor: Cursor) -> None:
         cursor.execute("BEGIN IMMEDIATE")
@@ -136,6 +145,11 @@ class PostgresStatements:
         self._usage = _postgres_insert(usage_record)
         self._meters = _postgres_insert(meter) + _on_conflict(meter, add=False)
         self._rollups = _postgres_insert(rollup_daily) + _on_conflict(rollup_daily, add=True)
+
+    def prepare(self, cursor: Cursor) -> None:
+        cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS_MAX}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{STATEMENT_SECONDS_MAX}s'")
+        cursor.execute("COMMIT")
 
     def begin(self, cursor: Cursor) -> None:
         """Psycopg begins a transaction by itself."""
