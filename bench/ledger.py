@@ -64,7 +64,7 @@ def main() -> None:
         accounts = StoredAccounts(database)
         plan = Plan("bench", calls=10**12)
         product = Product("Bench", plans=(plan,))
-        print(database.url.get_backend_name(), flush=True)
+        print("SQLite" if database.is_sqlite else "PostgreSQL", flush=True)
         for count in map(int, chosen.accounts.split(",")):
             digests = []
             for n in range(count):

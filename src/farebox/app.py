@@ -44,7 +44,7 @@ class Farebox(FastAPI):
         self.folder = Path(written_in).resolve().parent if written_in else None
         self._house = House()
         self._paid: dict[str, ASGIApp] = {}
-        super().__init__(title=name, docs_url=None, redoc_url=None, lifespan=_lifespan)
+        super().__init__(title=name, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
         self.include_router(routes(self._house))
         add_docs(self)
         add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))

@@ -5,7 +5,6 @@ from typing import NamedTuple, Protocol
 
 from farebox.domain.admission import Admitted, Ask, Refused, Standing
 from farebox.domain.apikey import Mode
-from farebox.domain.errors import CallError
 from farebox.domain.ledger import Ending, Hold, Outcome, Spent
 
 
@@ -40,10 +39,11 @@ class Ledger(Protocol):
         """Expire the holds whose time to live is over; how many there were."""
         ...
 
-    async def standing(self, key_digest: str) -> Standing | CallError:
+    async def standing(self, key_digest: str) -> Standing:
         """Where the holder of a key stands, holding nothing.
 
         Raises:
+            CallError: the key is not valid, its account is suspended, or its plan is gone.
             LedgerUnavailable: the database cannot be asked.
         """
         ...
@@ -113,8 +113,27 @@ class Accounts(Protocol):
 
     def now_us(self) -> int: ...
     def account_by_email(self, email: str) -> AccountRow | None: ...
-    def add_account(self, row: AccountRow) -> None: ...
-    def list_keys(self, email: str | None = None) -> list[KeyRow]: ...
-    def add_key(self, row: KeyRow) -> None: ...
-    def revoke_key(self, account_id: str, key_id: str) -> None: ...
-    def expire_key(self, account_id: str, key_id: str, expires_us: int) -> None: ...
+    def add_account(self, row: AccountRow) -> bool:
+        """False, and nothing added, where the address is taken."""
+        ...
+
+    def set_plan(self, account_id: str, plan: str) -> None: ...
+    def list_keys(self, email: str | None = None) -> list[tuple[str, KeyRow]]:
+        """The keys, with the address of their account, in the order of addresses and of age."""
+        ...
+
+    def find_keys(self, what: str, digest: str) -> list[KeyRow]:
+        """The keys with this id or digest, and those not revoked that end in these four characters."""
+        ...
+
+    def add_key(self, row: KeyRow) -> bool:
+        """False, and nothing added, where the key is there already."""
+        ...
+
+    def revoke_key(self, account_id: str, key_id: str) -> bool:
+        """False where it was revoked before; it keeps that moment."""
+        ...
+
+    def replace_key(self, old: KeyRow, new: KeyRow, grace_us: int) -> bool:
+        """Add a key, and have the old one expire; False, and nothing done, where the old one no longer works."""
+        ...

@@ -74,7 +74,10 @@ def load(beside: Path | None = None) -> Settings:
     # Later files win, and the environment wins over both.
     files = [str(folder / ".env") for folder in (beside, Path.cwd()) if folder is not None]
     try:
-        return Settings(_env_file=files)
+        # Windows' editors put a mark before the text, which 'utf-8' would take for a part of the first name.
+        return Settings(_env_file=files, _env_file_encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise FounderError("The file .env is not UTF-8 text; save it again as UTF-8.") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""

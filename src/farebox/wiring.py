@@ -63,13 +63,7 @@ def build(product: Product, settings: Settings, folder: Path) -> System:
     ledger = GroupCommitLedger(database, product.by_name)
     upstream = _upstream(settings)
     sandbox = Model(SANDBOX_MODEL, FREE, SandboxModel())
-    live = Model(product.model_name, _price(product), upstream) if upstream is not None else sandbox
-    for plan in product.plans:
-        if plan.is_metered_in_money and live.price is None:
-            raise FounderError(
-                f"Plan({plan.name!r}) is limited in money, and the price of {live.name!r} is not known. Say it in your "
-                f'file: prices={{"{live.name}": (input_usd, output_usd)}}, for a million tokens.'
-            )
+    live = _live_model(product, upstream) if upstream is not None else sandbox
     service = Service(
         ledger=ledger,
         models={"live": live, "test": sandbox},
@@ -80,6 +74,17 @@ def build(product: Product, settings: Settings, folder: Path) -> System:
         upstream_retries_max=settings.upstream_retries_max,
     )
     return System(settings, database, ledger, service, upstream)
+
+
+def check(product: Product, settings: Settings) -> None:
+    """Find what a process would refuse to start with, before one is started.
+
+    Raises:
+        FounderError: as `build`.
+    """
+    upstream = _upstream(settings)
+    if upstream is not None and any(plan.is_metered_in_money for plan in product.plans):
+        _live_model(product, upstream)
 
 
 def open_store(settings: Settings, folder: Path) -> tuple[Database, bytes]:
@@ -99,9 +104,13 @@ def open_store(settings: Settings, folder: Path) -> tuple[Database, bytes]:
     return database, secret
 
 
+def fingerprint(secret: bytes) -> str:
+    """What tells two secrets apart, and tells nothing about either."""
+    return hmac.new(secret, b"farebox fingerprint", hashlib.sha256).hexdigest()[:16]
+
+
 def _check_secret(database: Database, secret: bytes) -> None:
-    # A digest tells two secrets apart, and tells nothing about either.
-    mine = hmac.new(secret, b"farebox fingerprint", hashlib.sha256).hexdigest()[:16]
+    mine = fingerprint(secret)
     if note_once(database, FINGERPRINT, mine) != mine:
         raise FounderError(
             "This database was set up with another secret, and with this one no API key would be found. Set "
@@ -116,6 +125,18 @@ def _upstream(settings: Settings) -> OpenAIUpstream | None:
     return OpenAIUpstream(settings.openai_base_url, key.get_secret_value() if key is not None else None)
 
 
-def _price(product: Product) -> Price | None:
+def _live_model(product: Product, upstream: OpenAIUpstream) -> Model:
+    model = Model(product.model_name, price_of(product), upstream)
+    for plan in product.plans:
+        if plan.is_metered_in_money and model.price is None:
+            raise FounderError(
+                f"Plan({plan.name!r}) is limited in money, and the price of {model.name!r} is not known. Say it in "
+                f'your file: prices={{"{model.name}": (input_usd, output_usd)}}, for a million tokens.'
+            )
+    return model
+
+
+def price_of(product: Product) -> Price | None:
+    """The founder's own price of the product's model, else the published one, else none."""
     mine = product.founder_prices.get(product.model_name)
     return mine if mine is not None else look_up(product.provider, product.model_name)

@@ -1,13 +1,15 @@
-"""Create, list, rotate and revoke API keys. A key's text exists once, in the answer that creates it."""
+"""Create, find, rotate and revoke API keys. A key's text exists once, in the answer that creates it."""
 
 import secrets
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey, Mode
 from farebox.domain.errors import FounderError
 from farebox.domain.period import MICROSECONDS
-from farebox.ports import Accounts, KeyRow
+from farebox.ports import AccountRow, Accounts, KeyRow
+
+NAME_CHARS_MAX: Final = 100
 
 
 class NewKey(NamedTuple):
@@ -23,17 +25,32 @@ def create_key(
     """A new key for an account.
 
     Raises:
-        FounderError: there is no account with this address.
+        FounderError: there is no account with this address, or the name cannot be shown in a list.
+    """
+    if len(name) > NAME_CHARS_MAX or (name and not name.isprintable()):
+        raise FounderError(f"A key's name is one line of at most {NAME_CHARS_MAX} characters; choose another one.")
+    account = account_of(accounts, email)
+    new = new_key(secret, account.id, apikey.mint(brand, mode, secrets.randbelow), name, accounts.now_us())
+    accounts.add_key(new.row)
+    return new
+
+
+def account_of(accounts: Accounts, email: str) -> AccountRow:
+    """The account with this address.
+
+    Raises:
+        FounderError: there is none.
     """
     account = accounts.account_by_email(email)
     if account is None:
         raise FounderError(
             f"There is no account {email!r}. Create it with: farebox accounts create {email} --plan NAME"
         )
-    return add_key(accounts, secret, account.id, apikey.mint(brand, mode, secrets.randbelow), name)
+    return account
 
 
-def add_key(accounts: Accounts, secret: bytes, account_id: str, key: ApiKey, name: str) -> NewKey:
+def new_key(secret: bytes, account_id: str, key: ApiKey, name: str, now_us: int) -> NewKey:
+    """A key with the row to be stored of it."""
     row = KeyRow(
         account_id=account_id,
         id=f"key_{secrets.token_hex(8)}",
@@ -42,11 +59,10 @@ def add_key(accounts: Accounts, secret: bytes, account_id: str, key: ApiKey, nam
         mode=key.mode,
         prefix=key.prefix,
         last4=key.last4,
-        created_us=accounts.now_us(),
+        created_us=now_us,
         expires_us=None,
         revoked_us=None,
     )
-    accounts.add_key(row)
     return NewKey(key, row)
 
 
@@ -58,28 +74,24 @@ def find_key(accounts: Accounts, secret: bytes, what: str) -> KeyRow:
     """
     whole = apikey.parse(what)
     digest = apikey.digest(secret, whole) if whole is not None else ""
-    found = [row for row in accounts.list_keys() if row.id == what or row.digest == digest]
-    found = found or [row for row in accounts.list_keys() if row.last4 == what and row.revoked_us is None]
+    meant = accounts.find_keys(what, digest)
+    found = [row for row in meant if row.id == what or row.digest == digest] or meant
     if len(found) > 1:
-        raise FounderError(f"{len(found)} keys end in {what!r}; name one by its id: {', '.join(k.id for k in found)}.")
+        ids = ", ".join(row.id for row in found)
+        raise FounderError(f"{len(found)} keys end in {what!r}; name one by its id: {ids}.")
     if not found:
         raise FounderError("There is no such key. 'farebox keys list' shows them with their ids.")
     return found[0]
-
-
-def revoke_key(accounts: Accounts, row: KeyRow) -> None:
-    """Refuse the key from this moment on, in every process."""
-    accounts.revoke_key(row.account_id, row.id)
 
 
 def rotate_key(accounts: Accounts, secret: bytes, brand: str, old: KeyRow, grace_seconds: float) -> NewKey:
     """A new key with the old one's name and mode; the old one works for `grace_seconds` more.
 
     Raises:
-        FounderError: the old key is revoked already.
+        FounderError: the old key no longer works.
     """
-    if old.revoked_us is not None:
-        raise FounderError("This key is revoked; create a new one with: farebox keys create EMAIL")
-    new = add_key(accounts, secret, old.account_id, apikey.mint(brand, old.mode, secrets.randbelow), old.name)
-    accounts.expire_key(old.account_id, old.id, accounts.now_us() + int(grace_seconds * MICROSECONDS))
+    key = apikey.mint(brand, old.mode, secrets.randbelow)
+    new = new_key(secret, old.account_id, key, old.name, accounts.now_us())
+    if not accounts.replace_key(old, new.row, int(grace_seconds * MICROSECONDS)):
+        raise FounderError("This key is revoked or has expired; create a new one with: farebox keys create EMAIL")
     return new

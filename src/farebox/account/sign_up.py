@@ -18,12 +18,13 @@ def sign_up(accounts: Accounts, product: Product, email: str, plan: str) -> Acco
     """
     address = email.strip().lower()
     if not _EMAIL.fullmatch(address) or not address.isprintable():
-        raise FounderError(f"{email!r} is not an e-mail address.")
+        raise FounderError(f"{email!r} is not an e-mail address; write it as name@example.com.")
     if plan not in product.by_name:
-        raise FounderError(f"There is no plan {plan!r}. The plans are: {', '.join(product.by_name)}.")
-    if accounts.account_by_email(address) is not None:
-        raise FounderError(f"There is an account {address!r} already.")
+        raise FounderError(f"There is no plan {plan!r}; choose one of: {', '.join(product.by_name)}.")
     now_us = accounts.now_us()
     row = AccountRow(f"acct_{secrets.token_hex(8)}", address, plan, "active", now_us, now_us)
-    accounts.add_account(row)
+    if not accounts.add_account(row):
+        raise FounderError(
+            f"There is an account {address!r} already. Make a key for it with: farebox keys create {address}"
+        )
     return row

@@ -1,5 +1,81 @@
 """The command `farebox dev`."""
 
+import os
+import sys
 
-def dev() -> None:
-    """To come."""
+import typer
+
+from farebox import wiring
+from farebox.account.developer import DEVELOPER, Developer, developer
+from farebox.app import Farebox
+from farebox.cli.context import AppArgument, Shop, open_shop
+from farebox.cli.load import APP_VARIABLE
+from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans
+from farebox.cli.server import listen, run, url_of
+from farebox.domain.errors import CallError, FounderError
+
+PROMPT = "Write a tagline for a dog-walking app"
+
+cli = typer.Typer()
+
+
+@cli.command()
+def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
+    """Try your product out on this machine: prints a key and a curl line, and reloads when your file changes."""
+    with listen(host, port, "farebox dev") as listener:
+        shop = open_shop(app, migrate=True)
+        wiring.check(shop.product, shop.settings)
+        you = developer(shop.accounts, shop.product, shop.secret)
+        for line in _welcome(shop, you, url_of(listener)):
+            typer.echo(line)
+        warn_of_lost_plans(shop)
+        shop.database.close()
+        run("farebox.cli.dev:reloaded_app", app, listener, watched=shop.app.folder)
+
+
+def reloaded_app() -> Farebox:
+    """The product after a change of its file; a mistake is a sentence, and the next change is waited for."""
+    try:
+        shop = open_shop(os.environ.get(APP_VARIABLE) or None)
+        wiring.check(shop.product, shop.settings)
+    except FounderError as error:
+        sys.exit(f"farebox: {error}")
+    except CallError as error:
+        sys.exit(f"farebox: {error.detail}")
+    shop.database.close()
+    return shop.app
+
+
+def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
+    moved = f" (moved from {you.moved_from!r}, which your file no longer has)" if you.moved_from else ""
+    return [
+        f"{shop.product.name} runs at {url}",
+        f"  Docs   {url}/docs",
+        f"  Model  {_model(shop)}",
+        f"  Plan   {you.account.plan}, for the account {DEVELOPER}{moved}",
+        f"  Key    {you.key.text}",
+        "Paste this into another terminal:",
+        "",
+        curl(url, you.key.text, windows=sys.platform == "win32"),
+        "",
+        "Ctrl-C stops it." + (" A change of your file restarts it." if shop.app.folder else ""),
+    ]
+
+
+def _model(shop: Shop) -> str:
+    if shop.settings.has_provider:
+        return (
+            f"{shop.product.model_name}, at {shop.settings.openai_base_url}; without OPENAI_API_KEY the sandbox answers"
+        )
+    return "farebox-sandbox, which makes its answers up; set OPENAI_API_KEY (here, or in .env) for a real one"
+
+
+def curl(url: str, key: str, *, windows: bool) -> str:
+    """A call that can be pasted: into sh, or into the command prompt of Windows."""
+    body = f'{{"prompt": "{PROMPT}"}}'
+    if windows:
+        body = body.replace('"', r"\"")
+    quote = '"' if windows else "'"
+    sent = [f"X-API-Key: {key}", "Content-Type: application/json"]
+    headers = " ".join(f"-H {quote}{header}{quote}" for header in sent)
+    return f"curl{'.exe' if windows else ''} {url}/v1/generate {headers} -d {quote}{body}{quote}"

@@ -1,5 +1,134 @@
-"""The command `farebox doctor`."""
+"""The command `farebox doctor`: the mistakes that are really made, each with the one thing to do."""
+
+import http.client
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from farebox import settings as settings_module
+from farebox import wiring
+from farebox.app import Farebox
+from farebox.cli.context import AppOption
+from farebox.cli.doctor_database import check_database
+from farebox.cli.doctor_env import check_env_files
+from farebox.cli.doctor_provider import check_provider
+from farebox.cli.findings import Finding, fix, note, ok
+from farebox.cli.load import load_app
+from farebox.cli.serve import PortOption
+from farebox.cli.server import cannot_listen, open_port
+from farebox.domain.errors import FounderError
+from farebox.domain.money import format_usd
+from farebox.domain.plan import Product
+from farebox.settings import Settings
+
+HOST: Final = "127.0.0.1"
+PYTHON_MIN: Final = (3, 11)
+
+cli = typer.Typer()
 
 
-def doctor() -> None:
-    """To come."""
+@cli.command()
+def doctor(
+    app: AppOption = None,
+    port: PortOption = 8000,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=64, help="How many processes you mean to serve by.")
+    ] = 1,
+) -> None:
+    """Find what is set up wrongly. Each line that says FIX names what is wrong and the one thing to do."""
+    wrong = 0
+    for finding in _examine(app, port, workers):
+        typer.echo(str(finding))
+        wrong += finding.level == "FIX"
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
+    yield _python()
+    app, loaded = _load(target)
+    yield loaded
+    folders = [folder for folder in (app.folder if app else None, Path.cwd()) if folder is not None]
+    yield from check_env_files(folders)
+    try:
+        settings = settings_module.load(app.folder if app else None)
+    except FounderError as error:
+        yield Finding("FIX", f"settings: {error}")
+    else:
+        product = app.product if app else Product()
+        yield from check_provider(settings, product)
+        yield from check_database(settings, product, max(workers, _web_concurrency()))
+        yield from _prices(settings, product)
+        yield from _plans(product)
+    yield _port(port)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] < PYTHON_MIN:
+        return fix("python", f"Farebox needs Python 3.11, and this is {version}", "install a newer one")
+    return ok("python", version)
+
+
+def _load(target: str | None) -> tuple[Farebox | None, Finding]:
+    try:
+        app = load_app(target)
+    except FounderError as error:
+        return None, Finding("FIX", f"app file: {error}")
+    if app.folder is None:
+        return app, note("app file", "there is no app.py here, so the demo product is served")
+    return app, ok("app file", f"{app.product.name}, with the plans {', '.join(app.product.by_name)}")
+
+
+def _web_concurrency() -> int:
+    told = os.environ.get("WEB_CONCURRENCY", "")
+    return int(told) if told.isascii() and told.isdigit() else 1
+
+
+def _prices(settings: Settings, product: Product) -> Iterator[Finding]:
+    if not settings.has_provider:
+        return
+    name, price = product.model_name, wiring.price_of(product)
+    if price is not None:
+        usd = [format_usd(figure) for figure in (price.input_per_mtok, price.output_per_mtok)]
+        yield ok("price", f"{name} costs {usd[0]} in and {usd[1]} out, a million tokens")
+        return
+    say_it = f'say it in your file: prices={{"{name}": (input_usd, output_usd)}}'
+    in_money = [plan.name for plan in product.plans if plan.is_metered_in_money]
+    if in_money:
+        yield fix("price", f"that of {name} is not known, and plan {in_money[0]!r} is limited in money", say_it)
+    else:
+        yield note("price", f"that of {name} is not known, so costs are recorded as 0; {say_it}")
+
+
+def _plans(product: Product) -> Iterator[Finding]:
+    for plan in product.plans:
+        if plan.calls is None and plan.tokens is None and plan.credit_nanodollars is None:
+            yield note("plans", f"{plan.name!r} has no monthly limit: one customer can spend any sum of yours")
+
+
+def _port(port: int) -> Finding:
+    try:
+        open_port(HOST, port).close()
+    except OSError as error:
+        if _is_farebox(port):
+            return ok("port", f"{port} is served by a Farebox")
+        wrong, option = cannot_listen(error, HOST, port)
+        return fix("port", wrong, f"farebox dev {option}")
+    return ok("port", f"{port} is free")
+
+
+def _is_farebox(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    try:
+        connection.request("GET", "/health")
+        return "openai_key_loaded" in json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError, TypeError):
+        return False
+    finally:
+        connection.close()

@@ -1,7 +1,7 @@
 """The command `farebox keys`."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,10 +10,13 @@ from farebox.cli.context import AppOption, open_shop
 from farebox.domain.apikey import Mode
 from farebox.domain.errors import FounderError
 from farebox.domain.period import iso
+from farebox.ports import KeyRow
 
-cli = typer.Typer(help="The API keys of your customers.", no_args_is_help=True)
+cli = typer.Typer(name="keys", help="The API keys of your customers.", no_args_is_help=True)
 
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, its last four characters, or itself.")]
+PREFIX_CHARS_MAX: Final = 24
+LINE_CHARS_MAX: Final = 79
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -38,13 +41,32 @@ def create(
 def list_(
     email: Annotated[str | None, typer.Argument(help="Only the keys of this account.")] = None, app: AppOption = None
 ) -> None:
-    """List keys by their prefix and last four characters."""
+    """List keys by their prefix and last four characters, under the address of their account."""
     shop = open_shop(app)
-    for row in shop.accounts.list_keys(email):
-        state = f"revoked {iso(row.revoked_us)[:19]}Z" if row.revoked_us is not None else "active"
-        if row.revoked_us is None and row.expires_us is not None:
-            state = f"expires {iso(row.expires_us)[:19]}Z"
-        typer.echo(f"{row.id}  {row.prefix}…{row.last4}  {row.mode}  {state}  {row.name}".rstrip())
+    if email is not None:
+        keys.account_of(shop.accounts, email)
+    owner = ""
+    for address, row in shop.accounts.list_keys(email):
+        if address != owner:
+            typer.echo(address)
+            owner = address
+        typer.echo(_line(row))
+    if not owner:
+        typer.echo(f"No keys yet. Make one with: farebox keys create {email or 'EMAIL'}", err=True)
+
+
+def _line(row: KeyRow) -> str:
+    """One key, in 80 columns."""
+    prefix = row.prefix if len(row.prefix) <= PREFIX_CHARS_MAX else row.prefix.partition("_")[2]
+    state = "active"
+    if row.revoked_us is not None:
+        state = f"revoked {iso(row.revoked_us)[:10]}"
+    elif row.expires_us is not None:
+        state = f"ends {iso(row.expires_us)[:16]}Z"
+    line = f"  {row.id}  {prefix}…{row.last4}  {state}"
+    room = LINE_CHARS_MAX - len(line) - 2
+    name = row.name if len(row.name) <= room else f"{row.name[: max(room - 1, 0)]}…"
+    return f"{line}  {name}".rstrip()
 
 
 @cli.command()
@@ -52,8 +74,8 @@ def revoke(key: KeyArgument, app: AppOption = None) -> None:
     """Refuse a key from this moment on, in every process."""
     shop = open_shop(app)
     row = keys.find_key(shop.accounts, shop.secret, key)
-    keys.revoke_key(shop.accounts, row)
-    typer.echo(f"{row.id} is revoked.")
+    revoked_now = shop.accounts.revoke_key(row.account_id, row.id)
+    typer.echo(f"{row.id} is revoked." if revoked_now else f"{row.id} was revoked before.")
 
 
 @cli.command()
@@ -66,7 +88,7 @@ def rotate(
     shop = open_shop(app)
     old = keys.find_key(shop.accounts, shop.secret, key)
     new = keys.rotate_key(shop.accounts, shop.secret, shop.product.brand, old, _seconds(grace))
-    typer.echo(f"{new.row.id} replaces {old.id}, which works for {grace} more.", err=True)
+    typer.echo(f"{new.row.id} replaces {old.id}, which works for {grace} more at most.", err=True)
     typer.echo(new.key.text)
 
 

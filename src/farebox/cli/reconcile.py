@@ -1,5 +1,28 @@
 """The command `farebox reconcile`."""
 
+import typer
 
-def reconcile() -> None:
-    """To come."""
+from farebox.cli.context import AppOption, open_shop
+from farebox.store.reconcile import reconcile as make_again
+
+cli = typer.Typer()
+
+
+@cli.command()
+def reconcile(app: AppOption = None) -> None:
+    """Make every sum again from the calls, and list where one is off (then the exit code is 1)."""
+    shop = open_shop(app)
+    findings, notes, calls, meters = make_again(shop.database, shop.product.by_name)
+    for email, period, what, expected, found in findings:
+        typer.echo(f"{email}  {period}  {what}: expected {expected}, found {found}")
+    for note in notes:
+        typer.echo(f"note: {note}")
+    counted = f"{_count(calls, 'call')}, {_count(meters, 'meter')}"
+    if findings:
+        typer.echo(f"{counted}: {_count(len(findings), 'figure')} off.")
+        raise typer.Exit(1)
+    typer.echo(f"{counted}: every sum is right.")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

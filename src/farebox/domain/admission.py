@@ -92,7 +92,7 @@ def decide(caller: Caller | None, plan: Plan | None, meter: Meter, ask: Ask, now
     if error is not None or caller is None:
         return Refused(error or InvalidApiKey(NO_SUCH_KEY))
     if plan is None:
-        return Refused(PaymentRequired(f"The plan '{caller.plan}' is no longer offered. Choose another plan."))
+        return Refused(plan_is_gone(caller))
     standing = Standing(plan, meter, now_us)
     if caller.state == "past_due":
         return Refused(PaymentRequired("The last payment failed. Update the payment method."), standing)
@@ -109,6 +109,11 @@ def decide(caller: Caller | None, plan: Plan | None, meter: Meter, ask: Ask, now
             return Refused(_over_burst(plan, taken.retry_after_us), standing)
         tat_us = taken.tat_us
     return Admitted(hold, Standing(plan, hold_on(meter, hold, tat_us), now_us))
+
+
+def plan_is_gone(caller: Caller) -> PaymentRequired:
+    """The refusal of a caller whose plan is no longer in the founder's file."""
+    return PaymentRequired(f"The plan '{caller.plan}' is no longer offered. Choose another plan.")
 
 
 def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int) -> Hold:

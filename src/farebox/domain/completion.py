@@ -5,13 +5,12 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from farebox.domain.ledger import Hold, Mark, Spent
+from farebox.domain.ledger import TOKENS_MAX, Hold, Mark, Spent
 from farebox.domain.money import divide_up
 
 # No tokeniser makes more tokens than the text has bytes; the rest is the frame around the messages.
 FRAME_TOKENS: Final = 16
 BYTES_PER_TOKEN: Final = 4
-TOKENS_MAX: Final = 2**53
 _REASONING = re.compile(r"(o\d|gpt-5)", re.ASCII)
 
 

@@ -11,6 +11,9 @@ from farebox.domain.apikey import Mode
 from farebox.domain.money import BASIS_POINTS, divide_up
 from farebox.domain.prices import Price, cost_nanodollars, worst_cost_nanodollars
 
+# Of one call, in or out: above any model, and low enough that their cost at any price fits a 64-bit column.
+TOKENS_MAX: Final = 10**9
+
 
 class State(StrEnum):
     HELD = "held"

@@ -6,6 +6,8 @@ from typing import Final
 NANODOLLARS_PER_USD: Final = 10**9
 TOKENS_PER_MTOK: Final = 10**6
 BASIS_POINTS: Final = 10**4
+USD_MAX: Final = 10**6  # far above any price, and low enough that every sum of money fits a 64-bit column
+NANODOLLAR: Final = Decimal("1e-9")
 
 Usd = int | float | str | Decimal
 
@@ -14,18 +16,21 @@ def usd_to_nanodollars(usd: Usd) -> int:
     """Whole nanodollars of an amount in US dollars.
 
     Raises:
-        ValueError: the amount is not a number, is negative, or is finer than a nanodollar.
+        ValueError: the amount is not a number, is negative, is above a million, or is finer than a nanodollar.
     """
     try:
         amount = Decimal(str(usd))
     except InvalidOperation:
         raise ValueError(f"{usd!r} is not an amount of money") from None
-    nanodollars = amount * NANODOLLARS_PER_USD if amount.is_finite() else None
-    if nanodollars is None or nanodollars < 0:
+    if not amount.is_finite() or amount < 0:
         raise ValueError(f"{usd!r} is not an amount of money of zero or more")
-    if nanodollars != nanodollars.to_integral_value():
+    if amount > USD_MAX:
+        raise ValueError(f"{usd!r} is more than {USD_MAX:,} US dollars")
+    # Compared, not multiplied: Decimal's arithmetic rounds to 28 digits, its comparison is exact.
+    rounded = amount.quantize(NANODOLLAR)
+    if rounded != amount:
         raise ValueError(f"{usd!r} is finer than a nanodollar (10⁻⁹ USD)")
-    return int(nanodollars)
+    return int(rounded * NANODOLLARS_PER_USD)
 
 
 def format_usd(nanodollars: int) -> str:

@@ -1,18 +1,20 @@
 """What the founder sells: a product, and the plans it comes in."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from farebox.domain.apikey import brand_of
 from farebox.domain.errors import FounderError
+from farebox.domain.ledger import TOKENS_MAX
 from farebox.domain.money import BASIS_POINTS, Usd, usd_to_nanodollars
 from farebox.domain.prices import Price, price_of_usd
 from farebox.domain.rate import Burst, parse_burst
 
 LIMIT_MAX: Final = 10**15  # far above any plan, far below a 64-bit column
+MARKUP_MAX: Final = 1_000  # a thousand times the cost
 OUTPUT_TOKENS_DEFAULT: Final = 400
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 
@@ -60,7 +62,7 @@ class Plan:
             )
         self._whole("calls", self.calls)
         self._whole("tokens", self.tokens)
-        self._whole("max_output_tokens", self.max_output_tokens, least=1)
+        self._whole("max_output_tokens", self.max_output_tokens, least=1, most=TOKENS_MAX)
         try:
             self._set("price_nanodollars", usd_to_nanodollars(self.usd))
             self._set("credit_nanodollars", _nanodollars(self.credit_usd))
@@ -84,11 +86,13 @@ class Plan:
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    def _whole(self, name: str, value: int | None, least: int = 0) -> None:
+    def _whole(self, name: str, value: int | None, least: int = 0, most: int = LIMIT_MAX) -> None:
         if value is None and name != "max_output_tokens":
             return
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LIMIT_MAX:
-            raise FounderError(f"Plan({self.name!r}): {name} is a whole number of {least} or more, not {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise FounderError(
+                f"Plan({self.name!r}): {name} is a whole number from {least} to {most:,}, not {value!r}."
+            )
 
     def _basis_points(self) -> int:
         points = Decimal(-1)
@@ -97,7 +101,7 @@ class Plan:
             whole = int(points) if points.is_finite() else -1
         except ArithmeticError:
             whole = -1
-        if whole < 0 or whole != points:
+        if whole != points or not 0 <= whole <= MARKUP_MAX * BASIS_POINTS:
             raise FounderError(
                 f"Plan({self.name!r}): markup is a share such as 0.2 for 20 %, to 0.01 %, not {self.markup!r}."
             )
@@ -122,7 +126,7 @@ class Product:
 
     name: str = DEMO_NAME
     model: str = "openai:gpt-4o-mini"
-    plans: tuple[Plan, ...] = DEMO_PLANS
+    plans: Sequence[Plan] = DEMO_PLANS
     prices: Mapping[str, tuple[Usd, ...]] = field(default_factory=dict)
     by_name: Mapping[str, Plan] = field(init=False, repr=False, default_factory=dict)
     founder_prices: Mapping[str, Price] = field(init=False, repr=False, default_factory=dict)
@@ -139,12 +143,17 @@ class Product:
             )
         if not self.plans:
             raise FounderError('A product needs at least one plan, as in plans=[Plan("free", calls=20)].')
+        if not isinstance(self.plans, list | tuple):
+            raise FounderError(f"plans is a list, as in plans=[{self.plans!r}].")
         for plan in self.plans:
             if not isinstance(plan, Plan):
                 raise FounderError(f"plans is a list of Plan(…), and {plan!r} is none.")
         by_name = {plan.name: plan for plan in self.plans}
         if len(by_name) < len(self.plans):
             raise FounderError("Two plans have the same name; a plan's name is how an account remembers it.")
+        if not isinstance(self.prices, Mapping):
+            raise FounderError('prices is a dict, as in prices={"gpt-4o-mini": (0.15, 0.60)}.')
+        object.__setattr__(self, "plans", tuple(self.plans))
         object.__setattr__(self, "by_name", by_name)
         object.__setattr__(self, "founder_prices", {m: _price(m, p) for m, p in self.prices.items()})
 

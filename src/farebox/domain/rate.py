@@ -41,7 +41,7 @@ def parse_burst(text: str) -> Burst:
     Raises:
         ValueError: the text has another form, or the window is longer than a day.
     """
-    match = _BURST.fullmatch(text)
+    match = _BURST.fullmatch(str(text))  # whatever a founder's file says
     seconds = int(match[2] or 1) * _UNIT_SECONDS[match[3]] if match else 0
     if match is None or seconds > BURST_SECONDS_MAX:
         raise ValueError(
@@ -53,10 +53,14 @@ def parse_burst(text: str) -> Burst:
 def look(burst: Burst, tat_us: int, now_us: int) -> Taken:
     """The bucket as it stands, taking nothing."""
     interval_us = burst.interval_us
-    # A clock set back must not lock a caller out: the bucket is never emptier than empty.
-    tat_us = min(max(tat_us, now_us), now_us + burst.calls * interval_us)
+    full_us = burst.calls * interval_us
+    tat_us = max(tat_us, now_us)
+    if tat_us > now_us + full_us:
+        # Only a clock that was set back, or a plan that changed, leaves more owed than a bucket holds. One call
+        # passes, and its state is right again; without it the caller would wait until the clock has caught up.
+        tat_us = now_us + full_us - interval_us
     owed_us = tat_us - now_us
-    remaining = (burst.calls * interval_us - owed_us) // interval_us
+    remaining = (full_us - owed_us) // interval_us
     retry_after_us = max(0, owed_us - (burst.calls - 1) * interval_us)
     return Taken(remaining > 0, tat_us, remaining, retry_after_us, owed_us)
 

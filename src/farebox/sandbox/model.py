@@ -7,12 +7,13 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final, NamedTuple
 
 from farebox.ports import Reply
 
 SANDBOX_MODEL: Final = "farebox-sandbox"
+NAME_TOKEN: Final = f"[{SANDBOX_MODEL}]"  # one token, so that the shortest answer still says who gave it
 TOKENS_DEFAULT: Final = 400
 ECHO_CHARS: Final = 160
 ASIDES: Final = (
@@ -21,7 +22,7 @@ ASIDES: Final = (
     "The same prompt always gets these same words.",
     "Set OPENAI_API_KEY to hear from a real model.",
 )
-_TOKEN = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
+_TOKEN = re.compile(rf"{re.escape(NAME_TOKEN)}|\s*\w{{1,6}}|\s*[^\w\s]|\s+")
 
 
 def tokens_of(text: str) -> list[str]:
@@ -34,50 +35,90 @@ class SandboxModel:
 
     async def complete(self, body: bytes, seconds_max: float) -> Reply:
         del seconds_max  # it answers at once
-        return Reply(200, {}, json.dumps(_completion(json.loads(body))).encode())
+        try:
+            return Reply(200, {}, _json(_completion(_read(body))))
+        except ValueError as error:
+            return Reply(400, {}, _refusal(error))
 
     async def stream(self, body: bytes) -> AsyncIterator[bytes]:
-        """The same answer as server-sent events, a token at a time, with the usage at the end if asked for."""
-        request = json.loads(body)
-        whole = _completion(request)
-        frame = {**whole, "object": "chat.completion.chunk"}
-        usage = frame.pop("usage")
-        for token in tokens_of(whole["choices"][0]["message"]["content"]):
-            yield _event({**frame, "choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
+        """The same answer as server-sent events, a token at a time, with the usage at the end if asked for.
+
+        Raises:
+            ValueError: the body is not one that this model takes.
+        """
+        for event in _events(_read(body)):
+            yield b"data: " + event + b"\n\n"
             await asyncio.sleep(0)
-        reason = whole["choices"][0]["finish_reason"]
-        yield _event({**frame, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
-        if (request.get("stream_options") or {}).get("include_usage"):
-            yield _event({**frame, "choices": [], "usage": usage})
-        yield b"data: [DONE]\n\n"
 
 
-def _event(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+class _Request(NamedTuple):
+    prompt: str
+    tokens_max: int
+    with_usage: bool
 
 
-def _completion(request: dict[str, Any]) -> dict[str, Any]:
-    prompt = "\n".join(str(message.get("content", "")) for message in request["messages"])
-    limit = request.get("max_completion_tokens") or request.get("max_tokens") or TOKENS_DEFAULT
+def _read(body: bytes) -> _Request:
+    request = json.loads(body)
+    messages = request.get("messages") if isinstance(request, dict) else None
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        raise ValueError("messages has to be a list of messages, as [{'role': 'user', 'content': 'Hello'}]")
+    limit = request.get("max_completion_tokens", request.get("max_tokens"))
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise ValueError("max_completion_tokens has to be a whole number of 1 or more")
+    options = request.get("stream_options")
+    with_usage = isinstance(options, dict) and options.get("include_usage") is True
+    prompt = "\n".join(_text(message.get("content")) for message in messages)
+    return _Request(prompt, limit or TOKENS_DEFAULT, with_usage)
+
+
+def _text(content: object) -> str:
+    """A message's text: the content itself, or its parts of text; images and the like have none."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
+
+
+def _answer(request: _Request) -> tuple[dict[str, Any], list[str], str, dict[str, int]]:
+    """What every form of the answer has: its head, its tokens, why it ends, and what it used."""
+    prompt = request.prompt
     digest = hashlib.sha256(prompt.encode("utf-8", "replace")).digest()
     echo = prompt if len(prompt) <= ECHO_CHARS else prompt[: ECHO_CHARS - 1] + "…"
-    tokens = tokens_of(f"[{SANDBOX_MODEL}] You wrote: “{echo}” {ASIDES[digest[0] % len(ASIDES)]}")
-    written, read = tokens[:limit], len(tokens_of(prompt))
-    return {
-        "id": f"chatcmpl-sandbox-{digest.hex()[:16]}",
-        "object": "chat.completion",
-        "created": 0,
-        "model": SANDBOX_MODEL,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "".join(written)},
-                "finish_reason": "stop" if len(written) == len(tokens) else "length",
-            }
-        ],
-        "usage": {
-            "prompt_tokens": read,
-            "completion_tokens": len(written),
-            "total_tokens": read + len(written),
-        },
-    }
+    tokens = tokens_of(f"{NAME_TOKEN} You wrote: “{echo}” {ASIDES[digest[0] % len(ASIDES)]}")
+    written, read = tokens[: request.tokens_max], len(tokens_of(prompt))
+    head = {"id": f"chatcmpl-sandbox-{digest.hex()[:16]}", "created": 0, "model": SANDBOX_MODEL}
+    usage = {"prompt_tokens": read, "completion_tokens": len(written), "total_tokens": read + len(written)}
+    return head, written, "stop" if len(written) == len(tokens) else "length", usage
+
+
+def _completion(request: _Request) -> dict[str, Any]:
+    head, tokens, reason, usage = _answer(request)
+    message = {"role": "assistant", "content": "".join(tokens), "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+    return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
+
+
+def _events(request: _Request) -> Iterator[bytes]:
+    head, tokens, reason, usage = _answer(request)
+    head["object"] = "chat.completion.chunk"
+    if request.with_usage:
+        head["usage"] = None
+
+    def event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+        return _json({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]})
+
+    yield event({"role": "assistant", "content": ""})
+    yield from (event({"content": token}) for token in tokens)
+    yield event({}, reason)
+    if request.with_usage:
+        yield _json({**head, "choices": [], "usage": usage})
+    yield b"[DONE]"
+
+
+def _refusal(error: ValueError) -> bytes:
+    kind = "invalid_request_error"
+    return _json({"error": {"message": f"{SANDBOX_MODEL}: {error}.", "type": kind, "param": None, "code": None}})
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()

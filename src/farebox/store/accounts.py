@@ -1,6 +1,7 @@
 """Accounts and keys in the database."""
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, case, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.ports import AccountRow, KeyRow
 from farebox.store.database import Database
@@ -19,34 +20,66 @@ class StoredAccounts:
 
     def account_by_email(self, email: str) -> AccountRow | None:
         with self._database.read() as connection:
-            row = connection.execute(select(account).where(account.c.email == email.strip().lower())).first()
+            row = connection.execute(select(account).where(account.c.email == _address(email))).first()
         return AccountRow(*row) if row is not None else None
 
-    def add_account(self, row: AccountRow) -> None:
-        self._insert(account, row._asdict())
+    def add_account(self, row: AccountRow) -> bool:
+        return self._insert(account, row._asdict())
 
-    def list_keys(self, email: str | None = None) -> list[KeyRow]:
-        found = select(api_key).order_by(api_key.c.created_us, api_key.c.id)
+    def set_plan(self, account_id: str, plan: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(account).where(account.c.id == account_id).values(plan=plan))
+
+    def list_keys(self, email: str | None = None) -> list[tuple[str, KeyRow]]:
+        found = select(account.c.email, api_key).join(account, account.c.id == api_key.c.account_id)
         if email is not None:
-            owner = select(account.c.id).where(account.c.email == email.strip().lower())
-            found = found.where(api_key.c.account_id.in_(owner))
+            found = found.where(account.c.email == _address(email))
+        found = found.order_by(account.c.email, api_key.c.created_us, api_key.c.id)
         with self._database.read() as connection:
-            return [KeyRow(*row) for row in connection.execute(found)]
+            return [(row[0], KeyRow(*row[1:])) for row in connection.execute(found)]
 
-    def add_key(self, row: KeyRow) -> None:
-        self._insert(api_key, row._asdict())
+    def find_keys(self, what: str, digest: str) -> list[KeyRow]:
+        ends_so = (api_key.c.last4 == what) & api_key.c.revoked_us.is_(None)
+        meant = or_(api_key.c.id == what, api_key.c.digest == digest, ends_so)
+        with self._database.read() as connection:
+            return [KeyRow(*row) for row in connection.execute(select(api_key).where(meant).order_by(api_key.c.id))]
 
-    def revoke_key(self, account_id: str, key_id: str) -> None:
-        self._set(account_id, key_id, revoked_us=self.now_us())
+    def add_key(self, row: KeyRow) -> bool:
+        return self._insert(api_key, row._asdict())
 
-    def expire_key(self, account_id: str, key_id: str, expires_us: int) -> None:
-        self._set(account_id, key_id, expires_us=expires_us)
-
-    def _insert(self, table: Table, values: dict[str, object]) -> None:
+    def revoke_key(self, account_id: str, key_id: str) -> bool:
         with self._database.write() as connection:
-            connection.execute(insert(table).values(values))
+            now_us = self._database.now_us(connection)
+            one = _is(account_id, key_id) & api_key.c.revoked_us.is_(None)
+            return _changes(connection, one, revoked_us=now_us)
 
-    def _set(self, account_id: str, key_id: str, **values: int) -> None:
-        one = (api_key.c.account_id == account_id) & (api_key.c.id == key_id)
+    def replace_key(self, old: KeyRow, new: KeyRow, grace_us: int) -> bool:
         with self._database.write() as connection:
-            connection.execute(update(api_key).where(one).values(values))
+            now_us = self._database.now_us(connection)
+            works = api_key.c.revoked_us.is_(None) & or_(api_key.c.expires_us.is_(None), api_key.c.expires_us > now_us)
+            end_us = now_us + grace_us
+            # A key that is being replaced already keeps its end, or rotating it again would prolong it.
+            ends = case((api_key.c.expires_us < end_us, api_key.c.expires_us), else_=end_us)
+            if not _changes(connection, _is(old.account_id, old.id) & works, expires_us=ends):
+                return False
+            connection.execute(insert(api_key).values(new._asdict()))
+            return True
+
+    def _insert(self, table: Table, values: dict[str, object]) -> bool:
+        dialect = sqlite if self._database.is_sqlite else postgresql
+        statement = dialect.insert(table).values(values).on_conflict_do_nothing()
+        statement = statement.execution_options(preserve_rowcount=True)
+        with self._database.write() as connection:
+            return connection.execute(statement).rowcount > 0
+
+
+def _address(email: str) -> str:
+    return email.strip().lower()
+
+
+def _is(account_id: str, key_id: str) -> ColumnElement[bool]:
+    return (api_key.c.account_id == account_id) & (api_key.c.id == key_id)
+
+
+def _changes(connection: Connection, which: ColumnElement[bool], **values: object) -> bool:
+    return connection.execute(update(api_key).where(which).values(values)).rowcount > 0

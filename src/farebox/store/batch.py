@@ -6,8 +6,18 @@ It only loads rows under a lock, asks the domain, and saves. SQLite and PostgreS
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from farebox.domain.admission import Admitted, Ask, Caller, Refused, Standing, decide
-from farebox.domain.errors import HoldLost
+from farebox.domain.admission import (
+    NO_SUCH_KEY,
+    Admitted,
+    Ask,
+    Caller,
+    Refused,
+    Standing,
+    decide,
+    identify,
+    plan_is_gone,
+)
+from farebox.domain.errors import CallError, HoldLost, InvalidApiKey
 from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, release, settle
 from farebox.domain.period import day, period_at
 from farebox.domain.plan import Plan
@@ -28,8 +38,22 @@ class Finish(NamedTuple):
     spent: Spent
 
 
-Item = Ask | Finish
-Result = Admitted | Refused | Recorded | Exception
+class Look(NamedTuple):
+    """Where does the holder of this key stand?"""
+
+    key_digest: str
+
+
+class Due(NamedTuple):
+    """Which holds have outlived their process?"""
+
+
+class Alive(NamedTuple):
+    """Does the database answer, and with which schema?"""
+
+
+Item = Ask | Finish | Look | Due | Alive
+Result = Admitted | Refused | Recorded | Standing | list[Hold] | str | None | Exception
 MeterKey = tuple[str, str, int]
 
 
@@ -66,6 +90,14 @@ class Batch:
             self.holds.append(decision.hold)
             self._save(key, decision.standing.meter)
         return decision
+
+    def look(self, look: Look) -> Standing | CallError:
+        caller = self.callers.get(look.key_digest)
+        error = identify(caller, self.now_us)
+        if error is not None or caller is None:
+            return error or InvalidApiKey(NO_SUCH_KEY)
+        plan = self.plans.get(caller.plan)
+        return Standing(plan, self._current(caller)[1], self.now_us) if plan else plan_is_gone(caller)
 
     def finish(self, finish: Finish) -> Recorded:
         hold, ending, spent = finish
@@ -111,29 +143,38 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
     Raises:
         Exception: whatever the driver raises; then nothing of the batch may be committed.
     """
-    asks = [item for item in items if isinstance(item, Ask)]
+    digests = list({item.key_digest for item in items if isinstance(item, Ask | Look)})
     finishes = [item for item in items if isinstance(item, Finish)]
-    digests = list({ask.key_digest for ask in asks})
     owners = {finish.hold.account_id for finish in finishes}
     now_us = statements.lock(cursor, digests, list(owners))
     batch = Batch(plans, now_us)
-    if asks:
+    if digests:
         batch.callers = {row[0]: Caller(*row[1:]) for row in statements.callers(cursor, digests)}
         owners.update(caller.account_id for caller in batch.callers.values())
     since_us = min((finish.hold.period_start_us for finish in finishes), default=now_us)
     for row in statements.meters(cursor, list(owners), min(since_us, now_us - BURST_US_MAX)) if owners else ():
         batch.load_meter(Meter(*row))
     recorded = _finish_all(batch, finishes, cursor, statements)
-    results: list[Result] = [recorded.pop(0) if isinstance(item, Finish) else _admit(batch, item) for item in items]
+    results: list[Result] = [
+        recorded.pop(0) if isinstance(item, Finish) else _one(batch, item, cursor, statements) for item in items
+    ]
     _write(batch, cursor, statements)
     return results
 
 
-def _admit(batch: Batch, ask: Ask) -> Result:
-    try:
-        return batch.admit(ask)
-    except Exception as error:  # noqa: BLE001  # a poisoned item fails alone, not its batch
-        return error
+def _one(batch: Batch, item: Ask | Look | Due | Alive, cursor: Cursor, statements: Statements) -> Result:
+    match item:
+        case Ask():
+            try:
+                return batch.admit(item)
+            except Exception as error:  # noqa: BLE001  # a poisoned item fails alone, not its batch
+                return error
+        case Look():
+            return batch.look(item)
+        case Due():
+            return [Hold(*row) for row in statements.due(cursor, batch.now_us)]
+        case Alive():
+            return statements.revision(cursor)
 
 
 def _finish_all(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, statements: Statements) -> list[Result]:

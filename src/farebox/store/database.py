@@ -1,24 +1,32 @@
-"""One database, SQLite or PostgreSQL: how to connect, what differs, and its migrations."""
+"""One database, SQLite or PostgreSQL: how to connect, what differs, and its migrations.
+
+The ledger uses the driver itself. SQLAlchemy and Alembic are loaded by what needs them (accounts, reports,
+migrations), because they take as much memory as all the rest of a serving process.
+"""
 
 import os
 import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
-
-from sqlalchemy import URL, Connection, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.store.filelock import FileLock
 from farebox.store.migrations import HEAD
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
 SQLITE_BUSY_SECONDS: Final = 10
+SQLITE_CACHE_KIB: Final = 1024
+MEMORY: Final = ":memory:"
 POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "connect_timeout": 3,  # seconds
     "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage
@@ -26,6 +34,7 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "options": "-c synchronous_commit=on",  # an answer is sent only for what is on the disk
 }
 MIGRATION_LOCK: Final = 7_240_911  # any number that no other use of the server's advisory locks takes
+WRITES: Final = "farebox_writes"
 
 
 class Database:
@@ -39,129 +48,178 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = _read_url(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.path = Path(self.url.database or "") if self.is_sqlite else None
-        self._lock: AbstractContextManager[None] = nullcontext()
-        if self.is_sqlite:
-            self.engine = create_engine(self.url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
-            if not self.is_memory:
-                self._lock = FileLock(Path(f"{self.path}.lock"))
-        else:
-            # 'format' gives positional parameters, so that rows are written as they are.
-            self.engine = create_engine(
-                self.url, paramstyle="format", pool_pre_ping=True, connect_args=POSTGRES_CONNECT
+        scheme = url.partition("://")[0].partition("+")[0]
+        if scheme not in {"sqlite", "postgresql", "postgres"}:
+            raise FounderError(
+                "FAREBOX_DATABASE_URL is not a database that Farebox knows. Write sqlite:///farebox.db or "
+                "postgresql://user:password@host/name."
             )
-        dbapi: Any = self.engine.dialect.dbapi
-        self.outages: tuple[type[Exception], ...] = (dbapi.OperationalError, dbapi.InterfaceError, OSError)
-        if self.is_sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
-        event.listen(self.engine, "begin", self._begin)
+        self.is_sqlite = scheme == "sqlite"
+        rest = url.partition("://")[2]
+        self.is_memory = self.is_sqlite and rest.removeprefix("/") in {"", MEMORY}
+        """Whether the data lives in this process only."""
+        self.path = Path(rest.removeprefix("/")) if self.is_sqlite and not self.is_memory else None
+        self._dsn = f"postgresql://{rest}"
+        self._driver = sqlite3 if self.is_sqlite else _psycopg(self._dsn)
+        self.outages: tuple[type[Exception], ...] = (
+            self._driver.OperationalError,
+            self._driver.InterfaceError,
+            OSError,
+        )
+        """What the driver raises while the database cannot be reached or written to."""
+        self._lock: AbstractContextManager[None] = FileLock(Path(f"{self.path}.lock")) if self.path else nullcontext()
+        # A database in memory lives as long as one connection to it.
+        self._anchor = self.connect() if self.is_memory else None
 
     @property
-    def is_memory(self) -> bool:
-        """Whether the data lives in this process only."""
-        return self.is_sqlite and (self.url.database or ":memory:") == ":memory:"
-
-    def _begin(self, connection: Connection) -> None:
+    def name(self) -> str:
+        """The database as it may be shown: without its password."""
         if self.is_sqlite:
-            writes = connection.get_execution_options().get("writes", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+            return str(self.path or MEMORY)
+        parts = urlsplit(self._dsn)
+        return f"{parts.hostname or 'localhost'}{parts.path}"
 
-    def open_raw(self) -> PoolProxiedConnection:
-        """A driver's connection, to be kept; `invalidate` gives it up.
+    # -- The driver ----------------------------------------------------------------------------------------------
+
+    def connect(self) -> Any:  # noqa: ANN401  # a connection of either driver
+        """A driver's connection, outside SQLAlchemy.
 
         Raises:
-            LedgerUnavailable: the database cannot be reached.
+            Exception: one of `outages`.
         """
-        with _as_unavailable():
-            return self.engine.raw_connection()
+        if not self.is_sqlite:
+            return self._driver.connect(self._dsn, **POSTGRES_CONNECT)
+        target = f"file:farebox-{id(self)}?mode=memory&cache=shared" if self.is_memory else str(self.path)
+        # Farebox begins its transactions itself, and closes a connection on another thread than it opened it.
+        connection = sqlite3.connect(
+            target, SQLITE_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=self.is_memory
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
+        return connection
 
-    def interrupt(self, connection: PoolProxiedConnection) -> None:
-        """Make whoever waits on the connection fail now; may be called from another thread."""
-        driver: Any = connection.driver_connection
+    def interrupt(self, connection: Any) -> None:  # noqa: ANN401
+        """Make whoever waits on the driver's connection fail now; may be called from another thread."""
         if self.is_sqlite:
-            driver.interrupt()
+            connection.interrupt()
             return
-        with socket.socket(fileno=os.dup(driver.pgconn.socket)) as wire:
+        with socket.socket(fileno=os.dup(connection.pgconn.socket)) as wire:
             wire.shutdown(socket.SHUT_RDWR)
 
     def writers_turn(self) -> AbstractContextManager[None]:
         """A turn to write: on SQLite one process at a time, in a fair order; elsewhere at once."""
         return self._lock
 
+    # -- SQLAlchemy ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """SQLAlchemy over the same connections."""
+        from sqlalchemy import create_engine, event, pool  # noqa: PLC0415  # see the top
+
+        if not self.is_sqlite:
+            return create_engine("postgresql+psycopg://", creator=self.connect, pool_pre_ping=True)
+        engine = create_engine("sqlite://", creator=self.connect, poolclass=pool.NullPool)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> "Iterator[Connection]":
         """A transaction that writes.
 
         Raises:
             LedgerUnavailable: the database cannot be reached or written to.
         """
         with (
-            _as_unavailable(),
+            self._as_unavailable(),
             self.writers_turn(),
-            self.engine.connect().execution_options(writes=True) as connection,
+            self.engine.connect().execution_options(**{WRITES: True}) as connection,
             connection.begin(),
         ):
             yield connection
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> "Iterator[Connection]":
         """A transaction that reads one consistent state of the whole database.
 
         Raises:
             LedgerUnavailable: the database cannot be reached.
         """
-        with _as_unavailable(), self.engine.connect() as connection:
+        with self._as_unavailable(), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
 
-    def now_us(self, connection: Connection) -> int:
+    @contextmanager
+    def _as_unavailable(self) -> Iterator[None]:
+        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  # see the top
+
+        try:
+            yield
+        except self.outages as error:
+            raise unavailable(error) from error
+        except DBAPIError as error:
+            if isinstance(error.orig, self.outages) or error.connection_invalidated:
+                raise unavailable(error.orig or error) from error
+            raise
+
+    def now_us(self, connection: "Connection") -> int:
         """The ledger's clock: PostgreSQL's own, so that all machines agree; with SQLite this machine's."""
         if self.is_sqlite:
             return time.time_ns() // 1000
-        return int(connection.execute(text("SELECT extract(epoch FROM clock_timestamp()) * 1000000")).scalar_one())
+        asked = connection.exec_driver_sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        return int(asked.scalar_one())
+
+    # -- The schema ----------------------------------------------------------------------------------------------
 
     def revision(self) -> str | None:
-        """The schema's revision as the database has it, or None where it has none."""
-        with self.read() as connection:
-            has_table = connection.dialect.has_table(connection, "alembic_version")
-            if not has_table:
-                return None
-            found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            return found
+        """The schema's revision as the database has it, or None where it has none.
+
+        Raises:
+            LedgerUnavailable: the database cannot be reached.
+        """
+        try:
+            with closing(self.connect()) as connection:
+                return read_revision(connection.cursor(), is_sqlite=self.is_sqlite)
+        except self.outages as error:
+            raise unavailable(error) from error
 
     def migrate(self) -> None:
         """Bring the schema up to date. Safe to run again, and by several processes at once."""
         if self.revision() == HEAD:
             return
-        from alembic import command  # noqa: PLC0415  # 10 MB that a serving process does not need
+        from alembic import command  # noqa: PLC0415  # see the top
         from alembic.config import Config  # noqa: PLC0415
 
         config = Config()
         config.set_main_option("script_location", str(resources.files("farebox.store") / "migrations"))
         with self.write() as connection:
             if not self.is_sqlite:
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
     def close(self) -> None:
-        self.engine.dispose()
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+        if self._anchor is not None:
+            self._anchor.close()
+        if isinstance(self._lock, FileLock):
+            self._lock.close()
 
 
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, OSError) as error:
-        raise unavailable(error) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise unavailable(error) from error
-        raise
+def read_revision(cursor: Any, *, is_sqlite: bool) -> str | None:  # noqa: ANN401
+    """The schema's revision, read on a driver's cursor."""
+    known = "SELECT max(name) FROM sqlite_master WHERE name = 'alembic_version'"
+    cursor.execute(known if is_sqlite else "SELECT to_regclass('alembic_version')")
+    if cursor.fetchone()[0] is None:
+        return None
+    cursor.execute("SELECT version_num FROM alembic_version")
+    row = cursor.fetchone()
+    return None if row is None else str(row[0])
 
 
 def unavailable(error: BaseException) -> LedgerUnavailable:
@@ -171,23 +229,17 @@ def unavailable(error: BaseException) -> LedgerUnavailable:
     return refused
 
 
-def _read_url(url: str) -> URL:
+def _psycopg(dsn: str) -> ModuleType:
+    import psycopg  # noqa: PLC0415  # 9 MB that a process on SQLite does not need
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    names = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-    driver = names.get(parsed.drivername.partition("+")[0]) if parsed else None
-    if parsed is None or driver is None:
-        raise FounderError(
-            "FAREBOX_DATABASE_URL is not a database that Farebox knows. Write sqlite:///farebox.db or "
-            "postgresql://user:password@host/name."
-        )
-    return parsed.set(drivername=driver)
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise FounderError(f"FAREBOX_DATABASE_URL cannot be read: {str(error).strip()}.") from None
+    return psycopg
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # Farebox begins its transactions itself
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
+def _begin_sqlite(connection: "Connection") -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -58,3 +58,10 @@ class FileLock:
                 _unlock(self._file)
         finally:
             self._threads.release()
+
+    def close(self) -> None:
+        """Give the file back; entering the lock again opens it again."""
+        with self._threads:
+            if self._file is not None:
+                self._file.close()
+                self._file = None

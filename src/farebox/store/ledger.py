@@ -8,27 +8,21 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from sqlalchemy import select
-
-from farebox.domain.admission import NO_SUCH_KEY, Admitted, Ask, Caller, Refused, Standing, identify
-from farebox.domain.errors import CallError, InternalError, InvalidApiKey, LedgerUnavailable, PaymentRequired
-from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Meter, Spent
-from farebox.domain.period import period_at
+from farebox.domain.admission import Admitted, Ask, Refused, Standing
+from farebox.domain.errors import InternalError, LedgerUnavailable
+from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Spent
 from farebox.domain.plan import Plan
 from farebox.ports import Recorded
-from farebox.store import tables
-from farebox.store.batch import Finish, Item, Result, run
+from farebox.store.batch import Alive, Due, Finish, Item, Look, Result, run
 from farebox.store.database import Database, unavailable
 from farebox.store.migrations import HEAD
 from farebox.store.statements import Cursor, PostgresStatements, SqliteStatements
 
 log = logging.getLogger("farebox.ledger")
-
-T = TypeVar("T")
 
 BATCH_MAX: Final = 512
 WATCH_SECONDS: Final = 1.0
@@ -40,7 +34,6 @@ RETRY_SECONDS: Final = 0.2
 # A busy ledger waits this long for company: a larger batch costs less than the wait (PostgreSQL's commit_delay).
 BUSY_ITEMS: Final = 4
 GATHER_SECONDS: Final = 0.001
-EXPIRE_BATCH: Final = 500
 
 
 @dataclass(slots=True, eq=False)
@@ -51,14 +44,12 @@ class _Waiting:
 
 
 def _is_late(waiting: _Waiting, now: float) -> bool:
-    return waiting.until < now and isinstance(waiting.item, Ask)
+    return waiting.until < now and not isinstance(waiting.item, Finish)
 
 
-async def _in_time(reading: Coroutine[Any, Any, T]) -> T:
-    try:
-        return await asyncio.wait_for(reading, STUCK_SECONDS_MAX)
-    except TimeoutError as error:
-        raise unavailable(error) from error
+def _nothing(most: int) -> list[_Waiting]:
+    del most
+    return []
 
 
 class GroupCommitLedger:
@@ -100,53 +91,21 @@ class GroupCommitLedger:
         return recorded
 
     async def expire(self) -> int:
-        holds = await _in_time(asyncio.to_thread(self._expired))
+        holds: list[Hold] = await self._put(Due(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
         ended = await asyncio.gather(
             *(self.record(hold, "expire", NOTHING_SPENT, time.monotonic()) for hold in holds), return_exceptions=True
         )
-        # A hold that another process has expired meanwhile is not this one's.
+        # A hold that was recorded meanwhile, here or by another process, is not this one's.
         return sum(isinstance(result, Recorded) for result in ended)
 
-    async def standing(self, key_digest: str) -> Standing | CallError:
-        return await _in_time(asyncio.to_thread(self._standing, key_digest))
+    async def standing(self, key_digest: str) -> Standing:
+        standing: Standing = await self._put(Look(key_digest), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+        return standing
 
     async def check(self) -> None:
-        if await _in_time(asyncio.to_thread(self._database.revision)) != HEAD:
+        revision: str | None = await self._put(Alive(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+        if revision != HEAD:
             raise LedgerUnavailable("The service is being set up. Try again shortly.", retry_after_seconds=5)
-
-    # -- Reading, on any thread --------------------------------------------------------------------------------
-
-    def _expired(self) -> list[Hold]:
-        with self._database.read() as connection:
-            now_us = self._database.now_us(connection)
-            due = select(tables.hold).where(tables.hold.c.expires_us <= now_us)
-            return [Hold(*row) for row in connection.execute(due.limit(EXPIRE_BATCH))]
-
-    def _standing(self, key_digest: str) -> Standing | CallError:
-        key, account, meter = tables.api_key, tables.account, tables.meter
-        with self._database.read() as connection:
-            now_us = self._database.now_us(connection)
-            row = connection.execute(
-                select(
-                    key.c.id, key.c.account_id, key.c.mode, key.c.expires_us, key.c.revoked_us,
-                    account.c.plan, account.c.state, account.c.anchor_us,
-                ).join(account, account.c.id == key.c.account_id).where(key.c.digest == key_digest)
-            ).first()  # fmt: skip
-            caller = Caller(*row) if row is not None else None
-            error = identify(caller, now_us)
-            if error is not None or caller is None:
-                return error or InvalidApiKey(NO_SUCH_KEY)
-            plan = self._plans.get(caller.plan)
-            if plan is None:
-                return PaymentRequired(f"The plan '{caller.plan}' is no longer offered. Choose another plan.")
-            found = connection.execute(
-                select(meter).where(
-                    meter.c.account_id == caller.account_id, meter.c.mode == caller.mode,
-                    meter.c.period_start_us <= now_us, meter.c.period_end_us > now_us,
-                )
-            ).first()  # fmt: skip
-        fresh = Meter(caller.account_id, caller.mode, *period_at(caller.anchor_us, now_us))
-        return Standing(plan, Meter(*found) if found is not None else fresh, now_us)
 
     # -- The event loop's side ---------------------------------------------------------------------------------
 
@@ -178,12 +137,12 @@ class GroupCommitLedger:
                 continue
             silent = TimeoutError("the database does not answer")
             waiting = [*self._in_hand, *self._drained()]
-            self._answer([(w.future, unavailable(silent)) for w in waiting if isinstance(w.item, Ask)])
+            self._answer([(w.future, unavailable(silent)) for w in waiting if not isinstance(w.item, Finish)])
             if self._connection is not None:
                 self._database.interrupt(self._connection)
 
     def _drained(self) -> list[_Waiting]:
-        """The admissions that nobody has taken yet; records are put back, since they can wait."""
+        """The questions that nobody has taken yet; records are put back, since they can wait."""
         drained: list[_Waiting | None] = []
         try:
             while True:
@@ -193,7 +152,7 @@ class GroupCommitLedger:
         for waiting in drained:
             if waiting is None or isinstance(waiting.item, Finish):
                 self._waiting.put(waiting)
-        return [w for w in drained if w is not None and isinstance(w.item, Ask)]
+        return [w for w in drained if w is not None and not isinstance(w.item, Finish)]
 
     # -- The thread's side -------------------------------------------------------------------------------------
 
@@ -208,7 +167,7 @@ class GroupCommitLedger:
                 self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
             if batch:
                 self._in_hand, self._in_hand_since = batch, now
-                self._commit(batch)
+                self._commit(batch, self._arrived)
                 self._in_hand_since = None
         self._drop_connection()
 
@@ -219,20 +178,32 @@ class GroupCommitLedger:
             time.sleep(GATHER_SECONDS)
         try:
             waiting = self._waiting.get(timeout=RETRY_SECONDS) if batch else self._waiting.get()
-            while waiting is not None:
-                batch.append(waiting)
-                if len(batch) >= BATCH_MAX:
-                    return batch
-                waiting = self._waiting.get_nowait()
+        except queue.Empty:
+            return batch
+        if waiting is None:
             self._is_closing = True
+        else:
+            batch.append(waiting)
+        return batch + self._arrived(BATCH_MAX - len(batch))
+
+    def _arrived(self, most: int) -> list[_Waiting]:
+        """What waits at this moment."""
+        arrived: list[_Waiting] = []
+        try:
+            while len(arrived) < most:
+                waiting = self._waiting.get_nowait()
+                if waiting is None:
+                    self._is_closing = True
+                else:
+                    arrived.append(waiting)
         except queue.Empty:
             pass
-        return batch
+        return arrived
 
-    def _commit(self, batch: list[_Waiting]) -> None:
+    def _commit(self, batch: list[_Waiting], arrived: Callable[[int], list[_Waiting]] = _nothing) -> None:
         """Run the batch; where the database is away, records wait for it and admissions are refused."""
         try:
-            self._reply(batch, self._transact(batch))
+            self._reply(batch, self._transact(batch, arrived))
         except LedgerUnavailable as error:
             log.warning("the database did not take a batch of %d: %r", len(batch), error.__cause__)
             now = time.monotonic()
@@ -249,13 +220,14 @@ class GroupCommitLedger:
             failed.__cause__ = error
             self._reply(batch, [failed])
 
-    def _transact(self, batch: Sequence[_Waiting]) -> list[Result]:
+    def _transact(self, batch: list[_Waiting], arrived: Callable[[int], list[_Waiting]]) -> list[Result]:
         committing: list[Result] | None = None
         for is_last_try in (False, True):
             try:
                 with self._database.writers_turn():
                     cursor = self._cursor()
                     self._statements.begin(cursor)
+                    batch += arrived(BATCH_MAX - len(batch))  # while this process waited for its turn
                     results = run([w.item for w in batch], cursor, self._statements, self._plans)
                     committing = results
                     self._connection.commit()
@@ -283,7 +255,7 @@ class GroupCommitLedger:
 
     def _cursor(self) -> Cursor:
         if self._connection is None:
-            self._connection = self._database.open_raw()
+            self._connection = self._database.connect()
             self._statements.prepare(self._connection.cursor())
         cursor: Cursor = self._connection.cursor()
         return cursor
@@ -292,7 +264,7 @@ class GroupCommitLedger:
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                connection.invalidate()
+                connection.close()
             except Exception as error:  # noqa: BLE001  # it is dead already
                 log.debug("closing a dead connection: %r", error)
 

@@ -1,29 +1,69 @@
 """The ledger's statements, set-based: their number does not grow with the batch.
 
-They are built once from the tables and run on the driver's own cursor, because a statement's way through
-SQLAlchemy costs more than the statement itself.
+They are built once from the rows of the domain and run on the driver's own cursor, because a statement's way through
+SQLAlchemy costs more than the statement itself. A test holds their columns to `tables.py`.
 """
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, get_type_hints
 
-from sqlalchemy import BigInteger, Table
-
-from farebox.store.tables import hold, meter, rollup_daily, usage_record
+from farebox.domain.ledger import Hold, Meter, Outcome
+from farebox.store.database import read_revision
 
 STATEMENT_SECONDS_MAX: Final = 10
 
 Row = tuple[Any, ...]
 
 CALLER_COLUMNS: Final = "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us"
-OUTCOME_COLUMNS: Final = ", ".join(column.name for column in list(usage_record.c)[len(hold.c) :])
-METER_COLUMNS: Final = ", ".join(column.name for column in meter.c)
+OUTCOME_COLUMNS: Final = ", ".join(Outcome._fields)
+METER_COLUMNS: Final = ", ".join(Meter._fields)
+HOLD_COLUMNS: Final = ", ".join(Hold._fields)
 SQLITE_CALLER: Final = (
     f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.digest = ?"
 )
 SQLITE_METERS: Final = f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ? AND period_end_us > ?"
 SQLITE_OUTCOME: Final = f"SELECT call_id, {OUTCOME_COLUMNS} FROM usage_record WHERE account_id = ? AND call_id = ?"
+DUE_MAX: Final = 500
+
+
+class Written(NamedTuple):
+    """A table as a batch writes it: its columns in the order of the rows, with the types that an array needs."""
+
+    name: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...] = ()
+    adds_up: bool = False
+
+    @property
+    def on_conflict(self) -> str:
+        """The rest of an upsert: the new row replaces the old one, or is added to it."""
+        if not self.key:
+            return ""
+        old = f"{self.name}.{{0}} + " if self.adds_up else ""
+        change = (f"{{0}} = {old}excluded.{{0}}".format(name) for name in self.columns if name not in self.key)
+        return f" ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {', '.join(change)}"
+
+
+def _types(row: type) -> dict[str, str]:
+    """The column types of a row of the domain: whole numbers and words are all there is."""
+    return {name: "bigint" if kind in {int, int | None} else "text" for name, kind in get_type_hints(row).items()}
+
+
+METER: Final = Written("meter", _types(Meter), ("account_id", "mode", "period_start_us"))
+HOLD: Final = Written("hold", _types(Hold))
+USAGE_RECORD: Final = Written("usage_record", _types(Hold) | _types(Outcome))
+ROLLUP_KEY: Final = ("account_id", "mode", "day", "key_id", "endpoint", "model")
+ROLLUP_SUMS: Final = (
+    "posted", "voided", "expired", "calls", "tokens", "input_tokens", "output_tokens",
+    "charge_nanodollars", "cost_nanodollars",
+)  # fmt: skip
+ROLLUP_DAILY: Final = Written(
+    "rollup_daily",
+    dict.fromkeys(ROLLUP_KEY, "text") | dict.fromkeys(ROLLUP_SUMS, "bigint"),
+    ROLLUP_KEY,
+    adds_up=True,
+)
 
 
 class Cursor(Protocol):
@@ -56,33 +96,23 @@ class Statements(Protocol):
         ...
 
     def outcomes(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> list[Row]: ...
+    def due(self, cursor: Cursor, now_us: int) -> list[Row]:
+        """Holds whose time to live is over, at most `DUE_MAX` of them."""
+        ...
+
+    def revision(self, cursor: Cursor) -> str | None: ...
     def insert_holds(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def insert_usage(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def save_meters(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def add_rollups(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
 
 
-def _names(table: Table) -> list[str]:
-    return [column.name for column in table.c]
-
-
-def _on_conflict(table: Table, *, add: bool) -> str:
-    key = [column.name for column in table.primary_key]
-    rest = [name for name in _names(table) if name not in key]
-    change = (
-        f"{name} = {table.name}.{name} + excluded.{name}" if add else f"{name} = excluded.{name}" for name in rest
-    )
-    return f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(change)}"
-
-
 class SqliteStatements:
     """In the process: a statement for each row is a function call, so rows go one by one."""
 
     def __init__(self) -> None:
-        self._holds = _sqlite_insert(hold)
-        self._usage = _sqlite_insert(usage_record)
-        self._meters = _sqlite_insert(meter) + _on_conflict(meter, add=False)
-        self._rollups = _sqlite_insert(rollup_daily) + _on_conflict(rollup_daily, add=True)
+        self._holds, self._usage = _sqlite_insert(HOLD), _sqlite_insert(USAGE_RECORD)
+        self._meters, self._rollups = _sqlite_insert(METER), _sqlite_insert(ROLLUP_DAILY)
 
     def prepare(self, cursor: Cursor) -> None:
         """SQLite's connections are prepared when they are made."""
@@ -111,6 +141,12 @@ class SqliteStatements:
     def outcomes(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> list[Row]:
         return _each(cursor, SQLITE_OUTCOME, pairs)
 
+    def due(self, cursor: Cursor, now_us: int) -> list[Row]:
+        return _each(cursor, f"SELECT {HOLD_COLUMNS} FROM hold WHERE expires_us <= ? LIMIT {DUE_MAX}", [(now_us,)])
+
+    def revision(self, cursor: Cursor) -> str | None:
+        return read_revision(cursor, is_sqlite=True)
+
     def insert_holds(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.executemany(self._holds, rows)
 
@@ -132,19 +168,17 @@ def _each(cursor: Cursor, statement: str, parameters: Iterable[Row]) -> list[Row
     return found
 
 
-def _sqlite_insert(table: Table) -> str:
-    names = _names(table)
-    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+def _sqlite_insert(table: Written) -> str:
+    marks = ", ".join("?" * len(table.columns))
+    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks}){table.on_conflict}"
 
 
 class PostgresStatements:
     """Over the network: a statement is a round trip, so each takes all rows at once, as one array a column."""
 
     def __init__(self) -> None:
-        self._holds = _postgres_insert(hold)
-        self._usage = _postgres_insert(usage_record)
-        self._meters = _postgres_insert(meter) + _on_conflict(meter, add=False)
-        self._rollups = _postgres_insert(rollup_daily) + _on_conflict(rollup_daily, add=True)
+        self._holds, self._usage = _postgres_insert(HOLD), _postgres_insert(USAGE_RECORD)
+        self._meters, self._rollups = _postgres_insert(METER), _postgres_insert(ROLLUP_DAILY)
 
     def prepare(self, cursor: Cursor) -> None:
         cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS_MAX}s'")
@@ -198,6 +232,12 @@ class PostgresStatements:
         )
         return list(cursor.fetchall())
 
+    def due(self, cursor: Cursor, now_us: int) -> list[Row]:
+        return _each(cursor, f"SELECT {HOLD_COLUMNS} FROM hold WHERE expires_us <= %s LIMIT {DUE_MAX}", [(now_us,)])
+
+    def revision(self, cursor: Cursor) -> str | None:
+        return read_revision(cursor, is_sqlite=False)
+
     def insert_holds(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.execute(self._holds, _arrays(rows))
 
@@ -211,9 +251,9 @@ class PostgresStatements:
         cursor.execute(self._rollups, _arrays(rows))
 
 
-def _postgres_insert(table: Table) -> str:
-    arrays = ("%s::bigint[]" if isinstance(column.type, BigInteger) else "%s::text[]" for column in table.c)
-    return f"INSERT INTO {table.name} ({', '.join(_names(table))}) SELECT * FROM unnest({', '.join(arrays)})"
+def _postgres_insert(table: Written) -> str:
+    arrays = ", ".join(f"%s::{kind}[]" for kind in table.columns.values())
+    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) SELECT * FROM unnest({arrays}){table.on_conflict}"
 
 
 def _arrays(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:

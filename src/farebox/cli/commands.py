@@ -1,0 +1,21 @@
+"""Every command, by its name."""
+
+import typer
+
+from farebox.cli import accounts, dev, doctor, keys, migrate, reconcile, serve, usage
+
+cli = typer.Typer(
+    name="farebox",
+    help="Turn a Python function into a paid AI service.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cli.command("dev")(dev.dev)
+cli.command("serve")(serve.serve)
+cli.add_typer(accounts.cli, name="accounts")
+cli.add_typer(keys.cli, name="keys")
+cli.add_typer(usage.cli, name="usage")
+cli.command("reconcile")(reconcile.reconcile)
+cli.command("migrate")(migrate.migrate)
+cli.command("doctor")(doctor.doctor)

@@ -1,0 +1,120 @@
+"""The doctor's checks of the database: reachable, writable, migrated, on time, and set up with this secret."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from farebox.cli.doctor_provider import clock_off
+from farebox.cli.findings import Finding, fix, note, ok
+from farebox.cli.serve import lost_plans
+from farebox.domain.errors import FounderError, LedgerUnavailable
+from farebox.domain.period import MICROSECONDS
+from farebox.domain.plan import Product
+from farebox.settings import Settings, secret_of
+from farebox.store.accounts import StoredAccounts
+from farebox.store.database import Database
+from farebox.store.health import DatabaseTrouble, noted, now_us, revision, try_write
+from farebox.store.migrations import HEAD
+from farebox.wiring import FINGERPRINT, fingerprint
+
+DISK_FREE_BYTES_MIN: Final = 200 * 2**20
+CLOCK_SECONDS_MAX: Final = 2
+URL: Final = "FAREBOX_DATABASE_URL"
+TO_FILE: Final = f"{URL}=sqlite:///farebox.db"
+
+
+def check_database(settings: Settings, product: Product, workers: int) -> Iterator[Finding]:
+    """Whether calls can be recorded, and keys found."""
+    try:
+        database = Database(settings.database_url)
+    except FounderError as error:
+        yield Finding("FIX", f"database: {error}")
+        return
+    if database.is_memory:
+        each = f", and {workers} workers would each have their own" if workers > 1 else ""
+        yield fix("database", f"one in memory ends with its process{each}", f"set {TO_FILE}")
+        return
+    if database.path is not None:
+        found = list(_folder(database.path))
+        yield from found
+        if found:
+            return
+        if not database.path.exists():
+            yield ok("database", f"{database.path} will be made at the first start")
+            return
+    try:
+        yield from _inside(database, settings, product)
+    except (DatabaseTrouble, LedgerUnavailable) as error:
+        yield fix("database", f"{_shown(database)} cannot be used ({error})", f"check {URL} and the database")
+    except FounderError as error:
+        yield Finding("FIX", f"secret: {error}")
+    finally:
+        database.close()
+
+
+def _shown(database: Database) -> str:
+    return database.name
+
+
+def _folder(path: Path) -> Iterator[Finding]:
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        yield fix("database", f"there is no folder {folder}", f"make it, or set {URL} to a file in another one")
+        return
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        yield fix("database", f"{folder} cannot be written to ({error.strerror})", f"set {URL} to a file elsewhere")
+        return
+    free = shutil.disk_usage(folder).free
+    if free < DISK_FREE_BYTES_MIN:
+        yield fix("disk", f"only {free // 2**20} MB are free in {folder}", "make room there")
+
+
+def _inside(database: Database, settings: Settings, product: Product) -> Iterator[Finding]:
+    found = revision(database)
+    if found != HEAD:
+        yield _not_migrated(database, found)
+        return
+    try_write(database)
+    yield ok("database", f"{_shown(database)} is written to and up to date")
+    yield from _secret(database, settings)
+    yield from _clock(database)
+    lost = lost_plans(StoredAccounts(database), product)
+    if lost:
+        yield note("plans", lost)
+
+
+def _not_migrated(database: Database, found: str | None) -> Finding:
+    if found is not None and found > HEAD:
+        return fix("database", f"it is at revision {found}, of a newer Farebox", "install that version of Farebox")
+    if database.is_sqlite:
+        return ok("database", f"{database.path} will be brought up to date at the next start")
+    return fix("database", "its tables are not the ones that this version needs", "farebox migrate")
+
+
+def _secret(database: Database, settings: Settings) -> Iterator[Finding]:
+    folder = Path.cwd()
+    kept = noted(database, FINGERPRINT)
+    if settings.secret_key is None and not (folder / "farebox.secret").exists():
+        if kept is not None:
+            wrong = "this database's keys were made under a secret that is not here"
+            yield fix("secret", wrong, "run Farebox in the folder that has farebox.secret, or set FAREBOX_SECRET_KEY")
+        return
+    if kept not in (None, fingerprint(secret_of(settings, folder))):
+        wrong = "this database's keys were made under another secret, and none of them is found"
+        yield fix("secret", wrong, "set FAREBOX_SECRET_KEY (or bring farebox.secret back) as it was")
+    elif settings.secret_key is None and not database.is_sqlite:
+        yield note("secret", "it is in ./farebox.secret; set FAREBOX_SECRET_KEY before a second machine serves")
+
+
+def _clock(database: Database) -> Iterator[Finding]:
+    if database.is_sqlite:
+        return
+    started = time.time()
+    there = now_us(database) / MICROSECONDS
+    ahead = (started + time.time()) / 2 - there
+    yield clock_off("the database's", ahead) if abs(ahead) > CLOCK_SECONDS_MAX else ok("clock", "as the database's")

@@ -1,0 +1,31 @@
+"""What a check of `farebox doctor` finds."""
+
+from typing import Literal, NamedTuple
+
+
+class Finding(NamedTuple):
+    """Fine, worth knowing, or to be mended; in a sentence."""
+
+    level: Literal["ok", "note", "FIX"]
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.level:<3} {self.sentence}"
+
+
+def ok(subject: str, what: str) -> Finding:
+    return Finding("ok", f"{subject}: {what}")
+
+
+def note(subject: str, what: str) -> Finding:
+    return Finding("note", f"{subject}: {what}")
+
+
+def fix(subject: str, wrong: str, remedy: str) -> Finding:
+    """What is wrong, and the one thing to do."""
+    return Finding("FIX", f"{subject}: {wrong} → {remedy}")
+
+
+def masked(secret: str) -> str:
+    """As much of a secret as tells it from another one."""
+    return f"{secret[:3]}…{secret[-4:]}" if len(secret) >= 20 else "…"  # noqa: PLR2004  # a short one would be told

@@ -1,0 +1,75 @@
+"""Load the founder's file. A mistake in it is told in a sentence, with its line."""
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Final
+
+from farebox.app import Farebox
+from farebox.domain.errors import FounderError
+
+APP_VARIABLE: Final = "FAREBOX_APP"
+
+
+def served_app() -> Farebox:
+    """The product of a serving process, which finds it by the environment."""
+    return load_app(os.environ.get(APP_VARIABLE) or None)
+
+
+def load_app(target: str | None) -> Farebox:
+    """The founder's application; without a target the working directory's `app.py`, else the demo product.
+
+    Raises:
+        FounderError: it cannot be loaded; the message names the line.
+    """
+    if target is None:
+        if not Path("app.py").exists():
+            demo = Farebox()
+            demo.folder = None
+            return demo
+        target = "app.py"
+    module_name, _, attribute = target.partition(":")
+    # A Windows path has a colon of its own: C:\shop\app.py
+    if len(module_name) == 1 and os.sep == "\\":
+        module_name, attribute = target, ""
+    found = getattr(_load_module(module_name), attribute or "app", None)
+    if not isinstance(found, Farebox):
+        raise FounderError(
+            f"{module_name} has no {attribute or 'app'!r} that is a Farebox. Write in it: app = Farebox(…), or name "
+            "yours as in: farebox dev module:app"
+        )
+    return found
+
+
+def _load_module(name: str) -> object:
+    path = Path(name)
+    is_file = path.suffix == ".py" or os.sep in name or "/" in name
+    if is_file and not path.exists():
+        raise FounderError(f"There is no file {name}; check the path.")
+    sys.path.insert(0, str(path.resolve().parent if is_file else Path.cwd()))
+    module = path.stem if is_file else name
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise _told(error, module) from None
+        raise FounderError(f"There is no module {module!r} here; name your file, as in: farebox dev app.py") from None
+    except Exception as error:  # noqa: BLE001  # whatever the founder's file raises is told in a sentence
+        raise _told(error, module) from None
+    if is_file and Path(found.__file__ or "").resolve() != path.resolve():
+        raise FounderError(f"{name} has the name of another module, {module!r}; rename the file.")
+    return found
+
+
+def _told(error: Exception, module: str) -> FounderError:
+    """The founder's mistake with the line of their file that made it."""
+    if isinstance(error, SyntaxError):
+        return FounderError(f"{error.filename}, line {error.lineno}: {error.msg}.")
+    here = str(Path(__file__).resolve().parents[1])
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<frozen"))]
+    frames = [f for f in frames if f"{os.sep}importlib{os.sep}" not in f.filename]
+    place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else module
+    what = str(error) if isinstance(error, FounderError) else f"{type(error).__name__}: {error}"
+    return FounderError(f"{place}: {what}")

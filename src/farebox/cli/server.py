@@ -1,0 +1,106 @@
+"""What `dev` and `serve` share: a socket of one's own, and uvicorn on it."""
+
+import errno
+import os
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from uvicorn.supervisors import ChangeReload, Multiprocess
+
+from farebox.cli.load import APP_VARIABLE
+from farebox.domain.errors import FounderError
+
+BACKLOG: Final = 2048
+PORTS_TRIED: Final = 20
+STARTUP_FAILURE: Final = 3  # uvicorn's exit code for a process that could not start
+
+
+def listen(host: str, port: int, command: str) -> socket.socket:
+    """Listen at once, so that a taken port is told before anything else, and a caller who is early only waits.
+
+    Raises:
+        FounderError: the address cannot be listened on.
+    """
+    try:
+        return open_port(host, port)
+    except OSError as error:
+        wrong, option = cannot_listen(error, host, port)
+        raise FounderError(f"{wrong}; try: {command} {option}") from None
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def cannot_listen(error: OSError, host: str, port: int) -> tuple[str, str]:
+    """Why this address cannot be listened on, and the option that helps."""
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken by another program", f"--port {_free_port_after(host, port)}"
+    if isinstance(error, PermissionError):
+        return f"Port {port} needs an administrator's rights", "--port 8000"
+    return f"{host} is not an address of this machine", "--host 127.0.0.1"
+
+
+def _free_port_after(host: str, port: int) -> int:
+    for other in range(port + 1, min(port + 1 + PORTS_TRIED, 65536)):
+        with suppress(OSError):
+            open_port(host, other).close()
+            return other
+    return 0  # the system chooses
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address to call from this machine."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{host}:{port}"
+
+
+def run(
+    factory: str, target: str | None, listener: socket.socket, *, workers: int = 1, watched: Path | None = None
+) -> None:
+    """Serve until told to stop; the processes find the product by the environment."""
+    os.environ[APP_VARIABLE] = target or ""
+    if watched is None and workers == 1 and os.name == "posix":
+        listener.set_inheritable(True)
+        # The same process, without all that the command line has loaded: that is memory for as long as it serves.
+        os.execv(sys.executable, [sys.executable, "-m", "farebox.cli.server", factory, str(listener.fileno())])  # noqa: S606
+    config = _config(factory, workers, watched)
+    if watched is not None:
+        with suppress(KeyboardInterrupt):
+            ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+    elif workers > 1:
+        parent = Multiprocess(config, sockets=[listener])
+        with suppress(KeyboardInterrupt):
+            parent.run()
+        if any(worker.exitcode == STARTUP_FAILURE for worker in parent.processes):
+            sys.exit(STARTUP_FAILURE)
+    else:
+        serve_alone(config, listener)
+
+
+def serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
+    """Serve in this process."""
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _config(factory: str, workers: int, watched: Path | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        factory, factory=True, workers=workers, log_level="warning", access_log=False, backlog=BACKLOG,
+        server_header=False, proxy_headers=False, timeout_graceful_shutdown=5 if watched else 30,
+        reload=watched is not None, reload_dirs=[str(watched)] if watched else None,
+        reload_includes=["*.py", ".env"] if watched else None,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    serve_alone(_config(sys.argv[1], 1, None), socket.socket(fileno=int(sys.argv[2])))

@@ -1,0 +1,62 @@
+"""A row checked against itself: what it says was used, at its frozen price, has to come to what it charged."""
+
+from typing import Final, NamedTuple
+
+from farebox.domain.ledger import Ending, Hold, Mark, Outcome, Spent, State, charge_for_cost, settle
+from farebox.domain.prices import worst_cost_nanodollars
+
+# What `settle` adds by itself; the other marks are part of what a call used.
+SETTLED_MARKS: Final = frozenset({Mark.OVER_HOLD, Mark.UNKNOWN_COST, Mark.UNPRICED})
+
+
+class Misfit(NamedTuple):
+    """A figure of a row that is not what the others come to."""
+
+    name: str
+    expected: object
+    found: object
+
+
+def audit_hold(hold: Hold) -> list[Misfit]:
+    """What is wrong with a hold: it is the worst case of its own bounds."""
+    tokens = hold.input_tokens_max + hold.output_tokens_max
+    price, markup = hold.price, hold.charge_markup_basis_points
+    money = hold.charge_fixed_nanodollars
+    if price is not None and markup is not None:
+        money += charge_for_cost(worst_cost_nanodollars(price, hold.input_tokens_max, hold.output_tokens_max), markup)
+    held = (("held_tokens", tokens, hold.held_tokens), ("held_nanodollars", money, hold.held_nanodollars))
+    return [Misfit(*figure) for figure in held if figure[1] != figure[2]]
+
+
+def audit_row(hold: Hold, outcome: Outcome) -> list[Misfit]:
+    """What is wrong with a usage record: settled again from what it used, it has to come out the same."""
+    found = audit_hold(hold) + _out_of_hold(hold, outcome)
+    again = settle(hold, _ending(outcome), _spent(outcome), outcome.recorded_us)
+    if again != outcome:
+        pairs = zip(Outcome._fields, again, outcome, strict=True)
+        found += [Misfit(name, expected, value) for name, expected, value in pairs if expected != value]
+    return found
+
+
+def _out_of_hold(hold: Hold, outcome: Outcome) -> list[Misfit]:
+    bounds = (
+        ("calls", outcome.calls, hold.held_calls),
+        ("tokens", outcome.tokens, hold.held_tokens),
+        ("charge_nanodollars", outcome.charge_nanodollars, hold.held_nanodollars),
+    )
+    return [Misfit(name, f"0 to {most}", value) for name, value, most in bounds if not 0 <= value <= most]
+
+
+def _ending(outcome: Outcome) -> Ending:
+    if outcome.state is State.EXPIRED:
+        return "expire"
+    if outcome.state is State.VOIDED:
+        return "void"
+    return "post_free" if Mark.NO_MESSAGE in outcome.marks.split() else "post"
+
+
+def _spent(outcome: Outcome) -> Spent:
+    marks = outcome.marks.split()
+    used = tuple(mark for mark in Mark if mark in marks and mark not in SETTLED_MARKS) if marks else ()
+    tokens = outcome.input_tokens, outcome.cached_tokens, outcome.output_tokens
+    return Spent(*tokens, used, outcome.attempts, outcome.error)

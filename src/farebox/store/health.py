@@ -1,0 +1,77 @@
+"""Questions to a database that may be set up wrongly; the driver's own reason comes back as text."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from farebox.domain.errors import LedgerUnavailable
+from farebox.store.database import Database
+from farebox.store.tables import note
+
+
+class DatabaseTrouble(Exception):
+    """What the driver says, in one line."""
+
+
+class _TakenBack(Exception):
+    """Nothing of the trial is kept."""
+
+
+def revision(database: Database) -> str | None:
+    """The schema's revision, or None where there is none.
+
+    Raises:
+        DatabaseTrouble: the database cannot be asked.
+    """
+    with _told():
+        return database.revision()
+
+
+def try_write(database: Database) -> None:
+    """Write a row, and take it back.
+
+    Raises:
+        DatabaseTrouble: it cannot be written.
+    """
+    with _told(), suppress(_TakenBack), database.write() as connection:
+        connection.execute(insert(note).values(name=f"trial {uuid.uuid4()}", value=""))
+        raise _TakenBack
+
+
+def noted(database: Database, name: str) -> str | None:
+    """A fact that is written down about the database.
+
+    Raises:
+        DatabaseTrouble: the database cannot be asked.
+    """
+    with _told(), database.read() as connection:
+        found: str | None = connection.execute(select(note.c.value).where(note.c.name == name)).scalar()
+        return found
+
+
+def now_us(database: Database) -> int:
+    """The database's clock.
+
+    Raises:
+        DatabaseTrouble: the database cannot be asked.
+    """
+    with _told(), database.read() as connection:
+        return database.now_us(connection)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except LedgerUnavailable as error:
+        raise DatabaseTrouble(_line(error.__cause__ or error)) from error
+    except SQLAlchemyError as error:
+        raise DatabaseTrouble(_line(error)) from error
+
+
+def _line(error: BaseException) -> str:
+    reason = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return str(reason).strip().partition("\n")[0]
