@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.services.postgres import PostgresServer
     from tests.services.redis import RedisServer
     from tests.services.upstream import FakeUpstream
+
+# No test measures time, on however slow a machine; and one that fails prints what replays it.
+settings.register_profile("farebox", deadline=None, print_blob=True)
+settings.load_profile("farebox")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +39,14 @@ def pg_url(postgres: PostgresServer) -> Iterator[str]:
     yield postgres.create_database(name)
     postgres.start()
     postgres.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database; a test that uses it runs once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/farebox.db"
+    return str(request.getfixturevalue("pg_url"))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import typer
 from farebox.account.sign_up import sign_up
 from farebox.cli.context import AppOption, open_shop
 
-cli = typer.Typer(name="accounts", help="The accounts of your customers.", no_args_is_help=True)
+cli = typer.Typer(help="The accounts of your customers.", no_args_is_help=True)
 
 
 @cli.callback()

@@ -1,5 +1,6 @@
 """What every command starts from: the founder's product, the settings, the database."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -49,14 +50,13 @@ def open_shop(target: str | None, *, migrate: bool = False) -> Shop:
     """
     app = load_app(target)
     settings = settings_module.load(app.folder)
-    if Database(settings.database_url).is_memory:
-        raise FounderError(
-            "A database in memory belongs to one process alone and ends with it. "
-            "Name a file: FAREBOX_DATABASE_URL=sqlite:///farebox.db"
-        )
-    if migrate:
-        migrated = Database(settings.database_url)
-        migrated.migrate()
-        migrated.close()
+    with closing(Database(settings.database_url)) as database:
+        if database.is_memory:
+            raise FounderError(
+                "A database in memory belongs to one process alone and ends with it. "
+                "Name a file: FAREBOX_DATABASE_URL=sqlite:///farebox.db"
+            )
+        if migrate:
+            database.migrate()
     database, secret = open_store(settings, Path.cwd())
     return Shop(app, settings, database, secret, StoredAccounts(database))

@@ -16,10 +16,7 @@ from farebox.domain.errors import CallError, FounderError
 
 PROMPT = "Write a tagline for a dog-walking app"
 
-cli = typer.Typer()
 
-
-@cli.command()
 def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
     """Try your product out on this machine: prints a key and a curl line, and reloads when your file changes."""
     with listen(host, port, "farebox dev") as listener:
@@ -64,9 +61,8 @@ def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
 
 def _model(shop: Shop) -> str:
     if shop.settings.has_provider:
-        return (
-            f"{shop.product.model_name}, at {shop.settings.openai_base_url}; without OPENAI_API_KEY the sandbox answers"
-        )
+        given = "OPENAI_API_KEY" if shop.settings.openai_api_key else "OPENAI_BASE_URL"
+        return f"{shop.product.model_name}, from {shop.settings.openai_base_url}; without {given} the sandbox answers"
     return "farebox-sandbox, which makes its answers up; set OPENAI_API_KEY (here, or in .env) for a real one"
 
 

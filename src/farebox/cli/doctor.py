@@ -29,10 +29,7 @@ from farebox.settings import Settings
 HOST: Final = "127.0.0.1"
 PYTHON_MIN: Final = (3, 11)
 
-cli = typer.Typer()
 
-
-@cli.command()
 def doctor(
     app: AppOption = None,
     port: PortOption = 8000,

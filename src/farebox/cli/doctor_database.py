@@ -4,20 +4,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from farebox.cli.doctor_provider import clock_off
 from farebox.cli.findings import Finding, fix, note, ok
-from farebox.cli.serve import lost_plans
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Product
 from farebox.settings import Settings, secret_of
-from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.health import DatabaseTrouble, noted, now_us, revision, try_write
 from farebox.store.migrations import HEAD
+from farebox.store.plans import lost_plans
 from farebox.wiring import FINGERPRINT, fingerprint
 
 DISK_FREE_BYTES_MIN: Final = 200 * 2**20
@@ -33,6 +33,11 @@ def check_database(settings: Settings, product: Product, workers: int) -> Iterat
     except FounderError as error:
         yield Finding("FIX", f"database: {error}")
         return
+    with closing(database):
+        yield from _check(database, settings, product, workers)
+
+
+def _check(database: Database, settings: Settings, product: Product, workers: int) -> Iterator[Finding]:
     if database.is_memory:
         each = f", and {workers} workers would each have their own" if workers > 1 else ""
         yield fix("database", f"one in memory ends with its process{each}", f"set {TO_FILE}")
@@ -48,15 +53,9 @@ def check_database(settings: Settings, product: Product, workers: int) -> Iterat
     try:
         yield from _inside(database, settings, product)
     except (DatabaseTrouble, LedgerUnavailable) as error:
-        yield fix("database", f"{_shown(database)} cannot be used ({error})", f"check {URL} and the database")
+        yield fix("database", f"{database.name} cannot be used ({error})", f"check {URL} and the database")
     except FounderError as error:
         yield Finding("FIX", f"secret: {error}")
-    finally:
-        database.close()
-
-
-def _shown(database: Database) -> str:
-    return database.name
 
 
 def _folder(path: Path) -> Iterator[Finding]:
@@ -80,10 +79,10 @@ def _inside(database: Database, settings: Settings, product: Product) -> Iterato
         yield _not_migrated(database, found)
         return
     try_write(database)
-    yield ok("database", f"{_shown(database)} is written to and up to date")
+    yield ok("database", f"{database.name} is written to and up to date")
     yield from _secret(database, settings)
     yield from _clock(database)
-    lost = lost_plans(StoredAccounts(database), product)
+    lost = lost_plans(database, product.by_name)
     if lost:
         yield note("plans", lost)
 

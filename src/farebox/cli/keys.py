@@ -12,7 +12,7 @@ from farebox.domain.errors import FounderError
 from farebox.domain.period import iso
 from farebox.ports import KeyRow
 
-cli = typer.Typer(name="keys", help="The API keys of your customers.", no_args_is_help=True)
+cli = typer.Typer(help="The API keys of your customers.", no_args_is_help=True)
 
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, its last four characters, or itself.")]
 PREFIX_CHARS_MAX: Final = 24

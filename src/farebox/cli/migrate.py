@@ -8,10 +8,7 @@ from farebox.cli.load import load_app
 from farebox.store.database import Database
 from farebox.store.migrations import HEAD
 
-cli = typer.Typer()
 
-
-@cli.command()
 def migrate(app: AppOption = None) -> None:
     """Bring the database's tables up to date. Run it before a new version serves; running it again does nothing."""
     database = Database(settings_module.load(load_app(app).folder).database_url)

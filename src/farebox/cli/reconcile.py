@@ -5,10 +5,7 @@ import typer
 from farebox.cli.context import AppOption, open_shop
 from farebox.store.reconcile import reconcile as make_again
 
-cli = typer.Typer()
 
-
-@cli.command()
 def reconcile(app: AppOption = None) -> None:
     """Make every sum again from the calls, and list where one is off (then the exit code is 1)."""
     shop = open_shop(app)

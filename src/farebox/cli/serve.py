@@ -9,13 +9,10 @@ from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.server import listen, run, url_of
 from farebox.store.plans import lost_plans
 
-cli = typer.Typer()
-
 HostOption = Annotated[str, typer.Option("--host", help="The address to listen on.")]
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port to listen on.")]
 
 
-@cli.command()
 def serve(
     app: AppArgument = None,
     host: HostOption = "127.0.0.1",
@@ -30,9 +27,8 @@ def serve(
             typer.echo("No OPENAI_API_KEY: calls are answered by the sandbox model, farebox-sandbox.", err=True)
         warn_of_lost_plans(shop)
         shop.database.close()
-        typer.echo(
-            f"{shop.product.name} is served at {url_of(listener)}, by {workers} process{'es'[: workers * 2 - 2]}."
-        )
+        by = f"{workers} processes" if workers > 1 else "1 process"
+        typer.echo(f"{shop.product.name} is served at {url_of(listener)}, by {by}.")
         run("farebox.cli.load:served_app", app, listener, workers=workers)
 
 

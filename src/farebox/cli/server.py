@@ -69,7 +69,8 @@ def run(
     if watched is None and workers == 1 and os.name == "posix":
         listener.set_inheritable(True)
         # The same process, without all that the command line has loaded: that is memory for as long as it serves.
-        os.execv(sys.executable, [sys.executable, "-m", "farebox.cli.server", factory, str(listener.fileno())])  # noqa: S606
+        again = [sys.executable, "-P", "-m", "farebox.cli.server", factory, str(listener.fileno())]
+        os.execv(sys.executable, again)  # noqa: S606
     config = _config(factory, workers, watched)
     if watched is not None:
         with suppress(KeyboardInterrupt):
@@ -95,8 +96,9 @@ def serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
 
 def _config(factory: str, workers: int, watched: Path | None) -> uvicorn.Config:
     return uvicorn.Config(
-        factory, factory=True, workers=workers, log_level="warning", access_log=False, backlog=BACKLOG,
-        server_header=False, proxy_headers=False, timeout_graceful_shutdown=5 if watched else 30,
+        factory, factory=True, workers=workers, http="farebox.web.protocol:Protocol", ws="none", log_level="warning",
+        access_log=False, backlog=BACKLOG, server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=5 if watched else 30,
         reload=watched is not None, reload_dirs=[str(watched)] if watched else None,
         reload_includes=["*.py", ".env"] if watched else None,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from farebox.domain.ledger import Mark, State
 from farebox.domain.period import iso
 from farebox.store.reports import Used, usage
 
-cli = typer.Typer(name="usage", help="What your customers have used.", no_args_is_help=True)
+cli = typer.Typer(help="What your customers have used.", no_args_is_help=True)
 
 COLUMNS: Final = (
     "id", "account", "key", "endpoint", "model", "state", "input_tokens", "output_tokens", "charge_nanodollars",

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from sqlalchemy import insert, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from farebox.domain.errors import LedgerUnavailable
 from farebox.store.database import Database
@@ -68,10 +67,10 @@ def _told() -> Iterator[None]:
         yield
     except LedgerUnavailable as error:
         raise DatabaseTrouble(_line(error.__cause__ or error)) from error
-    except SQLAlchemyError as error:
+    except Exception as error:  # whatever the driver raises is what is to be told
         raise DatabaseTrouble(_line(error)) from error
 
 
 def _line(error: BaseException) -> str:
-    reason = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    reason = getattr(error, "orig", None) or error
     return str(reason).strip().partition("\n")[0]

@@ -51,7 +51,7 @@ def _account_id(database: Database, email: str) -> str:
 
 
 def _page(connection: Connection, after: tuple[str, str], account_id: str | None) -> list[Used]:
-    no_outcome = [cast(null(), column.type) for column in list(usage_record.c)[HOLD_COLUMNS + 1 :]]
+    no_outcome = [cast(null(), c.type).label(c.name) for c in list(usage_record.c)[HOLD_COLUMNS + 1 :]]
     calls = union_all(
         _next(usage_record, select(*usage_record.c), after, account_id),
         _next(hold, select(*hold.c, literal(State.HELD.value), *no_outcome), after, account_id),

@@ -172,6 +172,8 @@ def _read_generate(body: bytes) -> tuple[str, int | None]:
     except UnicodeEncodeError:
         raise InvalidRequest("prompt has half of a surrogate pair, which is no character.", param="prompt") from None
     max_tokens = request.get("max_tokens")
+    if isinstance(max_tokens, float) and max_tokens.is_integer():
+        max_tokens = int(max_tokens)  # JSON has one kind of number: 5.0 is a whole one
     if max_tokens is not None and not (type(max_tokens) is int and 1 <= max_tokens <= MAX_TOKENS_MAX):
         raise InvalidRequest("max_tokens is a whole number of 1 or more.", param="max_tokens")
     if request.get("stream") not in (None, False):

@@ -18,6 +18,7 @@ class GenerateIn(BaseModel):
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS_MAX)] | None = Field(
         None, description="The longest answer wanted, in tokens. The plan's own limit holds in any case."
     )
+    stream: Literal[False] | None = Field(None, description="This endpoint does not stream.")
 
 
 class GenerateOut(BaseModel):

@@ -1,0 +1,71 @@
+"""A shop on either database, served by four processes, shared by the tests of this folder."""
+
+import os
+import random
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.api.shop import Shop
+from tests.services.postgres import PostgresServer
+from tests.services.served import Served
+from tests.services.upstream import FakeUpstream
+
+
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """A test that uses a database runs once on each kind."""
+    return str(request.param)
+
+
+@contextmanager
+def empty_database(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/farebox.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    server.start()
+    name = f"shop_{uuid.uuid4().hex[:12]}"
+    yield server.create_database(name)
+    server.start()
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="package")
+def database_url(
+    database_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The shop's database."""
+    with empty_database(database_kind, tmp_path_factory.mktemp("sqlite"), request) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database for one test alone."""
+    with empty_database(database_kind, tmp_path, request) as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+def shop(database_url: str, tmp_path_factory: pytest.TempPathFactory, upstream_process: FakeUpstream) -> Shop:
+    """A product whose provider is the fake one."""
+    return Shop(tmp_path_factory.mktemp("shop"), database_url, upstream_process)
+
+
+@pytest.fixture(scope="package")
+def served(shop: Shop) -> Iterator[Served]:
+    """The shop on four processes."""
+    with shop.served(workers=4, FAREBOX_SWEEP_SECONDS="0.5") as served:
+        yield served
+
+
+@pytest.fixture
+def seed() -> int:
+    """For a random test: fresh each time, or FAREBOX_TEST_SEED, to replay a failure."""
+    seed = int(os.environ.get("FAREBOX_TEST_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"To replay: FAREBOX_TEST_SEED={seed}")
+    return seed

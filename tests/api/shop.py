@@ -1,0 +1,192 @@
+"""A founder's folder with an app file, its database, and the real commands run in it."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from farebox.domain import apikey
+from farebox.domain.apikey import Mode
+from farebox.ports import AccountRow, KeyRow
+from tests.services.load import Reply, Request, fire_all
+from tests.services.served import FOREIGN_SETTINGS, Served
+from tests.services.sums import check_sums_at, connect, held
+from tests.services.upstream import FakeUpstream
+
+SECRET = "a secret for tests, of more than 16 characters"
+PROVIDER_KEY = "sk-provider-key-of-the-tests"
+BRAND = "till"
+
+# Prices are given, so that the tests' sums stay right when the published ones change.
+APP = """
+from farebox import Farebox, Plan
+
+app = Farebox(
+    "Till",
+    model="openai:gpt-4o-mini",
+    prices={"gpt-4o-mini": (0.15, 0.60)},
+    plans=[
+        Plan("open"),
+        Plan("one", calls=1),
+        Plan("hundred", calls=100),
+        Plan("short", calls=1_000, max_output_tokens=30),
+        Plan("burst", calls=1_000, burst="5/10s"),
+        Plan("tokens", tokens=20_000),
+        Plan("credit", credit_usd="0.02", markup=0.2),
+    ],
+)
+"""
+
+
+class Shop:
+    """One product on one database. Every command runs as a founder would run it: in the folder, by its name."""
+
+    def __init__(self, folder: Path, database_url: str, upstream: FakeUpstream | None, app: str = APP) -> None:
+        self.folder = folder
+        self.database_url = database_url
+        self.is_sqlite = database_url.startswith("sqlite")
+        (folder / "app.py").write_text(app)
+        self.settings = {"FAREBOX_DATABASE_URL": database_url, "FAREBOX_SECRET_KEY": SECRET}
+        if upstream is not None:
+            self.settings |= {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": PROVIDER_KEY}
+        self.farebox("migrate")
+
+    def farebox(self, *arguments: str) -> str:
+        """What a command printed; it must succeed."""
+        done = self.try_farebox(*arguments)
+        assert done.returncode == 0, f"farebox {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}"
+        return done.stdout
+
+    def try_farebox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
+        return subprocess.run(
+            [sys.executable, "-m", "farebox", *arguments],
+            cwd=self.folder,
+            env=own | self.settings,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def served(self, *, workers: int = 4, **settings: str) -> Served:
+        """`farebox serve`, not yet started."""
+        return Served(workers=workers, env=self.settings | settings, cwd=self.folder)
+
+    # -- accounts and keys
+
+    def sign_up(self, email: str, plan: str) -> str:
+        """An account and its key, through the commands."""
+        self.farebox("accounts", "create", email, "--plan", plan)
+        return self.farebox("keys", "create", email).splitlines()[-1]
+
+    def new_keys(self, plan: str, count: int = 1, mode: Mode = "live") -> list[str]:
+        """As many accounts with a key each, without the cost of two commands for each."""
+        now_us = time.time_ns() // 1000
+        keys = [apikey.mint(BRAND, mode, secrets.randbelow) for _ in range(count)]
+        with closing(connect(self.database_url)) as connection:
+            cursor = connection.cursor()
+            for key in keys:
+                account_id = f"acct_{secrets.token_hex(8)}"
+                account = AccountRow(account_id, f"{account_id}@example.com", plan, "active", now_us, now_us)
+                digest = apikey.digest(SECRET.encode(), key)
+                key_id = f"key_{secrets.token_hex(8)}"
+                row = KeyRow(account_id, key_id, digest, "", mode, key.prefix, key.last4, now_us, None, None)
+                cursor.execute(self._sql(f"INSERT INTO account VALUES ({_marks(account)})"), account)
+                cursor.execute(self._sql(f"INSERT INTO api_key VALUES ({_marks(row)})"), row)
+        return [key.text for key in keys]
+
+    def new_key(self, plan: str, mode: Mode = "live") -> str:
+        return self.new_keys(plan, mode=mode)[0]
+
+    # -- the database
+
+    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Rows of a statement, which has %s for its parameters; none where it is no query."""
+        with closing(connect(self.database_url)) as connection:
+            cursor = connection.execute(self._sql(sql), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def _sql(self, sql: str) -> str:
+        return sql.replace("%s", "?") if self.is_sqlite else sql
+
+    def scalar(self, sql: str, *parameters: object) -> Any:  # noqa: ANN401 - what the column holds
+        return self.query(sql, *parameters)[0][0]
+
+    def account_of(self, key: str) -> str:
+        parsed = apikey.parse(key)
+        assert parsed is not None
+        digest = apikey.digest(SECRET.encode(), parsed)
+        return str(self.scalar("SELECT account_id FROM api_key WHERE digest = %s", digest))
+
+    def records(self, columns: str, *keys: str) -> list[tuple[Any, ...]]:
+        """Usage rows of the keys' accounts in the order of their admission; of all accounts without a key."""
+        found = self.query(f"SELECT account_id, {columns} FROM usage_record ORDER BY admitted_us, call_id")
+        owners = {self.account_of(key) for key in keys}
+        return [row[1:] for row in found if not keys or row[0] in owners]
+
+    def meter(self, key: str) -> dict[str, Any]:
+        """The one meter of a key's account."""
+        names = (
+            "posted_calls", "held_calls", "posted_tokens", "held_tokens", "posted_nanodollars", "held_nanodollars",
+        )  # fmt: skip
+        sql = f"SELECT {', '.join(names)} FROM meter WHERE account_id = %s"
+        rows = self.query(sql, self.account_of(key))
+        assert len(rows) == 1, f"{len(rows)} meters"
+        return dict(zip(names, rows[0], strict=True))
+
+    def held(self) -> int:
+        """Open holds, and meters that hold something, of all accounts; zero when nothing is under way."""
+        with closing(connect(self.database_url)) as connection:
+            return held(connection)
+
+    def assert_sums(self) -> None:
+        """Every sum is right, as the tests reckon it and as the founder's own command does."""
+        assert check_sums_at(self.database_url) == []
+        self.farebox("reconcile")
+
+
+def _marks(row: tuple[object, ...]) -> str:
+    return ", ".join(["%s"] * len(row))
+
+
+def ask(served: Served, key: str, prompt: str = "Say hello", **more: object) -> Request:
+    """A call of POST /v1/generate."""
+    return generate(served.url, key, {"prompt": prompt, **more})
+
+
+def generate(url: str, key: str, body: object, headers: Mapping[str, str] | None = None) -> Request:
+    return Request(f"{url}/v1/generate", body, {"x-api-key": key, **(headers or {})})
+
+
+def send(request: Request, *, timeout_seconds: float = 30) -> Reply:
+    """One call, whose answer must come whole."""
+    [reply] = fire_all([request], timeout_seconds=timeout_seconds)
+    if reply.error is not None:
+        raise reply.error
+    return reply
+
+
+def get(url: str, key: str | None = None) -> Reply:
+    return send(Request(url, method="GET", headers={} if key is None else {"x-api-key": key}))
+
+
+def assert_problem(reply: Reply, status: int, code: str) -> dict[str, Any]:
+    """The answer is the problem body, whole and for both worlds; the body."""
+    assert reply.status == status, reply.body
+    assert reply.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = reply.json()
+    assert body.keys() >= {"type", "title", "status", "detail", "instance", "error"}
+    assert body["error"].keys() == {"message", "type", "param", "code"}
+    assert body["type"].endswith(f"/errors/{code}")
+    assert (body["status"], body["error"]["code"]) == (status, code)
+    assert body["instance"] == reply.headers["x-request-id"]
+    assert body["detail"] == body["error"]["message"]
+    assert body["title"]
+    assert "Traceback" not in body["detail"]
+    return body

@@ -1,0 +1,199 @@
+"""`farebox dev`, as somebody runs it for the first time: in an empty folder, with nothing set."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from farebox.cli.dev import curl
+from farebox.domain import apikey
+from tests.api.shop import get
+from tests.services.command import farebox, printed
+from tests.services.process import ProcessGroup, free_port, is_listening, wait_until
+from tests.services.served import FOREIGN_SETTINGS
+
+APP: Final = (
+    'from farebox import Farebox, Plan\napp = Farebox("Tagliner", plans=[Plan("free", calls=20), Plan("{plan}")])\n'
+)
+
+
+@contextmanager
+def dev(folder: Path, *arguments: str, **settings: str) -> Iterator[ProcessGroup]:
+    """`farebox dev` until it has said all it says at its start; its log lies outside the folder."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
+    log = folder.with_suffix(".log")
+    log.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "farebox", "dev", *arguments]
+    process = ProcessGroup(command, log=log, env=own | settings, cwd=folder)
+    try:
+        wait_until(lambda: not process.running or "Ctrl-C stops it" in process.output(), "the welcome")
+        process.require_running()
+        yield process
+    finally:
+        if process.running:
+            process.kill()
+
+
+def line(process: ProcessGroup, beginning: str) -> str:
+    [found] = [text for text in process.output().splitlines() if text.strip().startswith(beginning)]
+    return found.strip()
+
+
+def key_of(process: ProcessGroup) -> str:
+    return line(process, "Key").split()[-1]
+
+
+def paste(command: str) -> str:
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout
+
+
+def plan_of(url: str, key: str) -> str:
+    return str(get(f"{url}/v1/usage", key).json()["plan"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Empty, and a place of its own beside the database of the test."""
+    found = tmp_path / "shop"
+    found.mkdir()
+    return found
+
+
+def test_in_an_empty_folder_the_curl_line_works_and_the_key_stays(folder: Path) -> None:
+    port = str(free_port())
+    with dev(folder, "--port", port) as process:
+        url = f"http://127.0.0.1:{port}"
+        assert line(process, "Farebox demo runs at") == f"Farebox demo runs at {url}"
+        assert line(process, "Docs") == f"Docs   {url}/docs"
+        assert "farebox-sandbox" in line(process, "Model")
+        assert "set OPENAI_API_KEY" in line(process, "Model")
+        assert "pro, for the account dev@localhost" in line(process, "Plan")
+        answer = paste(line(process, "curl"))  # at once: who is early only waits
+        assert '"text":"[farebox-sandbox] You wrote' in answer
+        assert '"calls_remaining":4999' in answer
+        assert get(f"{url}/docs").status == 200
+        key = key_of(process)
+        assert apikey.parse(key)
+        assert process.stop(signal.SIGINT) == 0
+    assert line(process, "Ctrl-C") == process.output().strip().splitlines()[-1]  # it ended without a word
+    assert {path.name for path in folder.iterdir()} == {"farebox.db", "farebox.db.lock", "farebox.secret"}
+    assert not any(key.encode() in path.read_bytes() for path in folder.iterdir())
+    with dev(folder, "--port", port) as process:
+        assert key_of(process) == key
+        assert '"calls_remaining":4998' in paste(line(process, "curl"))
+
+
+def test_a_revoked_key_is_followed_by_another(folder: Path, empty_url: str) -> None:
+    port = str(free_port())
+    settings = {"FAREBOX_DATABASE_URL": empty_url}
+    with dev(folder, "--port", port, **settings) as process:
+        key = key_of(process)
+        printed(folder, "keys", "revoke", key, **settings)
+        assert get(f"http://127.0.0.1:{port}/v1/usage", key).status == 401
+    with dev(folder, "--port", port, **settings) as process:
+        assert key_of(process) != key
+        assert "[farebox-sandbox]" in paste(line(process, "curl"))
+
+
+def test_a_change_of_the_file_is_served_and_a_mistake_in_it_is_a_sentence(folder: Path, empty_url: str) -> None:
+    app, port = folder / "app.py", str(free_port())
+    app.write_text(APP.format(plan="pro"))
+    url = f"http://127.0.0.1:{port}"
+
+    def served_plan(name: str) -> bool:
+        return f'"{name}"' in get(f"{url}/openapi.json").body.decode()
+
+    with dev(folder, "--port", port, FAREBOX_DATABASE_URL=empty_url) as process:
+        assert "Tagliner runs at" in process.output()
+        assert "A change of your file restarts it." in process.output()
+        assert "[farebox-sandbox]" in paste(line(process, "curl"))
+        assert plan_of(url, key_of(process)) == "pro"
+        app.write_text("app = Farebox(\n")
+        wait_until(lambda: "app.py, line 1: " in process.output(), "the mistake to be told")
+        assert "Traceback" not in process.output()
+        app.write_text(APP.format(plan="pro").replace("Tagliner", "Headliner"))
+        wait_until(lambda: served_plan("Headliner"), "the mended file to be served")
+        assert process.stop(signal.SIGINT) == 0
+    assert not is_listening(int(port))
+
+
+def test_the_developer_follows_a_plan_that_the_file_has_renamed(folder: Path) -> None:
+    app, port = folder / "shop.py", str(free_port())
+    app.write_text(APP.format(plan="pro"))
+    with dev(folder, "shop.py", "--port", port):
+        pass
+    app.write_text(APP.format(plan="team"))
+    with dev(folder, "shop.py", "--port", port) as process:
+        assert "team, for the account dev@localhost (moved from 'pro'" in line(process, "Plan")
+        assert plan_of(f"http://127.0.0.1:{port}", key_of(process)) == "team"
+
+
+def test_a_provider_is_named_with_the_way_back(folder: Path) -> None:
+    settings = {"OPENAI_API_KEY": "sk-a-key-of-the-tests-0000", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    with dev(folder, "--port", "0", **settings) as process:
+        model = "gpt-4o-mini, from http://127.0.0.1:9/v1; without OPENAI_API_KEY the sandbox answers"
+        assert line(process, "Model") == f"Model  {model}"
+
+
+@pytest.mark.parametrize("command", ["dev", "serve"])
+def test_a_taken_port_is_told_before_anything_else(folder: Path, command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        (folder / "app.py").write_text("1 / 0")  # not even read
+        done = farebox(folder, command, "--port", str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    told = f"farebox: Port {port} is taken by another program; try: farebox {command} --port "
+    assert done.stderr.startswith(told)
+    assert int(done.stderr.removeprefix(told)) > port
+    assert [path.name for path in folder.iterdir()] == ["app.py"]
+
+
+def test_an_address_of_another_machine_is_told(folder: Path) -> None:
+    done = farebox(folder, "dev", "--host", "203.0.113.7")
+    assert "203.0.113.7 is not an address of this machine; try: farebox dev --host 127.0.0.1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("1 / 0", "app.py, line 1: ZeroDivisionError: division by zero"),
+        ("import no_such_module", "app.py, line 1: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("x = 1", "app.py has no 'app' that is a Farebox. Write in it: app = Farebox(…)"),
+        ("from farebox import Farebox, Plan\napp = Farebox('T', plans=[Plan('X')])", "app.py, line 2: Plan('X')"),
+    ],
+)
+def test_a_mistake_in_the_file_is_a_sentence_with_its_line(folder: Path, content: str, told: str) -> None:
+    (folder / "app.py").write_text(content)
+    done = farebox(folder, "dev", "--port", "0")
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_with_the_name_of_another_module_is_told(folder: Path) -> None:
+    (folder / "email.py").write_text(APP.format(plan="pro"))
+    command = Path(sys.executable).with_name("farebox")
+    done = subprocess.run(
+        [command, "dev", "email.py", "--port", "0"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert "email.py has the name of another module, 'email'; rename the file." in done.stderr
+
+
+def test_the_curl_line_suits_the_shell() -> None:
+    unix = curl("http://127.0.0.1:8000", "till_live_x", windows=False)
+    words = shlex.split(unix)
+    assert words[:2] == ["curl", "http://127.0.0.1:8000/v1/generate"]
+    assert words[-1] == '{"prompt": "Write a tagline for a dog-walking app"}'
+    windows = curl("http://127.0.0.1:8000", "till_live_x", windows=True)
+    assert "'" not in windows
+    assert windows.startswith("curl.exe http://127.0.0.1:8000/v1/generate ")
+    assert windows.endswith(r'-d "{\"prompt\": \"Write a tagline for a dog-walking app\"}"')
+    assert subprocess.list2cmdline(words[1:]).endswith(r'"{\"prompt\": \"Write a tagline for a dog-walking app\"}"')

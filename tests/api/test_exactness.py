@@ -1,0 +1,126 @@
+"""Promise P1: never over a limit, not by one, on four processes under a thousand callers."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.api.meter_log import logged, meter_log
+from tests.api.shop import Shop, ask
+from tests.services.load import Reply, Request, fire_all
+from tests.services.served import Served
+from tests.services.upstream import Behaviour, FakeUpstream
+
+rounds = pytest.mark.parametrize("turn", range(5))
+
+CREDIT_NANODOLLARS = 20_000_000  # credit_usd of the plan 'credit'
+TOKENS = 20_000  # of the plan 'tokens'
+
+
+def refusals(replies: list[Reply]) -> list[Reply]:
+    return [reply for reply in replies if reply.status == 429]
+
+
+def statuses(replies: list[Reply]) -> Counter[Any]:
+    return Counter(reply.error or reply.status for reply in replies)
+
+
+def shuffled_latency(upstream: FakeUpstream, seed: int) -> random.Random:
+    upstream.reset(seed=seed)
+    upstream.program(Behaviour(latency_seconds=0, latency_seconds_max=0.3))
+    return random.Random(seed)
+
+
+@rounds
+def test_of_a_thousand_callers_exactly_a_hundred_pass(
+    turn: int, shop: Shop, served: Served, upstream: FakeUpstream, seed: int
+) -> None:
+    dice = shuffled_latency(upstream, seed + turn)
+    key = shop.new_key("hundred")
+    replies = fire_all([ask(served, key, "Say " + "hello " * dice.randint(1, 20)) for _ in range(1000)])
+    assert statuses(replies) == {200: 100, 429: 900}
+    for reply in refusals(replies):
+        assert reply.json()["error"]["code"] == "insufficient_quota"
+        assert int(reply.headers["retry-after"]) > 0
+        assert reply.headers["x-should-retry"] == "false"
+    assert upstream.count() == 100
+    assert shop.records("state", key) == [("posted",)] * 100
+    assert max(reply.json()["calls_used"] for reply in replies if reply.ok) == 100
+    assert shop.meter(key)["posted_calls"] == 100
+    assert shop.held() == 0
+
+
+@rounds
+def test_of_a_thousand_callers_exactly_one_passes(
+    turn: int, shop: Shop, served: Served, upstream: FakeUpstream, seed: int
+) -> None:
+    shuffled_latency(upstream, seed + turn)
+    key = shop.new_key("one")
+    replies = fire_all([ask(served, key)] * 1000)
+    assert statuses(replies) == {200: 1, 429: 999}
+    assert upstream.count() == 1
+    assert shop.records("state", key) == [("posted",)]
+
+
+def test_fifty_first_calls_of_a_new_account_share_one_meter(
+    shop: Shop, served: Served, upstream: FakeUpstream, seed: int
+) -> None:
+    shuffled_latency(upstream, seed)
+    key = shop.new_key("hundred")
+    replies = fire_all([ask(served, key)] * 50)
+    assert statuses(replies) == {200: 50}
+    assert shop.meter(key)["posted_calls"] == 50  # and `meter` finds no second one
+
+
+def random_calls(served: Served, key: str, dice: random.Random, count: int) -> list[Request]:
+    calls = []
+    for _ in range(count):
+        prompt = "dog " * dice.randint(1, 500)
+        limit = dice.choice([None, dice.randint(1, 60), dice.randint(1, 5_000)])
+        calls.append(ask(served, key, prompt, **({} if limit is None else {"max_tokens": limit})))
+    return calls
+
+
+@rounds
+def test_a_money_limit_holds_at_every_commit(
+    turn: int, shop: Shop, served: Served, upstream: FakeUpstream, seed: int
+) -> None:
+    dice = shuffled_latency(upstream, seed + turn)
+    key = shop.new_key("credit")
+    with meter_log(shop):
+        replies = fire_all(random_calls(served, key, dice, 500))
+        log = logged(shop, key)
+    assert statuses(replies).keys() == {200, 429}, statuses(replies)
+    assert len(log) > 10
+    most = max(state["posted_nanodollars"] + state["held_nanodollars"] for state in log)
+    assert CREDIT_NANODOLLARS * 0.9 < most <= CREDIT_NANODOLLARS  # it was reached, and not passed
+    assert min(min(figure for name, figure in state.items() if name != "account_id") for state in log) >= 0
+    charges = [charge for (charge,) in shop.records("charge_nanodollars", key)]
+    meter = shop.meter(key)
+    # To the nanodollar: what the holds had beyond the charges has been given back.
+    assert meter["posted_nanodollars"] == sum(charges) == log[-1]["posted_nanodollars"]
+    assert meter["held_nanodollars"] == meter["held_tokens"] == meter["held_calls"] == 0
+    assert len(charges) == upstream.count() == len(replies) - len(refusals(replies))
+    for reply in refusals(replies):
+        assert reply.json()["error"]["code"] == "insufficient_quota"
+
+
+def test_a_tokens_limit_holds_at_every_commit(shop: Shop, served: Served, upstream: FakeUpstream, seed: int) -> None:
+    dice = shuffled_latency(upstream, seed)
+    key = shop.new_key("tokens")
+    with meter_log(shop):
+        replies = fire_all(random_calls(served, key, dice, 500))
+        log = logged(shop, key)
+    assert statuses(replies).keys() == {200, 429}, statuses(replies)
+    most = max(state["posted_tokens"] + state["held_tokens"] for state in log)
+    assert TOKENS * 0.8 < most <= TOKENS
+    used = sum(reply.json()["tokens"] for reply in replies if reply.ok)
+    meter = shop.meter(key)
+    assert meter["posted_tokens"] == used == sum(tokens for (tokens,) in shop.records("tokens", key))
+    assert meter["held_tokens"] == 0
+
+
+def test_the_sums_are_right_after_all_of_it(shop: Shop, served: Served) -> None:
+    assert served.running
+    shop.assert_sums()

@@ -1,0 +1,290 @@
+"""What the ledger must do, said a second time and in another way: plain sums over calls, in fractions and sets.
+
+It is given what the real ledger answered, and asserts that this was the one right answer (or, for a burst limit, one
+of the right ones).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil
+from typing import Any, Final, NamedTuple
+
+from farebox.domain.admission import Admitted, Ask
+from farebox.domain.errors import (
+    AccountSuspended,
+    BurstExceeded,
+    CallError,
+    HoldLost,
+    InvalidApiKey,
+    PaymentRequired,
+    PriceUnknown,
+    QuotaExceeded,
+)
+from farebox.domain.period import period_at
+from farebox.domain.plan import Plan
+from farebox.domain.prices import Price
+from farebox.ports import Recorded
+from farebox.store.batch import Finish, Result
+
+Row = tuple[Any, ...]
+Owner = tuple[str, str]  # account and mode
+Sums = tuple[int, ...]  # calls, tokens, nanodollars
+
+STATES: Final = {"post": "posted", "post_free": "posted", "void": "voided", "expire": "expired"}
+NONE: Final[Sums] = (0, 0, 0)
+
+
+@dataclass
+class Key:
+    account: str
+    key_id: str
+    mode: str
+    expires_us: int | None = None
+    revoked_us: int | None = None
+
+
+@dataclass
+class Account:
+    plan: str
+    anchor_us: int
+    state: str = "active"
+
+
+class Call(NamedTuple):
+    """A call that was admitted: its row as far as it is known then, and where its sums count."""
+
+    row: Row
+    meter: Row
+    most: Sums
+    ask: Ask
+    plan: Plan
+    longest: int
+    fixed: int
+
+
+class Told(NamedTuple):
+    """A refusal by the burst: when its caller may try again, and what it was told of."""
+
+    until_us: int
+    steps_back: int
+    meter: Row
+
+
+@dataclass
+class Passed:
+    """What an owner's bucket has passed: the time that had flowed by then, and the clock's steps back."""
+
+    admitted: list[tuple[int, int]] = field(default_factory=list)
+    told: Told | None = None  # since the last admission
+
+
+class Model:
+    """One example: the world as a bookkeeper would write it down."""
+
+    def __init__(self, plans: Mapping[str, Plan], now_us: int) -> None:
+        self.plans = plans
+        self.now_us = now_us
+        self.forward_us = 0
+        self.steps_back = 0
+        self.accounts: dict[str, Account] = {}
+        self.keys: dict[str, Key] = {}
+        self.open: dict[str, Call] = {}
+        self.ended: dict[str, Row] = {}
+        self.posted: dict[Row, Sums] = {}
+        self.held: dict[Row, Sums] = {}
+        self.bursts: dict[Owner, Passed] = {}
+
+    def step(self, us: int) -> None:
+        self.now_us += us
+        if us > 0:
+            self.forward_us += us
+        else:
+            self.steps_back += 1
+
+    # -- Admission
+
+    def admitted_or_refused(self, ask: Ask, result: Result) -> None:
+        """Assert that this is what had to become of the call, and write it down."""
+        expected = self._refusal(ask)
+        if expected is not None:
+            assert not isinstance(result, Admitted | Recorded | Exception), (expected, result)
+            assert type(result.error) is expected, (expected, result.error)
+            return
+        key = self.keys[ask.key_digest]
+        plan = self.plans[self.accounts[key.account].plan]
+        owner = (key.account, key.mode)
+        call = self._call(ask, key, plan)
+        if not isinstance(result, Admitted):
+            assert not isinstance(result, Recorded | Exception), result
+            self._refused_by_burst(owner, plan, call.meter, result.error)
+            return
+        if plan.burst_limit is not None:
+            self._passed_by_burst(owner, plan)
+        assert result.hold == call.row, (result.hold, call.row)
+        assert ask.call_id not in self.ended, "an ended call was revived"
+        self.open[ask.call_id] = call
+        self._add(self.held, call.meter, call.most)
+        self._assert_meter(call.meter, result.standing.meter)
+
+    def _refusal(self, ask: Ask) -> type[CallError] | None:
+        key = self.keys.get(ask.key_digest)
+        if key is None or key.revoked_us is not None:
+            return InvalidApiKey
+        if key.expires_us is not None and key.expires_us <= self.now_us:
+            return InvalidApiKey
+        account = self.accounts[key.account]
+        if account.state == "suspended":
+            return AccountSuspended
+        plan = self.plans.get(account.plan)
+        if plan is None or account.state == "past_due":
+            return PaymentRequired
+        if plan.credit_nanodollars is not None and ask.price is None:
+            return PriceUnknown
+        call = self._call(ask, key, plan)
+        used = zip(self.posted.get(call.meter, NONE), self.held.get(call.meter, NONE), call.most, strict=True)
+        if any(limit is not None and sum(sums) > limit for limit, sums in zip(limits(plan), used, strict=True)):
+            return QuotaExceeded
+        return None
+
+    def _call(self, ask: Ask, key: Key, plan: Plan) -> Call:
+        account = self.accounts[key.account]
+        period = period_at(account.anchor_us, self.now_us)
+        meter = (key.account, key.mode, period.start_us, period.end_us)
+        longest = min([plan.max_output_tokens, *([] if ask.output_tokens_wanted is None else [ask.output_tokens_wanted])])
+        fixed = 0
+        if plan.overage_nanodollars is not None and key.mode == "live":
+            before = self.posted.get(meter, NONE)[0] + self.held.get(meter, NONE)[0]
+            beyond = sum(place >= (plan.calls or 0) for place in range(before, before + ask.calls))
+            fixed = beyond * plan.overage_nanodollars
+        in_money = plan.credit_nanodollars is not None
+        money = fixed
+        if in_money and ask.price is not None:
+            money += charge(worst_cost(ask.price, ask.input_tokens_max, longest), plan)
+        most = (ask.calls, ask.input_tokens_max + longest, money)
+        row = (
+            key.account, ask.call_id, key.key_id, key.mode, plan.name, ask.endpoint, ask.model, period.start_us,
+            self.now_us, self.now_us + ask.hold_ttl_us, *most, ask.input_tokens_max, longest,
+            *(ask.price or (None, None, None)), fixed, plan.markup_basis_points if in_money else None,
+        )  # fmt: skip
+        return Call(row, meter, most, ask, plan, longest, fixed)
+
+    # -- The burst: not predicted to the microsecond, but held to what it promises
+
+    def _passed_by_burst(self, owner: Owner, plan: Plan) -> None:
+        assert plan.burst_limit is not None
+        calls, window_us = plan.burst_limit
+        passed = self.bursts.setdefault(owner, Passed())
+        passed.told = None
+        passed.admitted.append((self.forward_us, self.steps_back))
+        for number, (then_us, steps_back) in enumerate(reversed(passed.admitted), 1):
+            flowed_in = Fraction((self.forward_us - then_us) * calls, window_us)
+            most = calls * (1 + self.steps_back - steps_back) + flowed_in
+            assert number <= most, f"{number} calls passed a burst of {plan.burst} where {most} may"
+
+    def _refused_by_burst(self, owner: Owner, plan: Plan, meter: Row, error: CallError) -> None:
+        assert type(error) is BurstExceeded, error
+        assert plan.burst_limit is not None
+        calls, window_us = plan.burst_limit
+        wait_seconds = error.retry_after_seconds
+        assert wait_seconds is not None
+        assert 1 <= wait_seconds <= ceil(Fraction(window_us, calls * 10**6)), "locked out for longer than one call"
+        passed = self.bursts.setdefault(owner, Passed())
+        assert passed.admitted, "refused by a bucket that nobody has taken from"
+        # After a step back, a later period's meter may remember calls that are still to come by the clock.
+        rested_us = self.forward_us - passed.admitted[-1][0]
+        assert self.steps_back or rested_us < window_us + calls, "refused by a bucket that has had the time to fill"
+        told = passed.told
+        if told is not None and told.steps_back == self.steps_back and (told.meter == meter or not self.steps_back):
+            assert self.forward_us < told.until_us, "refused after the wait that it was told"
+        else:
+            passed.told = Told(self.forward_us + wait_seconds * 10**6, self.steps_back, meter)
+
+    # -- Recording
+
+    def recorded(self, finish: Finish, result: Result, *, again_in_one_batch: bool = False) -> None:
+        """Assert that this is what had to become of the record, and write it down."""
+        call_id = finish.hold.call_id
+        if call_id in self.open:
+            self._ended(finish, result)
+            return
+        row = self.ended.get(call_id)
+        if again_in_one_batch and isinstance(result, HoldLost):
+            return  # two at once: the one that is not the outcome may be told so
+        if row is not None and row[20] == STATES[finish.ending]:
+            assert isinstance(result, Recorded), result
+            assert result.outcome == row[20:]
+        else:
+            assert isinstance(result, HoldLost), result
+
+    def _ended(self, finish: Finish, result: Result) -> None:
+        call = self.open.pop(finish.hold.call_id)
+        row = call.row + self._outcome(call, finish)
+        assert isinstance(result, Recorded), result
+        assert result.outcome == row[20:], (result.outcome, row[20:])
+        assert finish.hold.call_id not in self.ended, "a call ended twice"
+        self.ended[finish.hold.call_id] = row
+        self._add(self.held, call.meter, call.most, -1)
+        self._add(self.posted, call.meter, (row[21], row[22], row[26]))
+        assert result.standing is not None
+        self._assert_meter(call.meter, result.standing.meter)
+
+    def _outcome(self, call: Call, finish: Finish) -> Row:
+        ending, spent, price = finish.ending, finish.spent, call.ask.price
+        marks = [*spent.marks, *([] if price else ["unpriced"])]
+        calls, tokens, money = NONE
+        if ending == "expire":
+            marks.append("unknown_cost")
+            cost = worst_cost(price, call.ask.input_tokens_max, call.longest) if price else 0
+        else:
+            cost = exact_cost(price, *spent[:3]) if price else 0
+        if ending == "post":
+            calls = call.ask.calls
+            tokens = spent.input_tokens + spent.output_tokens
+            money = call.fixed + (charge(cost, call.plan) if call.plan.credit_nanodollars is not None else 0)
+            if tokens > call.most[1] or money > call.most[2]:
+                marks.append("over_hold")
+                tokens, money = min(tokens, call.most[1]), min(money, call.most[2])
+        return (
+            STATES[ending], calls, tokens, *spent[:3], money, cost, " ".join(marks), spent.attempts, spent.error,
+            max(self.now_us, call.row[8]),
+        )  # fmt: skip
+
+    # -- Sums
+
+    def _add(self, sums: dict[Row, Sums], meter: Row, more: Sums, sign: int = 1) -> None:
+        # A meter's row comes to be with its first hold, and then has both halves.
+        self.posted.setdefault(meter, NONE)
+        old = sums.get(meter, NONE)
+        sums[meter] = (old[0] + sign * more[0], old[1] + sign * more[1], old[2] + sign * more[2])
+
+    def meters(self) -> dict[Row, Row]:
+        """The meters' rows, without the state of the bucket."""
+        return {meter: self._interleaved(meter) for meter in self.posted}
+
+    def _interleaved(self, meter: Row) -> Row:
+        posted, held = self.posted[meter], self.held.get(meter, NONE)
+        return (posted[0], held[0], posted[1], held[1], posted[2], held[2])
+
+    def _assert_meter(self, meter: Row, told: Row) -> None:
+        """A caller is told where it stands: at the sums after its own call."""
+        assert told[:10] == meter + self._interleaved(meter)
+
+
+def limits(plan: Plan) -> tuple[int | None, int | None, int | None]:
+    """What a plan's meter may not pass: calls, tokens, nanodollars."""
+    return None if plan.overage_nanodollars is not None else plan.calls, plan.tokens, plan.credit_nanodollars
+
+
+def exact_cost(price: Price, read: int, cached: int, written: int) -> int:
+    fresh = Fraction((read - cached) * price.input_per_mtok, 10**6)
+    known = Fraction(cached * price.cached_per_mtok, 10**6)
+    return ceil(fresh + known + Fraction(written * price.output_per_mtok, 10**6))
+
+
+def worst_cost(price: Price, read: int, written: int) -> int:
+    return max(exact_cost(price, read, cached, written) for cached in (0, read))
+
+
+def charge(cost: int, plan: Plan) -> int:
+    return ceil(cost * (1 + Fraction(plan.markup_basis_points, 10_000)))

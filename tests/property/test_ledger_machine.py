@@ -1,0 +1,278 @@
+"""Random lives of accounts on the real store: what comes in, what fails, what the clock does. Every sum holds always.
+
+Hypothesis writes the lives, `ledger_model` says what must become of each call, and after each step the database is
+compared with it row by row.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from farebox.domain.admission import Admitted, Ask
+from farebox.domain.ledger import Ending, Hold, Mark, Spent
+from farebox.domain.period import period_at
+from farebox.domain.plan import Plan
+from farebox.domain.prices import Price
+from farebox.store.batch import Finish, Item
+from tests.property.ledger_model import Account, Key, Model, limits
+from tests.property.ledger_world import PostgresWorld, SqliteWorld, World
+
+SECOND: Final = 10**6
+HOUR: Final = 3_600 * SECOND
+DAY: Final = 24 * HOUR
+START_US: Final = 1_801_357_200_000_000 + 123_456  # 2027-01-31, shortly before several periods end
+
+PLANS: Final = {
+    plan.name: plan
+    for plan in (
+        Plan("calls", calls=4),
+        Plan("tokens", tokens=1_500, max_output_tokens=300),
+        Plan("credit", credit_usd="0.0005", markup=0.2, max_output_tokens=300),
+        Plan("burst", calls=12, burst="2/10s"),
+        Plan("overage", calls=2, overage_usd=0.01),
+        Plan("every", calls=9, tokens=6_000, credit_usd="0.003", markup=0.015, burst="3/m"),
+    )
+}
+# Name, plan, and how long after the start its period ends.
+ACCOUNTS: Final = (
+    ("calls", "calls", 3 * SECOND),
+    ("tokens", "tokens", 10 * DAY),
+    ("credit", "credit", HOUR // 2),
+    ("burst", "burst", 7 * SECOND),
+    ("overage", "overage", 2 * HOUR),
+    ("every", "every", 20 * SECOND),
+    ("gone", "a plan of last year", DAY),
+)
+KEYS: Final = ("live", "live", "test")
+PRICES: Final = (Price(150_000_000, 75_000_000, 600_000_000), Price(7, 1_000_000_001, 333), None)
+
+# A few callers come most of the time, so that they reach their limits.
+OFTEN: Final = [(name, 0) for name in ("calls", "tokens", "credit", "burst", "overage", "every")]
+CALLERS: Final = [*OFTEN, *OFTEN, *OFTEN, *product([name for name, _, _ in ACCOUNTS[:-1]], (1, 2)), ("gone", 0)]
+SIZES: Final = [(20, None), (100, 50), (1, 1), (700, 1_000), (0, 300)]
+MORE: Final = [(1, 180 * SECOND), (1, 5 * SECOND), (2, 180 * SECOND)]
+WANTS: Final = list(product((PRICES[0], *PRICES, PRICES[0], PRICES[1]), SIZES, MORE))
+SPENTS: Final = [
+    Spent(), Spent(20, 0, 30), Spent(1, 1, 1), Spent(20, 7, 0, (Mark.ESTIMATED,)), Spent(100, 100, 50),
+    Spent(1_500, 0, 0, (), '[{"model": "m"}]'), Spent(0, 0, 5_000), Spent(10**9, 5, 10**9, (), "[]", "upstream_failed"),
+]  # fmt: skip
+ENDINGS: Final[list[Ending]] = ["post", "post", "post_free", "void", "expire"]
+ENDS: Final = list(product(ENDINGS, SPENTS))
+STEPS: Final = [
+    1, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 60 * SECOND, 200 * SECOND, HOUR, DAY, 31 * DAY,
+    -1, -SECOND, -30 * SECOND, -HOUR, -DAY,
+]  # fmt: skip
+
+asks = st.tuples(st.sampled_from(CALLERS), st.sampled_from(WANTS))
+ends = st.tuples(st.integers(0, 40), st.sampled_from(ENDS))
+few_wants = st.lists(st.sampled_from(WANTS), min_size=1, max_size=4)
+names = st.sampled_from([name for name, _, _ in ACCOUNTS])
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A few accounts, their keys, and all that can happen to them."""
+
+    def __init__(self, make_world: Callable[[], World]) -> None:
+        super().__init__()
+        self.world = make_world()
+        self.model = Model(PLANS, START_US)
+        self.world.now_us = START_US
+        self.calls = 0
+        self.known: list[Hold] = []  # admitted some time, or in a batch that failed: the latest first
+        self.checked = -1
+
+    @initialize()
+    def sign_up(self) -> None:
+        prefix = self.world.prefix
+        accounts: list[tuple[Any, ...]] = []
+        keys: list[tuple[Any, ...]] = []
+        for name, plan, ends_after_us in ACCOUNTS:
+            owner = prefix + name
+            # A month and a day before its period ends, so that it has been renewed already.
+            anchor_us = period_at(START_US + ends_after_us, START_US - DAY).start_us
+            self.model.accounts[owner] = Account(plan, anchor_us)
+            accounts.append((owner, f"{owner}@example.com", plan, "active", anchor_us, anchor_us))
+            for number, mode in enumerate(KEYS):
+                key_id = f"{owner}/{number}"
+                self.model.keys[f"digest of {key_id}"] = Key(owner, key_id, mode)
+                keys.append((owner, key_id, f"digest of {key_id}", "", mode, "", "", anchor_us, None, None))
+        self.world.add("account", accounts)
+        self.world.add("api_key", keys)
+
+    # -- Batches
+
+    @rule(items=st.lists(asks, min_size=1, max_size=8))
+    def admit(self, items: Sequence[Any]) -> None:
+        self._batch(self._items(items))
+
+    @rule(items=st.lists(ends, min_size=1, max_size=6))
+    def record(self, items: Sequence[Any]) -> None:
+        self._batch(self._items(items))
+
+    @rule(items=st.lists(asks | ends, min_size=2, max_size=8))
+    def admit_and_record(self, items: Sequence[Any]) -> None:
+        self._batch(self._items(items))
+
+    @rule(
+        items=st.lists(asks | ends, min_size=1, max_size=4),
+        fail_at=st.integers(1, 14),
+        done_first=st.booleans(),
+    )
+    def fail(self, items: Sequence[Any], fail_at: int, *, done_first: bool) -> None:
+        """A statement of the batch fails, or its commit; the model is told nothing, so nothing may change."""
+        results = self.world.run_and_fail(self._items(items), PLANS, fail_at, done_first=done_first)
+        self._know(result.hold for result in results if isinstance(result, Admitted))
+
+    @rule()
+    def sweep(self) -> None:
+        due = self.world.due()
+        late = {call_id for call_id, call in self.model.open.items() if call.row[9] <= self.world.now_us}
+        assert {hold.call_id for hold in due} == late
+        if due:
+            self._batch([Finish(hold, "expire", Spent()) for hold in due])
+        assert not self.world.due()
+
+    # -- Time, and what the founder does
+
+    @rule(step=st.sampled_from(STEPS))
+    def clock(self, step: int) -> None:
+        self._step(step)
+
+    @rule(name=names, early_us=st.sampled_from([0, 1]), late_us=st.sampled_from([0, 1]), items=few_wants)
+    def period_ends(self, name: str, early_us: int, late_us: int, items: Sequence[Any]) -> None:
+        """An account calls to the last microsecond of its period, and goes on in the next one."""
+        anchor_us = self.model.accounts[self.world.prefix + name].anchor_us
+        end_us = period_at(anchor_us, self.world.now_us).end_us
+        self._step(end_us - 1 - early_us - self.world.now_us)
+        self._batch([self._ask((name, 0), want) for want in items])
+        self._step(end_us + late_us - self.world.now_us)
+        self._batch([self._ask((name, 0), want) for want in items])
+
+    @rule(name=st.sampled_from(["burst", "every"]), items=few_wants)
+    def wait_as_told(self, name: str, items: Sequence[Any]) -> None:
+        """Who was refused by the burst comes back when told; the model knows that this has to be enough."""
+        passed = self.model.bursts.get((self.world.prefix + name, KEYS[0]))
+        if passed is not None and passed.told is not None:
+            self._step(max(passed.told.until_us - self.model.forward_us, 0))
+            self._batch([self._ask((name, 0), want) for want in items])
+
+    @rule(name=names, number=st.integers(0, 2), expires_after=st.sampled_from([None, 0, 5 * SECOND, HOUR]))
+    def end_key(self, name: str, number: int, expires_after: int | None) -> None:
+        """Revoke a key at once, or let it expire some time after."""
+        key = self.model.keys[f"digest of {self.world.prefix}{name}/{number}"]
+        if expires_after is None:
+            key.revoked_us = self.world.now_us
+            self.world.change("api_key", key.key_id, "revoked_us", key.revoked_us)
+        else:
+            key.expires_us = self.world.now_us + expires_after
+            self.world.change("api_key", key.key_id, "expires_us", key.expires_us)
+
+    @rule(name=names, state=st.sampled_from(["active", "suspended", "past_due", "active"]))
+    def set_state(self, name: str, state: str) -> None:
+        self.model.accounts[self.world.prefix + name].state = state
+        self.world.change("account", self.world.prefix + name, "state", state)
+
+    # -- After every step
+
+    @invariant()
+    def database_is_as_the_model_says(self) -> None:
+        writes = self.world.writes()
+        if writes == self.checked:
+            return  # nobody has written since
+        self.checked = writes
+        model = self.model
+        meters = self.world.rows("meter")
+        assert {row[:4]: row[4:10] for row in meters} == model.meters()
+        assert sorted(self.world.rows("hold")) == sorted(call.row for call in model.open.values())
+        usage = self.world.rows("usage_record")
+        assert {row[1]: row for row in usage} == model.ended
+        assert len(usage) == len(model.ended)
+        assert not model.open.keys() & model.ended.keys()
+        assert self.world.sums_off() == []
+
+    @invariant()
+    def no_limit_is_passed_and_nothing_is_negative(self) -> None:
+        for meter, sums in self.model.meters().items():
+            assert min(sums) >= 0
+            plan = PLANS[self.model.accounts[meter[0]].plan]
+            for limit, posted, held in zip(limits(plan), sums[::2], sums[1::2], strict=True):
+                assert limit is None or posted + held <= limit
+
+    def teardown(self) -> None:
+        self.world.close()
+
+    # -- In the words of the store
+
+    def _items(self, chosen: Sequence[Any]) -> list[Item]:
+        return [self._finish(*item) if isinstance(item[0], int) else self._ask(*item) for item in chosen]
+
+    def _ask(self, caller: tuple[str, int], want: tuple[Price | None, tuple[int, int | None], tuple[int, int]]) -> Ask:
+        name, number = caller
+        price, (read_max, wanted), (calls, ttl_us) = want
+        self.calls += 1
+        call_id = f"{self.world.prefix}req_{self.calls:04d}"
+        digest = f"digest of {self.world.prefix}{name}/{number}"
+        return Ask(call_id, digest, "/v1/generate", "m", price, read_max, wanted, ttl_us, calls)
+
+    def _finish(self, number: int, end: tuple[Ending, Spent]) -> Item:
+        if not self.known:
+            return self._ask(CALLERS[0], WANTS[0])
+        return Finish(self.known[number % len(self.known)], *end)
+
+    def _batch(self, items: list[Item]) -> None:
+        results = self.world.run(items, PLANS)
+        assert len(results) == len(items)
+        pairs = list(zip(items, results, strict=True))
+        seen: set[str] = set()
+        # What records give back can be admitted at once, so they come first.
+        for item, result in pairs:
+            if isinstance(item, Finish):
+                self.model.recorded(item, result, again_in_one_batch=item.hold.call_id in seen)
+                seen.add(item.hold.call_id)
+        for item, result in pairs:
+            if isinstance(item, Ask):
+                self.model.admitted_or_refused(item, result)
+        self._know(result.hold for result in results if isinstance(result, Admitted))
+
+    def _know(self, holds: Any) -> None:  # noqa: ANN401
+        self.known = [*holds, *self.known]
+
+    def _step(self, us: int) -> None:
+        self.model.step(us)
+        self.world.now_us += us
+
+
+def run_machine(make_world: Callable[[], World], sequences: int, steps: int) -> None:
+    run_state_machine_as_test(
+        lambda: LedgerMachine(make_world),
+        settings=settings(
+            max_examples=sequences,
+            stateful_step_count=steps,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
+
+
+def test_every_sum_holds_after_every_step_of_2000_lives_on_sqlite() -> None:
+    run_machine(SqliteWorld, sequences=100, steps=40)
+
+
+def test_every_sum_holds_after_every_step_on_postgresql(migrated_pg_url: str) -> None:
+    run_machine(lambda: PostgresWorld(migrated_pg_url), sequences=60, steps=40)
+
+
+@pytest.fixture
+def migrated_pg_url(pg_url: str) -> str:
+    from farebox.store.database import Database
+
+    database = Database(pg_url)
+    database.migrate()
+    database.close()
+    return pg_url

@@ -1,0 +1,137 @@
+"""The ledger's sums, checked by the database itself in one statement, and so in one state of it."""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any, Final
+
+import psycopg
+
+from farebox.domain.plan import Plan
+
+METER: Final = ("account_id", "mode", "period_start_us")
+ROLLUP: Final = ("account_id", "mode", "day", "key_id", "endpoint", "model")
+POSTED: Final = ("calls", "tokens", "charge_nanodollars")
+UNITS: Final = ("calls", "tokens", "nanodollars")
+SUMMED: Final = (
+    "calls", "tokens", "input_tokens", "output_tokens", "charge_nanodollars", "cost_nanodollars",
+)  # fmt: skip
+STATES: Final = ("posted", "voided", "expired")
+DAY_SQLITE: Final = "strftime('%Y-%m-%d', admitted_us / 1000000, 'unixepoch')"
+DAY_POSTGRES: Final = "to_char(to_timestamp(admitted_us / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+
+
+def _listed(parts: tuple[str, ...], template: str = "{}") -> str:
+    return ", ".join(template.format(part) for part in parts)
+
+
+def _text(key: tuple[str, ...], prefix: str = "") -> str:
+    return " || ' ' || ".join(f"{prefix}{name}" for name in key)
+
+
+def _differences(what: str, key: tuple[str, ...], names: tuple[str, ...], sources: list[str]) -> str:
+    """Groups of one key whose sources, each with its sign, do not come to zero; `n` counts the rows of the first."""
+    wrong = " OR ".join(f"SUM({name}) <> 0" for name in names)
+    sums = " || ' ' || ".join(f"'{name} off by ' || SUM({name})" for name in names)
+    union = " UNION ALL ".join(f"SELECT {_listed(key)}, {source}" for source in sources)
+    return (
+        f"SELECT '{what} ' || {_text(key)} || ': rows ' || SUM(n) || ' ' || {sums} FROM ({union}) AS sides"
+        f" GROUP BY {_listed(key)} HAVING SUM(n) <> 1 OR {wrong}"
+    )
+
+
+def _meters() -> str:
+    names = tuple(f"{state}_{unit}" for state in ("posted", "held") for unit in UNITS)
+    return _differences(
+        "meter", METER, names,
+        [
+            f"1 AS n, {_listed(names)} FROM meter",
+            f"0, {_listed(POSTED, '-{}')}, 0, 0, 0 FROM usage_record",
+            f"0, 0, 0, 0, {_listed(UNITS, '-held_{}')} FROM hold",
+        ],
+    )  # fmt: skip
+
+
+def _rollups(day: str) -> str:
+    counts = _listed(STATES, "CASE WHEN state = '{}' THEN -1 ELSE 0 END")
+    usage = f"(SELECT {_listed(ROLLUP).replace('day', f'{day} AS day')}, state, {_listed(SUMMED)} FROM usage_record)"
+    return _differences(
+        "rollup", ROLLUP, STATES + SUMMED,
+        [
+            f"1 AS n, {_listed(STATES + SUMMED)} FROM rollup_daily",
+            f"0, {counts}, {_listed(SUMMED, '-{}')} FROM {usage} AS used",
+        ],
+    )  # fmt: skip
+
+
+def _rows(what: str, source: str) -> str:
+    return f"SELECT '{what}: ' || {_text(('account_id', 'call_id'), 'r.')} FROM {source}"
+
+
+def _statement(day: str) -> str:
+    outside = "m.period_start_us IS NULL OR r.admitted_us < m.period_start_us OR r.admitted_us >= m.period_end_us"
+    on_meter = " AND ".join(f"m.{name} = r.{name}" for name in METER)
+    held = " OR ".join(f"r.{posted} > r.held_{unit}" for posted, unit in zip(POSTED, UNITS, strict=True))
+    same = "r.account_id = o.account_id"
+    overlap = (
+        f"{same} AND r.mode = o.mode AND r.period_start_us < o.period_start_us AND r.period_end_us > o.period_start_us"
+    )
+    free = "state <> 'posted' AND (calls <> 0 OR tokens <> 0 OR charge_nanodollars <> 0)"
+    checks = [
+        _meters(),
+        _rollups(day),
+        _rows("both held and recorded", f"hold r JOIN usage_record o ON {same} AND r.call_id = o.call_id"),
+        _rows("posted above its hold", f"usage_record r WHERE {held}"),
+        _rows("not posted, and charged", f"usage_record r WHERE {free}"),
+        _rows("recorded before it was admitted", "usage_record r WHERE recorded_us < admitted_us"),
+        _rows("hold outside its period", f"hold r LEFT JOIN meter m ON {on_meter} WHERE {outside}"),
+        _rows("row outside its period", f"usage_record r LEFT JOIN meter m ON {on_meter} WHERE {outside}"),
+        f"SELECT 'meters overlap: ' || {_text(METER, 'r.')} FROM meter r JOIN meter o ON {overlap}",
+    ]
+    return " UNION ALL ".join(checks)
+
+
+ON_SQLITE: Final = _statement(DAY_SQLITE)
+ON_POSTGRES: Final = _statement(DAY_POSTGRES)
+
+
+def check_sums(connection: Any) -> list[str]:  # noqa: ANN401  # either driver's connection
+    """What does not add up, a sentence each: meters = rows + holds, rollups = rows, one outcome for each hold."""
+    sql = ON_SQLITE if isinstance(connection, sqlite3.Connection) else ON_POSTGRES
+    return [row[0] for row in connection.execute(sql).fetchall()]
+
+
+def check_limits(connection: Any, plans: Mapping[str, Plan]) -> list[str]:  # noqa: ANN401
+    """The meters that have more posted and held than their account's plan allows."""
+    units = _listed(UNITS, "m.posted_{0} + m.held_{0}")
+    sql = f"SELECT a.plan, {_text(METER, 'm.')}, {units} FROM meter m JOIN account a ON a.id = m.account_id"
+    return [
+        f"over the plan {name}: {meter} has {used} {unit}, and the limit is {limit}"
+        for name, meter, *sums in connection.execute(sql).fetchall()
+        for unit, limit, used in zip(UNITS, _limits(plans[name]), sums, strict=True)
+        if limit is not None and used > limit
+    ]
+
+
+def _limits(plan: Plan) -> tuple[int | None, int | None, int | None]:
+    return None if plan.overage_nanodollars is not None else plan.calls, plan.tokens, plan.credit_nanodollars
+
+
+def held(connection: Any) -> int:  # noqa: ANN401
+    """Holds that are open, and meters that hold something; zero when nothing is under way."""
+    meters = "SELECT count(*) FROM meter WHERE held_calls <> 0 OR held_tokens <> 0 OR held_nanodollars <> 0"
+    holds: int = connection.execute("SELECT count(*) FROM hold").fetchone()[0]
+    return holds + int(connection.execute(meters).fetchone()[0])
+
+
+def connect(url: str) -> Any:  # noqa: ANN401
+    """The driver's own connection to a database by its Farebox URL; each statement sees what is committed then."""
+    if url.startswith("sqlite"):
+        return sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30, isolation_level=None)
+    return psycopg.connect(url, autocommit=True)
+
+
+def check_sums_at(url: str) -> list[str]:
+    """`check_sums` of a database by its Farebox URL."""
+    with closing(connect(url)) as connection:
+        return check_sums(connection)

@@ -1,0 +1,361 @@
+"""The one decision: who may pass, what is held for it, and what a refused caller is told."""
+
+from math import ceil
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farebox.domain.admission import Admitted, Ask, Caller, Refused, decide, identify, seconds_up
+from farebox.domain.errors import (
+    AccountSuspended,
+    BurstExceeded,
+    CallError,
+    InvalidApiKey,
+    PaymentRequired,
+    PriceUnknown,
+    QuotaExceeded,
+)
+from farebox.domain.ledger import Meter
+from farebox.domain.plan import Plan
+from farebox.domain.prices import FREE, Price, price_of_usd
+
+START_US = 1_795_424_878_000_000
+END_US = 1_798_016_878_500_000
+NOW_US = START_US + 86_400_000_000
+MINI = price_of_usd(0.15, 0.6, 0.075)
+CALLER = Caller("key_1", "acct_1", "live", None, None, "pro", "active", START_US)
+METER = Meter("acct_1", "live", START_US, END_US)
+ASK = Ask("req_1", "digest", "/v1/generate", "gpt-4o-mini", MINI, 100, None, 180_000_000)
+
+
+def refused(
+    plan: Plan | None, meter: Meter = METER, ask: Ask = ASK, caller: Caller | None = CALLER, now_us: int = NOW_US
+) -> Refused:
+    decision = decide(caller, plan, meter, ask, now_us)
+    assert isinstance(decision, Refused)
+    return decision
+
+
+def admitted(
+    plan: Plan, meter: Meter = METER, ask: Ask = ASK, caller: Caller = CALLER, now_us: int = NOW_US
+) -> Admitted:
+    decision = decide(caller, plan, meter, ask, now_us)
+    assert isinstance(decision, Admitted)
+    return decision
+
+
+# -- Who is it?
+
+
+@pytest.mark.parametrize(
+    ("caller", "error", "sentence"),
+    [
+        (None, InvalidApiKey, "not valid"),
+        (CALLER._replace(revoked_us=NOW_US - 1), InvalidApiKey, "not valid"),
+        (CALLER._replace(revoked_us=NOW_US + 10**9), InvalidApiKey, "not valid"),
+        (CALLER._replace(expires_us=NOW_US), InvalidApiKey, "has expired"),
+        (CALLER._replace(state="suspended"), AccountSuspended, "is suspended"),
+    ],
+    ids=["no such key", "revoked", "revoked by a clock ahead", "expired this microsecond", "suspended"],
+)
+def test_a_stranger_is_refused_before_anything_is_told(
+    caller: Caller | None, error: type[CallError], sentence: str
+) -> None:
+    told = refused(Plan("pro"), caller=caller)
+    assert type(told.error) is error
+    assert sentence in told.error.detail
+    assert told.standing is None
+    assert type(identify(caller, NOW_US)) is error
+
+
+def test_a_revoked_key_is_told_the_same_as_one_that_never_was() -> None:
+    revoked = refused(Plan("pro"), caller=CALLER._replace(revoked_us=1))
+    assert revoked.error.detail == refused(Plan("pro"), caller=None).error.detail
+
+
+def test_a_key_works_until_the_microsecond_of_its_end() -> None:
+    admitted(Plan("pro"), caller=CALLER._replace(expires_us=NOW_US + 1))
+    assert identify(CALLER._replace(expires_us=NOW_US + 1), NOW_US) is None
+
+
+def test_a_plan_that_is_no_longer_offered_is_refused_by_name() -> None:
+    told = refused(None)
+    assert type(told.error) is PaymentRequired
+    assert "'pro' is no longer offered" in told.error.detail
+
+
+def test_a_payment_that_failed_is_refused_and_told_where_it_stands() -> None:
+    told = refused(Plan("pro", calls=10), caller=CALLER._replace(state="past_due"))
+    assert type(told.error) is PaymentRequired
+    assert told.standing == (Plan("pro", calls=10), METER, NOW_US)
+
+
+def test_a_plan_in_money_refuses_a_model_without_a_price_and_others_admit_it() -> None:
+    unpriced = ASK._replace(price=None)
+    told = refused(Plan("pro", credit_usd=5), ask=unpriced)
+    assert type(told.error) is PriceUnknown
+    assert "'gpt-4o-mini'" in told.error.detail
+    assert admitted(Plan("pro", calls=1, tokens=10_000), ask=unpriced).hold.price is None
+
+
+def test_what_is_wrong_first_is_told_first() -> None:
+    """Key, account, plan, payment, price, the month's limits, and the burst last, so that it is not taken in vain."""
+    broke = METER._replace(posted_calls=1, burst_tat_us=NOW_US + 3_600_000_000)
+    plan = Plan("pro", calls=1, credit_usd=0, burst="1/h")
+    caller = Caller("key_1", "acct_1", "live", NOW_US, NOW_US, "pro", "suspended", START_US)
+    ask = ASK._replace(price=None)
+    told: list[type[CallError]] = []
+
+    def ask_again(plan: Plan | None, meter: Meter = broke) -> None:
+        told.append(type(refused(plan, meter, ask, caller).error))
+
+    ask_again(None)
+    caller = caller._replace(revoked_us=None)
+    ask_again(None)
+    caller = caller._replace(expires_us=None)
+    ask_again(None)
+    caller = caller._replace(state="past_due")
+    ask_again(None)
+    ask_again(plan)
+    caller = caller._replace(state="active")
+    ask_again(plan)
+    ask = ask._replace(price=FREE)
+    ask_again(plan)
+    ask_again(plan, broke._replace(posted_calls=0))
+    assert told == [
+        InvalidApiKey, InvalidApiKey, AccountSuspended, PaymentRequired, PaymentRequired, PriceUnknown, QuotaExceeded,
+        BurstExceeded,
+    ]  # fmt: skip
+
+
+# -- Is there any left?
+
+
+@pytest.mark.parametrize(("posted", "held"), [(9, 0), (0, 9), (4, 5)])
+def test_the_last_call_passes_and_the_next_is_refused(posted: int, held: int) -> None:
+    plan = Plan("pro", calls=10)
+    before = METER._replace(posted_calls=posted, held_calls=held)
+    after = admitted(plan, before).standing.meter
+    assert (after.posted_calls, after.held_calls) == (posted, held + 1)
+    told = refused(plan, after)
+    assert told.error.detail == (
+        "Plan 'pro' includes 10 calls a month, and they are used. It resets at 2026-12-23T09:07:58Z."
+    )
+    assert type(told.error) is QuotaExceeded
+    assert told.standing == (plan, after, NOW_US)
+
+
+def test_a_plan_of_nothing_passes_nothing() -> None:
+    assert type(refused(Plan("pro", calls=0)).error) is QuotaExceeded
+    assert type(refused(Plan("pro", tokens=0)).error) is QuotaExceeded
+    assert type(refused(Plan("pro", credit_usd=0)).error) is QuotaExceeded
+
+
+def test_a_call_that_may_use_the_last_token_passes_and_one_token_more_is_refused() -> None:
+    plan = Plan("pro", tokens=1_500, max_output_tokens=400)
+    meter = METER._replace(posted_tokens=600, held_tokens=400)
+    assert admitted(plan, meter).standing.meter.held_tokens == 900
+    told = refused(plan, meter._replace(posted_tokens=601))
+    assert told.error.detail == (
+        "Plan 'pro' has 499 of 1,500 tokens left this month, and this call can come to 500; a shorter prompt or a "
+        "lower max_tokens may fit. It resets at 2026-12-23T09:07:58Z."
+    )
+    # And that is true.
+    admitted(plan, meter._replace(posted_tokens=601), ASK._replace(output_tokens_wanted=399))
+
+
+def test_a_call_that_may_use_the_last_nanodollar_passes_and_one_more_is_refused() -> None:
+    plan = Plan("pro", credit_usd="0.001", markup=0.2)
+    charge = (100 * 150 + 400 * 600) * 12 // 10
+    left = METER._replace(posted_nanodollars=1_000_000 - charge)
+    assert admitted(plan, left).hold.held_nanodollars == charge
+    told = refused(plan, left._replace(held_nanodollars=1))
+    assert told.error.detail == (
+        "Plan 'pro' has $0.000305999 of $0.001 left this month, and this call can come to $0.000306; a shorter "
+        "prompt or a lower max_tokens may fit. It resets at 2026-12-23T09:07:58Z."
+    )
+    admitted(plan, left._replace(held_nanodollars=1), ASK._replace(output_tokens_wanted=399))
+
+
+def test_who_is_over_a_limit_that_the_founder_lowered_has_nothing_left_and_not_less() -> None:
+    used = METER._replace(posted_calls=50, posted_tokens=5_000, posted_nanodollars=5_000_000_000)
+    assert " 0 of 1,000 tokens left" in refused(Plan("pro", tokens=1_000), used).error.detail
+    assert " $0.00 of $1.00 left" in refused(Plan("pro", credit_usd=1), used).error.detail
+    assert type(refused(Plan("pro", calls=10), used).error) is QuotaExceeded
+
+
+def test_every_limit_of_a_plan_counts_and_the_first_one_reached_stops() -> None:
+    plan = Plan("pro", calls=10, tokens=10_000, credit_usd=1)
+    admitted(plan)
+    for used in (
+        METER._replace(posted_calls=10),
+        METER._replace(held_calls=10),
+        METER._replace(posted_tokens=9_501),
+        METER._replace(held_tokens=9_501),
+        METER._replace(posted_nanodollars=999_999_999),
+        METER._replace(held_nanodollars=999_999_999),
+    ):
+        assert type(refused(plan, used).error) is QuotaExceeded
+
+
+def test_a_refusal_over_the_plan_says_when_the_month_is_over() -> None:
+    assert refused(Plan("pro", calls=0)).error.retry_after_seconds == ceil((END_US - NOW_US) / 10**6)
+    assert refused(Plan("pro", calls=0), now_us=END_US - 1).error.retry_after_seconds == 1
+
+
+def test_a_refusal_over_the_burst_says_when_the_next_call_passes() -> None:
+    plan = Plan("pro", calls=100, burst="5/10s")
+    meter = METER
+    for _ in range(5):
+        meter = admitted(plan, meter).standing.meter
+    told = refused(plan, meter, now_us=NOW_US + 500_000)
+    assert type(told.error) is BurstExceeded
+    assert told.error.detail == "Plan 'pro' allows a burst of 5/10s. Try again in 2 s."
+    assert told.error.retry_after_seconds == 2
+    assert told.standing == (plan, meter, NOW_US + 500_000)
+    admitted(plan, meter, now_us=NOW_US + 2_500_000)
+
+
+def test_a_refusal_over_the_plan_takes_nothing_from_the_bucket() -> None:
+    plan = Plan("pro", calls=1, burst="5/10s")
+    used = METER._replace(posted_calls=1, burst_tat_us=NOW_US + 2_000_000)
+    told = refused(plan, used)
+    assert told.standing is not None
+    assert told.standing.meter == used
+
+
+def test_a_plan_without_a_burst_leaves_the_bucket_alone() -> None:
+    assert admitted(Plan("pro"), METER._replace(burst_tat_us=77)).standing.meter.burst_tat_us == 77
+
+
+# -- Overage
+
+
+@pytest.mark.parametrize(
+    ("posted", "held", "calls", "charged"),
+    [(8, 1, 1, 0), (9, 1, 1, 1), (0, 10, 1, 1), (1_000, 3, 1, 1), (8, 0, 5, 3), (10, 0, 5, 5), (0, 0, 10, 0)],
+)
+def test_a_plan_with_overage_charges_for_each_call_beyond_and_for_none_within(
+    posted: int, held: int, calls: int, charged: int
+) -> None:
+    plan = Plan("pro", calls=10, overage_usd=0.01)
+    hold = admitted(plan, METER._replace(posted_calls=posted, held_calls=held), ASK._replace(calls=calls)).hold
+    assert hold.charge_fixed_nanodollars == hold.held_nanodollars == charged * 10_000_000
+
+
+def test_a_test_key_is_never_charged_overage() -> None:
+    plan = Plan("pro", calls=10, overage_usd=0.01)
+    caller, meter = CALLER._replace(mode="test"), METER._replace(mode="test", posted_calls=10)
+    assert admitted(plan, meter, caller=caller).hold.held_nanodollars == 0
+
+
+def test_overage_is_for_calls_and_the_plans_other_limits_stay() -> None:
+    plan = Plan("pro", calls=1, overage_usd=0.01, tokens=600, burst="1/h")
+    over = METER._replace(posted_calls=5)
+    after = admitted(plan, over).standing.meter
+    assert type(refused(plan, over._replace(posted_tokens=101)).error) is QuotaExceeded
+    assert type(refused(Plan("pro", calls=1, overage_usd=0.01, burst="1/h"), after).error) is BurstExceeded
+
+
+# -- What is held
+
+
+@pytest.mark.parametrize(("wanted", "longest"), [(None, 300), (1, 1), (299, 299), (300, 300), (301, 300), (2**31, 300)])
+def test_the_plan_bounds_the_answer_and_a_caller_may_only_ask_for_less(wanted: int | None, longest: int) -> None:
+    plan = Plan("pro", tokens=10_000, max_output_tokens=300)
+    hold = admitted(plan, ask=ASK._replace(output_tokens_wanted=wanted)).hold
+    assert (hold.output_tokens_max, hold.held_tokens) == (longest, 100 + longest)
+
+
+def test_a_hold_has_the_worst_case_and_everything_the_row_will_need() -> None:
+    plan = Plan("pro", credit_usd=5, markup=0.2)
+    hold = admitted(plan).hold
+    charge = (100 * 150 + 400 * 600) * 12 // 10
+    assert hold == (
+        "acct_1", "req_1", "key_1", "live", "pro", "/v1/generate", "gpt-4o-mini", START_US, NOW_US,
+        NOW_US + 180_000_000, 1, 500, charge, 100, 400, 150_000_000, 75_000_000, 600_000_000, 0, 2_000,
+    )  # fmt: skip
+
+
+def test_a_cached_token_that_costs_more_than_a_fresh_one_is_held_for() -> None:
+    dearer = ASK._replace(price=Price(1_000_000, 3_000_000, 0))
+    assert admitted(Plan("pro", credit_usd=5), ask=dearer).hold.held_nanodollars == 300
+
+
+def test_a_plan_without_money_holds_no_money_and_keeps_the_price_for_its_cost() -> None:
+    hold = admitted(Plan("pro", calls=5)).hold
+    assert (hold.held_nanodollars, hold.charge_markup_basis_points, hold.price) == (0, None, MINI)
+
+
+sums = st.integers(0, 2_000)
+money = st.integers(0, 10**9)
+meters = st.builds(
+    Meter, st.just("acct_1"), st.just("live"), st.just(START_US), st.just(END_US), sums, sums, sums, sums, money, money,
+    st.integers(START_US, END_US),
+)  # fmt: skip
+plans = st.builds(
+    lambda overage, **limits: (
+        Plan("pro", overage_usd=0.01, **{**limits, "credit_usd": None})
+        if overage and limits["calls"] is not None
+        else Plan("pro", **limits)
+    ),
+    st.booleans(),
+    calls=st.none() | st.integers(0, 2_000),
+    tokens=st.none() | st.integers(0, 3_000),
+    credit_usd=st.sampled_from([None, None, 0, "0.0005", 1]),
+    burst=st.sampled_from([None, "1/s", "5/10s", "100/h"]),
+    max_output_tokens=st.integers(1, 500),
+)
+asks = st.builds(
+    lambda read_max, wanted, calls: ASK._replace(input_tokens_max=read_max, output_tokens_wanted=wanted, calls=calls),
+    st.integers(0, 2_000),
+    st.none() | st.integers(1, 600),
+    st.integers(1, 3),
+)
+
+
+@given(plans, meters, asks, st.integers(START_US, END_US - 1))
+def test_no_admission_passes_a_limit_and_no_refusal_was_needless(
+    plan: Plan, meter: Meter, ask: Ask, now_us: int
+) -> None:
+    decision = decide(CALLER, plan, meter, ask, now_us)
+    longest = min(ask.output_tokens_wanted or plan.max_output_tokens, plan.max_output_tokens)
+    worst = {
+        "calls": ask.calls,
+        "tokens": ask.input_tokens_max + longest,
+        "nanodollars": ask.input_tokens_max * 150 + longest * 600 if plan.credit_nanodollars is not None else 0,
+    }
+    limits: dict[str, Any] = {
+        "calls": None if plan.overage_nanodollars is not None else plan.calls,
+        "tokens": plan.tokens,
+        "nanodollars": plan.credit_nanodollars,
+    }
+    sums = meter._asdict()
+    over = [
+        unit
+        for unit, limit in limits.items()
+        if limit is not None and sums[f"posted_{unit}"] + sums[f"held_{unit}"] + worst[unit] > limit
+    ]
+    if isinstance(decision, Admitted):
+        assert not over
+        after = decision.standing.meter._asdict()
+        assert after["held_calls"] - meter.held_calls == worst["calls"]
+        assert after["held_tokens"] - meter.held_tokens == worst["tokens"]
+        assert after["held_nanodollars"] - meter.held_nanodollars == decision.hold.held_nanodollars
+        assert [after[f"posted_{unit}"] for unit in limits] == [sums[f"posted_{unit}"] for unit in limits]
+    elif isinstance(decision.error, QuotaExceeded):
+        assert over
+    else:
+        assert isinstance(decision.error, BurstExceeded)
+        assert not over
+        assert plan.burst_limit is not None
+        assert decision.error.retry_after_seconds is not None
+        later_us = now_us + decision.error.retry_after_seconds * 10**6
+        assert isinstance(decide(CALLER, plan, meter, ask, later_us), Admitted)
+
+
+@pytest.mark.parametrize(("us", "seconds"), [(-5, 1), (0, 1), (1, 1), (10**6, 1), (10**6 + 1, 2), (59_999_999, 60)])
+def test_seconds_to_wait_are_whole_enough_and_never_none(us: int, seconds: int) -> None:
+    assert seconds_up(us) == seconds

@@ -1,0 +1,289 @@
+"""The settings: where they are read from, what they are bound to, and the secret that is made only once."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from farebox import settings
+from farebox.domain.errors import FounderError
+from farebox.settings import Settings, load, secret_of
+
+VARIABLES = [str(field.validation_alias) for field in Settings.model_fields.values()]
+
+
+@pytest.fixture(autouse=True)
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of the test's own, and an environment that says nothing."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "working directory"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    """The folder of the app file."""
+    folder = tmp_path / "beside the app"
+    folder.mkdir()
+    return folder
+
+
+# -- Where they come from
+
+
+def test_nothing_has_to_be_set() -> None:
+    defaults = load()
+    assert defaults.database_url == "sqlite:///farebox.db"
+    assert defaults.secret_key is None
+    assert not defaults.has_provider
+    assert (defaults.call_seconds_max, defaults.hold_seconds, defaults.sweep_seconds) == (120, 180, 15)
+    assert (defaults.body_bytes_max, defaults.upstream_retries_max) == (1 << 20, 0)
+
+
+def test_a_setting_is_read_beside_the_app_then_here_then_from_the_environment(
+    working_directory: Path, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (beside / ".env").write_text("FAREBOX_PUBLIC_URL=beside\nFAREBOX_SWEEP_SECONDS=1\nOPENAI_API_KEY=sk-beside\n")
+    assert load(beside).public_url == "beside"
+    (working_directory / ".env").write_text("FAREBOX_PUBLIC_URL=here\nFAREBOX_SWEEP_SECONDS=2\n")
+    assert load(beside).public_url == "here"
+    monkeypatch.setenv("FAREBOX_PUBLIC_URL", "environment")
+    loaded = load(beside)
+    assert (loaded.public_url, loaded.sweep_seconds) == ("environment", 2)
+    assert loaded.openai_api_key is not None
+    assert loaded.openai_api_key.get_secret_value() == "sk-beside"
+    assert load().openai_api_key is None
+
+
+def test_a_file_may_have_a_mark_of_windows_and_lines_that_are_not_ours(working_directory: Path) -> None:
+    lines = "\ufeffFAREBOX_PUBLIC_URL='https://api.example.com'\r\n# a comment\r\nDEBUG=1\r\n"
+    (working_directory / ".env").write_bytes(lines.encode())
+    assert load().public_url == "https://api.example.com"
+
+
+def test_a_file_of_another_encoding_is_a_sentence(working_directory: Path) -> None:
+    (working_directory / ".env").write_bytes("FAREBOX_PUBLIC_URL=https://ü".encode("latin-1"))
+    with pytest.raises(FounderError, match="not UTF-8"):
+        load()
+
+
+def test_an_empty_value_is_as_good_as_none(working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (working_directory / ".env").write_text("".join(f"{name}=\n" for name in VARIABLES))
+    assert load() == Settings()
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+    assert load() == Settings()
+    (working_directory / ".env").write_text("OPENAI_API_KEY=sk-from-the-file\n")
+    assert load().has_provider
+
+
+def test_a_provider_is_a_key_or_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load().has_provider
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1")
+    assert load().has_provider
+    monkeypatch.setenv("OPENAI_BASE_URL", settings.OPENAI_BASE_URL)
+    assert not load().has_provider
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    assert load().has_provider
+
+
+def test_settings_shown_in_a_log_or_a_traceback_hide_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-private")
+    monkeypatch.setenv("FAREBOX_SECRET_KEY", "a-private-secret-key")
+    assert "private" not in f"{load()!r} {load()}"
+
+
+def test_settings_do_not_change_once_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().sweep_seconds = 1  # type: ignore[misc]  # mypy knows it too
+
+
+# -- Bounds
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("FAREBOX_CALL_SECONDS_MAX", "0.001", "3600"),
+        ("FAREBOX_HOLD_TTL_SECONDS", "120", "86400"),
+        ("FAREBOX_SWEEP_SECONDS", "0.001", "3600"),
+        ("FAREBOX_BODY_BYTES_MAX", "1024", str(1 << 30)),
+        ("FAREBOX_UPSTREAM_RETRIES_MAX", "0", "10"),
+        ("FAREBOX_SECRET_KEY", "s" * 16, "s" * 4096),
+    ],
+)
+def test_the_bounds_themselves_are_allowed(name: str, least: str, most: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in (least, most):
+        monkeypatch.setenv(name, value)
+        load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FAREBOX_CALL_SECONDS_MAX", "0"),
+        ("FAREBOX_CALL_SECONDS_MAX", "-1"),
+        ("FAREBOX_CALL_SECONDS_MAX", "3600.1"),
+        ("FAREBOX_CALL_SECONDS_MAX", "nan"),
+        ("FAREBOX_CALL_SECONDS_MAX", "inf"),
+        ("FAREBOX_CALL_SECONDS_MAX", "two minutes"),
+        ("FAREBOX_HOLD_TTL_SECONDS", "0"),
+        ("FAREBOX_HOLD_TTL_SECONDS", "86401"),
+        ("FAREBOX_SWEEP_SECONDS", "0"),
+        ("FAREBOX_SWEEP_SECONDS", "3601"),
+        ("FAREBOX_BODY_BYTES_MAX", "1023"),
+        ("FAREBOX_BODY_BYTES_MAX", "2.5"),
+        ("FAREBOX_BODY_BYTES_MAX", str((1 << 30) + 1)),
+        ("FAREBOX_UPSTREAM_RETRIES_MAX", "-1"),
+        ("FAREBOX_UPSTREAM_RETRIES_MAX", "11"),
+        ("FAREBOX_SECRET_KEY", "s" * 15),
+    ],
+)
+def test_a_value_out_of_bounds_is_a_sentence_that_names_the_variable_and_not_the_value_of_a_secret(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(FounderError) as told:
+        load()
+    assert str(told.value).startswith(f"{name}: ")
+    assert str(told.value).endswith(".")
+    assert "s" * 15 not in str(told.value)
+
+
+def test_a_hold_that_would_die_before_its_call_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAREBOX_CALL_SECONDS_MAX", "60")
+    monkeypatch.setenv("FAREBOX_HOLD_TTL_SECONDS", "59.9")
+    with pytest.raises(FounderError, match=r"^FAREBOX_HOLD_TTL_SECONDS is shorter than FAREBOX_CALL_SECONDS_MAX\.$"):
+        load()
+    monkeypatch.setenv("FAREBOX_HOLD_TTL_SECONDS", "60")
+    assert load().hold_seconds == 60
+
+
+def test_a_hold_lives_a_minute_longer_than_the_longest_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAREBOX_CALL_SECONDS_MAX", "30")
+    assert load().hold_seconds == 90
+
+
+# -- The secret
+
+
+def test_a_secret_that_is_set_is_used_and_no_file_is_made(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAREBOX_SECRET_KEY", "a secret of the founder's own: ü")
+    assert secret_of(load(), beside) == "a secret of the founder's own: ü".encode()
+    assert list(beside.iterdir()) == []
+
+
+def test_a_secret_is_made_once_of_256_random_bits_and_for_its_owner_only(beside: Path) -> None:
+    made = secret_of(load(), beside)
+    assert re.fullmatch(rb"[0-9a-f]{64}", made)
+    assert secret_of(load(), beside) == made
+    file = beside / "farebox.secret"
+    assert [path.name for path in beside.iterdir()] == [file.name]
+    if os.name == "posix":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_two_folders_have_two_secrets(beside: Path, working_directory: Path) -> None:
+    assert secret_of(load(), beside) != secret_of(load(), working_directory)
+
+
+@pytest.mark.parametrize("damage", [b"", b"0123456789", b"\n" * 64])
+def test_a_damaged_secret_is_told_and_never_replaced(damage: bytes, beside: Path) -> None:
+    file = beside / "farebox.secret"
+    file.write_bytes(damage)
+    with pytest.raises(FounderError, match=r"farebox\.secret is not whole"):
+        secret_of(load(), beside)
+    assert file.read_bytes() == damage
+
+
+def test_a_secret_may_end_in_a_line_break_as_editors_leave_it(beside: Path) -> None:
+    made = secret_of(load(), beside)
+    (beside / "farebox.secret").write_bytes(made + b"\r\n")
+    assert secret_of(load(), beside) == made
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(beside: Path) -> None:
+    with pytest.raises(FounderError, match="set FAREBOX_SECRET_KEY instead"):
+        secret_of(load(), beside / "no such folder")
+
+
+MAKE_SECRET = """
+import sys
+from pathlib import Path
+from farebox.settings import Settings, secret_of
+settings = Settings()
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+sys.stdin.readline()
+sys.stdout.write(secret_of(settings, Path(sys.argv[1])).decode())
+"""
+
+
+# The race of the test below: it is lost now and then only, so this one cannot be strict.
+@pytest.mark.xfail(strict=False, reason="the file is there before the secret is in it")
+def test_many_processes_that_start_at_once_have_one_secret(beside: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MAKE_SECRET, str(beside)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(8)
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.communicate() for process in processes]
+    assert {error for _, error in answers} == {""}
+    assert len({secret for secret, _ in answers}) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="the file is there before the secret is in it")
+def test_a_process_that_comes_while_the_secret_is_being_made_gets_the_whole_one(tmp_path: Path) -> None:
+    """One process makes the secret, and another comes just before the first one's n-th line, for every n."""
+    for line in range(100):
+        folder = tmp_path / str(line)
+        folder.mkdir()
+        made, others = _secret_with_another_at(line, folder)
+        assert others in ([made], [])
+        if not others:
+            assert line > 3
+            return
+    pytest.fail("the secret never came to an end")
+
+
+def _secret_with_another_at(line: int, folder: Path) -> tuple[bytes, list[bytes | FounderError]]:
+    others: list[bytes | FounderError] = []
+    lines = 0
+
+    def other_comes(frame: FrameType, event: str, _: object) -> Any:  # noqa: ANN401  # itself, as settrace wants it
+        nonlocal lines
+        if frame.f_code.co_filename != settings.__file__:
+            return None
+        if event == "line":
+            lines += 1
+            if lines == line + 1:
+                try:
+                    others.append(secret_of(Settings(), folder))
+                except FounderError as error:
+                    others.append(error)
+        return other_comes
+
+    before = sys.gettrace()
+    sys.settrace(other_comes)
+    try:
+        return secret_of(Settings(), folder), others
+    finally:
+        sys.settrace(before)
