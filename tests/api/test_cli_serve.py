@@ -1,0 +1,107 @@
+"""`farebox serve`: what it refuses to start with, and several workers on one port."""
+
+import http.client
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+
+from tests.api.shop import send
+from tests.services.command import farebox, printed
+from tests.services.load import Request
+from tests.services.served import Served
+
+APP: Final = 'from farebox import Farebox, Plan\napp = Farebox("Till", plans=[Plan("free", calls=500)])\n'
+
+
+@pytest.fixture
+def shop(tmp_path: Path, empty_url: str) -> tuple[Path, dict[str, str]]:
+    """A folder with an app file, and the settings of its database."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "app.py").write_text(APP)
+    return folder, {"FAREBOX_DATABASE_URL": empty_url}
+
+
+@pytest.fixture
+def served(shop: tuple[Path, dict[str, str]]) -> Iterator[tuple[Served, str]]:
+    """Four workers, and a key."""
+    folder, settings = shop
+    printed(folder, "migrate", **settings)
+    printed(folder, "accounts", "create", "ada@example.com", "--plan", "free", **settings)
+    key = printed(folder, "keys", "create", "ada@example.com", **settings).splitlines()[-1]
+    with Served(workers=4, env=settings, cwd=folder) as served:
+        yield served, key
+
+
+def connections_of(pid: int, port: int) -> int:
+    found = psutil.Process(pid).net_connections("tcp")
+    return sum(c.status == psutil.CONN_ESTABLISHED and c.laddr.port == port for c in found)
+
+
+def test_every_worker_of_one_port_serves(served: tuple[Served, str]) -> None:
+    server, key = served
+    workers = server.worker_pids()
+    assert len(workers) == 4
+    calls = 0
+    with ExitStack() as open_connections:
+        while not all(connections_of(pid, server.port) for pid in workers):
+            assert calls < 400, "some worker never took a connection"
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            open_connections.enter_context(closing(connection))
+            connection.request("POST", "/v1/generate", b'{"prompt": "Hello"}', {"x-api-key": key})
+            response = connection.getresponse()
+            assert (response.status, response.read()[:8]) == (200, b'{"text":')
+            calls += 1
+    used = send(Request(f"{server.url}/v1/usage", method="GET", headers={"x-api-key": key})).json()
+    assert used["calls_used"] == calls
+    assert "Till is served at" in server.output()
+    assert "by 4 processes." in server.output()
+    assert "No OPENAI_API_KEY: calls are answered by the sandbox model" in server.output()
+
+
+def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:
+    done = farebox(tmp_path, "serve", "--workers", "2", FAREBOX_DATABASE_URL="sqlite://")
+    assert done.returncode == 1
+    told = (
+        "A database in memory belongs to one process alone and ends with it. Name a file: FAREBOX_DATABASE_URL=sqlite"
+    )
+    assert told in done.stderr
+
+
+def test_a_postgresql_that_is_not_migrated_is_told(tmp_path: Path, pg_url: str) -> None:
+    done = farebox(tmp_path, "serve", "--port", "0", FAREBOX_DATABASE_URL=pg_url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "not the ones this version needs. Run: farebox migrate" in done.stderr
+
+
+def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
+    done = farebox(tmp_path, "serve", "--port", "0", FAREBOX_DATABASE_URL="postgresql://127.0.0.1:1/shop")
+    assert done.returncode == 1
+    assert "cannot record calls right now" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_accounts_on_plans_that_are_gone_are_one_line(shop: tuple[Path, dict[str, str]]) -> None:
+    folder, settings = shop
+    printed(folder, "migrate", **settings)
+    for name in ("bob", "ada"):
+        printed(folder, "accounts", "create", f"{name}@example.com", "--plan", "free", **settings)
+    (folder / "app.py").write_text(APP.replace('"free"', '"starter"'))
+    with Served(env=settings, cwd=folder) as server:
+        [line] = [line for line in server.output().splitlines() if "Warning" in line]
+    assert "your file no longer has the plan 'free' (ada@example.com and 1 more)." in line
+
+
+def test_a_money_plan_without_a_price_is_told_before_a_process_starts(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "from farebox import Farebox, Plan\n"
+        'app = Farebox("Till", model="openai:no-such-model", plans=[Plan("pro", credit_usd=5)])\n'
+    )
+    done = farebox(tmp_path, "serve", "--workers", "4", "--port", "0", OPENAI_API_KEY="sk-a-key-of-the-tests-0000")
+    assert done.returncode == 1
+    assert "Plan('pro') is limited in money, and the price of 'no-such-model' is not known." in done.stderr
+    assert "Traceback" not in done.stderr
