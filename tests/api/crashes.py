@@ -79,10 +79,10 @@ def kill_under_load(shop: Shop, upstream: FakeUpstream, *, kills: int, groups: i
     return load.replies
 
 
-def wait_for_replies(load: Load, count: int) -> None:
+def wait_for_replies(load: Load, count: int, timeout_seconds: float = 30) -> None:
     """So many whole answers more."""
     wanted = whole(load.replies) + count
-    wait_until(lambda: whole(load.replies) >= wanted, f"{count} answers")
+    wait_until(lambda: whole(load.replies) >= wanted, f"{count} answers", timeout_seconds=timeout_seconds)
 
 
 def whole(replies: Sequence[Reply]) -> int:

@@ -43,18 +43,18 @@ def open_accounts(database: Database, modes: tuple[Mode, ...] = ("live", "test")
     return keys
 
 
-def fill(database: Database, keys: list[NewKey], calls: int, seed: int = 1) -> None:
-    """Calls of every ending, spread over the keys; some stay held."""
-    asyncio.run(_fill(database, keys, calls, random.Random(seed)))
+def fill(database: Database, keys: list[NewKey], calls: int, first: int = 0) -> None:
+    """Calls of every ending, numbered from the first, spread over the keys; some stay held."""
+    asyncio.run(_fill(database, keys, range(first, first + calls), random.Random(first)))
 
 
-async def _fill(database: Database, keys: list[NewKey], calls: int, chance: random.Random) -> None:
+async def _fill(database: Database, keys: list[NewKey], calls: range, chance: random.Random) -> None:
     ledger = GroupCommitLedger(database, PRODUCT.by_name)
     ledger.start()
     try:
-        for start in range(0, calls, 1000):
-            numbers = range(start, min(start + 1000, calls))
-            await asyncio.gather(*(_call(ledger, keys[n % len(keys)], n, chance) for n in numbers))
+        for start in range(0, len(calls), 1000):
+            some = calls[start : start + 1000]
+            await asyncio.gather(*(_call(ledger, keys[n % len(keys)], n, chance) for n in some))
     finally:
         await ledger.close()
 

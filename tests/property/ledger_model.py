@@ -73,9 +73,9 @@ class Told(NamedTuple):
 
 @dataclass
 class Passed:
-    """What an owner's bucket has passed: the time that had flowed by then, and the clock's steps back."""
+    """What an owner's bucket has passed: the time that had flowed by then, the clock's steps back, and the meter."""
 
-    admitted: list[tuple[int, int]] = field(default_factory=list)
+    admitted: list[tuple[int, int, Row]] = field(default_factory=list)
     told: Told | None = None  # since the last admission
 
 
@@ -120,7 +120,7 @@ class Model:
             self._refused_by_burst(owner, plan, call.meter, result.error)
             return
         if plan.burst_limit is not None:
-            self._passed_by_burst(owner, plan)
+            self._passed_by_burst(owner, plan, call.meter)
         assert result.hold == call.row, (result.hold, call.row)
         assert ask.call_id not in self.ended, "an ended call was revived"
         self.open[ask.call_id] = call
@@ -151,7 +151,9 @@ class Model:
         account = self.accounts[key.account]
         period = period_at(account.anchor_us, self.now_us)
         meter = (key.account, key.mode, period.start_us, period.end_us)
-        longest = min([plan.max_output_tokens, *([] if ask.output_tokens_wanted is None else [ask.output_tokens_wanted])])
+        longest = min(
+            [plan.max_output_tokens, *([] if ask.output_tokens_wanted is None else [ask.output_tokens_wanted])]
+        )
         fixed = 0
         if plan.overage_nanodollars is not None and key.mode == "live":
             before = self.posted.get(meter, NONE)[0] + self.held.get(meter, NONE)[0]
@@ -171,16 +173,24 @@ class Model:
 
     # -- The burst: not predicted to the microsecond, but held to what it promises
 
-    def _passed_by_burst(self, owner: Owner, plan: Plan) -> None:
-        assert plan.burst_limit is not None
-        calls, window_us = plan.burst_limit
+    def _passed_by_burst(self, owner: Owner, plan: Plan, meter: Row) -> None:
+        """In any span of time no more passes than a bucket and what flowed in, and a bucket for each step back."""
         passed = self.bursts.setdefault(owner, Passed())
         passed.told = None
-        passed.admitted.append((self.forward_us, self.steps_back))
-        for number, (then_us, steps_back) in enumerate(reversed(passed.admitted), 1):
-            flowed_in = Fraction((self.forward_us - then_us) * calls, window_us)
-            most = calls * (1 + self.steps_back - steps_back) + flowed_in
-            assert number <= most, f"{number} calls passed a burst of {plan.burst} where {most} may"
+        passed.admitted.append((self.forward_us, self.steps_back, meter))
+        of_meter = 0
+        for number, (then_us, steps_back, other) in enumerate(reversed(passed.admitted), 1):
+            self._assert_burst(plan, number, then_us, self.steps_back)
+            # A step back may lead into an earlier period, with a bucket of its own; within one period it may not.
+            of_meter += other == meter
+            if other == meter:
+                self._assert_burst(plan, of_meter, then_us, self.steps_back - steps_back)
+
+    def _assert_burst(self, plan: Plan, number: int, since_us: int, steps_back: int) -> None:
+        assert plan.burst_limit is not None
+        calls, window_us = plan.burst_limit
+        most = calls * (1 + steps_back) + Fraction((self.forward_us - since_us) * calls, window_us)
+        assert number <= most, f"{number} calls passed a burst of {plan.burst} where {float(most)} may"
 
     def _refused_by_burst(self, owner: Owner, plan: Plan, meter: Row, error: CallError) -> None:
         assert type(error) is BurstExceeded, error

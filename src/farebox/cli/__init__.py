@@ -3,7 +3,7 @@
 import sys
 from io import TextIOWrapper
 
-from farebox.domain.errors import CallError, FounderError
+from farebox.domain.errors import FounderError, LedgerUnavailable
 
 
 def main() -> None:
@@ -15,8 +15,13 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a Windows pipe cannot take every character
     try:
         cli()
-    except FounderError as error:
-        sys.exit(f"farebox: {error}")
-    except CallError as error:
-        cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
-        sys.exit(f"farebox: {error.detail}{cause}")
+    except (FounderError, LedgerUnavailable) as error:
+        sys.exit(told(error))
+
+
+def told(error: FounderError | LedgerUnavailable) -> str:
+    """The sentence that a command ends with."""
+    if isinstance(error, FounderError):
+        return f"farebox: {error}"
+    cause = str(error.__cause__ or error).strip().partition("\n")[0]
+    return f"farebox: The database cannot be used ({cause}). What to do says: farebox doctor"

@@ -8,11 +8,12 @@ import typer
 from farebox import wiring
 from farebox.account.developer import DEVELOPER, Developer, developer
 from farebox.app import Farebox
+from farebox.cli import told
 from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans
 from farebox.cli.server import listen, run, url_of
-from farebox.domain.errors import CallError, FounderError
+from farebox.domain.errors import FounderError, LedgerUnavailable
 
 PROMPT = "Write a tagline for a dog-walking app"
 
@@ -35,10 +36,8 @@ def reloaded_app() -> Farebox:
     try:
         shop = open_shop(os.environ.get(APP_VARIABLE) or None)
         wiring.check(shop.product, shop.settings)
-    except FounderError as error:
-        sys.exit(f"farebox: {error}")
-    except CallError as error:
-        sys.exit(f"farebox: {error.detail}")
+    except (FounderError, LedgerUnavailable) as error:
+        sys.exit(told(error))
     shop.database.close()
     return shop.app
 

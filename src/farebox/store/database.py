@@ -4,12 +4,11 @@ The ledger uses the driver itself. SQLAlchemy and Alembic are loaded by what nee
 migrations), because they take as much memory as all the rest of a serving process.
 """
 
-import os
 import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -105,8 +104,10 @@ class Database:
         if self.is_sqlite:
             connection.interrupt()
             return
-        with socket.socket(fileno=os.dup(connection.pgconn.socket)) as wire:
+        wire = socket.socket(fileno=connection.pgconn.socket)
+        with suppress(OSError):  # closed meanwhile
             wire.shutdown(socket.SHUT_RDWR)
+        wire.detach()  # the connection's own: the driver closes it
 
     def writers_turn(self) -> AbstractContextManager[None]:
         """A turn to write: on SQLite one process at a time, in a fair order; elsewhere at once."""

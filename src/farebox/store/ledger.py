@@ -111,7 +111,9 @@ class GroupCommitLedger:
 
     def _put(self, item: Item, until: float) -> "asyncio.Future[Any]":
         future = self._loop.create_future()
-        if not self._thread.is_alive() or self._waiting.qsize() >= WAITING_MAX:
+        # A record is always taken: there are only as many as admissions passed.
+        is_full = self._waiting.qsize() >= WAITING_MAX and not isinstance(item, Finish)
+        if is_full or not self._thread.is_alive():
             future.set_exception(unavailable(RuntimeError("the ledger's queue is full, or closed")))
         else:
             self._waiting.put(_Waiting(item, future, until))

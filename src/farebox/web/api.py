@@ -176,7 +176,7 @@ def _read_generate(body: bytes) -> tuple[str, int | None]:
         max_tokens = int(max_tokens)  # JSON has one kind of number: 5.0 is a whole one
     if max_tokens is not None and not (type(max_tokens) is int and 1 <= max_tokens <= MAX_TOKENS_MAX):
         raise InvalidRequest("max_tokens is a whole number of 1 or more.", param="max_tokens")
-    if request.get("stream") not in (None, False):
+    if request.get("stream") is not None and request["stream"] is not False:  # 0 is no boolean
         raise InvalidRequest("This endpoint does not stream. Leave stream out.", param="stream")
     return prompt, max_tokens
 

@@ -1,0 +1,124 @@
+"""`farebox accounts` and `farebox keys`, against a server that is running."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.api.shop import get
+from tests.services.command import farebox, printed
+from tests.services.process import wait_until
+from tests.services.served import Served
+
+# A long name makes a long brand, and with it the longest lines.
+APP: Final = (
+    'from farebox import Farebox, Plan\napp = Farebox("A product of a long name", plans=[Plan("free", calls=9)])\n'
+)
+KEY: Final = re.compile(r"aproductofalongname_(live|test)_[0-9A-Za-z]{38}")
+
+
+class Till:
+    """A served shop, and the commands on it."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.settings = {"FAREBOX_DATABASE_URL": url}
+        (folder / "app.py").write_text(APP)
+        self.run("migrate")
+        self.server = Served(env=self.settings, cwd=folder)
+
+    def run(self, *arguments: str) -> str:
+        return printed(self.folder, *arguments, **self.settings)
+
+    def refused(self, *arguments: str) -> str:
+        done = farebox(self.folder, *arguments, **self.settings)
+        assert (done.returncode, done.stdout) == (1, "")
+        return done.stderr
+
+    def status(self, key: str) -> int | None:
+        return get(f"{self.server.url}/v1/usage", key).status
+
+
+@pytest.fixture
+def till(tmp_path: Path, empty_url: str) -> Iterator[Till]:
+    (tmp_path / "shop").mkdir()
+    till = Till(tmp_path / "shop", empty_url)
+    with till.server:
+        yield till
+
+
+def test_the_life_of_a_key(till: Till) -> None:
+    """One test, because a server and each command take their second."""
+    assert re.fullmatch(
+        r"acct_[0-9a-f]{16}  ada@example.com  plan free\n",
+        till.run("accounts", "create", "Ada@example.com", "--plan", "free"),
+    )
+    told = till.refused("accounts", "create", "ada@example.com", "--plan", "free")
+    assert "There is an account 'ada@example.com' already. Make a key for it with: farebox keys create ada" in told
+
+    # The key is the last line of stdout, and all of it.
+    created = till.run(
+        "keys", "create", "ada@example.com", "--name", "a name that is much too long for any list of keys"
+    )
+    assert KEY.fullmatch(created.removesuffix("\n"))
+    old = created.splitlines()[-1]
+    assert till.status(old) == 200
+
+    # Rotated, both work for the grace; then the new one alone.
+    new = till.run("keys", "rotate", old, "--grace", "4s").splitlines()[-1]
+    assert KEY.fullmatch(new)
+    assert (till.status(old), till.status(new)) == (200, 200)
+    wait_until(lambda: till.status(old) == 401, "the old key to end")
+    assert till.status(new) == 200
+
+    # A list tells them apart without telling one.
+    listed = till.run("keys", "list", "ada@example.com")
+    address, *lines = listed.splitlines()
+    assert address == "ada@example.com"
+    assert [line.split()[1][-4:] for line in lines] == [old[-4:], new[-4:]]
+    assert [line.split()[2] for line in lines] == ["ends", "active"]
+    assert max(map(len, listed.splitlines())) <= 80
+    assert "a name that is" in lines[1]
+    assert old not in listed
+    assert new not in listed
+
+    # Revoked, it is refused with the next request.
+    key_id = lines[1].split()[0]
+    assert till.run("keys", "revoke", new[-4:]) == f"{key_id} is revoked.\n"
+    assert till.status(new) == 401
+    assert till.run("keys", "revoke", key_id) == f"{key_id} was revoked before.\n"
+    assert "  revoked 2" in till.run("keys", "list")
+    assert "is revoked or has expired; create a new one" in till.refused("keys", "rotate", key_id)
+
+
+def test_what_cannot_be_meant_is_a_sentence(tmp_path: Path) -> None:
+    cases = {
+        (
+            "accounts",
+            "create",
+            "ada",
+            "--plan",
+            "free",
+        ): "'ada' is not an e-mail address; write it as name@example.com.",
+        ("accounts", "create", "a@b.c", "--plan", "gold"): "There is no plan 'gold'; choose one of: free, pro.",
+        (
+            "keys",
+            "create",
+            "a@b.c",
+        ): "There is no account 'a@b.c'. Create it with: farebox accounts create a@b.c --plan NAME",
+        ("keys", "list", "a@b.c"): "There is no account 'a@b.c'.",
+        ("keys", "revoke", "abcd"): "There is no such key. 'farebox keys list' shows them with their ids.",
+        ("usage", "export", "--account", "a@b.c"): "There is no account 'a@b.c'; check the address.",
+        ("keys", "list", "--app", "other.py"): "There is no file other.py; check the path.",
+    }
+    for arguments, told in cases.items():
+        done = farebox(tmp_path, *arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"farebox: {told}")
+
+
+def test_a_test_key_says_so(tmp_path: Path) -> None:
+    printed(tmp_path, "accounts", "create", "ada@example.com", "--plan", "pro")
+    assert printed(tmp_path, "keys", "create", "ada@example.com", "--test").startswith("fareboxdemo_test_")
