@@ -67,7 +67,7 @@ class Farebox(FastAPI):
 
 
 @asynccontextmanager
-async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, str]]:
+async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
     settings = settings_module.load(app.folder)
     system = wiring.build(app.product, settings, Path.cwd())
     house = app._house  # noqa: SLF001  # the other half of the class above
@@ -77,7 +77,7 @@ async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, str]]:
     app._paid["/v1/generate"] = GenerateEndpoint(system.service, settings.body_bytes_max, house.public_url)  # noqa: SLF001
     await system.start()
     try:
-        yield {"public_url": house.public_url}  # for web.protocol, which has no other way to know
+        yield {"public_url": house.public_url, "farebox": app}  # for web.protocol, which has no other way to know
     finally:
         await system.stop()
 

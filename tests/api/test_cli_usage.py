@@ -60,6 +60,7 @@ def test_the_export_and_the_sums(ledger: Ledger) -> None:
     mine = [row for row in rows if row["account"] == "over@example.com"]
     assert ledger.rows("--account", "over@example.com") == mine
     assert len(mine) == CALLS // 4
+    _a_reader_may_stop_early(ledger)
 
     done = farebox(folder, "reconcile", **settings)
     assert (done.returncode, done.stdout) == (0, f"{CALLS + 1:,} calls, 9 meters: every sum is right.\n")
@@ -98,8 +99,8 @@ def _the_table_says_the_same(text: str, rows: list[dict[str, Any]]) -> None:
         cells = dict(zip(COLUMNS, line, strict=True))
         expected = row | {"account": row["account"].replace("=cmd", "'=cmd"), "recorded_at": row["recorded_at"] or ""}
         assert json.loads(cells.pop("attempts")) == expected.pop("attempts")
-        flags = {name: str(value).lower() for name, value in expected.items()}
-        assert cells == flags
+        texts = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in expected.items()}
+        assert cells == texts
     # No cell is a formula to a spreadsheet, though a customer may be called like one.
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for line in lines for cell in line)
     assert any(cell.startswith("'=cmd") for line in lines for cell in line)
@@ -109,7 +110,7 @@ def _are_named(findings: list[str], altered: str) -> None:
     lost = [line for line in findings if line.startswith("calls@example.com  ")]
     rest = [line for line in findings if line not in lost]
     assert any(" live  meter: posted_calls: expected " in line for line in lost)
-    assert any(" live  rollup of /v1/generate " in line for line in lost)
+    assert any(" live  rollup of key_" in line for line in lost)
     assert all(line.startswith("tokens@example.com  2") for line in rest)
     assert sorted("rollup" in line for line in rest) == [False, True]
     [row] = [line for line in rest if f"  call {altered}: cost_nanodollars: expected " in line]
@@ -117,7 +118,7 @@ def _are_named(findings: list[str], altered: str) -> None:
     assert found - expected == 5
 
 
-def test_a_reader_that_stops_early_is_no_error(ledger: Ledger) -> None:
+def _a_reader_may_stop_early(ledger: Ledger) -> None:
     command = f"{sys.executable} -m farebox usage export | head -n 1"
     env = {"PATH": "/usr/bin:/bin", **ledger.settings}
     done = subprocess.run(

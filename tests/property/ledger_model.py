@@ -10,7 +10,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Any, Final, NamedTuple
 
-from farebox.domain.admission import Admitted, Ask
+from farebox.domain.admission import Admitted, Ask, Refused, Standing
 from farebox.domain.errors import (
     AccountSuspended,
     BurstExceeded,
@@ -108,17 +108,17 @@ class Model:
         """Assert that this is what had to become of the call, and write it down."""
         expected = self._refusal(ask)
         if expected is not None:
-            assert not isinstance(result, Admitted | Recorded | Exception), (expected, result)
+            assert isinstance(result, Refused), (expected, result)
             assert type(result.error) is expected, (expected, result.error)
             return
         key = self.keys[ask.key_digest]
         plan = self.plans[self.accounts[key.account].plan]
         owner = (key.account, key.mode)
         call = self._call(ask, key, plan)
-        if not isinstance(result, Admitted):
-            assert not isinstance(result, Recorded | Exception), result
+        if isinstance(result, Refused):
             self._refused_by_burst(owner, plan, call.meter, result.error)
             return
+        assert isinstance(result, Admitted), result
         if plan.burst_limit is not None:
             self._passed_by_burst(owner, plan, call.meter)
         assert result.hold == call.row, (result.hold, call.row)
@@ -127,17 +127,36 @@ class Model:
         self._add(self.held, call.meter, call.most)
         self._assert_meter(call.meter, result.standing.meter)
 
-    def _refusal(self, ask: Ask) -> type[CallError] | None:
-        key = self.keys.get(ask.key_digest)
+    def looked(self, digest: str, result: Result) -> None:
+        """Assert that a caller who asks where it stands is told the sums as they are."""
+        expected = self._stranger(digest)
+        if expected is not None:
+            assert type(result) is expected, (expected, result)
+            return
+        assert isinstance(result, Standing), result
+        key = self.keys[digest]
+        period = period_at(self.accounts[key.account].anchor_us, self.now_us)
+        self._assert_meter((key.account, key.mode, *period), result.meter)
+        assert (result.plan.name, result.now_us) == (self.accounts[key.account].plan, self.now_us)
+
+    def _stranger(self, digest: str) -> type[CallError] | None:
+        """Why a caller is not even told where it stands."""
+        key = self.keys.get(digest)
         if key is None or key.revoked_us is not None:
             return InvalidApiKey
         if key.expires_us is not None and key.expires_us <= self.now_us:
             return InvalidApiKey
-        account = self.accounts[key.account]
-        if account.state == "suspended":
+        if self.accounts[key.account].state == "suspended":
             return AccountSuspended
-        plan = self.plans.get(account.plan)
-        if plan is None or account.state == "past_due":
+        return None if self.accounts[key.account].plan in self.plans else PaymentRequired
+
+    def _refusal(self, ask: Ask) -> type[CallError] | None:
+        stranger = self._stranger(ask.key_digest)
+        if stranger is not None:
+            return stranger
+        key = self.keys[ask.key_digest]
+        plan = self.plans[self.accounts[key.account].plan]
+        if self.accounts[key.account].state == "past_due":
             return PaymentRequired
         if plan.credit_nanodollars is not None and ask.price is None:
             return PriceUnknown
@@ -273,7 +292,7 @@ class Model:
         return {meter: self._interleaved(meter) for meter in self.posted}
 
     def _interleaved(self, meter: Row) -> Row:
-        posted, held = self.posted[meter], self.held.get(meter, NONE)
+        posted, held = self.posted.get(meter, NONE), self.held.get(meter, NONE)
         return (posted[0], held[0], posted[1], held[1], posted[2], held[2])
 
     def _assert_meter(self, meter: Row, told: Row) -> None:

@@ -1,4 +1,4 @@
-"""The real store under a clock of the test's own: SQLite in memory, or PostgreSQL with accounts of each example's own."""
+"""The real store under a clock of the test's own: SQLite in memory, or PostgreSQL with new accounts in each example."""
 
 import sqlite3
 import tempfile
@@ -11,7 +11,7 @@ import psycopg
 
 from farebox.domain.ledger import Hold
 from farebox.domain.plan import Plan
-from farebox.store.batch import Item, Result, run
+from farebox.store.batch import Due, Item, Result, run
 from farebox.store.database import Database
 from farebox.store.statements import Cursor, PostgresStatements, SqliteStatements, Statements
 from tests.services.sums import check_sums
@@ -135,8 +135,9 @@ class SqliteWorld(_World):
         return found
 
     def due(self) -> list[Hold]:
-        found = self.connection.execute("SELECT * FROM hold WHERE expires_us <= ?", (self.now_us,))
-        return [Hold(*row) for row in found]
+        [found] = self.run([Due()], {})
+        assert isinstance(found, list)
+        return found
 
     def sums_off(self) -> list[str]:
         return check_sums(self.connection)

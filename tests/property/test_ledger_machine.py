@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from farebox.domain.admission import Admitted, Ask
+from farebox.domain.audit import audit_row
 from farebox.domain.ledger import Ending, Hold, Mark, Spent
 from farebox.domain.period import period_at
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
-from farebox.store.batch import Finish, Item
+from farebox.ports import Recorded
+from farebox.store.batch import Finish, Item, Look
 from farebox.store.database import Database
 from tests.property.ledger_model import Account, Key, Model, limits
 from tests.property.ledger_world import PostgresWorld, SqliteWorld, World
@@ -70,6 +72,7 @@ STEPS: Final = [
 ]  # fmt: skip
 
 asks = st.tuples(st.sampled_from(CALLERS), st.sampled_from(WANTS))
+looks = st.tuples(st.sampled_from(CALLERS))
 ends = st.tuples(st.integers(0, 40), st.sampled_from(ENDS))
 few_wants = st.lists(st.sampled_from(WANTS), min_size=1, max_size=4)
 names = st.sampled_from([name for name, _, _ in ACCOUNTS])
@@ -78,14 +81,17 @@ names = st.sampled_from([name for name, _, _ in ACCOUNTS])
 class LedgerMachine(RuleBasedStateMachine):
     """A few accounts, their keys, and all that can happen to them."""
 
-    def __init__(self, make_world: Callable[[], World]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.world = make_world()
+        self.world = self.new_world()
         self.model = Model(PLANS, START_US)
         self.world.now_us = START_US
         self.calls = 0
         self.known: list[Hold] = []  # admitted some time, or in a batch that failed: the latest first
         self.checked = -1
+
+    def new_world(self) -> World:
+        raise NotImplementedError
 
     @initialize()
     def sign_up(self) -> None:
@@ -115,8 +121,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def record(self, items: Sequence[Any]) -> None:
         self._batch(self._items(items))
 
-    @rule(items=st.lists(asks | ends, min_size=2, max_size=8))
-    def admit_and_record(self, items: Sequence[Any]) -> None:
+    @rule(items=st.lists(asks | ends | looks, min_size=2, max_size=8))
+    def admit_record_and_look(self, items: Sequence[Any]) -> None:
         self._batch(self._items(items))
 
     @rule(
@@ -165,7 +171,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(name=names, number=st.integers(0, 2), expires_after=st.sampled_from([None, 0, 5 * SECOND, HOUR]))
     def end_key(self, name: str, number: int, expires_after: int | None) -> None:
         """Revoke a key at once, or let it expire some time after."""
-        key = self.model.keys[f"digest of {self.world.prefix}{name}/{number}"]
+        key = self.model.keys[self._digest(name, number)]
         if expires_after is None:
             key.revoked_us = self.world.now_us
             self.world.change("api_key", key.key_id, "revoked_us", key.revoked_us)
@@ -209,20 +215,29 @@ class LedgerMachine(RuleBasedStateMachine):
     # -- In the words of the store
 
     def _items(self, chosen: Sequence[Any]) -> list[Item]:
-        return [self._finish(*item) if isinstance(item[0], int) else self._ask(*item) for item in chosen]
+        return [self._item(*item) for item in chosen]
+
+    def _item(self, which: Any, *more: Any) -> Item:  # noqa: ANN401  # as the strategies draw them
+        if isinstance(which, int):
+            return self._finish(which, *more)
+        return self._ask(which, *more) if more else Look(self._digest(*which))
+
+    def _digest(self, name: str, number: int) -> str:
+        return f"digest of {self.world.prefix}{name}/{number}"
 
     def _ask(self, caller: tuple[str, int], want: tuple[Price | None, tuple[int, int | None], tuple[int, int]]) -> Ask:
-        name, number = caller
         price, (read_max, wanted), (calls, ttl_us) = want
         self.calls += 1
         call_id = f"{self.world.prefix}req_{self.calls:04d}"
-        digest = f"digest of {self.world.prefix}{name}/{number}"
-        return Ask(call_id, digest, "/v1/generate", "m", price, read_max, wanted, ttl_us, calls)
+        return Ask(call_id, self._digest(*caller), "/v1/generate", "m", price, read_max, wanted, ttl_us, calls)
 
     def _finish(self, number: int, end: tuple[Ending, Spent]) -> Item:
         if not self.known:
             return self._ask(CALLERS[0], WANTS[0])
-        return Finish(self.known[number % len(self.known)], *end)
+        ending, spent = end
+        if ending == "post_free":
+            spent = spent._replace(marks=(*spent.marks, Mark.NO_MESSAGE))
+        return Finish(self.known[number % len(self.known)], ending, spent)
 
     def _batch(self, items: list[Item]) -> None:
         results = self.world.run(items, PLANS)
@@ -234,9 +249,12 @@ class LedgerMachine(RuleBasedStateMachine):
             if isinstance(item, Finish):
                 self.model.recorded(item, result, again_in_one_batch=item.hold.call_id in seen)
                 seen.add(item.hold.call_id)
+                assert not isinstance(result, Recorded) or audit_row(item.hold, result.outcome) == []
         for item, result in pairs:
             if isinstance(item, Ask):
                 self.model.admitted_or_refused(item, result)
+            elif isinstance(item, Look):
+                self.model.looked(item.key_digest, result)
         self._know(result.hold for result in results if isinstance(result, Admitted))
 
     def _know(self, holds: Any) -> None:  # noqa: ANN401
@@ -248,8 +266,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 def run_machine(make_world: Callable[[], World], sequences: int, steps: int) -> None:
+    class Machine(LedgerMachine):
+        def new_world(self) -> World:
+            return make_world()
+
     run_state_machine_as_test(
-        lambda: LedgerMachine(make_world),
+        Machine,
         settings=settings(
             max_examples=sequences,
             stateful_step_count=steps,

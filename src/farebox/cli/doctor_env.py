@@ -17,7 +17,7 @@ OURS: Final = "FAREBOX_"
 LATER: Final = ("FAREBOX_REDIS_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "SMTP_URL")
 KNOWN: Final = frozenset({str(field.validation_alias) for field in Settings.model_fields.values()} | set(LATER))
 LIKENESS: Final = 0.85
-_LINE: Final = re.compile(r"^\s*(?:export\s+)?([A-Z][A-Z0-9_]*)\s*=\s*\S", re.MULTILINE)
+_LINE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Z][A-Z0-9_]*)[ \t]*=[ \t]*\S", re.MULTILINE)
 
 
 def check_env_files(folders: Sequence[Path]) -> Iterator[Finding]:

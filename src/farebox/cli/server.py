@@ -16,6 +16,13 @@ from farebox.domain.errors import FounderError
 
 BACKLOG: Final = 2048
 PORTS_TRIED: Final = 20
+LOGGING: Final = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+}
 STARTUP_FAILURE: Final = 3  # uvicorn's exit code for a process that could not start
 
 
@@ -96,8 +103,8 @@ def serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
 
 def _config(factory: str, workers: int, watched: Path | None) -> uvicorn.Config:
     return uvicorn.Config(
-        factory, factory=True, workers=workers, http="farebox.web.protocol:Protocol", ws="none", log_level="warning",
-        access_log=False, backlog=BACKLOG, server_header=False, proxy_headers=False,
+        factory, factory=True, workers=workers, http="farebox.web.protocol:Protocol", log_config=LOGGING,
+        log_level="warning", access_log=False, backlog=BACKLOG, server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=5 if watched else 30,
         reload=watched is not None, reload_dirs=[str(watched)] if watched else None,
         reload_includes=["*.py", ".env"] if watched else None,

@@ -5,6 +5,7 @@
 
 from typing import Final
 
+from starlette.routing import WebSocketRoute
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from farebox.domain.errors import BadRequest
@@ -37,6 +38,11 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._unread_bytes = 0
         super().on_body(body)
+
+    def _should_upgrade_to_ws(self) -> bool:
+        # Only where the founder has a WebSocket of their own: else its library would answer in its own words.
+        routes = getattr(self.app_state.get("farebox"), "routes", ())
+        return super()._should_upgrade_to_ws() and any(isinstance(route, WebSocketRoute) for route in routes)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing to warn of: a request that asks for another protocol is answered in this one."""
