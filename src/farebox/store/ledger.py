@@ -65,7 +65,8 @@ class GroupCommitLedger:
         self._again: list[_Waiting] = []
         self._in_hand: Sequence[_Waiting] = ()
         self._in_hand_since: float | None = None
-        self._is_closing = False
+        self._is_closed = False
+        self._saw_end = False
         self._watcher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -74,7 +75,8 @@ class GroupCommitLedger:
         self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """Finish what waits, then stop."""
+        """Finish what waits, then stop; what comes from now on is refused."""
+        self._is_closed = True
         if self._watcher is not None:
             self._watcher.cancel()
         self._waiting.put(None)
@@ -91,12 +93,18 @@ class GroupCommitLedger:
         return recorded
 
     async def expire(self) -> int:
-        holds: list[Hold] = await self._put(Due(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
-        ended = await asyncio.gather(
-            *(self.record(hold, "expire", NOTHING_SPENT, time.monotonic()) for hold in holds), return_exceptions=True
-        )
-        # A hold that was recorded meanwhile, here or by another process, is not this one's.
-        return sum(isinstance(result, Recorded) for result in ended)
+        expired = 0
+        while True:
+            holds: list[Hold] = await self._put(Due(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+            now = time.monotonic()
+            ended = await asyncio.gather(
+                *(self.record(hold, "expire", NOTHING_SPENT, now) for hold in holds), return_exceptions=True
+            )
+            # A hold that was recorded meanwhile, here or by another process, is not this one's.
+            count = sum(isinstance(result, Recorded) for result in ended)
+            expired += count
+            if not count:
+                return expired
 
     async def standing(self, key_digest: str) -> Standing:
         standing: Standing = await self._put(Look(key_digest), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
@@ -113,7 +121,7 @@ class GroupCommitLedger:
         future = self._loop.create_future()
         # A record is always taken: there are only as many as admissions passed.
         is_full = self._waiting.qsize() >= WAITING_MAX and not isinstance(item, Finish)
-        if is_full or not self._thread.is_alive():
+        if is_full or self._is_closed or not self._thread.is_alive():
             future.set_exception(unavailable(RuntimeError("the ledger's queue is full, or closed")))
         else:
             self._waiting.put(_Waiting(item, future, until))
@@ -159,7 +167,7 @@ class GroupCommitLedger:
     # -- The thread's side -------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while not self._is_closing or self._again:
+        while not self._saw_end or self._again:
             batch = self._take()
             self._again = []
             now = time.monotonic()
@@ -183,7 +191,7 @@ class GroupCommitLedger:
         except queue.Empty:
             return batch
         if waiting is None:
-            self._is_closing = True
+            self._saw_end = True
         else:
             batch.append(waiting)
         return batch + self._arrived(BATCH_MAX - len(batch))
@@ -195,7 +203,7 @@ class GroupCommitLedger:
             while len(arrived) < most:
                 waiting = self._waiting.get_nowait()
                 if waiting is None:
-                    self._is_closing = True
+                    self._saw_end = True
                 else:
                     arrived.append(waiting)
         except queue.Empty:
@@ -266,6 +274,8 @@ class GroupCommitLedger:
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
+                # A cursor that an error's traceback keeps alive would keep SQLite's lock, past the close.
+                connection.rollback()
                 connection.close()
             except Exception as error:  # noqa: BLE001  # it is dead already
                 log.debug("closing a dead connection: %r", error)
