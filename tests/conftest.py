@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 # No test measures time, on however slow a machine; and one that fails prints what replays it.
 settings.register_profile("farebox", deadline=None, print_blob=True)
 settings.load_profile("farebox")
+
+
+SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_")
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +51,18 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/farebox.db"
     return str(request.getfixturevalue("pg_url"))
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, and no setting in the environment."""
+    for name in os.environ:
+        if name.startswith(SETTINGS):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

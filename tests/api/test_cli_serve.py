@@ -9,6 +9,7 @@ from typing import Final
 import psutil
 import pytest
 
+from farebox.store.migrations import HEAD
 from tests.api.shop import send
 from tests.services.command import farebox, printed
 from tests.services.load import Request
@@ -72,17 +73,29 @@ def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:
     assert told in done.stderr
 
 
-def test_a_postgresql_that_is_not_migrated_is_told(tmp_path: Path, pg_url: str) -> None:
+def test_a_postgresql_is_migrated_by_its_own_command(tmp_path: Path, pg_url: str) -> None:
     done = farebox(tmp_path, "serve", "--port", "0", FAREBOX_DATABASE_URL=pg_url)
     assert (done.returncode, done.stdout) == (1, "")
     assert "not the ones this version needs. Run: farebox migrate" in done.stderr
+    first = printed(tmp_path, "migrate", FAREBOX_DATABASE_URL=pg_url)
+    assert first == f"The database is at revision {HEAD}.\n"
+    assert printed(tmp_path, "migrate", FAREBOX_DATABASE_URL=pg_url) == f"{first.strip()} It was already.\n"
 
 
-def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
-    done = farebox(tmp_path, "serve", "--port", "0", FAREBOX_DATABASE_URL="postgresql://127.0.0.1:1/shop")
-    assert done.returncode == 1
-    assert done.stderr.startswith("farebox: The database cannot be used (connection failed: ")
-    assert done.stderr.endswith("What to do says: farebox doctor\n")
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://127.0.0.1:1/shop", "connection failed: "),
+        ("sqlite:////no/such/folder/farebox.db", "unable to open database file"),
+        ("sqlite:///app.py", "file is not a database"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told(tmp_path: Path, url: str, told: str) -> None:
+    (tmp_path / "app.py").write_text(APP + "# a comment" * 1_000)
+    done = farebox(tmp_path, "serve", "--port", "0", FAREBOX_DATABASE_URL=url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"farebox: The database cannot be used ({told}")
+    assert done.stderr.endswith("). What to do says: farebox doctor\n")
 
 
 def test_accounts_on_plans_that_are_gone_are_one_line(tmp_path: Path) -> None:

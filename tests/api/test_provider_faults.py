@@ -109,10 +109,6 @@ def test_an_answer_that_is_cut_or_unreadable_is_a_502_that_costs_nothing(
     assert row[:7] == ("voided", "", "upstream_failed", 0, 0, 0, 0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="domain.completion drops the usage of an answer that has no choices, so the founder's cost is lost",
-)
 def test_an_answer_without_choices_is_a_502_and_the_founders_cost_is_as_reported(
     impatient: Served, shop: Shop, upstream: FakeUpstream
 ) -> None:

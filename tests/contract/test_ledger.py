@@ -758,14 +758,13 @@ APPEND_ONLY = {
     "truncate with the rest": "TRUNCATE account, hold, meter, usage_record",
     "replace": "REPLACE INTO usage_record SELECT * FROM usage_record",
     "update or replace": "UPDATE OR REPLACE usage_record SET call_id = 'another'",
-    "insert or ignore, then nothing": "DELETE FROM usage_record WHERE call_id > ''",
 }
 
 
 @pytest.mark.parametrize("attempt", APPEND_ONLY)
 def test_the_database_itself_refuses_to_rewrite_history(till: Till, key: NewKey, attempt: str) -> None:
     statement = APPEND_ONLY[attempt]
-    if till.is_sqlite == statement.startswith("TRUNCATE") or (not till.is_sqlite and "REPLACE" in statement):
+    if ("TRUNCATE" if till.is_sqlite else "REPLACE") in statement:
         pytest.skip("another database's word")
 
     async def call() -> None:

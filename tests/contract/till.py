@@ -173,11 +173,11 @@ class Faults:
         self._done_first = done_first
         self.count = 0
 
-    def run(self, operation: Callable[[], Any]) -> Any:  # noqa: ANN401  # whatever the driver answers
+    def run(self, operation: Callable[[], Any], *, connects: bool = False) -> Any:  # noqa: ANN401  # the driver's answer
         self.count += 1
         if self._kind is None or self.count not in self._failing:
             return operation()
-        if self._done_first:
+        if self._done_first and not connects:
             operation()
         raise self._kind()
 
@@ -188,7 +188,7 @@ class FaultyDatabase(Database):
     faults = Faults()
 
     def connect(self) -> Any:  # noqa: ANN401  # as the real one
-        return _FaultyConnection(self.faults.run(super().connect), self)
+        return _FaultyConnection(self.faults.run(super().connect, connects=True), self)
 
 
 class _FaultyConnection:

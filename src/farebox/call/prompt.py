@@ -96,9 +96,10 @@ def _read(reply: Reply, hold: Hold, request: CallRequest) -> Answer:
     if reply.status != HTTPStatus.OK:
         return _failed(UpstreamFailed("The model call failed. Nothing was charged; try again."))
     completion = read_completion(reply.body, hold, request.prompt)
-    if completion is None:
-        return _failed(UpstreamFailed("The model's answer could not be read. Nothing was charged; try again."))
-    text, spent = completion
+    text, spent, is_whole = completion
+    if not is_whole:
+        unread = UpstreamFailed("The model's answer could not be read. Nothing was charged; try again.")
+        return _failed(unread, spent)
     if text is None:
         spent = spent._replace(marks=(*spent.marks, Mark.NO_MESSAGE))
         detail = "The model returned no message for this prompt. Nothing was charged; change the prompt."

@@ -1,6 +1,7 @@
 """What every command starts from: the founder's product, the settings, the database."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from farebox.domain.plan import Product
 from farebox.settings import Settings
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
+from farebox.store.health import DatabaseTrouble, told
 from farebox.wiring import open_store
 
 AppOption = Annotated[
@@ -50,6 +52,26 @@ def open_shop(target: str | None, *, migrate: bool = False) -> Shop:
     """
     app = load_app(target)
     settings = settings_module.load(app.folder)
+    with usable_database():
+        database, secret = _open_database(settings, migrate=migrate)
+    return Shop(app, settings, database, secret, StoredAccounts(database))
+
+
+@contextmanager
+def usable_database() -> Iterator[None]:
+    """Tell whatever a driver raises as a founder's mistake.
+
+    Raises:
+        FounderError: the block could not use the database.
+    """
+    try:
+        with told():
+            yield
+    except DatabaseTrouble as error:
+        raise FounderError(f"The database cannot be used ({error}). What to do says: farebox doctor") from None
+
+
+def _open_database(settings: Settings, *, migrate: bool) -> tuple[Database, bytes]:
     with closing(Database(settings.database_url)) as database:
         if database.is_memory:
             raise FounderError(
@@ -58,5 +80,4 @@ def open_shop(target: str | None, *, migrate: bool = False) -> Shop:
             )
         if migrate:
             database.migrate()
-    database, secret = open_store(settings, Path.cwd())
-    return Shop(app, settings, database, secret, StoredAccounts(database))
+    return open_store(settings, Path.cwd())

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from farebox.domain.ledger import TOKENS_MAX, Hold, Mark, Spent
+from farebox.domain.ledger import NOTHING_SPENT, TOKENS_MAX, Hold, Mark, Spent
 from farebox.domain.money import divide_up
 
 # No tokeniser makes more tokens than the text has bytes; the rest is the frame around the messages.
@@ -15,10 +15,14 @@ _REASONING = re.compile(r"(o\d|gpt-5)", re.ASCII)
 
 
 class Completion(NamedTuple):
-    """What a provider's answer says. `text` is None where it holds no message."""
+    """What a provider's answer says. `text` is None where it holds no message.
+
+    `is_whole` is false where the body is no chat completion, so that only its usage, if any, can be believed.
+    """
 
     text: str | None
     spent: Spent
+    is_whole: bool = True
 
 
 def input_tokens_max(prompt: str) -> int:
@@ -33,16 +37,17 @@ def request_body(model: str, prompt: str, output_tokens_max: int) -> bytes:
     return to_json({"model": model, "messages": [message], limit: output_tokens_max})
 
 
-def read_completion(body: bytes, hold: Hold, prompt: str) -> Completion | None:
-    """The answer's text and usage, or None where the body is no chat completion at all."""
+def read_completion(body: bytes, hold: Hold, prompt: str) -> Completion:
+    """The answer's text and usage, as far as the body has them."""
     try:
         answer = from_json(body)
     except ValueError:
-        return None
-    if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
-        return None
-    text = _text(answer["choices"])
-    return Completion(text, _spent(answer.get("usage"), text, hold, prompt))
+        answer = None
+    if not isinstance(answer, dict):
+        return Completion(None, NOTHING_SPENT, is_whole=False)
+    choices = answer.get("choices")
+    text = _text(choices) if isinstance(choices, list) else None
+    return Completion(text, _spent(answer.get("usage"), text, hold, prompt), is_whole=isinstance(choices, list))
 
 
 def _text(choices: list[Any]) -> str | None:
@@ -60,7 +65,7 @@ def _spent(usage: object, text: str | None, hold: Hold, prompt: str) -> Spent:
             cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
             return Spent(read, min(cached or 0, read), written)
     if text is None:
-        return Spent()
+        return NOTHING_SPENT
     return Spent(
         min(divide_up(len(prompt.encode()), BYTES_PER_TOKEN), hold.input_tokens_max), 0,
         min(divide_up(len(text.encode("utf-8", "replace")), BYTES_PER_TOKEN), hold.output_tokens_max),

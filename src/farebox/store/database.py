@@ -189,9 +189,17 @@ class Database:
             raise unavailable(error) from error
 
     def migrate(self) -> None:
-        """Bring the schema up to date. Safe to run again, and by several processes at once."""
-        if self.revision() == HEAD:
+        """Bring the schema up to date. Safe to run again, and by several processes at once.
+
+        Raises:
+            FounderError: the schema is of a newer Farebox.
+            LedgerUnavailable: the database cannot be reached or written to.
+        """
+        found = self.revision()
+        if found == HEAD:
             return
+        if found is not None and found > HEAD:
+            raise FounderError(f"The database is at revision {found}, of a newer Farebox; install that version.")
         from alembic import command  # noqa: PLC0415  # see the top
         from alembic.config import Config  # noqa: PLC0415
 

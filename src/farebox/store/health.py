@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy import insert, select
 
-from farebox.domain.errors import LedgerUnavailable
+from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.store.database import Database
 from farebox.store.tables import note
 
@@ -25,7 +25,7 @@ def revision(database: Database) -> str | None:
     Raises:
         DatabaseTrouble: the database cannot be asked.
     """
-    with _told():
+    with told():
         return database.revision()
 
 
@@ -35,7 +35,7 @@ def try_write(database: Database) -> None:
     Raises:
         DatabaseTrouble: it cannot be written.
     """
-    with _told(), suppress(_TakenBack), database.write() as connection:
+    with told(), suppress(_TakenBack), database.write() as connection:
         connection.execute(insert(note).values(name=f"trial {uuid.uuid4()}", value=""))
         raise _TakenBack
 
@@ -46,7 +46,7 @@ def noted(database: Database, name: str) -> str | None:
     Raises:
         DatabaseTrouble: the database cannot be asked.
     """
-    with _told(), database.read() as connection:
+    with told(), database.read() as connection:
         found: str | None = connection.execute(select(note.c.value).where(note.c.name == name)).scalar()
         return found
 
@@ -57,17 +57,24 @@ def now_us(database: Database) -> int:
     Raises:
         DatabaseTrouble: the database cannot be asked.
     """
-    with _told(), database.read() as connection:
+    with told(), database.read() as connection:
         return database.now_us(connection)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
+    """Whatever the driver raises, told in its own words.
+
+    Raises:
+        DatabaseTrouble: the block failed for another reason than a founder's mistake.
+    """
     try:
         yield
+    except FounderError:
+        raise
     except LedgerUnavailable as error:
         raise DatabaseTrouble(_line(error.__cause__ or error)) from error
-    except Exception as error:  # whatever the driver raises is what is to be told
+    except Exception as error:
         raise DatabaseTrouble(_line(error)) from error
 
 

@@ -1,5 +1,6 @@
 """The paid endpoints, on bare ASGI: bytes in, bytes out, nothing between the socket and the call."""
 
+import asyncio
 import json
 import logging
 from os import urandom
@@ -13,6 +14,7 @@ from farebox.call import CallRequest, Receipt, Service, paid_call
 from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey
 from farebox.domain.errors import (
+    BadRequest,
     BodyTooLarge,
     CallError,
     InternalError,
@@ -29,6 +31,7 @@ PROMPT_CHARS_MAX: Final = 2_000
 MAX_TOKENS_MAX: Final = 2**31
 # A body over the limit is read and dropped up to here, so that the sender sees the answer and not a reset.
 DRAIN_BYTES_MAX: Final = 32 << 20
+BODY_SECONDS_MAX: Final = 30
 NO_KEY: Final = "Send your API key in the X-API-Key header, or as 'Authorization: Bearer …'."
 
 
@@ -97,16 +100,21 @@ async def read_body(receive: Receive, bytes_max: int) -> bytes:
 
     Raises:
         BodyTooLarge: it is over the limit.
+        BadRequest: it did not arrive in time.
         ClientGone: it never became whole.
     """
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) <= bytes_max:
-            return body
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await _read_parts(receive, bytes_max)
+    except TimeoutError:
+        raise BadRequest(f"The body did not arrive within {BODY_SECONDS_MAX} s. Send it whole.") from None
+
+
+async def _read_parts(receive: Receive, bytes_max: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         chunk = message.get("body", b"")
@@ -117,7 +125,6 @@ async def read_body(receive: Receive, bytes_max: int) -> bytes:
             chunks.clear()
         if not message.get("more_body") or size > DRAIN_BYTES_MAX:
             break
-        message = await receive()
     if size > bytes_max:
         raise BodyTooLarge(f"The body is larger than {bytes_max:,} bytes. Send less.")
     return b"".join(chunks)

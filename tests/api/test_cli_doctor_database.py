@@ -1,0 +1,145 @@
+"""The doctor tells what is wrong with the database: each mistake on a real one."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+
+from farebox.cli.doctor_database import check_database
+from farebox.domain.errors import FounderError
+from farebox.domain.plan import Plan, Product
+from farebox.store.database import Database
+from tests.services.command import printed
+from tests.services.examined import fixes, set_to
+from tests.services.postgres import PostgresServer
+
+PRODUCT: Final = Product("Till", plans=(Plan("pro", calls=10),))
+
+
+def mistakes(monkeypatch: pytest.MonkeyPatch, url: str, workers: int = 1) -> list[str]:
+    settings = set_to(monkeypatch, FAREBOX_DATABASE_URL=url)
+    return fixes(check_database(settings, PRODUCT, workers))
+
+
+def migrated(url: str) -> str:
+    with closing(Database(url)) as database:
+        database.migrate()
+    return url
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sqlite://", "database: one in memory ends with its process, and 4 workers would each have their own → set "),
+        ("sqlite:////no/such/folder/farebox.db", "database: there is no folder /no/such/folder → make it"),
+        ("sqlite:////proc/farebox.db", "database: /proc cannot be written to ("),
+        ("postgresql://postgres:pass@127.0.0.1:1/shop", "database: 127.0.0.1/shop cannot be used (connection failed"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, url: str, told: str) -> None:
+    [mistake] = mistakes(monkeypatch, url, workers=4)
+    assert mistake.startswith(told)
+    assert "pass@" not in mistake
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_database_of_another_kind_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    [finding] = check_database(set_to(monkeypatch, FAREBOX_DATABASE_URL="mysql://host/shop"), PRODUCT, 1)
+    assert finding.level == "FIX"
+    assert "Write sqlite:///farebox.db or postgresql://user:password@host/name." in finding.sentence
+
+
+def test_a_file_that_is_no_database_is_told(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / "farebox.db").write_text("a shopping list\n" * 100)
+    [mistake] = mistakes(monkeypatch, "sqlite:///farebox.db")
+    assert mistake.startswith("database: farebox.db cannot be used (file is not a database) → ")
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = shutil.disk_usage("/")._replace(free=10 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    [mistake] = mistakes(monkeypatch, "sqlite:///farebox.db")
+    assert mistake.startswith("disk: only 10 MB are free in ")
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_database_that_is_not_migrated_is_told(pg_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "database: its tables are not the ones that this version needs → farebox migrate"
+    assert mistakes(monkeypatch, pg_url) == [told]
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_database_of_a_newer_farebox_is_told(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Database(migrated(empty_url))) as database, database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    told = "database: it is at revision 9999, of a newer Farebox → install that version of Farebox"
+    assert mistakes(monkeypatch, empty_url) == [told]
+    with (
+        closing(Database(empty_url)) as database,
+        pytest.raises(FounderError, match="of a newer Farebox; install that"),
+    ):
+        database.migrate()
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_database_that_may_only_be_read_is_told(
+    pg_url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = migrated(pg_url).rpartition("/")[2]
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    [mistake] = mistakes(monkeypatch, pg_url)
+    assert "cannot be used (cannot execute INSERT in a read-only transaction) → " in mistake
+
+
+def test_a_write_that_the_doctor_tries_leaves_nothing(
+    bare: Path, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Database(migrated(empty_url))) as database, database.read() as connection:
+        assert mistakes(monkeypatch, empty_url) == []
+        assert list(connection.exec_driver_sql("SELECT * FROM note")) == []
+    assert list(bare.iterdir()) == []
+
+
+def test_a_secret_that_is_lost_or_another_is_told(bare: Path, empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed(bare, "accounts", "create", "ada@example.com", "--plan", "pro", FAREBOX_DATABASE_URL=migrated(empty_url))
+    assert mistakes(monkeypatch, empty_url) == []
+    (bare / "farebox.secret").rename(bare / "kept")
+    [mistake] = mistakes(monkeypatch, empty_url)
+    assert mistake.startswith("secret: this database's keys were made under a secret that is not here → run Farebox in")
+    assert not (bare / "farebox.secret").exists()
+    monkeypatch.setenv("FAREBOX_SECRET_KEY", "another secret, as long as that")
+    [mistake] = mistakes(monkeypatch, empty_url)
+    assert mistake.startswith("secret: this database's keys were made under another secret")
+    monkeypatch.setenv("FAREBOX_SECRET_KEY", (bare / "kept").read_text())
+    assert mistakes(monkeypatch, empty_url) == []
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_clock_that_differs_from_the_databases_is_told(pg_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = migrated(pg_url).rpartition("/")[2]
+    with psycopg.connect(pg_url, autocommit=True) as admin:
+        # Found before PostgreSQL's own, it is its clock.
+        admin.execute(
+            "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
+            " $$ SELECT pg_catalog.clock_timestamp() - interval '30 seconds' $$"
+        )
+        admin.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
+    told = "clock: this machine's is 30 s ahead of the database's → switch on time synchronisation (NTP)"
+    assert mistakes(monkeypatch, pg_url) == [told]
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_locked_sqlite_file_is_told(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farebox.store.database.SQLITE_BUSY_SECONDS", 0.1)
+    migrated("sqlite:///farebox.db")
+    with closing(sqlite3.connect(bare / "farebox.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        [mistake] = mistakes(monkeypatch, "sqlite:///farebox.db")
+    assert mistake.startswith("database: farebox.db cannot be used (database is locked) → ")

@@ -1,0 +1,146 @@
+"""The n-th thing that the ledger asks of its database fails, for every n: no answer without its row, nothing held."""
+
+import asyncio
+import errno
+import json
+import logging
+import re
+from collections.abc import Callable
+from contextlib import closing
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from farebox.account.keys import NewKey
+from farebox.call import CallRequest, Receipt, Service, paid_call
+from farebox.call.service import Model
+from farebox.domain.errors import CallError, InternalError, LedgerUnavailable
+from farebox.ports import Reply
+from farebox.store import ledger as ledger_module
+from farebox.store.database import Database
+from farebox.store.ledger import GroupCommitLedger
+from tests.contract.till import PRICE, PRODUCT, SECRET, Faults, FaultyDatabase, Till, running, until
+
+CALLS_AT_ONCE: Final = 2
+OPERATIONS_MAX: Final = 200  # far above what three calls take; a run that never ends is a failure
+
+SWEEPS_MAX: Final = 1_000  # a call that was given up may come to its end between two of them
+
+
+class Words(NamedTuple):
+    """A model in memory. It answers each call by its id, and remembers whom it has answered."""
+
+    seen: list[str]
+
+    async def complete(self, body: bytes, seconds_max: float) -> Reply:
+        del seconds_max
+        prompt: str = json.loads(body)["messages"][0]["content"]
+        self.seen.append(prompt)
+        await asyncio.sleep(0)
+        read, written = tokens_of(prompt)
+        message = {"role": "assistant", "content": f"answer to {prompt}"}
+        usage = {"prompt_tokens": read, "completion_tokens": written}
+        return Reply(200, {}, json.dumps({"choices": [{"message": message}], "usage": usage}).encode())
+
+
+def tokens_of(call_id: str) -> tuple[int, int]:
+    """Figures of a call's own, so that no row can be taken for another's."""
+    number = int(re.sub(r"\D", "", call_id))
+    return 1 + number % 17, 1 + number % 13
+
+
+KINDS: Final[dict[str, Callable[[Any], Exception]]] = {
+    "the database is gone": lambda driver: driver.OperationalError("gone"),
+    "the disk is full": lambda _: OSError(errno.ENOSPC, "No space left on device"),
+    "a constraint": lambda driver: driver.IntegrityError("constraint failed"),
+}
+
+
+@pytest.fixture
+def till(empty_url: str, database: Database) -> Till:
+    return Till(empty_url, database)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("times", "done_first"), [(1, False), (1, True), (3, False), (10**9, False)])
+def test_whichever_operation_fails_no_answer_is_without_its_row_and_nothing_stays_held(
+    till: Till,
+    kind: str,
+    times: int,
+    done_first: bool,  # noqa: FBT001  # named by pytest
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(import_module("farebox.call.record"), "RECORD_SECONDS", 0.02)
+
+    async def every_operation() -> None:
+        words = Words([])
+        with closing(FaultyDatabase(till.url)) as database:
+            async with running(database) as ledger:
+                service = service_of(ledger, words)
+                key = till.new_key()
+                for n in range(1, OPERATIONS_MAX):
+                    faults = Faults(lambda: KINDS[kind](database._driver), n, times, done_first=done_first)
+                    database.faults = faults
+                    answers = await three_calls(service, key, f"req_{n:06d}")
+                    database.faults = Faults()
+                    await nothing_held(till, ledger)
+                    assert_each_answer_has_its_row(till, answers)
+                    assert till.findings() == []
+                    if faults.count < n:  # there was no n-th operation any more
+                        assert all(isinstance(answer, Receipt) for answer in answers.values())
+                        return
+        pytest.fail(f"three calls took more than {OPERATIONS_MAX} operations")
+
+    asyncio.run(every_operation())
+
+
+def service_of(ledger: GroupCommitLedger, words: Words) -> Service:
+    model = Model("m", PRICE, words)
+    return Service(
+        ledger=ledger,
+        models={"live": model, "test": model},
+        plans=PRODUCT.by_name,
+        secret=SECRET,
+        call_seconds_max=0.05,
+        hold_ttl_seconds=0,  # whoever is not recorded is dead to the sweep that the test runs
+        upstream_retries_max=0,
+    )
+
+
+async def three_calls(service: Service, key: NewKey, name: str) -> dict[str, Receipt | CallError]:
+    """Some calls at once, then one alone; each has an answer or an error that a customer may see."""
+    at_once = await asyncio.gather(*(call(service, key, f"{name}{n}") for n in range(CALLS_AT_ONCE)))
+    return dict([*at_once, await call(service, key, f"{name}{CALLS_AT_ONCE}")])
+
+
+async def call(service: Service, key: NewKey, call_id: str) -> tuple[str, Receipt | CallError]:
+    seen = service.models["live"].upstream.seen  # type: ignore[attr-defined]  # Words has it
+    try:
+        return call_id, await paid_call(service, CallRequest(call_id, key.key, "/v1/generate", call_id, None))
+    except (LedgerUnavailable, InternalError) as error:
+        return call_id, error
+    finally:
+        assert seen.count(call_id) <= 1
+
+
+async def nothing_held(till: Till, ledger: GroupCommitLedger) -> None:
+    """Wait for what is still being tried, then sweep."""
+    await until(lambda: not ledger._again, "the end of what is tried again")
+    for _ in range(SWEEPS_MAX):
+        await ledger.expire()
+        if till.held() == 0:
+            return
+    pytest.fail("a hold would not expire")
+
+
+def assert_each_answer_has_its_row(till: Till, answers: dict[str, Receipt | CallError]) -> None:
+    for call_id, answer in answers.items():
+        if isinstance(answer, Receipt):
+            assert answer.text == f"answer to {call_id}"
+            row = till.query("SELECT state, input_tokens, output_tokens FROM usage_record WHERE call_id = %s", call_id)
+            assert row == [("posted", *tokens_of(call_id))]
+            assert answer.outcome[3:6:2] == tokens_of(call_id)

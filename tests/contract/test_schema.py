@@ -1,0 +1,201 @@
+"""The schema: what the migrations make is what the tables say, on both databases, however they are started."""
+
+import subprocess
+import sys
+from importlib import resources
+from typing import Final
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import BigInteger, CheckConstraint, Connection, Table, Text, inspect
+
+from farebox.domain.ledger import Hold, Meter, Outcome
+from farebox.ports import AccountRow, KeyRow
+from farebox.store.database import Database
+from farebox.store.migrations import HEAD
+from farebox.store.statements import HOLD, METER, ROLLUP_DAILY, USAGE_RECORD, Written
+from farebox.store.tables import metadata
+from tests.contract.till import SECONDS_MAX
+
+TABLES: Final = {table.name: table for table in metadata.sorted_tables}
+MIGRATE: Final = """
+import sys
+from farebox.store.database import Database
+database = Database(sys.argv[1])
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+sys.stdin.readline()
+database.migrate()
+database.close()
+"""
+
+
+def dump(database: Database) -> list[tuple[object, ...]]:
+    """Everything that the database says of its own schema."""
+    with database.read() as connection:
+        if database.is_sqlite:
+            found = connection.exec_driver_sql(
+                "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name, type"
+            )
+        else:
+            found = connection.exec_driver_sql(
+                "SELECT table_name, column_name, ordinal_position, data_type, is_nullable, column_default"
+                " FROM information_schema.columns WHERE table_schema = 'public'"
+                " UNION ALL SELECT conrelid::regclass::text, conname, 0, contype::text, pg_get_constraintdef(oid), ''"
+                " FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+                " UNION ALL SELECT tgrelid::regclass::text, tgname, 0, '', pg_get_triggerdef(oid), '' FROM pg_trigger"
+                " WHERE NOT tgisinternal ORDER BY 1, 2, 3"
+            )
+        return [tuple(row) for row in found]
+
+
+def _same_type(context: MigrationContext, *columns: object) -> bool | None:
+    del context
+    in_metadata, found = columns[-1], columns[-2]
+    # SQLite's INTEGER is its 64-bit integer; there is no other.
+    return False if isinstance(in_metadata, BigInteger) and str(found) == "INTEGER" else None
+
+
+def differences(connection: Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"compare_type": _same_type, "compare_server_default": True})
+    return [change for change in compare_metadata(context, metadata) if "alembic_version" not in str(change)]
+
+
+def test_a_migrated_database_is_what_the_tables_say(database: Database) -> None:
+    with database.read() as connection:
+        assert differences(connection) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE note",
+        "CREATE TABLE more (id TEXT)",
+        "ALTER TABLE note ADD COLUMN more TEXT",
+        "ALTER TABLE meter RENAME COLUMN held_calls TO holding_calls",
+        "CREATE UNIQUE INDEX one_name ON account (plan)",
+    ],
+)
+def test_the_comparison_sees_a_schema_that_is_another(database: Database, change: str) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql(change)
+    with database.read() as connection:
+        assert differences(connection) != []
+
+
+def test_keys_and_rules_of_every_table_are_in_the_database(database: Database) -> None:
+    """What Alembic's comparison leaves out: primary keys, checks, and the order of the columns."""
+    with database.read() as connection:
+        found = inspect(connection)
+        assert set(found.get_table_names()) == {*TABLES, "alembic_version"}
+        for name, table in TABLES.items():
+            assert [column["name"] for column in found.get_columns(name)] == [column.name for column in table.columns]
+            assert found.get_pk_constraint(name)["constrained_columns"] == [c.name for c in table.primary_key]
+            checks = {str(each["name"]) for each in found.get_check_constraints(name)}
+            assert checks == {str(each.name) for each in table.constraints if isinstance(each, CheckConstraint)}
+
+
+def test_sqlite_tables_are_strict_and_found_by_their_key(tmp_path_factory: pytest.TempPathFactory) -> None:
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('strict')}/farebox.db")
+    database.migrate()
+    for kind, name, _, sql in dump(database):
+        if kind == "table" and name in TABLES:
+            assert str(sql).endswith("STRICT, WITHOUT ROWID")
+    database.close()
+
+
+def test_the_revision_that_a_process_looks_for_is_alembics_head(database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("farebox.store") / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+    assert database.revision() == HEAD
+
+
+def test_an_empty_database_has_no_revision(empty_url: str) -> None:
+    database = Database(empty_url)
+    assert database.revision() is None
+    database.close()
+
+
+def test_migrating_again_changes_nothing(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO note VALUES ('kept', 'value')")
+    before = dump(database)
+    database.migrate()
+    assert dump(database) == before
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT * FROM note").fetchall() == [("kept", "value")]
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
+    database = Database(empty_url)
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE rollup_daily (in_the_way TEXT)")
+    before = dump(database)
+    with pytest.raises(Exception) as failed:  # noqa: PT011  # each driver has an error of its own
+        database.migrate()
+    assert "rollup_daily" in f"{failed.value!r} {failed.value.__cause__!r}"
+    assert dump(database) == before
+    assert database.revision() is None
+    with database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE rollup_daily")
+    database.migrate()
+    assert database.revision() == HEAD
+    database.close()
+
+
+def test_four_processes_that_migrate_at_once_all_succeed(empty_url: str) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MIGRATE, empty_url],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ended = [(process.communicate(timeout=SECONDS_MAX)[1], process.returncode) for process in processes]
+    assert {code for _, code in ended} == {0}, ended
+    database = Database(empty_url)
+    with database.read() as connection:
+        assert differences(connection) == []
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
+    database.close()
+
+
+# -- What is written without SQLAlchemy
+
+
+@pytest.mark.parametrize("written", [METER, HOLD, USAGE_RECORD, ROLLUP_DAILY], ids=lambda written: written.name)
+def test_the_ledgers_statements_know_each_column_in_its_place(written: Written) -> None:
+    table = TABLES[written.name]
+    assert dict(written.columns) == columns_of(table)
+    assert list(written.columns) == list(columns_of(table))
+    assert written.key in {(), tuple(column.name for column in table.primary_key)}
+
+
+def columns_of(table: Table) -> dict[str, str]:
+    names = {BigInteger: "bigint", Text: "text"}
+    return {column.name: names[type(column.type)] for column in table.columns}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("account", AccountRow._fields),
+        ("api_key", KeyRow._fields),
+        ("meter", Meter._fields),
+        ("hold", Hold._fields),
+        ("usage_record", Hold._fields + Outcome._fields),
+    ],
+)
+def test_a_row_is_a_tuple_of_its_tables_columns(name: str, fields: tuple[str, ...]) -> None:
+    assert tuple(columns_of(TABLES[name])) == fields

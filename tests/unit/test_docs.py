@@ -1,0 +1,104 @@
+"""What is not documented does not exist: each setting and each error stands in the docs, as the code has it."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from farebox.domain import errors
+from farebox.domain.errors import CallError, all_errors
+from farebox.settings import Settings
+from farebox.web.problem import problem
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+
+
+def table(name: str) -> dict[str, list[str]]:
+    """The rows of a page's table by their first cell."""
+    rows: dict[str, list[str]] = {}
+    for line in (DOCS / name).read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `"):
+            key = cells[0].strip("`")
+            assert key not in rows, f"{key} stands in {name} twice"
+            rows[key] = cells
+    return rows
+
+
+# -- Settings
+
+
+def variable(field: FieldInfo) -> str:
+    return str(field.validation_alias)
+
+
+def test_the_page_has_every_setting_and_no_other() -> None:
+    assert list(table("settings.md")) == [variable(field) for field in Settings.model_fields.values()]
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_setting_is_documented_with_its_default_and_its_bounds(name: str) -> None:
+    field = Settings.model_fields[name]
+    _, default, what = table("settings.md")[variable(field)]
+    assert default == ("none" if field.default in {None, ""} else f"`{shown(field.default)}`")
+    for bound in bounds(field):
+        assert f"{bound:,}" in what, f"{variable(field)} is bounded by {bound:,}, and its line does not say so"
+
+
+def shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def bounds(field: FieldInfo) -> Iterator[int]:
+    for rule in field.metadata:
+        for name in ("ge", "gt", "le", "lt", "min_length"):
+            if hasattr(rule, name):
+                yield int(getattr(rule, name))
+
+
+def test_each_setting_has_a_sentence_beside_it_in_the_code() -> None:
+    source = Path(str(errors.__file__)).parents[1] / "settings.py"
+    text = source.read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        assert re.search(rf'    {name}: .*"{variable(field)}".*\n    """\S', text), f"{name} is not explained"
+
+
+# -- Errors
+
+
+def leaves() -> list[type[CallError]]:
+    """The program's own; other tests may have made some."""
+    return [leaf for leaf in all_errors() if leaf.__module__ == errors.__name__]
+
+
+def test_the_page_has_every_error_and_no_other() -> None:
+    assert set(table("errors.md")) == {leaf.code for leaf in leaves()}
+
+
+@pytest.mark.parametrize("leaf", leaves(), ids=lambda leaf: leaf.__name__)
+def test_an_error_is_documented_with_its_status_and_what_to_do(leaf: type[CallError]) -> None:
+    _, status, happened, to_do, charged = table("errors.md")[leaf.code]
+    assert status == str(leaf.status)
+    assert happened.endswith(".")
+    assert to_do.endswith(".")
+    assert charged == "no"
+
+
+def test_the_pages_rows_are_in_the_order_of_their_status() -> None:
+    statuses = [cells[1] for cells in table("errors.md").values()]
+    assert statuses == sorted(statuses)
+
+
+def test_the_example_is_a_body_as_the_service_writes_it() -> None:
+    page = (DOCS / "errors.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    shown_body: dict[str, Any] = json.loads(example)
+    error = errors.QuotaExceeded(shown_body["detail"], retry_after_seconds=1)
+    _, _, body = problem(error, shown_body["instance"], "https://api.example.com")
+    written: dict[str, Any] = json.loads(body)
+    shown_body["error"]["message"] = written["error"]["message"]  # cut short on the page
+    assert shown_body == written
