@@ -1,8 +1,10 @@
 """Every knob: its type, unit, default and bound. `docs/settings.md` lists them, and a test holds it to this file."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
+from uuid import uuid4
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -89,15 +91,26 @@ def secret_of(settings: Settings, folder: Path) -> bytes:
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value().encode()
     path = folder / "farebox.secret"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.write(descriptor, os.urandom(SECRET_BYTES).hex().encode())  # at once, or another process reads half of it
-        os.close(descriptor)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise FounderError(f"{path} cannot be written ({error.strerror}); set FAREBOX_SECRET_KEY instead.") from None
+    if not path.exists():
+        _make_secret(path)
     text = path.read_text(encoding="ascii").strip()
     if len(text) < 2 * SECRET_BYTES:
         raise FounderError(f"{path} is not whole; restore it, or set FAREBOX_SECRET_KEY to the secret it held.")
     return text.encode()
+
+
+def _make_secret(path: Path) -> None:
+    # Written aside and linked, so that it is never there without being whole; of two processes the first one wins.
+    aside = path.with_name(f"{path.name}.{uuid4().hex}")
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(descriptor, os.urandom(SECRET_BYTES).hex().encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        with suppress(FileExistsError):
+            os.link(aside, path)
+        aside.unlink()
+    except OSError as error:
+        raise FounderError(f"{path} cannot be written ({error.strerror}); set FAREBOX_SECRET_KEY instead.") from None

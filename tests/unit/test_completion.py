@@ -24,7 +24,7 @@ def body(content: object = "Hello!", usage: object = USAGE) -> bytes:
     return json.dumps({"choices": [{"index": 0, "message": message}], "usage": usage}).encode()
 
 
-def read(answer: bytes, hold: Hold = HOLD, prompt: str = PROMPT) -> Completion | None:
+def read(answer: bytes, hold: Hold = HOLD, prompt: str = PROMPT) -> Completion:
     return read_completion(answer, hold, prompt)
 
 
@@ -37,26 +37,30 @@ def estimated(text: str) -> Spent:
 
 
 def test_an_answer_has_its_text_and_the_providers_figures() -> None:
-    assert read(body()) == ("Hello!", Spent(12, 0, 7))
+    assert read(body()) == Completion("Hello!", Spent(12, 0, 7))
 
 
 def test_cached_tokens_are_a_part_of_those_read() -> None:
-    assert read(body(usage={**USAGE, "prompt_tokens_details": {"cached_tokens": 5}})) == ("Hello!", Spent(12, 5, 7))
+    assert read(body(usage={**USAGE, "prompt_tokens_details": {"cached_tokens": 5}})) == Completion(
+        "Hello!", Spent(12, 5, 7)
+    )
 
 
 @pytest.mark.parametrize(
     "details", [{"cached_tokens": -1}, {"cached_tokens": "5"}, {"cached_tokens": None}, {}, [], None, "5"], ids=str
 )
 def test_cached_tokens_that_cannot_be_read_are_taken_for_fresh_ones(details: object) -> None:
-    assert read(body(usage={**USAGE, "prompt_tokens_details": details})) == ("Hello!", Spent(12, 0, 7))
+    assert read(body(usage={**USAGE, "prompt_tokens_details": details})) == Completion("Hello!", Spent(12, 0, 7))
 
 
 def test_more_cached_tokens_than_read_are_not_believed() -> None:
-    assert read(body(usage={**USAGE, "prompt_tokens_details": {"cached_tokens": 99}})) == ("Hello!", Spent(12, 12, 7))
+    assert read(body(usage={**USAGE, "prompt_tokens_details": {"cached_tokens": 99}})) == Completion(
+        "Hello!", Spent(12, 12, 7)
+    )
 
 
 def test_figures_above_the_hold_are_handed_on_as_reported() -> None:
-    assert read(body(usage={"prompt_tokens": TOKENS_MAX, "completion_tokens": 41})) == (
+    assert read(body(usage={"prompt_tokens": TOKENS_MAX, "completion_tokens": 41})) == Completion(
         "Hello!",
         Spent(TOKENS_MAX, 0, 41),
     )
@@ -91,23 +95,21 @@ def test_figures_above_the_hold_are_handed_on_as_reported() -> None:
     ids=lambda usage: repr(usage)[:60],
 )
 def test_usage_that_cannot_be_is_estimated_from_the_bytes_and_marked(usage: object) -> None:
-    assert read(body(usage=usage)) == ("Hello!", estimated("Hello!"))
+    assert read(body(usage=usage)) == Completion("Hello!", estimated("Hello!"))
 
 
 def test_an_answer_without_usage_is_estimated_and_marked() -> None:
-    assert read(b'{"choices": [{"message": {"content": "Hello!"}}]}') == ("Hello!", estimated("Hello!"))
+    assert read(b'{"choices": [{"message": {"content": "Hello!"}}]}') == Completion("Hello!", estimated("Hello!"))
 
 
 def test_an_estimate_counts_bytes_and_not_characters() -> None:
     text = "こんにちは"
     answer = read(body(text, usage=None), prompt="挨拶して")
-    assert answer is not None
     assert answer.spent == Spent(3, 0, 4, (Mark.ESTIMATED,))
 
 
 def test_an_estimate_never_goes_above_the_hold() -> None:
     answer = read(body("x" * 10_000, usage=None), prompt="y" * 10_000)
-    assert answer is not None
     assert answer.spent == Spent(25, 0, 40, (Mark.ESTIMATED,))
 
 
@@ -136,21 +138,19 @@ def test_an_estimate_never_goes_above_the_hold() -> None:
     ids=json.dumps,
 )
 def test_an_answer_without_a_message_has_no_text_and_keeps_its_usage(choices: object) -> None:
-    assert read(json.dumps({"choices": choices, "usage": USAGE}).encode()) == (None, Spent(12, 0, 7))
+    assert read(json.dumps({"choices": choices, "usage": USAGE}).encode()) == Completion(None, Spent(12, 0, 7))
     # Without both, nothing is known to have been used.
-    assert read(json.dumps({"choices": choices}).encode()) == (None, Spent())
+    assert read(json.dumps({"choices": choices}).encode()) == Completion(None, Spent())
 
 
 def test_only_the_first_choice_is_the_answer() -> None:
     choices = [{"message": {"content": "first"}}, {"message": {"content": "second"}}]
     answer = read(json.dumps({"choices": choices, "usage": USAGE}).encode())
-    assert answer is not None
     assert answer.text == "first"
 
 
 def test_a_text_of_blanks_is_a_text() -> None:
     answer = read(body(" \n"))
-    assert answer is not None
     assert answer.text == " \n"
 
 
@@ -187,13 +187,16 @@ def test_a_text_of_blanks_is_a_text() -> None:
     ],
     ids=lambda answer: f"{answer[:24]!r} {crc32(answer):08x}",
 )
-def test_what_is_no_chat_completion_is_none(answer: bytes) -> None:
-    assert read(answer) is None
+def test_what_is_no_chat_completion_has_no_text_and_no_figures(answer: bytes) -> None:
+    assert read(answer) == Completion(None, Spent(), is_whole=False)
+
+
+def test_the_figures_of_a_body_without_choices_are_kept() -> None:
+    assert read(json.dumps({"usage": USAGE}).encode()) == Completion(None, Spent(12, 0, 7), is_whole=False)
 
 
 def test_a_body_of_megabytes_is_read() -> None:
     answer = read(body("x" * 5_000_000))
-    assert answer is not None
     assert len(answer.text or "") == 5_000_000
 
 
@@ -209,17 +212,15 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_read_without_an_exception_and_with_figures_that_fit(answer: bytes) -> None:
     completion = read(answer)
-    if completion is not None:
-        spent = completion.spent
-        assert 0 <= spent.cached_tokens <= spent.input_tokens <= TOKENS_MAX
-        assert 0 <= spent.output_tokens <= TOKENS_MAX
-        assert completion.text is None or completion.text
+    spent = completion.spent
+    assert 0 <= spent.cached_tokens <= spent.input_tokens <= TOKENS_MAX
+    assert 0 <= spent.output_tokens <= TOKENS_MAX
+    assert completion.text is None or completion.text
 
 
 @given(json_values, json_values)
 def test_any_content_and_usage_are_read_without_an_exception(content: object, usage: object) -> None:
     completion = read(body(content, usage))
-    assert completion is not None
     assert completion.text == (content if isinstance(content, str) and content else None)
     assert completion.spent.input_tokens >= completion.spent.cached_tokens >= 0
 

@@ -228,8 +228,6 @@ sys.stdout.write(secret_of(settings, Path(sys.argv[1])).decode())
 """
 
 
-# The race of the test below: it is lost now and then only, so this one cannot be strict.
-@pytest.mark.xfail(strict=False, reason="the file is there before the secret is in it")
 def test_many_processes_that_start_at_once_have_one_secret(beside: Path) -> None:
     processes = [
         subprocess.Popen(
@@ -250,7 +248,6 @@ def test_many_processes_that_start_at_once_have_one_secret(beside: Path) -> None
     assert len({secret for secret, _ in answers}) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the file is there before the secret is in it")
 def test_a_process_that_comes_while_the_secret_is_being_made_gets_the_whole_one(tmp_path: Path) -> None:
     """One process makes the secret, and another comes just before the first one's n-th line, for every n."""
     for line in range(100):
