@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
@@ -39,21 +40,23 @@ class Farebox(FastAPI):
         plans: Sequence[Plan] = DEMO_PLANS,
         prices: Mapping[str, tuple[Usd, ...]] | None = None,
     ) -> None:
-        self.product = Product(name, model, tuple(plans), dict(prices or {}))
+        self.product = Product(name, model, plans, prices or {})
         written_in = sys._getframe(1).f_globals.get("__file__")  # noqa: SLF001  # `.env` lies beside that file
         self.folder = Path(written_in).resolve().parent if written_in else None
         self._house = House()
         self._paid: dict[str, ASGIApp] = {}
         super().__init__(title=name, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
         self.include_router(routes(self._house))
+        self.router.routes.append(Route("/v1/generate", _Paid(self._paid), methods=["POST"], include_in_schema=False))
         add_docs(self)
         add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             # The paid path is looked up here, before FastAPI's routing: that costs as much as the call itself.
+            # Where the founder has added middleware, it comes first, and the call takes the route below it.
             paid = self._paid.get(scope["path"]) if scope["method"] == "POST" else None
-            if paid is not None:
+            if paid is not None and not self.user_middleware:
                 await paid(scope, receive, send)
                 return
             scope["farebox.call_id"] = new_call_id()
@@ -64,6 +67,16 @@ class Farebox(FastAPI):
         if self.openapi_schema is None:
             self.openapi_schema = add_generate(super().openapi())
         return self.openapi_schema
+
+
+class _Paid:
+    """The paid endpoints as FastAPI's router sees them."""
+
+    def __init__(self, endpoints: Mapping[str, ASGIApp]) -> None:
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoints[scope["path"]](scope, receive, send)
 
 
 @asynccontextmanager

@@ -111,6 +111,7 @@ def _make_secret(path: Path) -> None:
             os.close(descriptor)
         with suppress(FileExistsError):
             os.link(aside, path)
-        aside.unlink()
     except OSError as error:
         raise FounderError(f"{path} cannot be written ({error.strerror}); set FAREBOX_SECRET_KEY instead.") from None
+    finally:
+        aside.unlink(missing_ok=True)

@@ -62,12 +62,11 @@ def build(product: Product, settings: Settings, folder: Path) -> System:
     database, secret = open_store(settings, folder)
     ledger = GroupCommitLedger(database, product.by_name)
     upstream = _upstream(settings)
-    sandbox = Model(SANDBOX_MODEL, FREE, SandboxModel())
+    sandbox = Model(SANDBOX_MODEL, FREE, SandboxModel(), is_billed=False)
     live = _live_model(product, upstream) if upstream is not None else sandbox
     service = Service(
         ledger=ledger,
         models={"live": live, "test": sandbox},
-        plans=product.by_name,
         secret=secret,
         call_seconds_max=settings.call_seconds_max,
         hold_ttl_seconds=settings.hold_seconds,

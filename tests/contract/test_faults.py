@@ -20,7 +20,7 @@ from farebox.ports import Reply
 from farebox.store import ledger as ledger_module
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
-from tests.contract.till import PRICE, PRODUCT, SECRET, Faults, FaultyDatabase, Till, running, until
+from tests.contract.till import PRICE, SECRET, Faults, FaultyDatabase, Till, running, until
 
 CALLS_AT_ONCE: Final = 2
 OPERATIONS_MAX: Final = 200  # far above what three calls take; a run that never ends is a failure
@@ -89,6 +89,8 @@ def test_whichever_operation_fails_no_answer_is_without_its_row_and_nothing_stay
                     database.faults = Faults()
                     await nothing_held(till, ledger)
                     assert_each_answer_has_its_row(till, answers)
+                    assert "nothing" not in {till.state(call_id) for call_id in words.seen}
+                    words.seen.clear()
                     assert till.findings() == []
                     if faults.count < n:  # there was no n-th operation any more
                         assert all(isinstance(answer, Receipt) for answer in answers.values())
@@ -103,7 +105,6 @@ def service_of(ledger: GroupCommitLedger, words: Words) -> Service:
     return Service(
         ledger=ledger,
         models={"live": model, "test": model},
-        plans=PRODUCT.by_name,
         secret=SECRET,
         call_seconds_max=0.05,
         hold_ttl_seconds=0,  # whoever is not recorded is dead to the sweep that the test runs

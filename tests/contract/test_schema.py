@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
@@ -152,36 +153,29 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     database.close()
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite refuses a second switch to WAL at once, whatever its time-out")
 def test_a_process_that_opens_a_new_database_waits_for_the_one_that_is_setting_it_up(tmp_path: Path) -> None:
     """The state that two first starts at once meet: the other one has the file's lock, and no WAL yet."""
     path = tmp_path / "farebox.db"
-    with (
-        closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other,
-        closing(Database(f"sqlite:///{path}")) as database,
-    ):
+    begun = threading.Event()
+
+    def set_up() -> None:
         turn = FileLock(Path(f"{path}.lock"))
-        turn.__enter__()
-        other.execute("BEGIN IMMEDIATE")
-        other.execute("CREATE TABLE first (id TEXT)")
-
-        def finish() -> None:
+        with turn, closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("CREATE TABLE first (id TEXT)")
+            begun.set()
+            time.sleep(0.2)
             other.execute("COMMIT")
-            turn.__exit__(None, None, None)
+        turn.close()
 
-        later = threading.Timer(0.2, finish)
-        later.start()
-        try:
-            assert database.revision() is None
-        finally:
-            later.join()
-            turn.close()
+    with ThreadPoolExecutor() as pool, closing(Database(f"sqlite:///{path}")) as database:
+        done = pool.submit(set_up)
+        assert begun.wait(SECONDS_MAX)
+        assert database.revision() is None
+        done.result()
 
 
-def test_four_processes_that_migrate_at_once_all_succeed(empty_url: str, request: pytest.FixtureRequest) -> None:
-    if empty_url.startswith("sqlite"):
-        # Now and then only, so it cannot be strict; the test above always meets it.
-        request.applymarker(pytest.mark.xfail(strict=False, reason="as the test above"))
+def test_four_processes_that_migrate_at_once_all_succeed(empty_url: str) -> None:
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", MIGRATE, empty_url],

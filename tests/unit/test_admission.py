@@ -200,6 +200,17 @@ def test_every_limit_of_a_plan_counts_and_the_first_one_reached_stops() -> None:
         assert type(refused(plan, used).error) is QuotaExceeded
 
 
+@pytest.mark.parametrize(
+    ("plan", "policy"),
+    [(Plan("pro", calls=0), "monthly"), (Plan("pro", tokens=0), "tokens"), (Plan("pro", credit_usd=0), "credit")],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_refusal_over_the_plan_names_the_limit_as_the_headers_do(plan: Plan, policy: str) -> None:
+    error = refused(plan).error
+    assert isinstance(error, QuotaExceeded)
+    assert error.policy == policy
+
+
 def test_a_refusal_over_the_plan_says_when_the_month_is_over() -> None:
     assert refused(Plan("pro", calls=0)).error.retry_after_seconds == ceil((END_US - NOW_US) / 10**6)
     assert refused(Plan("pro", calls=0), now_us=END_US - 1).error.retry_after_seconds == 1
@@ -249,6 +260,12 @@ def test_a_test_key_is_never_charged_overage() -> None:
     plan = Plan("pro", calls=10, overage_usd=0.01)
     caller, meter = CALLER._replace(mode="test"), METER._replace(mode="test", posted_calls=10)
     assert admitted(plan, meter, caller=caller).hold.held_nanodollars == 0
+
+
+def test_a_call_that_is_not_billed_is_never_charged_overage_and_counts_all_the_same() -> None:
+    plan = Plan("pro", calls=10, overage_usd=0.01)
+    after = admitted(plan, METER._replace(posted_calls=10), ASK._replace(is_billed=False))
+    assert (after.hold.held_nanodollars, after.hold.held_calls) == (0, 1)
 
 
 def test_overage_is_for_calls_and_the_plans_other_limits_stay() -> None:

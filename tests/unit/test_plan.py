@@ -101,6 +101,12 @@ def test_a_product_knows_its_plans_its_model_and_its_brand() -> None:
     assert product.founder_prices == {"gpt-4o-mini": (150_000_000, 75_000_000, 600_000_000)}
 
 
+@pytest.mark.parametrize("name", ["gpt-4o-mini", "openai:gpt-4o-mini"])
+def test_a_price_may_name_the_model_as_the_product_does_or_as_the_provider_does(name: str) -> None:
+    product = Product(model="openai:gpt-4o-mini", prices={name: (0.15, 0.6)})
+    assert product.founder_prices == {"gpt-4o-mini": (150_000_000, 150_000_000, 600_000_000)}
+
+
 @pytest.mark.parametrize(
     ("model", "name"),
     [("gpt-4o-mini", "gpt-4o-mini"), ("openai:gpt-4o-mini", "gpt-4o-mini"), ("openai:llama3:8b", "llama3:8b")],
@@ -134,6 +140,7 @@ def test_the_demo_product_has_free_with_20_calls_and_pro_with_5000() -> None:
         ({"prices": {"gpt": (1, 2, 3, 4)}}, "prices\\['gpt'\\] is \\(input, output\\)"),
         ({"prices": {"gpt": (-1, 2)}}, "-1 is not an amount of money"),
         ({"prices": {"gpt": ("cheap", 2)}}, "'cheap' is not an amount of money"),
+        ({"prices": {"gpt-4o": (1, 2)}}, "prices has 'gpt-4o', and the model is 'gpt-4o-mini'"),
         ({"prices": [("gpt", 1, 2)]}, 'prices is a dict, as in prices={"gpt-4o-mini"'),
     ],
 )

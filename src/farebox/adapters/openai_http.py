@@ -7,6 +7,7 @@ from typing import Final
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 from pyreqwest.http import Url
+from pyreqwest.response import Response
 
 from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
 from farebox.ports import Reply
@@ -71,5 +72,13 @@ class OpenAIUpstream:
             ) from error
         except PyreqwestError as error:
             raise UpstreamFailed("The model cannot be reached. Nothing was charged; try again.") from error
-        retry_after = response.get_header("retry-after") if response.status != HTTPStatus.OK else None
-        return Reply(response.status, {"retry-after": retry_after} if retry_after else {}, bytes(content))
+        headers = {} if response.status == HTTPStatus.OK else _retry_after(response)
+        return Reply(response.status, headers, bytes(content))
+
+
+def _retry_after(response: Response) -> dict[str, str]:
+    try:
+        told = response.get_header("retry-after")
+    except ValueError:  # bytes that are no text
+        return {}
+    return {"retry-after": told} if told else {}

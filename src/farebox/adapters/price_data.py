@@ -5,6 +5,7 @@ Run as a program, because the table takes 30 MB that a serving process would kee
 """
 
 import json
+import logging
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from decimal import Decimal
 from typing import Final
 
 from farebox.domain.prices import Price, price_of_usd
+
+log = logging.getLogger("farebox.prices")
 
 LOOKUP_SECONDS_MAX: Final = 30
 
@@ -22,7 +25,10 @@ def look_up(provider: str, model: str) -> Price | None:
         [sys.executable, "-m", "farebox.adapters.price_data", provider, model],
         capture_output=True, text=True, timeout=LOOKUP_SECONDS_MAX, check=False,
     )  # fmt: skip
-    found = json.loads(done.stdout) if done.returncode == 0 else None
+    if done.returncode != 0:
+        log.error("the published prices could not be read: %s", done.stderr.strip()[-200:])
+        return None
+    found = json.loads(done.stdout)
     return Price(*found) if found is not None else None
 
 

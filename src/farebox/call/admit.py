@@ -23,6 +23,7 @@ async def admit(service: Service, request: CallRequest) -> Admitted:
             price=model.price,
             input_tokens_max=input_tokens_max(request.prompt),
             output_tokens_wanted=request.max_tokens,
+            is_billed=model.is_billed,
             hold_ttl_us=int(service.hold_ttl_seconds * MICROSECONDS),
         )
     )

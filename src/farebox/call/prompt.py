@@ -57,6 +57,11 @@ async def _send(model: Model, body: bytes, seconds_max: float) -> Reply | Upstre
         return await model.upstream.complete(body, max(seconds_max, 0.001))
     except UpstreamError as error:
         return error
+    except Exception as error:
+        log.exception("the way to the model broke")
+        failed = UpstreamFailed("The model call failed. Nothing was charged; try again.")
+        failed.__cause__ = error
+        return failed
 
 
 def _attempt(model: Model, reply: Reply | UpstreamError, started: float) -> dict[str, object]:

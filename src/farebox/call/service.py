@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from farebox.domain.apikey import ApiKey, Mode
-from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
 from farebox.ports import Ledger, Upstream
 
@@ -21,11 +20,12 @@ class CallRequest(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A model, its price where it is known, and the way to it."""
+    """A model, its price where it is known, the way to it, and whether its calls may be billed."""
 
     name: str
     price: Price | None
     upstream: Upstream
+    is_billed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,6 @@ class Service:
 
     ledger: Ledger
     models: Mapping[Mode, Model]
-    plans: Mapping[str, Plan]
     secret: bytes
     call_seconds_max: float
     hold_ttl_seconds: float

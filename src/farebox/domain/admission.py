@@ -47,6 +47,7 @@ class Ask(NamedTuple):
     output_tokens_wanted: int | None
     hold_ttl_us: int
     calls: int = 1
+    is_billed: bool = True
 
 
 class Standing(NamedTuple):
@@ -122,7 +123,7 @@ def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int)
     price = ask.price
     markup = plan.markup_basis_points if plan.is_metered_in_money else None
     fixed = 0
-    if plan.overage_nanodollars is not None and plan.calls is not None and caller.mode == "live":
+    if plan.overage_nanodollars is not None and plan.calls is not None and caller.mode == "live" and ask.is_billed:
         # A call is charged by its place when it is admitted, and keeps that charge.
         over = meter.posted_calls + meter.held_calls + ask.calls - plan.calls
         fixed = plan.overage_nanodollars * min(max(over, 0), ask.calls)
@@ -150,7 +151,7 @@ def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceed
         return _quota(
             plan, meter, now_us,
             f"has {max(tokens_left, 0):,} of {plan.tokens:,} tokens left this month, and this call can come to "
-            f"{hold.held_tokens:,}; a shorter prompt or a lower max_tokens may fit",
+            f"{hold.held_tokens:,}; a shorter prompt or a lower max_tokens may fit", "tokens",
         )  # fmt: skip
     credit = plan.credit_nanodollars
     money_left = None if credit is None else credit - meter.posted_nanodollars - meter.held_nanodollars
@@ -158,16 +159,18 @@ def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceed
         return _quota(
             plan, meter, now_us,
             f"has {format_usd(max(money_left, 0))} of {format_usd(credit)} left this month, and this call can come "
-            f"to {format_usd(hold.held_nanodollars)}; a shorter prompt or a lower max_tokens may fit",
+            f"to {format_usd(hold.held_nanodollars)}; a shorter prompt or a lower max_tokens may fit", "credit",
         )  # fmt: skip
     return None
 
 
-def _quota(plan: Plan, meter: Meter, now_us: int, what: str) -> QuotaExceeded:
-    return QuotaExceeded(
+def _quota(plan: Plan, meter: Meter, now_us: int, what: str, policy: str = "monthly") -> QuotaExceeded:
+    error = QuotaExceeded(
         f"Plan '{plan.name}' {what}. It resets at {iso(meter.period_end_us)[:19]}Z.",
         retry_after_seconds=seconds_up(meter.period_end_us - now_us),
     )
+    error.policy = policy
+    return error
 
 
 def _over_burst(plan: Plan, retry_after_us: int) -> BurstExceeded:

@@ -88,6 +88,8 @@ class QuotaExceeded(CallError):
     status, code, title, kind = 429, "insufficient_quota", "Plan limit reached", "insufficient_quota"
     # OpenAI's clients retry a 429 by themselves; a plan's limit does not go away by trying again.
     should_retry = False
+    policy = "monthly"
+    """Which of the plan's limits it is, as the RateLimit headers name it."""
 
 
 # -- The model, or we, cannot ---------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class Plan:
         calls: calls included a month.
         tokens: tokens (input and output together) included a month.
         credit_usd: model use included a month, in US dollars of charge (the model's cost plus `markup`).
-        burst: a limit on calls in a short time, as '5/10s'; None is no burst limit.
+        burst: a bucket of calls, as '5/10s': 5 at once, refilled evenly by 5 in 10 seconds; None is no burst limit.
         overage_usd: the price of each call beyond `calls`; None stops at the limit.
         markup: what is added to the model's cost before it is charged to `credit_usd`; 0.2 is 20 %.
         max_output_tokens: the longest answer; a caller may ask for less, never for more.
@@ -155,7 +155,14 @@ class Product:
             raise FounderError('prices is a dict, as in prices={"gpt-4o-mini": (0.15, 0.60)}.')
         object.__setattr__(self, "plans", tuple(self.plans))
         object.__setattr__(self, "by_name", by_name)
-        object.__setattr__(self, "founder_prices", {m: _price(m, p) for m, p in self.prices.items()})
+        object.__setattr__(self, "founder_prices", self._prices())
+
+    def _prices(self) -> dict[str, Price]:
+        prices = {str(name).removeprefix(f"{self.provider}:"): _price(name, usd) for name, usd in self.prices.items()}
+        for name in prices:
+            if name != self.model_name:
+                raise FounderError(f"prices has {name!r}, and the model is {self.model_name!r}; write it the same way.")
+        return prices
 
     @property
     def provider(self) -> str:

@@ -1,6 +1,5 @@
 """What a model costs. A price is looked up once, at admission, and frozen into the call's row."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from farebox.domain.money import TOKENS_PER_MTOK, Usd, divide_up, usd_to_nanodollars
@@ -38,7 +37,3 @@ def worst_cost_nanodollars(price: Price, input_tokens_max: int, output_tokens_ma
     """The most a call can cost: no provider charges more for a cached token than for the dearer of the two."""
     dearest = max(price.input_per_mtok, price.cached_per_mtok)
     return divide_up(input_tokens_max * dearest + output_tokens_max * price.output_per_mtok, TOKENS_PER_MTOK)
-
-
-PriceBook = Mapping[str, Price]
-"""Model name → price. A model that is not in it has no known price."""

@@ -14,7 +14,6 @@ from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.store.filelock import FileLock
@@ -30,7 +29,6 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "connect_timeout": 3,  # seconds
     "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage
     "keepalives_idle": 10,
-    "options": "-c synchronous_commit=on",  # an answer is sent only for what is on the disk
 }
 MIGRATION_LOCK: Final = 7_240_911  # any number that no other use of the server's advisory locks takes
 WRITES: Final = "farebox_writes"
@@ -58,11 +56,15 @@ class Database:
         self.is_memory = self.is_sqlite and rest.removeprefix("/") in {"", MEMORY}
         """Whether the data lives in this process only."""
         self.path = Path(rest.removeprefix("/")) if self.is_sqlite and not self.is_memory else None
-        self._dsn = f"postgresql://{rest}"
-        self._driver = sqlite3 if self.is_sqlite else _psycopg(self._dsn)
+        self._driver: ModuleType = sqlite3
+        self._conninfo: dict[str, Any] = {}
+        if not self.is_sqlite:
+            self._driver, conninfo = _psycopg(f"postgresql://{rest}")
+            self._conninfo = POSTGRES_CONNECT | conninfo  # what the URL says itself goes first
         self.outages: tuple[type[Exception], ...] = (
             self._driver.OperationalError,
             self._driver.InterfaceError,
+            self._driver.InternalError,  # PostgreSQL's class 25: read-only after a failover, timed out in a transaction
             OSError,
         )
         """What the driver raises while the database cannot be reached or written to."""
@@ -75,8 +77,7 @@ class Database:
         """The database as it may be shown: without its password."""
         if self.is_sqlite:
             return str(self.path or MEMORY)
-        parts = urlsplit(self._dsn)
-        return f"{parts.hostname or 'localhost'}{parts.path}"
+        return f"{self._conninfo.get('host', 'localhost')}/{self._conninfo.get('dbname', '')}"
 
     # -- The driver ----------------------------------------------------------------------------------------------
 
@@ -87,13 +88,15 @@ class Database:
             Exception: one of `outages`.
         """
         if not self.is_sqlite:
-            return self._driver.connect(self._dsn, **POSTGRES_CONNECT)
+            return self._driver.connect(**self._conninfo)
         target = f"file:farebox-{id(self)}?mode=memory&cache=shared" if self.is_memory else str(self.path)
         # Farebox begins its transactions itself, and closes a connection on another thread than it opened it.
         connection = sqlite3.connect(
             target, SQLITE_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=self.is_memory
         )
-        connection.execute("PRAGMA journal_mode = WAL")
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
+            with self.writers_turn():  # SQLite refuses the switch at once while another process is writing
+                connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
@@ -238,15 +241,18 @@ def unavailable(error: BaseException) -> LedgerUnavailable:
     return refused
 
 
-def _psycopg(dsn: str) -> ModuleType:
+def _psycopg(url: str) -> tuple[ModuleType, dict[str, Any]]:
     import psycopg  # noqa: PLC0415  # 9 MB that a process on SQLite does not need
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
     try:
-        conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError as error:
-        raise FounderError(f"FAREBOX_DATABASE_URL cannot be read: {str(error).strip()}.") from None
-    return psycopg
+        return psycopg, conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # The driver's own words would show a part of the password.
+        raise FounderError(
+            "FAREBOX_DATABASE_URL cannot be read. Write postgresql://user:password@host/name, and a password with "
+            "one of % / @ : ? # percent-encoded, as %25 for %."
+        ) from None
 
 
 def _begin_sqlite(connection: "Connection") -> None:

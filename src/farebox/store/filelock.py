@@ -1,10 +1,14 @@
 """A lock between processes, on a file. Unlike SQLite's busy handler it starves nobody."""
 
+import errno
 import sys
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Final
+
+RETRY_SECONDS: Final = 0.002
 
 if sys.platform == "win32":
     import msvcrt
@@ -13,11 +17,14 @@ if sys.platform == "win32":
         file.seek(0)
         while True:
             try:
-                # Tries for ten seconds, then says no: the loop makes it wait as flock does.
-                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-            except OSError:
-                continue
-            return
+                # The waiting kind sleeps for a second between its tries.
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            except OSError as error:
+                if error.errno not in {errno.EACCES, errno.EDEADLK}:
+                    raise
+                time.sleep(RETRY_SECONDS)
+            else:
+                return
 
     def _unlock(file: IO[bytes]) -> None:
         file.seek(0)
@@ -33,19 +40,22 @@ else:
 
 
 class FileLock:
-    """Held by one thread of one process at a time; freed by the system when its process dies."""
+    """Held by one thread of one process at a time, which may enter it again; freed when its process dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[bytes] | None = None
-        self._threads = threading.Lock()
+        self._threads = threading.RLock()
+        self._depth = 0
 
     def __enter__(self) -> None:
         self._threads.acquire()
         try:
             if self._file is None:
                 self._file = self._path.open("ab")
-            _lock(self._file)
+            if self._depth == 0:
+                _lock(self._file)
+            self._depth += 1
         except BaseException:
             self._threads.release()
             raise
@@ -54,7 +64,8 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._file is not None:
+            self._depth -= 1
+            if self._file is not None and self._depth == 0:
                 _unlock(self._file)
         finally:
             self._threads.release()

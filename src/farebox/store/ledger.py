@@ -62,6 +62,7 @@ class GroupCommitLedger:
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="farebox-ledger", daemon=True)
         self._connection: Any = None
+        self._dropping = threading.Lock()  # between dropping the connection and interrupting it
         self._again: list[_Waiting] = []
         self._in_hand: Sequence[_Waiting] = ()
         self._in_hand_since: float | None = None
@@ -145,14 +146,22 @@ class GroupCommitLedger:
             since = self._in_hand_since
             if since is None or time.monotonic() - since < STUCK_SECONDS_MAX:
                 continue
-            silent = TimeoutError("the database does not answer")
-            waiting = [*self._in_hand, *self._drained()]
-            self._answer([(w.future, unavailable(silent)) for w in waiting if not isinstance(w.item, Finish)])
+            try:
+                self._free_waiting()
+            except Exception:
+                log.exception("the watch over the database failed once")
+
+    def _free_waiting(self) -> None:
+        silent, now = TimeoutError("the database does not answer"), time.monotonic()
+        waiting = [*self._in_hand, *self._drained()]
+        freed = [w.future for w in waiting if not isinstance(w.item, Finish) or w.until < now]
+        self._answer([(future, unavailable(silent)) for future in freed])
+        with self._dropping:
             if self._connection is not None:
                 self._database.interrupt(self._connection)
 
     def _drained(self) -> list[_Waiting]:
-        """The questions that nobody has taken yet; records are put back, since they can wait."""
+        """What nobody has taken yet; records are put back, since they are to be written all the same."""
         drained: list[_Waiting | None] = []
         try:
             while True:
@@ -162,7 +171,7 @@ class GroupCommitLedger:
         for waiting in drained:
             if waiting is None or isinstance(waiting.item, Finish):
                 self._waiting.put(waiting)
-        return [w for w in drained if w is not None and not isinstance(w.item, Finish)]
+        return [w for w in drained if w is not None]
 
     # -- The thread's side -------------------------------------------------------------------------------------
 
@@ -271,7 +280,8 @@ class GroupCommitLedger:
         return cursor
 
     def _drop_connection(self) -> None:
-        connection, self._connection = self._connection, None
+        with self._dropping:
+            connection, self._connection = self._connection, None
         if connection is not None:
             try:
                 # A cursor that an error's traceback keeps alive would keep SQLite's lock, past the close.

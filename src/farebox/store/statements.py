@@ -181,6 +181,7 @@ class PostgresStatements:
         self._meters, self._rollups = _postgres_insert(METER), _postgres_insert(ROLLUP_DAILY)
 
     def prepare(self, cursor: Cursor) -> None:
+        cursor.execute("SET synchronous_commit = on")  # an answer is sent only for what is on the disk
         cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS_MAX}s'")
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{STATEMENT_SECONDS_MAX}s'")
         cursor.execute("COMMIT")

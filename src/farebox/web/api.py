@@ -123,7 +123,7 @@ async def _read_parts(receive: Receive, bytes_max: int) -> bytes:
             chunks.append(chunk)
         else:
             chunks.clear()
-        if not message.get("more_body") or size > DRAIN_BYTES_MAX:
+        if not message.get("more_body") or size > max(bytes_max, DRAIN_BYTES_MAX):
             break
     if size > bytes_max:
         raise BodyTooLarge(f"The body is larger than {bytes_max:,} bytes. Send less.")

@@ -31,7 +31,9 @@ def limit_headers(standing: Standing) -> Headers:
     if plan.burst_limit is not None:
         burst = plan.burst_limit
         seen = look(burst, meter.burst_tat_us, now_us)
-        full_seconds = -(-seen.full_after_us // MICROSECONDS)
+        # With nothing left, the time until a call passes: Retry-After must not be earlier than it.
+        wait_us = seen.full_after_us if seen.remaining else seen.retry_after_us
+        full_seconds = -(-wait_us // MICROSECONDS)
         policies.insert(0, f'"burst";q={burst.calls};w={burst.window_us // MICROSECONDS}')
         limits.insert(0, f'"burst";r={seen.remaining};t={full_seconds}')
         # OpenAI's figures are for the short term: the burst, where there is one.

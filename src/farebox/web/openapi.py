@@ -12,6 +12,7 @@ SCHEMES: Final = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "The same key, as OpenAI's clients send it."},
 }
 REFUSALS: Final = {
+    400: "The request is no HTTP, or its body did not arrive.",
     401: "The API key is missing, wrong, expired or revoked.",
     402: "The plan has to be paid, or is no longer offered.",
     403: "The account is suspended.",
@@ -35,7 +36,9 @@ def add_generate(page: dict[str, Any]) -> dict[str, Any]:
     for shape in (GenerateIn, GenerateOut, ProblemOut):
         schemas.update(_schema(shape))
     page["components"].setdefault("securitySchemes", {}).update(SCHEMES)
-    responses = {str(status): answer for status, answer in refusals(401, 402, 403, 413, 422, 429, 502, 503).items()}
+    responses = {
+        str(status): answer for status, answer in refusals(400, 401, 402, 403, 413, 422, 429, 502, 503).items()
+    }
     answer = {"schema": {"$ref": "#/components/schemas/GenerateOut"}}
     page.setdefault("paths", {})["/v1/generate"] = {
         "post": {

@@ -22,7 +22,7 @@ def problem(error: CallError, call_id: str, public_url: str) -> tuple[int, Heade
     if error.param is not None:
         body["param"] = error.param
     if isinstance(error, QuotaExceeded | BurstExceeded):
-        body["violated-policies"] = ["burst" if isinstance(error, BurstExceeded) else "monthly"]
+        body["violated-policies"] = ["burst" if isinstance(error, BurstExceeded) else error.policy]
     if isinstance(error, InvalidApiKey):
         headers.append((b"www-authenticate", b"Bearer"))
     if error.retry_after_seconds is not None:
