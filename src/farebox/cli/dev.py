@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Final
 
 import typer
 
@@ -15,7 +16,8 @@ from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans
 from farebox.cli.server import listen, run, url_of
 from farebox.domain.errors import FounderError, LedgerUnavailable
 
-PROMPT = "Write a tagline for a dog-walking app"
+GRACE_SECONDS: Final = 5  # a reload is not to wait for a slow model
+PROMPT: Final = "Write a tagline for a dog-walking app"
 
 
 def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
@@ -28,7 +30,7 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
             typer.echo(line)
         warn_of_lost_plans(shop)
         shop.database.close()
-        run("farebox.cli.dev:reloaded_app", app, listener, watched=shop.app.folder)
+        run("farebox.cli.dev:reloaded_app", app, listener, grace_seconds=GRACE_SECONDS, watched=shop.app.folder)
 
 
 def reloaded_app() -> Farebox:

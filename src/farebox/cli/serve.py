@@ -1,10 +1,12 @@
 """The command `farebox serve`."""
 
+from math import ceil
 from typing import Annotated
 
 import typer
 
 from farebox import wiring
+from farebox.call.record import RECORD_SECONDS
 from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.server import listen, run, url_of
 from farebox.store.plans import lost_plans
@@ -26,10 +28,12 @@ def serve(
         if not shop.settings.has_provider:
             typer.echo("No OPENAI_API_KEY: calls are answered by the sandbox model, farebox-sandbox.", err=True)
         warn_of_lost_plans(shop)
+        # A call under way is finished, and recorded, before its process goes.
+        grace_seconds = ceil(shop.settings.call_seconds_max + RECORD_SECONDS)
         shop.database.close()
         by = f"{workers} processes" if workers > 1 else "1 process"
         typer.echo(f"{shop.product.name} is served at {url_of(listener)}, by {by}.")
-        run("farebox.cli.load:served_app", app, listener, workers=workers)
+        run("farebox.cli.load:served_app", app, listener, grace_seconds=grace_seconds, workers=workers)
 
 
 def warn_of_lost_plans(shop: Shop) -> None:

@@ -69,16 +69,22 @@ def url_of(listener: socket.socket) -> str:
 
 
 def run(
-    factory: str, target: str | None, listener: socket.socket, *, workers: int = 1, watched: Path | None = None
+    factory: str,
+    target: str | None,
+    listener: socket.socket,
+    *,
+    grace_seconds: int,
+    workers: int = 1,
+    watched: Path | None = None,
 ) -> None:
-    """Serve until told to stop; the processes find the product by the environment."""
+    """Serve until told to stop, and then for `grace_seconds` more those who are being served."""
     os.environ[APP_VARIABLE] = target or ""
     if watched is None and workers == 1 and os.name == "posix":
         listener.set_inheritable(True)
         # The same process, without all that the command line has loaded: that is memory for as long as it serves.
         again = [sys.executable, "-P", "-m", "farebox.cli.server", factory, str(listener.fileno())]
-        os.execv(sys.executable, again)  # noqa: S606
-    config = _config(factory, workers, watched)
+        os.execv(sys.executable, [*again, str(grace_seconds)])  # noqa: S606
+    config = _config(factory, workers, grace_seconds, watched)
     if watched is not None:
         with suppress(KeyboardInterrupt):
             ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
@@ -101,15 +107,15 @@ def serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
         sys.exit(STARTUP_FAILURE)
 
 
-def _config(factory: str, workers: int, watched: Path | None) -> uvicorn.Config:
+def _config(factory: str, workers: int, grace_seconds: int, watched: Path | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         factory, factory=True, workers=workers, http="farebox.web.protocol:Protocol", log_config=LOGGING,
         log_level="warning", access_log=False, backlog=BACKLOG, server_header=False, proxy_headers=False,
-        timeout_graceful_shutdown=5 if watched else 30,
+        timeout_graceful_shutdown=grace_seconds,
         reload=watched is not None, reload_dirs=[str(watched)] if watched else None,
         reload_includes=["*.py", ".env"] if watched else None,
     )  # fmt: skip
 
 
 if __name__ == "__main__":
-    serve_alone(_config(sys.argv[1], 1, None), socket.socket(fileno=int(sys.argv[2])))
+    serve_alone(_config(sys.argv[1], 1, int(sys.argv[3])), socket.socket(fileno=int(sys.argv[2])))
