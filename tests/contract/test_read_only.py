@@ -1,0 +1,68 @@
+"""A PostgreSQL that takes no writes, as after a failover to a standby."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from farebox.account.keys import create_key
+from farebox.account.sign_up import sign_up
+from farebox.domain import apikey
+from farebox.domain.admission import Admitted, Ask
+from farebox.domain.errors import LedgerUnavailable
+from farebox.domain.ledger import NOTHING_SPENT, State
+from farebox.domain.plan import Product
+from farebox.store.accounts import StoredAccounts
+from farebox.store.database import Database
+from farebox.store.ledger import GroupCommitLedger
+
+SECRET = b"read only" * 4
+
+
+@pytest.fixture
+def database(pg_url: str) -> Iterator[Database]:
+    opened = Database(pg_url)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+def set_read_only(url: str, *, on: bool) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        name = connection.info.dbname
+        connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {"on" if on else "off"}')
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            (name,),
+        )
+
+
+def test_a_database_that_takes_no_writes_is_an_outage_and_a_record_waits_for_its_end(
+    database: Database, pg_url: str
+) -> None:
+    accounts = StoredAccounts(database)
+    sign_up(accounts, Product(), "ada@example.com", "free")
+    digest = apikey.digest(SECRET, create_key(accounts, SECRET, "demo", "ada@example.com").key)
+
+    def ask(call_id: str) -> Ask:
+        return Ask(call_id, digest, "/v1/generate", "m", None, 10, None, 60_000_000)
+
+    async def call() -> None:
+        ledger = GroupCommitLedger(database, Product().by_name)
+        ledger.start()
+        admitted = await ledger.admit(ask("req_1"))
+        assert isinstance(admitted, Admitted)
+        await asyncio.to_thread(set_read_only, pg_url, on=True)
+        with pytest.raises(LedgerUnavailable):
+            await ledger.admit(ask("req_2"))
+        waiting = asyncio.create_task(ledger.record(admitted.hold, "post", NOTHING_SPENT, time.monotonic() + 30))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        await asyncio.to_thread(set_read_only, pg_url, on=False)
+        assert (await waiting).outcome.state is State.POSTED
+        await ledger.close()
+
+    asyncio.run(call())
