@@ -73,7 +73,7 @@ class Upstream(Protocol):
 
         Raises:
             UpstreamTimeout: no whole answer within `seconds_max`.
-            UpstreamFailed: no answer came: refused, reset, not resolved, not trusted, too large.
+            UpstreamFailed: no answer came: refused, reset, not resolved, not trusted.
         """
         ...
 

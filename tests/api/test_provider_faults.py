@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from farebox.adapters.openai_http import ANSWER_BYTES_MAX
 from tests.api.shop import PROVIDER_KEY, Shop, ask, assert_problem, send
 from tests.services.load import Reply, fire_all
 from tests.services.process import free_port
@@ -192,12 +191,6 @@ def test_a_sound_answer_in_odd_clothes_is_delivered(
     assert len(reply.json()["text"]) == (5 * 2**20 if fault == "huge_body" else len(HONEST.text))
     assert row[:5] == ("posted", "", "", HONEST.input_tokens, HONEST.output_tokens)
     assert row.charge_nanodollars == round(HONEST_COST * MARKUP)
-
-
-def test_an_answer_without_end_is_not_read_to_its_end(impatient: Served, shop: Shop, upstream: FakeUpstream) -> None:
-    reply, row = one_call(impatient, shop, upstream, Behaviour(text="x" * (ANSWER_BYTES_MAX + 1)))
-    assert_problem(reply, 502, "upstream_failed")
-    assert row[:3] == ("voided", "", "upstream_failed")
 
 
 def test_a_provider_that_refuses_the_connection_is_a_502(shop: Shop) -> None:

@@ -33,7 +33,7 @@ ADMIT_WAIT_SECONDS_MAX: Final = 5.0
 RETRY_SECONDS: Final = 0.2
 # A busy ledger waits this long for company: a larger batch costs less than the wait (PostgreSQL's commit_delay).
 BUSY_ITEMS: Final = 4
-GATHER_SECONDS: Final = 0.001
+GATHER_SECONDS: Final = 0.0015
 
 
 @dataclass(slots=True, eq=False)

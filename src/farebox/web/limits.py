@@ -3,8 +3,11 @@
 Source: draft-ietf-httpapi-ratelimit-headers (structured fields), and OpenAI's `x-ratelimit-*`, which its clients read.
 """
 
+from functools import lru_cache
+
 from farebox.domain.admission import Standing, seconds_up
 from farebox.domain.period import MICROSECONDS
+from farebox.domain.plan import Plan
 from farebox.domain.rate import look
 
 Headers = list[tuple[bytes, bytes]]
@@ -13,43 +16,55 @@ Headers = list[tuple[bytes, bytes]]
 def limit_headers(standing: Standing) -> Headers:
     """RateLimit-Policy, RateLimit and x-ratelimit-* for a caller's plan, as far as it has limits."""
     plan, meter, now_us = standing
-    policies: list[str] = []
     limits: list[str] = []
     requests: tuple[int, int, int] | None = None
     tokens: tuple[int, int, int] | None = None
     reset_seconds = seconds_up(meter.period_end_us - now_us)
-    if plan.calls is not None:
-        left = max(plan.calls - meter.posted_calls - meter.held_calls, 0)
-        policies.append(f'"monthly";q={plan.calls}')
-        limits.append(f'"monthly";r={left};t={reset_seconds}')
-        requests = (plan.calls, left, reset_seconds)
-    if plan.tokens is not None:
-        left = max(plan.tokens - meter.posted_tokens - meter.held_tokens, 0)
-        policies.append(f'"tokens";q={plan.tokens}')
-        limits.append(f'"tokens";r={left};t={reset_seconds}')
-        tokens = (plan.tokens, left, reset_seconds)
     if plan.burst_limit is not None:
         burst = plan.burst_limit
         seen = look(burst, meter.burst_tat_us, now_us)
         # With nothing left, the time until a call passes: Retry-After must not be earlier than it.
         wait_us = seen.full_after_us if seen.remaining else seen.retry_after_us
         full_seconds = -(-wait_us // MICROSECONDS)
-        policies.insert(0, f'"burst";q={burst.calls};w={burst.window_us // MICROSECONDS}')
-        limits.insert(0, f'"burst";r={seen.remaining};t={full_seconds}')
-        # OpenAI's figures are for the short term: the burst, where there is one.
+        limits.append(f'"burst";r={seen.remaining};t={full_seconds}')
         requests = (burst.calls, seen.remaining, full_seconds)
+    if plan.calls is not None:
+        left = max(plan.calls - meter.posted_calls - meter.held_calls, 0)
+        limits.append(f'"monthly";r={left};t={reset_seconds}')
+        # OpenAI's figures are for the short term: the burst, where there is one.
+        requests = requests or (plan.calls, left, reset_seconds)
+    if plan.tokens is not None:
+        left = max(plan.tokens - meter.posted_tokens - meter.held_tokens, 0)
+        limits.append(f'"tokens";r={left};t={reset_seconds}')
+        tokens = (plan.tokens, left, reset_seconds)
     headers: Headers = []
-    if policies:
-        headers.append((b"ratelimit-policy", ", ".join(policies).encode()))
+    if limits:
+        headers.append((b"ratelimit-policy", _policies(plan)))
         headers.append((b"ratelimit", ", ".join(limits).encode()))
-    for name, figures in ((b"requests", requests), (b"tokens", tokens)):
-        if figures is not None:
-            headers.append((b"x-ratelimit-limit-" + name, b"%d" % figures[0]))
-            headers.append((b"x-ratelimit-remaining-" + name, b"%d" % figures[1]))
-            headers.append((b"x-ratelimit-reset-" + name, _duration(figures[2])))
+    if requests is not None:
+        headers.append((b"x-ratelimit-limit-requests", b"%d" % requests[0]))
+        headers.append((b"x-ratelimit-remaining-requests", b"%d" % requests[1]))
+        headers.append((b"x-ratelimit-reset-requests", _duration(requests[2])))
+    if tokens is not None:
+        headers.append((b"x-ratelimit-limit-tokens", b"%d" % tokens[0]))
+        headers.append((b"x-ratelimit-remaining-tokens", b"%d" % tokens[1]))
+        headers.append((b"x-ratelimit-reset-tokens", _duration(tokens[2])))
     return headers
 
 
+def _policies(plan: Plan) -> bytes:
+    policies: list[str] = []
+    if plan.burst_limit is not None:
+        seconds = plan.burst_limit.window_us // MICROSECONDS
+        policies.append(f'"burst";q={plan.burst_limit.calls};w={seconds}')
+    if plan.calls is not None:
+        policies.append(f'"monthly";q={plan.calls}')
+    if plan.tokens is not None:
+        policies.append(f'"tokens";q={plan.tokens}')
+    return ", ".join(policies).encode()
+
+
+@lru_cache(maxsize=256)
 def _duration(seconds: int) -> bytes:
     """As OpenAI writes it: '1s', '6m0s', '2h0m5s'."""
     minutes, rest = divmod(seconds, 60)
