@@ -93,7 +93,10 @@ def secret_of(settings: Settings, folder: Path) -> bytes:
     path = folder / "farebox.secret"
     if not path.exists():
         _make_secret(path)
-    text = path.read_text(encoding="ascii").strip()
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise FounderError(f"{path} cannot be read ({error.strerror}); set FAREBOX_SECRET_KEY instead.") from None
     if len(text) < 2 * SECRET_BYTES:
         raise FounderError(f"{path} is not whole; restore it, or set FAREBOX_SECRET_KEY to the secret it held.")
     return text.encode()

@@ -154,9 +154,9 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
     since_us = min((finish.hold.period_start_us for finish in finishes), default=now_us)
     for row in statements.meters(cursor, list(owners), min(since_us, now_us - BURST_US_MAX)) if owners else ():
         batch.load_meter(Meter(*row))
-    recorded = _finish_all(batch, finishes, cursor, statements)
+    recorded = iter(_finish_all(batch, finishes, cursor, statements))
     results: list[Result] = [
-        recorded.pop(0) if isinstance(item, Finish) else _one(batch, item, cursor, statements) for item in items
+        next(recorded) if isinstance(item, Finish) else _one(batch, item, cursor, statements) for item in items
     ]
     _write(batch, cursor, statements)
     return results
