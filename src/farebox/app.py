@@ -8,15 +8,21 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
 from farebox import wiring
+from farebox.domain.dialects import CHAT, EMBEDDINGS, RESPONSES
 from farebox.domain.money import Usd
-from farebox.domain.plan import DEMO_NAME, DEMO_PLANS, Plan, Product
-from farebox.web.api import GenerateEndpoint, new_call_id
-from farebox.web.openapi import add_generate
-from farebox.web.routes import House, add_docs, add_error_pages, routes
+from farebox.domain.plan import Plan
+from farebox.domain.product import DEMO_NAME, DEMO_PLANS, Product
+from farebox.settings import Settings
+from farebox.web.endpoint import House, PaidEndpoint
+from farebox.web.generate import GenerateEndpoint
+from farebox.web.openapi import add_paid
+from farebox.web.relay import RelayEndpoint
+from farebox.web.request import new_call_id
+from farebox.web.routes import add_docs, add_error_pages, routes
 
 
 class Farebox(FastAPI):
@@ -24,9 +30,11 @@ class Farebox(FastAPI):
 
     Args:
         name: the product's name; its letters begin every API key.
-        model: provider and model, as "openai:gpt-4o-mini".
+        model: provider and model, as "openai:gpt-4o-mini", or a list of them: where one fails, the next is asked.
         plans: the plans, the first being the one that a new account starts on.
         prices: model prices that you know better: {"model": (input, output)} in US dollars per million tokens.
+        providers: providers of your own, by the address of their OpenAI-compatible API.
+        embedding_model: the model behind /v1/embeddings, as "openai:text-embedding-3-small".
 
     Raises:
         FounderError: a mistake in the file, in a sentence.
@@ -36,18 +44,21 @@ class Farebox(FastAPI):
         self,
         name: str = DEMO_NAME,
         *,
-        model: str = "openai:gpt-4o-mini",
+        model: str | Sequence[str] = "openai:gpt-4o-mini",
         plans: Sequence[Plan] = DEMO_PLANS,
         prices: Mapping[str, tuple[Usd, ...]] | None = None,
+        providers: Mapping[str, str] | None = None,
+        embedding_model: str | None = None,
     ) -> None:
-        self.product = Product(name, model, plans, prices or {})
+        self.product = Product(name, model, plans, prices or {}, providers or {}, embedding_model)
         written_in = sys._getframe(1).f_globals.get("__file__")  # noqa: SLF001  # `.env` lies beside that file
         self.folder = Path(written_in).resolve().parent if written_in else None
-        self._house = House()
-        self._paid: dict[str, ASGIApp] = {}
+        self._running: House | None = None
+        self._paid: dict[str, PaidEndpoint] = {}
         super().__init__(title=name, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
         self.include_router(routes(self._house))
-        self.router.routes.append(Route("/v1/generate", _Paid(self._paid), methods=["POST"], include_in_schema=False))
+        for path in ("/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
+            self.router.routes.append(Route(path, _Paid(self._paid), methods=["POST"], include_in_schema=False))
         add_docs(self)
         add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))
 
@@ -65,14 +76,39 @@ class Farebox(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = add_generate(super().openapi())
+            self.openapi_schema = add_paid(super().openapi())
         return self.openapi_schema
+
+    def _house(self) -> House:
+        assert self._running is not None, "requests come after start-up"
+        return self._running
+
+    def _open(self, system: wiring.System, settings: Settings) -> House:
+        product = wiring.chosen(self.product, settings)
+        house = House(
+            service=system.service,
+            public_url=settings.public_url.rstrip("/"),
+            body_bytes_max=settings.body_bytes_max,
+            upload_bytes_max=settings.upload_bytes_max,
+            has_provider=system.has_provider,
+            listed=product.listed,
+        )
+        models, embedding = system.service.models, (product.embedding,) if product.embedding else ()
+        endpoints: list[PaidEndpoint] = [
+            GenerateEndpoint(house),
+            RelayEndpoint(house, CHAT, product.models, models),
+            RelayEndpoint(house, RESPONSES, product.models, models),
+            RelayEndpoint(house, EMBEDDINGS, embedding, system.service.embedding_models),
+        ]
+        self._paid.update({endpoint.path: endpoint for endpoint in endpoints})
+        self._running = house
+        return house
 
 
 class _Paid:
     """The paid endpoints as FastAPI's router sees them."""
 
-    def __init__(self, endpoints: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, endpoints: Mapping[str, PaidEndpoint]) -> None:
         self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,11 +119,7 @@ class _Paid:
 async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
     settings = settings_module.load(app.folder)
     system = wiring.build(app.product, settings, Path.cwd())
-    house = app._house  # noqa: SLF001  # the other half of the class above
-    house.ledger, house.secret = system.ledger, system.service.secret
-    house.has_provider = settings.openai_api_key is not None
-    house.public_url = settings.public_url.rstrip("/")
-    app._paid["/v1/generate"] = GenerateEndpoint(system.service, settings.body_bytes_max, house.public_url)  # noqa: SLF001
+    house = app._open(system, settings)  # noqa: SLF001  # the other half of the class above
     await system.start()
     try:
         yield {"public_url": house.public_url, "farebox": app}  # for web.protocol, which has no other way to know

@@ -1,9 +1,9 @@
 """What the core needs of the outside. A port is a page of verbs; each adapter passes the same tests."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
-from farebox.domain.admission import Admitted, Ask, Refused, Standing
+from farebox.domain.admission import Admitted, Answered, Ask, Refused, Standing
 from farebox.domain.apikey import Mode
 from farebox.domain.ledger import Ending, Hold, Outcome, Spent
 
@@ -15,10 +15,25 @@ class Recorded(NamedTuple):
     standing: Standing | None
 
 
+class Kept(NamedTuple):
+    """The answer to keep for an Idempotency-Key, in the transaction that records its call."""
+
+    once_id: str
+    render: Callable[[Outcome, Standing | None], tuple[str, bytes]]
+    """Its content type and body, which may say where the caller stands: only that transaction knows it."""
+
+
+class CallRow(NamedTuple):
+    """A call as it is stored; without an outcome it is under way."""
+
+    hold: Hold
+    outcome: Outcome | None
+
+
 class Ledger(Protocol):
     """The one authority on what may pass and what was used."""
 
-    async def admit(self, ask: Ask) -> Admitted | Refused:
+    async def admit(self, ask: Ask) -> Admitted | Refused | Answered:
         """Decide, and on admission have the hold on the disk.
 
         Raises:
@@ -26,7 +41,9 @@ class Ledger(Protocol):
         """
         ...
 
-    async def record(self, hold: Hold, ending: Ending, spent: Spent, deadline: float) -> Recorded:
+    async def record(
+        self, hold: Hold, ending: Ending, spent: Spent, deadline: float, kept: Kept | None = None
+    ) -> Recorded:
         """Have the outcome on the disk; tries again until `deadline` (monotonic seconds) while the database is away.
 
         Raises:
@@ -48,6 +65,15 @@ class Ledger(Protocol):
         """
         ...
 
+    async def find(self, key_digest: str, call_id: str) -> CallRow | None:
+        """A call of the key's account, in the key's mode.
+
+        Raises:
+            CallError: the key is not valid, or its account is suspended.
+            LedgerUnavailable: the database cannot be asked.
+        """
+        ...
+
     async def check(self) -> None:
         """Ask the database for a sign of life.
 
@@ -65,14 +91,50 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Upstream(Protocol):
-    """A model behind the OpenAI wire."""
+class Streamed(Protocol):
+    """An answer that comes in pieces."""
 
-    async def complete(self, body: bytes, seconds_max: float) -> Reply:
-        """Send one chat completion request and read the whole answer; any status is an answer.
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """`retry-after` and `content-type`, where they were sent."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next piece, or nothing at the end. The provider is held back while nobody reads.
+
+        Raises:
+            UpstreamTimeout: the stream took longer than it may.
+            UpstreamFailed: it broke off.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Leave it, as often as one likes: a body not read to its end loses its connection at once.
+
+        A read under way is cancelled first, by who waits for it: beside it, this waits for the provider.
+        """
+        ...
+
+
+class Upstream(Protocol):
+    """A model provider behind the OpenAI wire. `path` is "/chat/completions", "/responses" or "/embeddings"."""
+
+    async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
+        """Send one request and read the whole answer; any status is an answer.
 
         Raises:
             UpstreamTimeout: no whole answer within `seconds_max`.
+            UpstreamFailed: no answer came: refused, reset, not resolved, not trusted.
+        """
+        ...
+
+    async def stream(self, path: str, body: bytes, seconds_max: float) -> Streamed:
+        """Send one request and read the answer's head; `seconds_max` bounds the head and the whole stream after it.
+
+        Raises:
+            UpstreamTimeout: no head within `seconds_max`.
             UpstreamFailed: no answer came: refused, reset, not resolved, not trusted.
         """
         ...

@@ -1,19 +1,22 @@
 """Every knob: its type, unit, default and bound. `docs/settings.md` lists them, and a test holds it to this file."""
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 from uuid import uuid4
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from farebox.domain.errors import FounderError
+from farebox.domain.providers import PROVIDERS, Provider
 
-OPENAI_BASE_URL: Final = "https://api.openai.com/v1"
+OPENAI_BASE_URL: Final = PROVIDERS["openai"].base_url
 HOLD_MARGIN_SECONDS: Final = 60.0
 SECRET_BYTES: Final = 32
+ENCODING: Final = "utf-8-sig"  # Windows' editors put a mark before the text, which 'utf-8' takes for a part of a name
 
 
 class Settings(BaseSettings):
@@ -31,13 +34,19 @@ class Settings(BaseSettings):
     """The address that customers use, as `https://api.example.com`; goes into links and error types."""
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
-    """The provider's key. With neither it nor OPENAI_BASE_URL, calls go to the sandbox model."""
+    """OpenAI's key. Any other provider's is NAME_API_KEY; without one, calls go to the sandbox model."""
 
     openai_base_url: str = Field(OPENAI_BASE_URL, validation_alias="OPENAI_BASE_URL")
-    """The provider's OpenAI-compatible address, with its version."""
+    """OpenAI's address, or a compatible one's, with its version. Any other provider's is NAME_BASE_URL."""
+
+    model: str | None = Field(None, validation_alias="FAREBOX_MODEL")
+    """A model instead of the file's, as `ollama:llama3.2`."""
 
     call_seconds_max: float = Field(120.0, validation_alias="FAREBOX_CALL_SECONDS_MAX", gt=0, le=3600)
     """The one deadline of a call, in seconds."""
+
+    stream_idle_seconds_max: float = Field(30.0, validation_alias="FAREBOX_STREAM_IDLE_SECONDS_MAX", gt=0, le=3600)
+    """The longest silence inside a streamed answer, in seconds."""
 
     hold_ttl_seconds: float | None = Field(None, validation_alias="FAREBOX_HOLD_TTL_SECONDS", gt=0, le=86_400)
     """How long a hold lives when its process dies. By default the longest call and 60 s more."""
@@ -48,8 +57,23 @@ class Settings(BaseSettings):
     body_bytes_max: int = Field(1_048_576, validation_alias="FAREBOX_BODY_BYTES_MAX", ge=1024, le=1 << 30)
     """The largest request body."""
 
+    upload_bytes_max: int = Field(10_485_760, validation_alias="FAREBOX_UPLOAD_BYTES_MAX", ge=1024, le=1 << 30)
+    """The largest request body of an endpoint that takes files."""
+
+    idempotency_seconds: int = Field(86_400, validation_alias="FAREBOX_IDEMPOTENCY_SECONDS", ge=86_400, le=31_536_000)
+    """How long an answer is kept for its Idempotency-Key, in seconds."""
+
     upstream_retries_max: int = Field(0, validation_alias="FAREBOX_UPSTREAM_RETRIES_MAX", ge=0, le=10)
     """How often a call that the provider failed is sent again before the customer is told."""
+
+    breaker_failures: int = Field(10, validation_alias="FAREBOX_BREAKER_FAILURES", ge=0, le=1_000_000)
+    """How many failures of a provider, without a success between them, have it left alone; 0 never does."""
+
+    breaker_seconds: float = Field(10.0, validation_alias="FAREBOX_BREAKER_SECONDS", gt=0, le=3600)
+    """How long a failing provider is left alone before one call tries it, in seconds."""
+
+    # The keys and addresses of providers, by variable: which providers there are, the founder's file says.
+    _variables: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _hold_outlives_call(self) -> Self:
@@ -57,10 +81,21 @@ class Settings(BaseSettings):
             raise ValueError("FAREBOX_HOLD_TTL_SECONDS is shorter than FAREBOX_CALL_SECONDS_MAX")
         return self
 
-    @property
-    def has_provider(self) -> bool:
-        """Whether live calls go to a provider, and not to the sandbox."""
-        return self.openai_api_key is not None or self.openai_base_url != OPENAI_BASE_URL
+    def provider_key(self, provider: Provider) -> SecretStr | None:
+        """The provider's key, where it is set."""
+        return self.openai_api_key if provider.name == "openai" else self._variables.get(provider.key_variable)
+
+    def provider_url(self, provider: Provider) -> str:
+        """Its address: as it is set, else as the founder's file or our table has it."""
+        if provider.name == "openai":
+            return provider.base_url if self.openai_base_url == OPENAI_BASE_URL else self.openai_base_url
+        told = self._variables.get(provider.url_variable)
+        return told.get_secret_value() if told is not None else provider.base_url
+
+    def can_ask(self, provider: Provider) -> bool:
+        """Whether calls may go there: its key is set, or it needs none, as one at an address of the founder's."""
+        is_elsewhere = self.provider_url(provider).rstrip("/") != provider.base_url
+        return self.provider_key(provider) is not None or not provider.needs_key or is_elsewhere
 
     @property
     def hold_seconds(self) -> float:
@@ -76,14 +111,24 @@ def load(beside: Path | None = None) -> Settings:
     # Later files win, and the environment wins over both.
     files = [str(folder / ".env") for folder in (beside, Path.cwd()) if folder is not None]
     try:
-        # Windows' editors put a mark before the text, which 'utf-8' would take for a part of the first name.
-        return Settings(_env_file=files, _env_file_encoding="utf-8-sig")
+        settings = Settings(_env_file=files, _env_file_encoding=ENCODING)
+        settings._variables = _provider_variables(files)  # noqa: SLF001  # a part of the above, read here
     except UnicodeDecodeError:
         raise FounderError("The file .env is not UTF-8 text; save it again as UTF-8.") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         raise FounderError(f"{name}: {first['msg'].removeprefix('Value error, ')}.".lstrip(": ")) from None
+    return settings
+
+
+def _provider_variables(files: Sequence[str]) -> dict[str, SecretStr]:
+    """Whatever may be a provider's key or address, read as the other settings are."""
+    in_files = DotEnvSettingsSource(Settings, files, ENCODING).env_vars
+    read = {name.upper(): value for name, value in {**in_files, **EnvSettingsSource(Settings).env_vars}.items()}
+    return {
+        name: SecretStr(value) for name, value in read.items() if value and name.endswith(("_API_KEY", "_BASE_URL"))
+    }
 
 
 def secret_of(settings: Settings, folder: Path) -> bytes:

@@ -4,18 +4,21 @@ import asyncio
 import hashlib
 import hmac
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from farebox.adapters.openai_http import OpenAIUpstream
-from farebox.adapters.price_data import look_up
+from farebox.adapters.price_data import Sold, look_up
 from farebox.call import Service
-from farebox.call.service import Model
+from farebox.call.service import Chain, Model
 from farebox.call.settle import settle
+from farebox.domain.breaker import Breaker
 from farebox.domain.errors import FounderError
-from farebox.domain.plan import Product
 from farebox.domain.prices import FREE, Price
+from farebox.domain.product import Product
+from farebox.domain.providers import ModelName
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
 from farebox.store.database import Database
@@ -26,6 +29,7 @@ from farebox.store.notes import note_once
 log = logging.getLogger("farebox")
 
 FINGERPRINT: Final = "secret_fingerprint"
+Way = tuple[OpenAIUpstream, Breaker]
 
 
 @dataclass(slots=True)
@@ -36,8 +40,13 @@ class System:
     database: Database
     ledger: GroupCommitLedger
     service: Service
-    upstream: OpenAIUpstream | None
+    upstreams: Sequence[OpenAIUpstream]
     _sweeper: "asyncio.Task[None] | None" = field(init=False, default=None)
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether live calls go to a provider, and not to the sandbox."""
+        return any(model.is_billed for model in self.service.models["live"])
 
     async def start(self) -> None:
         self.ledger.start()
@@ -48,8 +57,8 @@ class System:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self.ledger.close()
-        if self.upstream is not None:
-            await self.upstream.close()
+        for upstream in self.upstreams:
+            await upstream.close()
         self.database.close()
 
 
@@ -59,20 +68,32 @@ def build(product: Product, settings: Settings, folder: Path) -> System:
     Raises:
         FounderError: something is set up wrongly; the message says what to do.
     """
+    product = chosen(product, settings)
+    live = usable(product.models, product, settings)
+    embedding = (product.embedding,) if product.embedding is not None else ()
+    live_embedding = usable(embedding, product, settings)
+    ways = _ways(product, settings, [*live, *live_embedding])
+    models = _models(product, ways, [*live, *live_embedding])
+    if live:
+        _warn_of_left_out(product, [model for model in product.listed if model not in models])
     database, secret = open_store(settings, folder)
     ledger = GroupCommitLedger(database, product.by_name)
-    upstream = _upstream(settings)
-    sandbox = Model(SANDBOX_MODEL, FREE, SandboxModel(), is_billed=False)
-    live = _live_model(product, upstream) if upstream is not None else sandbox
+    sandbox: Chain = (Model(SANDBOX_MODEL, "sandbox", FREE, SandboxModel(), Breaker(0, 0), is_billed=False),)
     service = Service(
         ledger=ledger,
-        models={"live": live, "test": sandbox},
+        models={"live": tuple(models[name] for name in live) or sandbox, "test": sandbox},
+        embedding_models={
+            "live": tuple(models[name] for name in live_embedding) or (sandbox if embedding else ()),
+            "test": sandbox if embedding else (),
+        },
         secret=secret,
         call_seconds_max=settings.call_seconds_max,
+        stream_idle_seconds_max=settings.stream_idle_seconds_max,
         hold_ttl_seconds=settings.hold_seconds,
         upstream_retries_max=settings.upstream_retries_max,
+        idempotency_seconds=settings.idempotency_seconds,
     )
-    return System(settings, database, ledger, service, upstream)
+    return System(settings, database, ledger, service, [upstream for upstream, _ in ways.values()])
 
 
 def check(product: Product, settings: Settings) -> None:
@@ -81,9 +102,41 @@ def check(product: Product, settings: Settings) -> None:
     Raises:
         FounderError: as `build`.
     """
-    upstream = _upstream(settings)
-    if upstream is not None and any(plan.is_metered_in_money for plan in product.plans):
-        _live_model(product, upstream)
+    product = chosen(product, settings)
+    models = usable(product.listed, product, settings)
+    ways = _ways(product, settings, models)
+    if any(plan.is_metered_in_money for plan in product.plans):
+        _models(product, ways, models)
+
+
+def chosen(product: Product, settings: Settings) -> Product:
+    """The product behind the model that the settings name, else as the file has it.
+
+    Raises:
+        FounderError: the settings name no model.
+    """
+    if settings.model is None:
+        return product
+    try:
+        return product.with_model(settings.model)
+    except FounderError as error:
+        raise FounderError(f"FAREBOX_MODEL={str(error).removeprefix('model=')}") from None
+
+
+def usable(models: Iterable[ModelName], product: Product, settings: Settings) -> tuple[ModelName, ...]:
+    """Those of the models whose provider may be asked."""
+    return tuple(model for model in models if settings.can_ask(product.provider_of(model)))
+
+
+def prices_of(product: Product, models: Iterable[ModelName]) -> dict[ModelName, Price | None]:
+    """The founder's own price of each model, else the published one, else none; a token at home is free."""
+    found: dict[ModelName, Price | None] = {}
+    for model in models:
+        at_home = FREE if product.provider_of(model).is_local else None
+        found[model] = product.founder_prices.get(model, at_home)
+    asked = [model for model, price in found.items() if price is None]
+    sold = [Sold(product.provider_of(model).price_list, model.name, model == product.embedding) for model in asked]
+    return found | dict(zip(asked, look_up(sold), strict=True))
 
 
 def open_store(settings: Settings, folder: Path) -> tuple[Database, bytes]:
@@ -117,25 +170,35 @@ def _check_secret(database: Database, secret: bytes) -> None:
         )
 
 
-def _upstream(settings: Settings) -> OpenAIUpstream | None:
-    if not settings.has_provider:
-        return None
-    key = settings.openai_api_key
-    return OpenAIUpstream(settings.openai_base_url, key.get_secret_value() if key is not None else None)
+def _ways(product: Product, settings: Settings, models: Iterable[ModelName]) -> dict[str, Way]:
+    """The way to each model's provider, and its breaker: the models of one provider share both."""
+    ways: dict[str, Way] = {}
+    for name in dict.fromkeys(model.provider for model in models):
+        provider = product.known_providers[name]
+        key = settings.provider_key(provider)
+        ways[name] = (
+            OpenAIUpstream(settings.provider_url(provider), key.get_secret_value() if key else None, provider),
+            Breaker(settings.breaker_failures, settings.breaker_seconds),
+        )
+    return ways
 
 
-def _live_model(product: Product, upstream: OpenAIUpstream) -> Model:
-    model = Model(product.model_name, price_of(product), upstream)
-    for plan in product.plans:
-        if plan.is_metered_in_money and model.price is None:
+def _models(product: Product, ways: Mapping[str, Way], names: Iterable[ModelName]) -> dict[ModelName, Model]:
+    prices = prices_of(product, names)
+    _check_prices(product, prices)
+    return {name: Model(name.name, name.provider, price, *ways[name.provider]) for name, price in prices.items()}
+
+
+def _check_prices(product: Product, prices: Mapping[ModelName, Price | None]) -> None:
+    in_money = next((plan.name for plan in product.plans if plan.is_metered_in_money), None)
+    for model, price in prices.items():
+        if in_money is not None and price is None:
             raise FounderError(
-                f"Plan({plan.name!r}) is limited in money, and the price of {model.name!r} is not known. Say it in "
+                f"Plan({in_money!r}) is limited in money, and the price of {model.name!r} is not known. Say it in "
                 f'your file: prices={{"{model.name}": (input_usd, output_usd)}}, for a million tokens.'
             )
-    return model
 
 
-def price_of(product: Product) -> Price | None:
-    """The founder's own price of the product's model, else the published one, else none."""
-    mine = product.founder_prices.get(product.model_name)
-    return mine if mine is not None else look_up(product.provider, product.model_name)
+def _warn_of_left_out(product: Product, names: Iterable[ModelName]) -> None:
+    for name in names:
+        log.warning("%s is left out: %s is not set", name, product.provider_of(name).key_variable)

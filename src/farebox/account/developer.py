@@ -6,7 +6,7 @@ from farebox.account.keys import new_key
 from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey
-from farebox.domain.plan import Product
+from farebox.domain.product import Product
 from farebox.ports import AccountRow, Accounts
 
 DEVELOPER: Final = "dev@localhost"

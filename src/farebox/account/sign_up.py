@@ -4,7 +4,7 @@ import re
 import secrets
 
 from farebox.domain.errors import FounderError
-from farebox.domain.plan import Product
+from farebox.domain.product import Product
 from farebox.ports import AccountRow, Accounts
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")

@@ -1,5 +1,6 @@
 """A model provider over HTTP, in bytes. The OpenAI SDK costs more CPU than all the rest of a call."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
@@ -7,47 +8,46 @@ from typing import Final
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 from pyreqwest.http import Url
+from pyreqwest.request import RequestBuilder, StreamRequest
 from pyreqwest.response import Response
 
-from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
-from farebox.ports import Reply
+from farebox.domain.errors import FounderError, UpstreamError, UpstreamFailed, UpstreamTimeout
+from farebox.domain.providers import PROVIDERS, Provider, is_here
+from farebox.ports import Reply, Streamed
 
 CONNECT_SECONDS_MAX: Final = 10
+PATHS: Final = ("/chat/completions", "/responses", "/embeddings")
 BUILTIN_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
+STREAM_BUFFER_BYTES: Final = 0  # pyreqwest gives a response out only when this much of it is there, 64 KiB by default
+TOLD: Final = ("retry-after", "content-type")
 
 
 class OpenAIUpstream:
-    """Any provider that speaks OpenAI's chat completions.
+    """Any provider that speaks OpenAI's API.
 
     Args:
         base_url: as the OpenAI SDK takes it, with the version: `https://api.openai.com/v1`.
         api_key: sent as a bearer token to this address only; redirects are not followed.
+        provider: whose variables a mistake is blamed on.
 
     Raises:
-        FounderError: the address is not an http(s) URL.
+        FounderError: the address is not an http(s) URL, or the key is none.
     """
 
-    def __init__(self, base_url: str, api_key: str | None) -> None:
-        url = base_url.rstrip("/")
-        if not url.startswith(("http://", "https://")):
-            raise FounderError(
-                f"OPENAI_BASE_URL={base_url!r} is not a web address; write it as https://api.openai.com/v1."
-            )
-        try:
-            self._chat_url = Url(f"{url}/chat/completions")
-        except (PyreqwestError, ValueError):
-            raise FounderError(f"OPENAI_BASE_URL={base_url!r} cannot be read as a web address.") from None
+    def __init__(self, base_url: str, api_key: str | None, provider: Provider = PROVIDERS["openai"]) -> None:
+        self._urls = _urls(base_url, provider)
         self._headers = dict(BUILTIN_HEADERS)
         if api_key:
             if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-                raise FounderError("OPENAI_API_KEY has a character that no key has; copy it again.")
+                raise FounderError(f"{provider.key_variable} has a character that no key has; copy it again.")
             self._headers["authorization"] = f"Bearer {api_key}"
+        self._is_here = is_here(base_url)
         self._client: Client | None = None
 
     def open(self) -> Client:
+        builder = ClientBuilder().no_proxy() if self._is_here else ClientBuilder()
         client = (
-            ClientBuilder()
-            .default_headers(self._headers)
+            builder.default_headers(self._headers)
             .user_agent("farebox")
             .follow_redirects(enable=False)
             .connect_timeout(timedelta(seconds=CONNECT_SECONDS_MAX))
@@ -60,27 +60,82 @@ class OpenAIUpstream:
         if self._client is not None:
             await self._client.close()
 
-    async def complete(self, body: bytes, seconds_max: float) -> Reply:
-        client = self._client or self.open()
-        request = client.post(self._chat_url).body_bytes(body).timeout(timedelta(seconds=seconds_max)).build()
+    async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
+        request = self._request(path, body, seconds_max).build()
         try:
             # Read whole: reading in parts, to bound it, costs a call 5 % (docs/performance.md).
             response = await request.send()
             content = await response.bytes()
-        except RequestTimeoutError as error:
-            raise UpstreamTimeout(
-                "The model did not answer in time. Nothing was charged; try again.", retry_after_seconds=1
-            ) from error
         except PyreqwestError as error:
-            raise UpstreamFailed("The model cannot be reached. Nothing was charged; try again.") from error
+            raise _told(error) from error
 
-        headers = {} if response.status == HTTPStatus.OK else _retry_after(response)
+        headers = {} if response.status == HTTPStatus.OK else _headers(response)
         return Reply(response.status, headers, bytes(content))
 
+    async def stream(self, path: str, body: bytes, seconds_max: float) -> Streamed:
+        request = (
+            self._request(path, body, seconds_max).streamed_read_buffer_limit(STREAM_BUFFER_BYTES).build_streamed()
+        )
+        try:
+            response = await request.__aenter__()  # closed by whoever reads it
+        except PyreqwestError as error:
+            raise _told(error) from error
+        return _Stream(request, response)
 
-def _retry_after(response: Response) -> dict[str, str]:
+    def _request(self, path: str, body: bytes, seconds_max: float) -> RequestBuilder:
+        client = self._client or self.open()
+        return client.post(self._urls[path]).body_bytes(body).timeout(timedelta(seconds=seconds_max))
+
+
+class _Stream:
+    """An answer that is being read."""
+
+    def __init__(self, request: StreamRequest, response: Response) -> None:
+        self.status: int = response.status
+        self.headers: Mapping[str, str] = _headers(response)
+        self._request = request
+        self._reader = response.body_reader
+        self._is_closed = False
+
+    async def read(self) -> bytes:
+        try:
+            chunk = await self._reader.read_chunk()
+        except PyreqwestError as error:
+            raise _told(error) from error
+        return b"" if chunk is None else bytes(chunk)
+
+    async def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            await self._request.__aexit__(None, None, None)
+
+
+def _urls(base_url: str, provider: Provider) -> dict[str, Url]:
+    url = base_url.rstrip("/")
+    said = f"{provider.url_variable}={base_url!r}"
+    if not url.startswith(("http://", "https://")):
+        raise FounderError(f"{said} is not a web address; write it as {provider.base_url}.")
     try:
-        told = response.get_header("retry-after")
+        return {path: Url(f"{url}{path}") for path in PATHS}
+    except (PyreqwestError, ValueError):
+        raise FounderError(f"{said} cannot be read as a web address; write it as {provider.base_url}.") from None
+
+
+def _told(error: PyreqwestError) -> UpstreamError:
+    """The error in a customer's words."""
+    if isinstance(error, RequestTimeoutError):
+        return UpstreamTimeout(
+            "The model did not answer in time. Nothing was charged; try again.", retry_after_seconds=1
+        )
+    return UpstreamFailed("The model cannot be reached. Nothing was charged; try again.")
+
+
+def _headers(response: Response) -> dict[str, str]:
+    return {name: value for name in TOLD if (value := _header(response, name))}
+
+
+def _header(response: Response, name: str) -> str | None:
+    try:
+        return response.get_header(name)
     except ValueError:  # bytes that are no text
-        return {}
-    return {"retry-after": told} if told else {}
+        return None

@@ -1,8 +1,8 @@
 """ONE PAID CALL, from the request to its receipt.
 
     request ─▶ admit ─────────▶ prompt ────────▶ record ───────────▶ receipt
-               who is it?       run the model,    post or void the     └▶ settle (later)
-               any left?        read its usage    hold, usage row,        expire dead holds
+               who is it?       run the work,     post or void the     └▶ settle (later)
+               any left?        meter the wire    hold, usage row,        expire dead holds
                hold the worst                     rollup
                case                               (one transaction)
                (one transaction)
@@ -14,14 +14,21 @@ leaves a hold, which `settle` expires.
 from time import monotonic
 
 from farebox.call.admit import admit
-from farebox.call.prompt import prompt
-from farebox.call.record import Receipt, record
+from farebox.call.prompt import Content, Work, prompt
+from farebox.call.record import Receipt, Render, record
 from farebox.call.service import CallRequest, Service
+from farebox.call.stream import Listener, StreamWork, pass_on
+from farebox.call.wire import Wire
+from farebox.domain.admission import Answered
+from farebox.domain.errors import CallError
 
-__all__ = ["CallRequest", "Receipt", "Service", "paid_call"]
+__all__ = [
+    "CallRequest", "Content", "Listener", "Receipt", "Render", "Service", "StreamWork", "Wire", "Work",
+    "paid_call", "paid_stream",
+]  # fmt: skip
 
 
-async def paid_call(service: Service, request: CallRequest) -> Receipt:
+async def paid_call(service: Service, request: CallRequest, work: Work, render: Render) -> Receipt | Answered:
     """Admit, run and record one call; when this returns, its usage row is on the disk.
 
     Raises:
@@ -29,5 +36,30 @@ async def paid_call(service: Service, request: CallRequest) -> Receipt:
     """
     deadline = monotonic() + service.call_seconds_max
     admitted = await admit(service, request)
-    answer = await prompt(service, admitted.hold, request, deadline)
-    return await record(service, admitted, answer, deadline)
+    if isinstance(admitted, Answered):
+        return admitted
+    wire = Wire(service, admitted, deadline)
+    content, ending, error = await prompt(wire, work)
+    return await record(wire, request, ending, error, content, render)
+
+
+async def paid_stream(service: Service, request: CallRequest, work: StreamWork, listener: Listener) -> None:
+    """The same, where the answer goes out as it comes; its end goes out when its usage row is on the disk.
+
+    Raises:
+        CallError: why there is no answer, where nothing has gone out yet.
+    """
+    deadline = monotonic() + service.call_seconds_max
+    admitted = await admit(service, request)
+    assert not isinstance(admitted, Answered)
+    wire = Wire(service, admitted, deadline)
+    passed = await pass_on(wire, work, listener)
+    try:
+        receipt = await record(wire, request, passed.ending, passed.error, None, None)
+        last = work.end(receipt)
+    except CallError as error:
+        if not passed.has_begun:
+            raise
+        last = work.broken(error, request.call_id)
+    if not passed.has_left:
+        await listener.end(last)

@@ -1,41 +1,64 @@
 """Post or void the hold, with the usage row and the rollup. Only then does the customer get an answer."""
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 from typing import Final, NamedTuple
 
-from farebox.call.prompt import Answer
-from farebox.call.service import Service
-from farebox.domain.admission import Admitted, Standing
-from farebox.domain.ledger import Mark, Outcome
+from farebox.call.prompt import Content
+from farebox.call.service import CallRequest
+from farebox.call.wire import Wire
+from farebox.domain.admission import Standing
+from farebox.domain.errors import CallError
+from farebox.domain.ledger import Ending, Mark, Outcome
+from farebox.ports import Kept
 
 log = logging.getLogger("farebox.ledger")
 
 # Time to wait for a database that went away during the call, past the call's own deadline.
 RECORD_SECONDS: Final = 15.0
 
+Render = Callable[["Receipt"], tuple[str, bytes]]
+"""An answer's content type and body."""
+
 
 class Receipt(NamedTuple):
-    """An answer, what it used, and where the caller stands after it."""
+    """What a call answered, what it used, and where the caller stands after it."""
 
     call_id: str
-    text: str
+    content: Content
     outcome: Outcome
     standing: Standing
 
 
-async def record(service: Service, admitted: Admitted, answer: Answer, deadline: float) -> Receipt:
+async def record(
+    wire: Wire, request: CallRequest, ending: Ending, error: CallError | None, content: Content, render: Render | None
+) -> Receipt:
     """Have the outcome on the disk, then hand out the answer.
 
     Raises:
-        CallError: the model gave no answer, or its outcome could not be recorded.
+        CallError: the call failed, or its outcome could not be recorded.
     """
-    hold = admitted.hold
-    until = max(deadline, monotonic() + RECORD_SECONDS)
-    outcome, standing = await service.ledger.record(hold, answer.ending, answer.spent, until)
+    hold, standing = wire.admitted
+    spent = wire.spent if error is None else wire.spent._replace(error=error.code)
+    until = max(wire.deadline, monotonic() + RECORD_SECONDS)
+    kept = None
+    if request.once is not None and render is not None and error is None:
+        kept = _kept(request, content, standing, render)
+    outcome, found = await wire.service.ledger.record(hold, ending, spent, until, kept)
     if Mark.OVER_HOLD in outcome.marks:
         log.error("call %s used more than its hold: charged up to the hold; raise the bound", hold.call_id)
-    if answer.error is not None:
-        answer.error.standing = standing or admitted.standing
-        raise answer.error
-    return Receipt(hold.call_id, answer.text, outcome, standing or admitted.standing)
+    if error is not None:
+        error.standing = found or standing
+        raise error
+    return Receipt(hold.call_id, content, outcome, found or standing)
+
+
+def _kept(request: CallRequest, content: Content, standing: Standing, render: Render) -> Kept:
+    """The answer as it will be sent, for its Idempotency-Key."""
+    assert request.once is not None
+
+    def body(outcome: Outcome, found: Standing | None) -> tuple[str, bytes]:
+        return render(Receipt(request.call_id, content, outcome, found or standing))
+
+    return Kept(request.once.id, body)

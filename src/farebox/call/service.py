@@ -4,28 +4,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from farebox.domain.admission import Once
 from farebox.domain.apikey import ApiKey, Mode
+from farebox.domain.breaker import Breaker
 from farebox.domain.prices import Price
 from farebox.ports import Ledger, Upstream
 
 
-class CallRequest(NamedTuple):
-    """A request that is well-formed; who sent it is not yet known."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """A request that is well-formed; who sent it is not yet known. Sizes are the most that it can come to.
+
+    Args:
+        models: those that it may be answered by, in the order of fallback.
+        output_tokens_wanted: the longest answer asked for; the plan bounds it too.
+        answers: how many such answers there can be.
+        output_tokens_total: what bounds all of a handler's answers together.
+        units: how many calls it counts for.
+        once: its Idempotency-Key.
+    """
 
     call_id: str
     key: ApiKey
     endpoint: str
-    prompt: str
-    max_tokens: int | None
+    models: "Chain"
+    input_tokens_max: int
+    output_tokens_wanted: int | None = None
+    answers: int = 1
+    output_tokens_total: int | None = None
+    units: int = 1
+    once: Once | None = None
 
 
 class Model(NamedTuple):
-    """A model, its price where it is known, the way to it, and whether its calls may be billed."""
+    """A model of a provider, its price where it is known, the way to it, and whether its calls may be billed.
+
+    The breaker is the provider's: its models share it.
+    """
 
     name: str
+    provider: str
     price: Price | None
     upstream: Upstream
+    breaker: Breaker
     is_billed: bool = True
+
+
+Chain = tuple[Model, ...]
+"""Models in the order of fallback: where one fails, the next one is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +59,22 @@ class Service:
     """The ports and figures that each call uses; `wiring.py` makes the one of a process.
 
     Args:
-        models: the model of each mode; test keys have the sandbox's.
+        models: the models of each mode; test keys have the sandbox's.
+        embedding_models: those of /v1/embeddings; none where the founder names none.
         secret: what API keys are digested under.
         call_seconds_max: the one deadline of a call.
+        stream_idle_seconds_max: the longest silence inside a stream.
         hold_ttl_seconds: how long a hold lives when its process does not.
         upstream_retries_max: how often a failed call to the provider is sent again.
+        idempotency_seconds: how long an answer is kept for its Idempotency-Key.
     """
 
     ledger: Ledger
-    models: Mapping[Mode, Model]
+    models: Mapping[Mode, Chain]
+    embedding_models: Mapping[Mode, Chain]
     secret: bytes
     call_seconds_max: float
+    stream_idle_seconds_max: float
     hold_ttl_seconds: float
     upstream_retries_max: int
+    idempotency_seconds: int

@@ -12,7 +12,7 @@ from farebox import settings as settings_module
 from farebox.app import Farebox
 from farebox.cli.load import load_app
 from farebox.domain.errors import FounderError
-from farebox.domain.plan import Product
+from farebox.domain.product import Product
 from farebox.settings import Settings
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database

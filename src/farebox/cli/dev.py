@@ -12,6 +12,7 @@ from farebox.app import Farebox
 from farebox.cli import told
 from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.load import APP_VARIABLE
+from farebox.cli.models import local_model, model_line, use
 from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans
 from farebox.cli.server import listen, run, url_of
 from farebox.domain.errors import FounderError, LedgerUnavailable
@@ -41,6 +42,10 @@ def reloaded_app() -> Farebox:
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
     shop.database.close()
+    # Looked for here, at each start: a key that is set later, in `.env`, is then used.
+    local = local_model(shop.product, shop.settings)
+    if local is not None:
+        use(local)
     return shop.app
 
 
@@ -49,7 +54,7 @@ def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
     return [
         f"{shop.product.name} runs at {url}",
         f"  Docs   {url}/docs",
-        f"  Model  {_model(shop)}",
+        f"  Model  {model_line(shop.product, shop.settings, local_model(shop.product, shop.settings))}",
         f"  Plan   {you.account.plan}, for the account {DEVELOPER}{moved}",
         f"  Key    {you.key.text}",
         "Paste this into another terminal:",
@@ -58,13 +63,6 @@ def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
         "",
         "Ctrl-C stops it." + (" A change of your file restarts it." if shop.app.folder else ""),
     ]
-
-
-def _model(shop: Shop) -> str:
-    if shop.settings.has_provider:
-        given = "OPENAI_API_KEY" if shop.settings.openai_api_key else "OPENAI_BASE_URL"
-        return f"{shop.product.model_name}, from {shop.settings.openai_base_url}; without {given} the sandbox answers"
-    return "farebox-sandbox, which makes its answers up; set OPENAI_API_KEY (here, or in .env) for a real one"
 
 
 def curl(url: str, key: str, *, windows: bool) -> str:

@@ -23,7 +23,7 @@ from farebox.cli.serve import PortOption
 from farebox.cli.server import cannot_listen, open_port
 from farebox.domain.errors import FounderError
 from farebox.domain.money import format_usd
-from farebox.domain.plan import Product
+from farebox.domain.product import Product
 from farebox.settings import Settings
 
 HOST: Final = "127.0.0.1"
@@ -57,7 +57,8 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
     except FounderError as error:
         yield Finding("FIX", f"settings: {error}")
     else:
-        product = app.product if app else Product()
+        product, chosen = _product(app, settings)
+        yield from chosen
         yield from check_provider(settings, product)
         yield from check_database(settings, product, max(workers, _web_concurrency()))
         yield from _prices(settings, product)
@@ -82,25 +83,33 @@ def _load(target: str | None) -> tuple[Farebox | None, Finding]:
     return app, ok("app file", f"{app.product.name}, with the plans {', '.join(app.product.by_name)}")
 
 
+def _product(app: Farebox | None, settings: Settings) -> tuple[Product, list[Finding]]:
+    """The product behind the model that is really asked."""
+    product = app.product if app else Product()
+    try:
+        return wiring.chosen(product, settings), []
+    except FounderError as error:
+        return product, [Finding("FIX", f"settings: {error}")]
+
+
 def _web_concurrency() -> int:
     told = os.environ.get("WEB_CONCURRENCY", "")
     return int(told) if told.isascii() and told.isdigit() else 1
 
 
 def _prices(settings: Settings, product: Product) -> Iterator[Finding]:
-    if not settings.has_provider:
-        return
-    name, price = product.model_name, wiring.price_of(product)
-    if price is not None:
-        usd = [format_usd(figure) for figure in (price.input_per_mtok, price.output_per_mtok)]
-        yield ok("price", f"{name} costs {usd[0]} in and {usd[1]} out, a million tokens")
-        return
-    say_it = f'say it in your file: prices={{"{name}": (input_usd, output_usd)}}'
     in_money = [plan.name for plan in product.plans if plan.is_metered_in_money]
-    if in_money:
-        yield fix("price", f"that of {name} is not known, and plan {in_money[0]!r} is limited in money", say_it)
-    else:
-        yield note("price", f"that of {name} is not known, so costs are recorded as 0; {say_it}")
+    for model, price in wiring.prices_of(product, wiring.usable(product.listed, product, settings)).items():
+        if price is not None:
+            usd = [format_usd(figure) for figure in (price.input_per_mtok, price.output_per_mtok)]
+            yield ok("price", f"{model.name} costs {usd[0]} in and {usd[1]} out, a million tokens")
+            continue
+        say_it = f'say it in your file: prices={{"{model.name}": (input_usd, output_usd)}}'
+        if in_money:
+            wrong = f"that of {model.name} is not known, and plan {in_money[0]!r} is limited in money"
+            yield fix("price", wrong, say_it)
+        else:
+            yield note("price", f"that of {model.name} is not known, so costs are recorded as 0; {say_it}")
 
 
 def _plans(product: Product) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from farebox.cli.doctor_provider import clock_off
 from farebox.cli.findings import Finding, fix, note, ok
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.period import MICROSECONDS
-from farebox.domain.plan import Product
+from farebox.domain.product import Product
 from farebox.settings import Settings, secret_of
 from farebox.store.database import Database
 from farebox.store.health import DatabaseTrouble, noted, now_us, revision, try_write

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Final
 
 from farebox.cli.findings import Finding, fix, ok
+from farebox.domain.providers import PROVIDERS
 from farebox.settings import Settings
 
 FOLDERS_MAX: Final = 500
 OURS: Final = "FAREBOX_"
 LATER: Final = ("FAREBOX_REDIS_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "SMTP_URL")
-KNOWN: Final = frozenset({str(field.validation_alias) for field in Settings.model_fields.values()} | set(LATER))
+OF_PROVIDERS: Final = {name for each in PROVIDERS.values() for name in (each.key_variable, each.url_variable)}
+KNOWN: Final = frozenset(
+    {str(field.validation_alias) for field in Settings.model_fields.values()} | set(LATER) | OF_PROVIDERS
+)
 LIKENESS: Final = 0.85
 _LINE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Z][A-Z0-9_]*)[ \t]*=[ \t]*\S", re.MULTILINE)
 

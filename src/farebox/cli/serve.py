@@ -8,6 +8,7 @@ import typer
 from farebox import wiring
 from farebox.call.record import RECORD_SECONDS
 from farebox.cli.context import AppArgument, Shop, open_shop
+from farebox.cli.models import key_variables
 from farebox.cli.server import listen, run, url_of
 from farebox.store.plans import lost_plans
 
@@ -25,8 +26,7 @@ def serve(
     with listen(host, port, "farebox serve") as listener:
         shop = open_shop(app)  # every mistake is told here, once, and not by each worker
         wiring.check(shop.product, shop.settings)
-        if not shop.settings.has_provider:
-            typer.echo("No OPENAI_API_KEY: calls are answered by the sandbox model, farebox-sandbox.", err=True)
+        warn_of_sandbox(shop)
         warn_of_lost_plans(shop)
         # A call under way is finished, and recorded, before its process goes.
         grace_seconds = ceil(shop.settings.call_seconds_max + RECORD_SECONDS)
@@ -34,6 +34,13 @@ def serve(
         by = f"{workers} processes" if workers > 1 else "1 process"
         typer.echo(f"{shop.product.name} is served at {url_of(listener)}, by {by}.")
         run("farebox.cli.load:served_app", app, listener, grace_seconds=grace_seconds, workers=workers)
+
+
+def warn_of_sandbox(shop: Shop) -> None:
+    product = wiring.chosen(shop.product, shop.settings)
+    if not wiring.usable(product.models, product, shop.settings):
+        missing = key_variables(product, product.models)
+        typer.echo(f"No {missing}: calls are answered by the sandbox model, farebox-sandbox.", err=True)
 
 
 def warn_of_lost_plans(shop: Shop) -> None:

@@ -7,12 +7,15 @@ from farebox.domain.errors import (
     AccountSuspended,
     BurstExceeded,
     CallError,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    IdempotencyStreamed,
     InvalidApiKey,
     PaymentRequired,
     PriceUnknown,
     QuotaExceeded,
 )
-from farebox.domain.ledger import Hold, Meter, charge_for_cost, hold_on
+from farebox.domain.ledger import Hold, Meter, State, charge_for_cost, hold_on
 from farebox.domain.money import format_usd
 from farebox.domain.period import MICROSECONDS, iso
 from farebox.domain.plan import Plan
@@ -35,8 +38,24 @@ class Caller(NamedTuple):
     anchor_us: int
 
 
+class Once(NamedTuple):
+    """An Idempotency-Key: whatever comes again under it is not done, and not charged, again.
+
+    `id` is the key's digest, with the mode; `fingerprint` is the digest of the request.
+    """
+
+    id: str
+    fingerprint: str
+    is_stream: bool
+    ttl_us: int
+
+
 class Ask(NamedTuple):
-    """A call that wants to pass. Sizes are worst cases: the answer can only be smaller."""
+    """A call that wants to pass. Sizes are worst cases: the answers can only be smaller.
+
+    `output_tokens_wanted` and the plan bound one answer, of which there may be several; `output_tokens_total`, where
+    it is given, bounds a handler's model calls together.
+    """
 
     call_id: str
     key_digest: str
@@ -48,6 +67,9 @@ class Ask(NamedTuple):
     hold_ttl_us: int
     calls: int = 1
     is_billed: bool = True
+    answers: int = 1
+    output_tokens_total: int | None = None
+    once: Once | None = None
 
 
 class Standing(NamedTuple):
@@ -66,6 +88,28 @@ class Admitted(NamedTuple):
 class Refused(NamedTuple):
     error: CallError
     standing: Standing | None = None
+
+
+class Answered(NamedTuple):
+    """The answer that an Idempotency-Key got when it came first, kept as it was sent."""
+
+    call_id: str
+    content_type: str
+    body: bytes
+    standing: Standing
+
+
+class Earlier(NamedTuple):
+    """What is known of the call that first came with an Idempotency-Key."""
+
+    fingerprint: str
+    call_id: str
+    is_stream: bool
+    expires_us: int
+    content_type: str
+    body: bytes | None
+    is_open: bool
+    state: str | None
 
 
 def identify(caller: Caller | None, now_us: int) -> CallError | None:
@@ -112,6 +156,34 @@ def decide(caller: Caller | None, plan: Plan | None, meter: Meter, ask: Ask, now
     return Admitted(hold, Standing(plan, hold_on(meter, hold, tat_us), now_us))
 
 
+def again(earlier: Earlier | None, once: Once, standing: Standing) -> Answered | Refused | None:
+    """What comes of a request under a key that came before; None where the call has to be made.
+
+    A call that ended without an answer has cost its customer nothing, so its key is free again.
+    Source: draft-ietf-httpapi-idempotency-key-header, section 2.
+    """
+    if earlier is None or earlier.expires_us <= standing.now_us:
+        return None
+    if earlier.fingerprint != once.fingerprint:
+        error: CallError = IdempotencyMismatch(
+            "This Idempotency-Key came with another request before. Use a new key for a new request."
+        )
+    elif earlier.is_open:
+        error = IdempotencyInFlight(
+            f"The first call with this Idempotency-Key, {earlier.call_id}, is under way. Try again shortly.",
+            retry_after_seconds=1,
+        )
+    elif earlier.body is not None:
+        return Answered(earlier.call_id, earlier.content_type, earlier.body, standing)
+    elif earlier.is_stream and earlier.state == State.POSTED:
+        error = IdempotencyStreamed(
+            f"This call was streamed before, as {earlier.call_id}, and streams are not kept. Use a new Idempotency-Key."
+        )
+    else:
+        return None
+    return Refused(error, standing)
+
+
 def plan_is_gone(caller: Caller) -> PaymentRequired:
     """The refusal of a caller whose plan is no longer in the founder's file."""
     return PaymentRequired(f"The plan '{caller.plan}' is no longer offered. Choose another plan.")
@@ -120,6 +192,9 @@ def plan_is_gone(caller: Caller) -> PaymentRequired:
 def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int) -> Hold:
     wanted = ask.output_tokens_wanted
     output_max = plan.max_output_tokens if wanted is None else min(wanted, plan.max_output_tokens)
+    output_max *= ask.answers
+    if ask.output_tokens_total is not None:
+        output_max = ask.output_tokens_total
     price = ask.price
     markup = plan.markup_basis_points if plan.is_metered_in_money else None
     fixed = 0

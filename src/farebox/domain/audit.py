@@ -1,9 +1,10 @@
 """A row checked against itself: what it says was used, at its frozen price, has to come to what it charged."""
 
-from typing import Final, NamedTuple
+import json
+from typing import Any, Final, NamedTuple
 
 from farebox.domain.ledger import Ending, Hold, Mark, Outcome, Spent, State, charge_for_cost, settle
-from farebox.domain.prices import worst_cost_nanodollars
+from farebox.domain.prices import Price, cost_nanodollars, worst_cost_nanodollars
 
 # What `settle` adds by itself; the other marks are part of what a call used.
 SETTLED_MARKS: Final = frozenset({Mark.OVER_HOLD, Mark.UNKNOWN_COST, Mark.UNPRICED})
@@ -31,7 +32,7 @@ def audit_hold(hold: Hold) -> list[Misfit]:
 def audit_row(hold: Hold, outcome: Outcome) -> list[Misfit]:
     """What is wrong with a usage record: settled again from what it used, it has to come out the same."""
     found = audit_hold(hold) + _out_of_hold(hold, outcome)
-    again = settle(hold, _ending(outcome), _spent(outcome), outcome.recorded_us)
+    again = settle(hold, _ending(outcome), _spent(hold, outcome), outcome.recorded_us)
     if again != outcome:
         pairs = zip(Outcome._fields, again, outcome, strict=True)
         found += [Misfit(name, expected, value) for name, expected, value in pairs if expected != value]
@@ -55,8 +56,26 @@ def _ending(outcome: Outcome) -> Ending:
     return "post_free" if Mark.NO_MESSAGE in outcome.marks.split() else "post"
 
 
-def _spent(outcome: Outcome) -> Spent:
+def _spent(hold: Hold, outcome: Outcome) -> Spent:
     marks = outcome.marks.split()
     used = tuple(mark for mark in Mark if mark in marks and mark not in SETTLED_MARKS) if marks else ()
     tokens = outcome.input_tokens, outcome.cached_tokens, outcome.output_tokens
-    return Spent(*tokens, used, outcome.attempts, outcome.error)
+    spent = Spent(*tokens, used, outcome.attempts, outcome.error)
+    metered = [attempt for attempt in json.loads(outcome.attempts) if "cost_nanodollars" in attempt]
+    if not metered:
+        return spent
+    costs = [(_cost_again(hold, attempt), "wasted" in attempt) for attempt in metered]
+    return spent._replace(
+        cost_nanodollars=sum(cost for cost, _ in costs),
+        wasted_nanodollars=sum(cost for cost, is_wasted in costs if is_wasted),
+    )
+
+
+def _cost_again(hold: Hold, attempt: dict[str, Any]) -> int:
+    """What an attempt cost, by its tokens and the price that is frozen into it, or into its row."""
+    price = hold.price
+    if "price" in attempt:
+        price = Price(*attempt["price"]) if attempt["price"] else None
+    if price is None:
+        return 0
+    return cost_nanodollars(price, attempt["input_tokens"], attempt["cached_tokens"], attempt["output_tokens"])

@@ -65,6 +65,39 @@ class InvalidRequest(RequestError):
     status, code, title = 422, "invalid_request_error", "Invalid request"
 
 
+class ModelNotFound(RequestError):
+    status, code, title = 404, "model_not_found", "No such model"
+
+
+class CallNotFound(RequestError):
+    status, code, title = 404, "call_not_found", "No such call"
+
+
+class CallTooLarge(RequestError):
+    """What a handler asks of the model no longer fits into its call's hold: it was not sent."""
+
+    status, code, title = 422, "call_too_large", "Too much for one call"
+
+
+class RequestRefused(RequestError):
+    """The founder's handler, or the provider, says that the request itself is wrong."""
+
+    status, code, title = 400, "request_refused", "Request refused"
+
+
+class IdempotencyInFlight(RequestError):
+    status, code, title = 409, "idempotency_in_flight", "The first call is not finished"
+
+
+class IdempotencyStreamed(RequestError):
+    status, code, title = 409, "idempotency_streamed", "A stream is not answered twice"
+    should_retry = False
+
+
+class IdempotencyMismatch(RequestError):
+    status, code, title = 422, "idempotency_mismatch", "Another request had this Idempotency-Key"
+
+
 # -- The caller may not ---------------------------------------------------------------------------------------
 
 
@@ -109,6 +142,12 @@ class UpstreamNoMessage(UpstreamError):
     status, code, title = 502, "upstream_no_message", "The model returned no message"
     # The provider charges for each attempt, and the same prompt tends to end the same way.
     should_retry = False
+
+
+class UpstreamUnfit(UpstreamError):
+    """The model was asked for a certain form, and twice did not keep to it."""
+
+    status, code, title = 502, "upstream_unfit", "The model did not keep to the form"
 
 
 class UpstreamBusy(UpstreamError):

@@ -25,7 +25,7 @@ class State(StrEnum):
 class Mark(StrEnum):
     """What is out of the ordinary about a row."""
 
-    CUT = "cut"  # the client left in mid-stream
+    CUT = "cut"  # a stream ended early: the client left, or the provider broke off
     ESTIMATED = "estimated"  # the provider sent no usage: tokens counted from the bytes
     NO_MESSAGE = "no_message"  # the model answered without a message: nothing is charged
     OVER_HOLD = "over_hold"  # the usage came out above the hold: charged up to the hold
@@ -81,7 +81,12 @@ class Hold(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What a call used, as the provider reports it (or as estimated: then it is marked)."""
+    """What a call used, as the providers report it (or as estimated: then it is marked).
+
+    Tokens are those of the answers that the customer got. `cost_nanodollars` is the sum of all attempts, each at the
+    price of its own model; where it is None, it is the tokens' cost at the hold's price. `wasted_nanodollars` is the
+    part of it that went into attempts without an answer, for which no customer is charged.
+    """
 
     input_tokens: int = 0
     cached_tokens: int = 0
@@ -89,6 +94,8 @@ class Spent(NamedTuple):
     marks: tuple[Mark, ...] = ()
     attempts: str = "[]"
     error: str = ""
+    cost_nanodollars: int | None = None
+    wasted_nanodollars: int = 0
 
 
 class Outcome(NamedTuple):
@@ -123,16 +130,24 @@ def settle(hold: Hold, ending: Ending, spent: Spent, now_us: int) -> Outcome:
     if ending == "expire":
         cost = worst_cost_nanodollars(price, hold.input_tokens_max, hold.output_tokens_max) if price else 0
         return _outcome(State.EXPIRED, spent, cost, (*marks, Mark.UNKNOWN_COST), recorded_us)
-    cost = cost_nanodollars(price, spent.input_tokens, spent.cached_tokens, spent.output_tokens) if price else 0
+    known = spent.cost_nanodollars
+    cost = known if known is not None else _cost(price, spent)
     if ending != "post":
         state = State.POSTED if ending == "post_free" else State.VOIDED
         return _outcome(state, spent, cost, marks, recorded_us)
     tokens = spent.input_tokens + spent.output_tokens
-    charge = hold.charge_fixed_nanodollars + charge_for_cost(cost, hold.charge_markup_basis_points)
+    charged = cost - spent.wasted_nanodollars
+    charge = hold.charge_fixed_nanodollars + charge_for_cost(charged, hold.charge_markup_basis_points)
     if tokens > hold.held_tokens or charge > hold.held_nanodollars:
         marks = (*marks, Mark.OVER_HOLD)
         tokens, charge = min(tokens, hold.held_tokens), min(charge, hold.held_nanodollars)
     return _outcome(State.POSTED, spent, cost, marks, recorded_us, hold.held_calls, tokens, charge)
+
+
+def _cost(price: Price | None, spent: Spent) -> int:
+    if price is None:
+        return 0
+    return cost_nanodollars(price, spent.input_tokens, spent.cached_tokens, spent.output_tokens)
 
 
 def charge_for_cost(cost: int, markup_basis_points: int | None) -> int:

@@ -1,16 +1,13 @@
-"""What the founder sells: a product, and the plans it comes in."""
+"""A plan: what a customer gets for a month's price."""
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from farebox.domain.apikey import brand_of
 from farebox.domain.errors import FounderError
 from farebox.domain.ledger import TOKENS_MAX
 from farebox.domain.money import BASIS_POINTS, Usd, usd_to_nanodollars
-from farebox.domain.prices import Price, price_of_usd
 from farebox.domain.rate import Burst, parse_burst
 
 LIMIT_MAX: Final = 10**15  # far above any plan, far below a 64-bit column
@@ -110,80 +107,3 @@ class Plan:
 
 def _nanodollars(usd: Usd | None) -> int | None:
     return None if usd is None else usd_to_nanodollars(usd)
-
-
-DEMO_PLANS: Final = (Plan("free", calls=20), Plan("pro", usd=29, calls=5_000))
-DEMO_NAME: Final = "Farebox demo"
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """What is sold: a name, the model behind it, its plans, and prices that the founder knows better.
-
-    Raises:
-        FounderError: no plan, two plans of one name, or a price that cannot be read.
-    """
-
-    name: str = DEMO_NAME
-    model: str = "openai:gpt-4o-mini"
-    plans: Sequence[Plan] = DEMO_PLANS
-    prices: Mapping[str, tuple[Usd, ...]] = field(default_factory=dict)
-    by_name: Mapping[str, Plan] = field(init=False, repr=False, default_factory=dict)
-    founder_prices: Mapping[str, Price] = field(init=False, repr=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise FounderError('Farebox needs the name of your product, as in Farebox("Tagliner", …).')
-        if not isinstance(self.model, str) or not self.model_name:
-            raise FounderError(f'model={self.model!r}: write it as "openai:gpt-4o-mini".')
-        if self.provider != "openai":
-            raise FounderError(
-                f'model={self.model!r}: the provider {self.provider!r} is not known. Write "openai:{self.model_name}" '
-                "and set OPENAI_BASE_URL to your provider's OpenAI-compatible address."
-            )
-        if not self.plans:
-            raise FounderError('A product needs at least one plan, as in plans=[Plan("free", calls=20)].')
-        if not isinstance(self.plans, list | tuple):
-            raise FounderError(f"plans is a list, as in plans=[{self.plans!r}].")
-        for plan in self.plans:
-            if not isinstance(plan, Plan):
-                raise FounderError(f"plans is a list of Plan(…), and {plan!r} is none.")
-        by_name = {plan.name: plan for plan in self.plans}
-        if len(by_name) < len(self.plans):
-            raise FounderError("Two plans have the same name; a plan's name is how an account remembers it.")
-        if not isinstance(self.prices, Mapping):
-            raise FounderError('prices is a dict, as in prices={"gpt-4o-mini": (0.15, 0.60)}.')
-        object.__setattr__(self, "plans", tuple(self.plans))
-        object.__setattr__(self, "by_name", by_name)
-        object.__setattr__(self, "founder_prices", self._prices())
-
-    def _prices(self) -> dict[str, Price]:
-        prices = {str(name).removeprefix(f"{self.provider}:"): _price(name, usd) for name, usd in self.prices.items()}
-        for name in prices:
-            if name != self.model_name:
-                raise FounderError(f"prices has {name!r}, and the model is {self.model_name!r}; write it the same way.")
-        return prices
-
-    @property
-    def provider(self) -> str:
-        return self.model.partition(":")[0] if ":" in self.model else "openai"
-
-    @property
-    def model_name(self) -> str:
-        """The model's name as its provider writes it."""
-        return self.model.partition(":")[2] if ":" in self.model else self.model
-
-    @property
-    def brand(self) -> str:
-        """The prefix of this product's API keys."""
-        return brand_of(self.name)
-
-
-def _price(model: str, usd: tuple[Usd, ...]) -> Price:
-    try:
-        return price_of_usd(*usd)
-    except (TypeError, ValueError) as error:
-        raise FounderError(
-            f"prices[{model!r}] is (input, output) or (input, output, cached input), in US dollars for a million "
-            f"tokens: {error}."
-        ) from None

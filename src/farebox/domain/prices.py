@@ -1,5 +1,6 @@
 """What a model costs. A price is looked up once, at admission, and frozen into the call's row."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from farebox.domain.money import TOKENS_PER_MTOK, Usd, divide_up, usd_to_nanodollars
@@ -21,6 +22,14 @@ def price_of_usd(input_usd: Usd, output_usd: Usd, cached_usd: Usd | None = None)
     fresh = usd_to_nanodollars(input_usd)
     cached = fresh if cached_usd is None else usd_to_nanodollars(cached_usd)
     return Price(fresh, cached, usd_to_nanodollars(output_usd))
+
+
+def dearest(prices: Sequence[Price | None]) -> Price | None:
+    """A price that none of these is above, or None where one of them is not known."""
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices) or not known:
+        return None
+    return known[0] if len(known) == 1 else Price(*map(max, zip(*known, strict=True)))
 
 
 def cost_nanodollars(price: Price, input_tokens: int, cached_tokens: int, output_tokens: int) -> int:

@@ -4,121 +4,70 @@ It speaks the OpenAI wire, so that all that reads a provider's answer is used fo
 """
 
 import asyncio
-import hashlib
 import json
-import re
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from farebox.ports import Reply
+from farebox.sandbox import chat, responses
+from farebox.sandbox.embeddings import embed
+from farebox.sandbox.request import BadRequest, JsonObject, load
+from farebox.sandbox.words import NAME_TOKEN, SANDBOX_MODEL, TOKENS_DEFAULT, tokens_of
 
-SANDBOX_MODEL: Final = "farebox-sandbox"
-NAME_TOKEN: Final = f"[{SANDBOX_MODEL}]"  # one token, so that the shortest answer still says who gave it
-TOKENS_DEFAULT: Final = 400
-ECHO_CHARS: Final = 160
-ASIDES: Final = (
-    "No provider was called and nothing was spent.",
-    "A real model would answer here.",
-    "The same prompt always gets these same words.",
-    "Set OPENAI_API_KEY to hear from a real model.",
-)
-_TOKEN = re.compile(rf"{re.escape(NAME_TOKEN)}|\s*\w{{1,6}}|\s*[^\w\s]|\s+")
+__all__ = ["NAME_TOKEN", "SANDBOX_MODEL", "TOKENS_DEFAULT", "SandboxModel", "SandboxStream", "tokens_of"]
 
-
-def tokens_of(text: str) -> list[str]:
-    """The sandbox's tokens: up to six letters, or one other character, with the space before them."""
-    return _TOKEN.findall(text)
+ANSWERS: Final[Mapping[str, Callable[[JsonObject], JsonObject]]] = {
+    "/chat/completions": chat.complete,
+    "/responses": responses.respond,
+    "/embeddings": embed,
+}
+STREAMS: Final[Mapping[str, Callable[[JsonObject], Iterator[bytes]]]] = {
+    "/chat/completions": chat.stream,
+    "/responses": responses.stream,
+}
+JSON_HEADERS: Final = {"content-type": "application/json"}
+STREAM_HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8"}
 
 
 class SandboxModel:
     """A deterministic model in this process."""
 
-    async def complete(self, body: bytes, seconds_max: float) -> Reply:
+    async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
+        """The whole answer; what cannot be answered is refused as OpenAI refuses it."""
         del seconds_max  # it answers at once
+        if path not in ANSWERS:
+            return Reply(404, JSON_HEADERS, _refusal(f"there is no {path} here", None, "unknown_url"))
         try:
-            return Reply(200, {}, _json(_completion(_read(body))))
-        except ValueError as error:
-            return Reply(400, {}, _refusal(error))
+            return Reply(200, JSON_HEADERS, json.dumps(ANSWERS[path](load(body))).encode())
+        except BadRequest as error:
+            return Reply(400, JSON_HEADERS, _refusal(str(error), error.param, None))
 
-    async def stream(self, body: bytes) -> AsyncIterator[bytes]:
-        """The same answer as server-sent events, a token at a time, with the usage at the end if asked for.
-
-        Raises:
-            ValueError: the body is not one that this model takes.
-        """
-        for event in _events(_read(body)):
-            yield b"data: " + event + b"\n\n"
-            await asyncio.sleep(0)
-
-
-class _Request(NamedTuple):
-    prompt: str
-    tokens_max: int
-    with_usage: bool
+    async def stream(self, path: str, body: bytes, seconds_max: float) -> "SandboxStream":
+        """The same answer, an event at a time; a refusal, and what has no streams, comes in one piece."""
+        if path in STREAMS:
+            try:
+                return SandboxStream(200, STREAM_HEADERS, STREAMS[path](load(body)))
+            except BadRequest:
+                pass  # said by the plain answer
+        reply = await self.send(path, body, seconds_max)
+        return SandboxStream(reply.status, reply.headers, iter([reply.body]))
 
 
-def _read(body: bytes) -> _Request:
-    request = json.loads(body)
-    messages = request.get("messages") if isinstance(request, dict) else None
-    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
-        raise ValueError("messages has to be a list of messages, as [{'role': 'user', 'content': 'Hello'}]")
-    limit = request.get("max_completion_tokens", request.get("max_tokens"))
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise ValueError("max_completion_tokens has to be a whole number of 1 or more")
-    options = request.get("stream_options")
-    with_usage = isinstance(options, dict) and options.get("include_usage") is True
-    prompt = "\n".join(_text(message.get("content")) for message in messages)
-    return _Request(prompt, limit or TOKENS_DEFAULT, with_usage)
+class SandboxStream:
+    """An answer in pieces."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], pieces: Iterator[bytes]) -> None:
+        self.status, self.headers = status, headers
+        self._pieces = pieces
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)  # so that one stream does not keep the others waiting
+        return next(self._pieces, b"")
+
+    async def close(self) -> None:
+        self._pieces = iter(())
 
 
-def _text(content: object) -> str:
-    """A message's text: the content itself, or its parts of text; images and the like have none."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
-
-
-def _answer(request: _Request) -> tuple[dict[str, Any], list[str], str, dict[str, int]]:
-    """What every form of the answer has: its head, its tokens, why it ends, and what it used."""
-    prompt = request.prompt
-    digest = hashlib.sha256(prompt.encode("utf-8", "replace")).digest()
-    echo = prompt if len(prompt) <= ECHO_CHARS else prompt[: ECHO_CHARS - 1] + "…"
-    tokens = tokens_of(f"{NAME_TOKEN} You wrote: “{echo}” {ASIDES[digest[0] % len(ASIDES)]}")
-    written, read = tokens[: request.tokens_max], len(tokens_of(prompt))
-    head = {"id": f"chatcmpl-sandbox-{digest.hex()[:16]}", "created": 0, "model": SANDBOX_MODEL}
-    usage = {"prompt_tokens": read, "completion_tokens": len(written), "total_tokens": read + len(written)}
-    return head, written, "stop" if len(written) == len(tokens) else "length", usage
-
-
-def _completion(request: _Request) -> dict[str, Any]:
-    head, tokens, reason, usage = _answer(request)
-    message = {"role": "assistant", "content": "".join(tokens), "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-    return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
-
-
-def _events(request: _Request) -> Iterator[bytes]:
-    head, tokens, reason, usage = _answer(request)
-    head["object"] = "chat.completion.chunk"
-    if request.with_usage:
-        head["usage"] = None
-
-    def event(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
-        return _json({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]})
-
-    yield event({"role": "assistant", "content": ""})
-    yield from (event({"content": token}) for token in tokens)
-    yield event({}, reason)
-    if request.with_usage:
-        yield _json({**head, "choices": [], "usage": usage})
-    yield b"[DONE]"
-
-
-def _refusal(error: ValueError) -> bytes:
-    kind = "invalid_request_error"
-    return _json({"error": {"message": f"{SANDBOX_MODEL}: {error}.", "type": kind, "param": None, "code": None}})
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value).encode()
+def _refusal(message: str, param: str | None, code: str | None) -> bytes:
+    error = {"message": f"{SANDBOX_MODEL}: {message}.", "type": "invalid_request_error", "param": param, "code": code}
+    return json.dumps({"error": error}).encode()

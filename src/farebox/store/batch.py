@@ -9,10 +9,14 @@ from typing import Final, NamedTuple
 from farebox.domain.admission import (
     NO_SUCH_KEY,
     Admitted,
+    Answered,
     Ask,
     Caller,
+    Earlier,
+    Once,
     Refused,
     Standing,
+    again,
     decide,
     identify,
     plan_is_gone,
@@ -22,8 +26,9 @@ from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, re
 from farebox.domain.period import day, period_at
 from farebox.domain.plan import Plan
 from farebox.domain.rate import BURST_SECONDS_MAX
-from farebox.ports import Recorded
-from farebox.store.statements import Cursor, Row, Statements
+from farebox.ports import CallRow, Kept, Recorded
+from farebox.store.cursor import Cursor, Row
+from farebox.store.statements import Statements
 
 NOBODY: Final = Meter("", "live", 0, 0)
 BURST_US_MAX: Final = BURST_SECONDS_MAX * 10**6
@@ -31,11 +36,12 @@ ENDS_AS: Final = {"post": State.POSTED, "post_free": State.POSTED, "void": State
 
 
 class Finish(NamedTuple):
-    """A call that has ended and wants to be recorded."""
+    """A call that has ended and wants to be recorded, with its answer where that is to be kept."""
 
     hold: Hold
     ending: Ending
     spent: Spent
+    kept: Kept | None = None
 
 
 class Look(NamedTuple):
@@ -44,16 +50,23 @@ class Look(NamedTuple):
     key_digest: str
 
 
+class Find(NamedTuple):
+    """What became of this call?"""
+
+    key_digest: str
+    call_id: str
+
+
 class Due(NamedTuple):
-    """Which holds have outlived their process?"""
+    """Which holds have outlived their process? What was kept long enough is forgotten on the way."""
 
 
 class Alive(NamedTuple):
     """Does the database answer, and with which schema?"""
 
 
-Item = Ask | Finish | Look | Due | Alive
-Result = Admitted | Refused | Recorded | Standing | list[Hold] | str | None | Exception
+Item = Ask | Finish | Look | Find | Due | Alive
+Result = Admitted | Refused | Answered | Recorded | Standing | CallRow | list[Hold] | str | None | Exception
 MeterKey = tuple[str, str, int]
 
 
@@ -71,6 +84,9 @@ class Batch:
         self.holds: list[Row] = []
         self.usage: list[Row] = []
         self.rollups: dict[tuple[str, ...], list[int]] = {}
+        self.earlier: dict[tuple[str, str], Earlier | None] = {}
+        self.onces: list[Row] = []
+        self.kept: list[Row] = []
 
     def load_meter(self, meter: Meter) -> None:
         key = (meter.account_id, meter.mode, meter.period_start_us)
@@ -80,16 +96,31 @@ class Batch:
         if meter.period_start_us <= self.now_us < meter.period_end_us:
             self.current[owner] = key
 
-    def admit(self, ask: Ask) -> Admitted | Refused:
+    def admit(self, ask: Ask) -> Admitted | Refused | Answered:
         caller = self.callers.get(ask.key_digest)
         if caller is None:
             return decide(None, None, NOBODY, ask, self.now_us)
         key, meter = self._current(caller)
-        decision = decide(caller, self.plans.get(caller.plan), meter, ask, self.now_us)
+        plan = self.plans.get(caller.plan)
+        if ask.once is not None and plan is not None and identify(caller, self.now_us) is None:
+            earlier = self.earlier[caller.account_id, ask.once.id]
+            found = again(earlier, ask.once, Standing(plan, meter, self.now_us))
+            if found is not None:
+                return found
+        decision = decide(caller, plan, meter, ask, self.now_us)
         if isinstance(decision, Admitted):
             self.holds.append(decision.hold)
             self._save(key, decision.standing.meter)
+            if ask.once is not None:
+                self._open_once(caller.account_id, ask.call_id, ask.once)
         return decision
+
+    def _open_once(self, account_id: str, call_id: str, once: Once) -> None:
+        expires_us = self.now_us + once.ttl_us
+        self.onces.append((account_id, once.id, once.fingerprint, call_id, int(once.is_stream), expires_us))
+        self.earlier[account_id, once.id] = Earlier(
+            once.fingerprint, call_id, once.is_stream, expires_us, "", None, is_open=True, state=None
+        )
 
     def look(self, look: Look) -> Standing | CallError:
         caller = self.callers.get(look.key_digest)
@@ -100,7 +131,7 @@ class Batch:
         return Standing(plan, self._current(caller)[1], self.now_us) if plan else plan_is_gone(caller)
 
     def finish(self, finish: Finish) -> Recorded:
-        hold, ending, spent = finish
+        hold, ending, spent, kept = finish
         key = (hold.account_id, hold.mode, hold.period_start_us)
         outcome = settle(hold, ending, spent, self.now_us)
         meter = release(self.meters[key], hold, outcome)
@@ -108,7 +139,10 @@ class Batch:
         self.usage.append(hold + outcome)
         self._roll_up(hold, outcome)
         plan = self.plans.get(hold.plan)
-        return Recorded(outcome, Standing(plan, meter, self.now_us) if plan else None)
+        standing = Standing(plan, meter, self.now_us) if plan else None
+        if kept is not None:
+            self.kept.append((*kept.render(outcome, standing), hold.account_id, kept.once_id, hold.call_id))
+        return Recorded(outcome, standing)
 
     def _current(self, caller: Caller) -> tuple[MeterKey, Meter]:
         owner = (caller.account_id, caller.mode)
@@ -143,7 +177,7 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
     Raises:
         Exception: whatever the driver raises; then nothing of the batch may be committed.
     """
-    digests = list({item.key_digest for item in items if isinstance(item, Ask | Look)})
+    digests = list({item.key_digest for item in items if isinstance(item, Ask | Look | Find)})
     finishes = [item for item in items if isinstance(item, Finish)]
     owners = {finish.hold.account_id for finish in finishes}
     now_us = statements.lock(cursor, digests, list(owners))
@@ -154,6 +188,7 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
     since_us = min((finish.hold.period_start_us for finish in finishes), default=now_us)
     for row in statements.meters(cursor, list(owners), min(since_us, now_us - BURST_US_MAX)) if owners else ():
         batch.load_meter(Meter(*row))
+    _load_earlier(batch, items, cursor, statements)
     recorded = iter(_finish_all(batch, finishes, cursor, statements))
     results: list[Result] = [
         next(recorded) if isinstance(item, Finish) else _one(batch, item, cursor, statements) for item in items
@@ -162,7 +197,16 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
     return results
 
 
-def _one(batch: Batch, item: Ask | Look | Due | Alive, cursor: Cursor, statements: Statements) -> Result:
+def _load_earlier(batch: Batch, items: Sequence[Item], cursor: Cursor, statements: Statements) -> None:
+    for item in items:
+        if isinstance(item, Ask) and item.once is not None:
+            caller = batch.callers.get(item.key_digest)
+            if caller is not None:
+                key = (caller.account_id, item.once.id)
+                batch.earlier[key] = statements.earlier(cursor, *key)
+
+
+def _one(batch: Batch, item: Ask | Look | Find | Due | Alive, cursor: Cursor, statements: Statements) -> Result:
     match item:
         case Ask():
             try:
@@ -171,10 +215,25 @@ def _one(batch: Batch, item: Ask | Look | Due | Alive, cursor: Cursor, statement
                 return error
         case Look():
             return batch.look(item)
+        case Find():
+            return _find(batch, item, cursor, statements)
         case Due():
+            statements.purge(cursor, batch.now_us)
             return [Hold(*row) for row in statements.due(cursor, batch.now_us)]
         case Alive():
             return statements.revision(cursor)
+
+
+def _find(batch: Batch, find: Find, cursor: Cursor, statements: Statements) -> CallRow | CallError | None:
+    caller = batch.callers.get(find.key_digest)
+    error = identify(caller, batch.now_us)
+    if error is not None or caller is None:
+        return error or InvalidApiKey(NO_SUCH_KEY)
+    row = statements.call(cursor, caller.account_id, caller.mode, find.call_id)
+    if row is None:
+        return None
+    size = len(Hold._fields)
+    return CallRow(Hold(*row[:size]), _outcome(row[size:]) if row[size:] else None)
 
 
 def _finish_all(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, statements: Statements) -> list[Result]:
@@ -211,6 +270,10 @@ def _write(batch: Batch, cursor: Cursor, statements: Statements) -> None:
         statements.insert_holds(cursor, batch.holds)
     if batch.usage:
         statements.insert_usage(cursor, batch.usage)
+    for row in batch.onces:
+        statements.open_once(cursor, row)
+    for row in batch.kept:
+        statements.keep_answer(cursor, row)
     if batch.changed:
         # In the order of the key, as the rows of a statement are locked in the order they come.
         statements.save_meters(cursor, [batch.meters[key] for key in sorted(batch.changed)])

@@ -12,15 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from farebox.domain.admission import Admitted, Ask, Refused, Standing
+from farebox.domain.admission import Admitted, Answered, Ask, Refused, Standing
 from farebox.domain.errors import InternalError, LedgerUnavailable
 from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Spent
 from farebox.domain.plan import Plan
-from farebox.ports import Recorded
-from farebox.store.batch import Alive, Due, Finish, Item, Look, Result, run
+from farebox.ports import CallRow, Kept, Recorded
+from farebox.store.batch import Alive, Due, Find, Finish, Item, Look, Result, run
+from farebox.store.cursor import Cursor
 from farebox.store.database import Database, unavailable
 from farebox.store.migrations import HEAD
-from farebox.store.statements import Cursor, PostgresStatements, SqliteStatements
+from farebox.store.statements import PostgresStatements, SqliteStatements
 
 log = logging.getLogger("farebox.ledger")
 
@@ -85,12 +86,14 @@ class GroupCommitLedger:
 
     # -- The verbs of the port ---------------------------------------------------------------------------------
 
-    async def admit(self, ask: Ask) -> Admitted | Refused:
-        admitted: Admitted | Refused = await self._put(ask, time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+    async def admit(self, ask: Ask) -> Admitted | Refused | Answered:
+        admitted: Admitted | Refused | Answered = await self._put(ask, time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
         return admitted
 
-    async def record(self, hold: Hold, ending: Ending, spent: Spent, deadline: float) -> Recorded:
-        recorded: Recorded = await self._put(Finish(hold, ending, spent), deadline)
+    async def record(
+        self, hold: Hold, ending: Ending, spent: Spent, deadline: float, kept: Kept | None = None
+    ) -> Recorded:
+        recorded: Recorded = await self._put(Finish(hold, ending, spent, kept), deadline)
         return recorded
 
     async def expire(self) -> int:
@@ -110,6 +113,10 @@ class GroupCommitLedger:
     async def standing(self, key_digest: str) -> Standing:
         standing: Standing = await self._put(Look(key_digest), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
         return standing
+
+    async def find(self, key_digest: str, call_id: str) -> CallRow | None:
+        found: CallRow | None = await self._put(Find(key_digest, call_id), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+        return found
 
     async def check(self) -> None:
         revision: str | None = await self._put(Alive(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)

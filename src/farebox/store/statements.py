@@ -8,17 +8,16 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, get_type_hints
 
+from farebox.domain.admission import Earlier
 from farebox.domain.ledger import Hold, Meter, Outcome
+from farebox.store.cursor import Cursor, Row
 from farebox.store.database import read_revision
+from farebox.store.seldom import HOLD_COLUMNS, OUTCOME_COLUMNS, SeldomStatements
 
 STATEMENT_SECONDS_MAX: Final = 10
 
-Row = tuple[Any, ...]
-
 CALLER_COLUMNS: Final = "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us"
-OUTCOME_COLUMNS: Final = ", ".join(Outcome._fields)
 METER_COLUMNS: Final = ", ".join(Meter._fields)
-HOLD_COLUMNS: Final = ", ".join(Hold._fields)
 SQLITE_CALLER: Final = (
     f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.digest = ?"
 )
@@ -66,17 +65,6 @@ ROLLUP_DAILY: Final = Written(
 )
 
 
-class Cursor(Protocol):
-    """As much of a DB-API cursor as a batch uses."""
-
-    @property
-    def rowcount(self) -> int: ...
-    def execute(self, statement: Any, parameters: Any = (), /) -> Any: ...  # noqa: ANN401  # as the drivers have it
-    def executemany(self, statement: Any, rows: Any, /) -> Any: ...  # noqa: ANN401
-    def fetchone(self) -> Any: ...  # noqa: ANN401
-    def fetchall(self) -> Any: ...  # noqa: ANN401
-
-
 class Statements(Protocol):
     """What a batch does to the database, in the words of one dialect. All run inside one transaction."""
 
@@ -105,9 +93,14 @@ class Statements(Protocol):
     def insert_usage(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def save_meters(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def add_rollups(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
+    def earlier(self, cursor: Cursor, account_id: str, once_id: str) -> Earlier | None: ...
+    def open_once(self, cursor: Cursor, row: Row) -> None: ...
+    def keep_answer(self, cursor: Cursor, row: Row) -> None: ...
+    def purge(self, cursor: Cursor, now_us: int) -> None: ...
+    def call(self, cursor: Cursor, account_id: str, mode: str, call_id: str) -> Row | None: ...
 
 
-class SqliteStatements:
+class SqliteStatements(SeldomStatements):
     """In the process: a statement for each row is a function call, so rows go one by one."""
 
     def __init__(self) -> None:
@@ -173,8 +166,11 @@ def _sqlite_insert(table: Written) -> str:
     return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks}){table.on_conflict}"
 
 
-class PostgresStatements:
+class PostgresStatements(SeldomStatements):
     """Over the network: a statement is a round trip, so each takes all rows at once, as one array a column."""
+
+    mark = "%s"
+    skip_locked = " FOR UPDATE SKIP LOCKED"
 
     def __init__(self) -> None:
         self._holds, self._usage = _postgres_insert(HOLD), _postgres_insert(USAGE_RECORD)

@@ -5,7 +5,7 @@
 The hot tables' columns are in the order of the rows in `domain.ledger`, which are written as they are.
 """
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, MetaData, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -140,6 +140,21 @@ rollup_daily = Table(
     _int("cost_nanodollars"),
     sqlite_with_rowid=False,
 )  # fmt: skip
+
+idempotency = Table(
+    "idempotency", metadata,
+    # An answer kept for its Idempotency-Key. `id` is the key's digest; without a body the call gave no answer to keep.
+    _text("account_id", primary_key=True),
+    _text("id", primary_key=True),
+    _text("fingerprint"),
+    _text("call_id"),
+    _int("is_stream"),
+    _int("expires_us"),
+    _text("content_type"),
+    Column("body", LargeBinary),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+Index("idempotency_expires", idempotency.c.expires_us)
 
 note = Table(
     "note", metadata,

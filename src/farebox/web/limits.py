@@ -5,6 +5,7 @@ Source: draft-ietf-httpapi-ratelimit-headers (structured fields), and OpenAI's `
 
 from functools import lru_cache
 
+from farebox.call import Receipt
 from farebox.domain.admission import Standing, seconds_up
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
@@ -49,6 +50,20 @@ def limit_headers(standing: Standing) -> Headers:
         headers.append((b"x-ratelimit-limit-tokens", b"%d" % tokens[0]))
         headers.append((b"x-ratelimit-remaining-tokens", b"%d" % tokens[1]))
         headers.append((b"x-ratelimit-reset-tokens", _duration(tokens[2])))
+    return headers
+
+
+def receipt_headers(receipt: Receipt) -> Headers:
+    """What a call came to: its charge, how many calls it counts for, the credit that is left, and its id."""
+    outcome, (plan, meter, _) = receipt.outcome, receipt.standing
+    headers: Headers = [
+        (b"x-charge-nanodollars", b"%d" % outcome.charge_nanodollars),
+        (b"x-charged-calls", b"%d" % outcome.calls),
+    ]
+    if plan.credit_nanodollars is not None:
+        left = max(plan.credit_nanodollars - meter.posted_nanodollars - meter.held_nanodollars, 0)
+        headers.append((b"x-credit-remaining-nanodollars", b"%d" % left))
+    headers.append((b"x-request-id", receipt.call_id.encode()))
     return headers
 
 

@@ -16,6 +16,8 @@ REFUSALS: Final = {
     401: "The API key is missing, wrong, expired or revoked.",
     402: "The plan has to be paid, or is no longer offered.",
     403: "The account is suspended.",
+    404: "There is no such call, or no such model.",
+    409: "The first call with this Idempotency-Key is under way, or was streamed.",
     413: "The body is too large.",
     422: "The request is wrong; `param` names the field.",
     429: "The burst limit or the plan's limit is reached.",
@@ -30,8 +32,8 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": REFUSALS[status], "content": PROBLEM} for status in statuses}
 
 
-def add_generate(page: dict[str, Any]) -> dict[str, Any]:
-    """The page with POST /v1/generate, the schemas it needs and the two ways to send a key."""
+def add_paid(page: dict[str, Any]) -> dict[str, Any]:
+    """The page with the paid endpoints, the schemas they need and the two ways to send a key."""
     schemas = page.setdefault("components", {}).setdefault("schemas", {})
     for shape in (GenerateIn, GenerateOut, ProblemOut):
         schemas.update(_schema(shape))

@@ -9,8 +9,8 @@ from starlette.routing import WebSocketRoute
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from farebox.domain.errors import BadRequest
-from farebox.web.api import new_call_id
 from farebox.web.problem import problem
+from farebox.web.request import new_call_id
 
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: to close at once would reset the connection and lose it the answer.

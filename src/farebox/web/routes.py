@@ -16,42 +16,38 @@ from farebox.domain.errors import (
     BadRequest,
     BodyTooLarge,
     CallError,
+    CallNotFound,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
 )
-from farebox.ports import Ledger
-from farebox.web.api import read_key
+from farebox.web.endpoint import House
 from farebox.web.limits import limit_headers
 from farebox.web.openapi import SECURITY, refusals
 from farebox.web.problem import problem
-from farebox.web.shapes import HealthOut, ReadyOut, UsageOut, usage_of
+from farebox.web.request import read_key
+from farebox.web.shapes import CallOut, HealthOut, ModelsOut, ReadyOut, UsageOut, call_of, models_of, usage_of
 
 log = logging.getLogger("farebox.web")
 
 
-class House:
-    """What the routes need of the running system; filled in at start-up."""
-
-    ledger: Ledger
-    secret: bytes
-    has_provider: bool
-    public_url: str = ""
+HouseOf = Callable[[], House]
+"""The running system; there is none before start-up."""
 
 
-def routes(house: House) -> APIRouter:
+def routes(house_of: HouseOf) -> APIRouter:
     router = APIRouter()
 
     @router.get("/health", tags=["Service"], summary="Alive")
     async def health() -> HealthOut:
         """Whether the process answers. Touches nothing else."""
-        return HealthOut(openai_key_loaded=house.has_provider)
+        return HealthOut(openai_key_loaded=house_of().has_provider)
 
     @router.get("/ready", tags=["Service"], summary="Ready", responses=refusals(503))
     async def ready() -> ReadyOut:
         """Whether the database answers, so that calls can be recorded."""
-        await house.ledger.check()
+        await house_of().ledger.check()
         return ReadyOut()
 
     @router.get(
@@ -60,14 +56,44 @@ def routes(house: House) -> APIRouter:
     )  # fmt: skip
     async def usage(request: Request, response: Response) -> UsageOut:
         """The period so far: what is used, what is under way, and what is left."""
-        key = read_key(request.scope)
-        standing = await house.ledger.standing(apikey.digest(house.secret, key))
+        house = house_of()
+        standing = await house.ledger.standing(_digest(house, request))
         for name, value in limit_headers(standing):
             response.headers[name.decode()] = value.decode()
         response.headers["cache-control"] = "no-store"
         return usage_of(standing)
 
+    @router.get(
+        "/v1/usage/calls/{call_id}", tags=["Calls"], summary="Receipt", responses=refusals(401, 403, 404, 503),
+        openapi_extra={"security": SECURITY},
+    )  # fmt: skip
+    async def receipt(call_id: str, request: Request, response: Response) -> CallOut:
+        """What became of one call of yours, by its `x-request-id`: what it used, and what it was charged."""
+        house = house_of()
+        found = await house.ledger.find(_digest(house, request), call_id)
+        if found is None:
+            raise CallNotFound(
+                "This account has no such call. The id is the x-request-id of an answer; a refused call is not kept."
+            )
+        response.headers["cache-control"] = "no-store"
+        return call_of(found)
+
+    @router.get(
+        "/v1/models", tags=["OpenAI"], summary="Models", responses=refusals(401, 402, 403, 503),
+        openapi_extra={"security": SECURITY},
+    )  # fmt: skip
+    async def models(request: Request, response: Response) -> ModelsOut:
+        """The models that can be asked for."""
+        house = house_of()
+        await house.ledger.standing(_digest(house, request))
+        response.headers["cache-control"] = "no-store"
+        return models_of(house.listed)
+
     return router
+
+
+def _digest(house: House, request: Request) -> str:
+    return apikey.digest(house.service.secret, read_key(request.scope))
 
 
 def add_docs(app: FastAPI) -> None:
@@ -86,11 +112,11 @@ def add_docs(app: FastAPI) -> None:
         )
 
 
-def add_error_pages(app: FastAPI, house: House, call_id: Callable[[Request], str]) -> None:
+def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request], str]) -> None:
     """Whatever goes wrong in a route, the body is the problem body."""
 
     def answer(request: Request, error: CallError) -> Response:
-        status, headers, body = problem(error, call_id(request), house.public_url)
+        status, headers, body = problem(error, call_id(request), house_of().public_url)
         response = Response(body, status)
         response.raw_headers = [*response.raw_headers, *headers]
         return response

@@ -1,12 +1,15 @@
 """What goes in and out, as the OpenAPI page shows it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from farebox.domain.admission import Standing
 from farebox.domain.period import iso
-from farebox.web.api import MAX_TOKENS_MAX, PROMPT_CHARS_MAX, PROMPT_CHARS_MIN
+from farebox.domain.providers import ModelName
+from farebox.ports import CallRow
+from farebox.web.generate import MAX_TOKENS_MAX, PROMPT_CHARS_MAX, PROMPT_CHARS_MIN
 
 
 class GenerateIn(BaseModel):
@@ -18,7 +21,7 @@ class GenerateIn(BaseModel):
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS_MAX)] | None = Field(
         None, description="The longest answer wanted, in tokens. The plan's own limit holds in any case."
     )
-    stream: Literal[False] | None = Field(None, description="This endpoint does not stream.")
+    stream: bool | None = Field(None, description="Send the answer as it comes, as server-sent events.")
 
 
 class GenerateOut(BaseModel):
@@ -58,6 +61,40 @@ class UsageOut(BaseModel):
     charge_held_nanodollars: int
     credit_nanodollars: int | None
     credit_remaining_nanodollars: int | None
+
+
+class CallOut(BaseModel):
+    """One call. Times are UTC; a call under way has used nothing yet, and counts for what it holds."""
+
+    id: str
+    endpoint: str
+    model: str
+    mode: Literal["live", "test"]
+    plan: str
+    state: Literal["held", "posted", "voided", "expired"] = Field(
+        description="`posted` is charged, `voided` and `expired` are not, `held` is under way."
+    )
+    calls: int = Field(description="How many calls of the plan it counts for.")
+    input_tokens: int
+    cached_tokens: int = Field(description="The part of the input that the provider had in its cache.")
+    output_tokens: int
+    charge_nanodollars: int = Field(description="What it came to beyond the plan's price, in 10⁻⁹ USD.")
+    marks: list[str] = Field(description="What is out of the ordinary, as `cut` or `estimated`.")
+    error: str = Field(description="The code of the error that it ended with.")
+    admitted_at: str
+    recorded_at: str | None
+
+
+class ModelOut(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str
+
+
+class ModelsOut(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelOut]
 
 
 class ProblemError(BaseModel):
@@ -100,6 +137,32 @@ def usage_of(standing: Standing) -> UsageOut:
         credit_nanodollars=plan.credit_nanodollars,
         credit_remaining_nanodollars=_left(plan.credit_nanodollars, meter.posted_nanodollars + meter.held_nanodollars),
     )
+
+
+def call_of(row: CallRow) -> CallOut:
+    """A call as its customer may see it: without what it cost the founder."""
+    hold, outcome = row
+    return CallOut(
+        id=hold.call_id,
+        endpoint=hold.endpoint,
+        model=hold.model,
+        mode=hold.mode,
+        plan=hold.plan,
+        state=outcome.state.value if outcome else "held",
+        calls=outcome.calls if outcome else hold.held_calls,
+        input_tokens=outcome.input_tokens if outcome else 0,
+        cached_tokens=outcome.cached_tokens if outcome else 0,
+        output_tokens=outcome.output_tokens if outcome else 0,
+        charge_nanodollars=outcome.charge_nanodollars if outcome else 0,
+        marks=outcome.marks.split() if outcome else [],
+        error=outcome.error if outcome else "",
+        admitted_at=iso(hold.admitted_us),
+        recorded_at=iso(outcome.recorded_us) if outcome else None,
+    )
+
+
+def models_of(listed: Sequence[ModelName]) -> ModelsOut:
+    return ModelsOut(data=[ModelOut(id=model.name, owned_by=model.provider) for model in listed])
 
 
 def _left(limit: int | None, used: int) -> int | None:

@@ -1,0 +1,230 @@
+"""One streamed answer of a model: passed on as it comes, and added up as it passes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Final, Self
+
+from farebox.call.wire import FAILED, Opened, Question, Wire, silent
+from farebox.domain.dialects import StreamReader, Usage
+from farebox.domain.dialects.base import Event
+from farebox.domain.errors import UpstreamError, UpstreamFailed
+from farebox.domain.ledger import Mark
+
+LINE_BYTES_MAX: Final = 16 << 20
+# After the proper end the provider has only to close its body, which lets its connection be used again.
+DRAIN_SECONDS: Final = 0.05
+BROKEN: Final = "The model broke off in the middle of its answer. Try again."
+
+
+class MeteredStream:
+    """A stream that begins when it is entered; leaving it closes the provider's connection and adds up what came."""
+
+    def __init__(self, wire: Wire, question: Question) -> None:
+        self.reader: StreamReader = question.dialect.stream()
+        self.waiting_since: float | None = None
+        """Since when the provider is waited for, in the event loop's seconds."""
+        self.tail: list[bytes] = []
+        """The answer's end, which goes out when the call is recorded."""
+        self._wire = wire
+        self._question = question
+        self._opened: Opened | None = None
+        self._output_max = 0
+        self._first = b""
+        self._rest = b""
+        self._is_ending = False
+        self._is_finished = False
+        self._loop = asyncio.get_running_loop()
+
+    async def __aenter__(self) -> Self:
+        wire, question = self._wire, self._question
+        self._output_max = wire.reserve(question)
+        try:
+            self._opened = await wire.open(question, self._output_max)
+        except asyncio.CancelledError:
+            if wire.asked is not None:  # the provider was asked, and its first piece was not waited for
+                usage = wire.estimate(question, 0, self._output_max)
+                wire.add(wire.asked, wire.seen_cut(), usage)
+                wire.mark(Mark.CUT)
+            wire.release(question, self._output_max, None)
+            raise
+        except BaseException:
+            wire.release(question, self._output_max, None)
+            raise
+        self._first = self._opened.piece
+        wire.streams.add(self)
+        return self
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        await self.finish(error)
+
+    async def finish(self, error: BaseException | None) -> None:
+        """Close the provider's connection and add up what came. The second time nothing is left to do."""
+        if self._is_finished or self._opened is None:
+            return
+        self._is_finished = True
+        self._wire.streams.discard(self)
+        try:
+            if self.reader.is_done:
+                with contextlib.suppress(TimeoutError, UpstreamError):
+                    async with asyncio.timeout(DRAIN_SECONDS):
+                        await self._opened.stream.read()
+        finally:
+            self._add_up(error)
+            await self._opened.stream.close()
+
+    def _add_up(self, error: BaseException | None) -> None:
+        assert self._opened is not None
+        wire, usage = self._wire, self.reader.usage
+        # A provider that failed before its first token is owed nothing but what it reports.
+        if usage is None and (self.reader.text_bytes or not isinstance(error, UpstreamError | TimeoutError)):
+            usage = wire.estimate(self._question, self.reader.text_bytes, self._output_max)
+        if not self._is_ending:
+            wire.mark(Mark.CUT)
+            self._opened.seen["cut"] = True
+        if usage is not None:
+            wire.add(self._opened.model, self._opened.seen, usage)
+        wire.release(self._question, self._output_max, usage or Usage(0, 0, 0))
+
+    async def read(self) -> bytes:
+        """The next piece as it came, nothing at the end.
+
+        Raises:
+            UpstreamError: the provider broke off.
+        """
+        if self._first:
+            piece, self._first = self._first, b""
+            return piece
+        assert self._opened is not None
+        self.waiting_since = self._loop.time()
+        try:
+            return await self._opened.stream.read()
+        finally:
+            self.waiting_since = None
+
+    def take(self, piece: bytes, *, with_usage: bool = True) -> tuple[bytes, str]:
+        """Read one piece: what of it may go to the customer now, and the text that it adds.
+
+        Raises:
+            UpstreamFailed: it says that the provider broke off.
+        """
+        data = self._rest + piece if self._rest else piece
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:]
+        if len(self._rest) > LINE_BYTES_MAX:
+            raise UpstreamFailed(FAILED)
+        data = data[:end]
+        text = ""
+        passed: list[bytes] | None = [] if self._is_ending else None
+        position = 0
+        for line in data.splitlines(keepends=True):
+            if line.startswith(b"data:"):
+                event, more = self.reader.read(line[5:].strip())
+                text += more
+                if event is not Event.PASS:
+                    passed = self._odd(event, data[:position], line, passed, with_usage=with_usage)
+                elif passed is not None:
+                    (self.tail if self._is_ending else passed).append(line)
+            elif passed is not None:
+                (self.tail if self._is_ending else passed).append(line)
+            position += len(line)
+        return (data if passed is None else b"".join(passed)), text
+
+    def _odd(
+        self, event: Event, before: bytes, line: bytes, passed: list[bytes] | None, *, with_usage: bool
+    ) -> list[bytes]:
+        """Take an event that does not simply pass: hold back the end, drop what was not asked for."""
+        passed = [before] if passed is None else passed
+        if event is Event.ERROR:
+            raise UpstreamFailed(BROKEN)
+        if event is Event.END:
+            self._is_ending = True
+        if event is not Event.USAGE_ONLY or with_usage:
+            (self.tail if self._is_ending else passed).append(line)
+        return passed
+
+    def check_whole(self) -> None:
+        """Told after the last piece.
+
+        Raises:
+            UpstreamFailed: the stream ended without its proper end.
+        """
+        if self._rest:
+            self.take(b"\n")
+        if not self._is_ending:
+            raise UpstreamFailed(BROKEN)
+        self._wire.is_empty = not self.reader.has_message
+
+
+class Silence:
+    """Ends its block with a time-out where a stream is waited for too long. One timer for all of the stream's waits."""
+
+    def __init__(self, stream: MeteredStream, seconds: float) -> None:
+        self._stream = stream
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._scope = asyncio.timeout(None)
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._timer = self._loop.call_later(self._seconds, self._look)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        assert self._timer is not None
+        self._timer.cancel()
+        await self._scope.__aexit__(kind, error, trace)  # type: ignore[arg-type]  # as it came
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        since = self._stream.waiting_since
+        if since is not None and now - since >= self._seconds:
+            self._scope.reschedule(now)
+            return
+        self._timer = self._loop.call_at((since or now) + self._seconds, self._look)
+
+
+async def relayed(wire: Wire, question: Question, tail: list[bytes], *, with_usage: bool) -> AsyncGenerator[bytes]:
+    """A model's stream as bytes, but for its end, which is put into `tail`.
+
+    Raises:
+        CallError: there is no stream, or it broke off.
+    """
+    stream = MeteredStream(wire, question)
+    stream.tail = tail
+    try:
+        async with stream, Silence(stream, wire.service.stream_idle_seconds_max):
+            while piece := await stream.read():
+                passed, _ = stream.take(piece, with_usage=with_usage)
+                if passed:
+                    yield passed
+                if stream.reader.is_done:
+                    break
+            stream.check_whole()
+    except TimeoutError:
+        raise silent() from None
+
+
+async def texts(wire: Wire, question: Question) -> AsyncGenerator[str]:
+    """The text of a model's stream, as it comes.
+
+    Raises:
+        CallError: there is no stream, or it broke off.
+    """
+    idle_seconds_max = wire.service.stream_idle_seconds_max
+    async with MeteredStream(wire, question) as stream:
+        while True:
+            try:
+                # A time-out around the whole loop would reach into what is done with each text.
+                async with asyncio.timeout(idle_seconds_max):
+                    piece = await stream.read()
+            except TimeoutError:
+                raise silent() from None
+            if not piece:
+                break
+            _, text = stream.take(piece)
+            if text:
+                yield text
+            if stream.reader.is_done:
+                break
+        stream.check_whole()

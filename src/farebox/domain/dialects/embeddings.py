@@ -1,0 +1,50 @@
+"""POST /embeddings."""
+
+from typing import Final
+
+from pydantic_core import from_json, to_json
+
+from farebox.domain.dialects.base import UNREADABLE, Completion, JsonObject, StreamReader, Usage, count
+
+
+class Embeddings:
+    """The embeddings dialect: tokens in, and none out."""
+
+    path = "/embeddings"
+    is_streamed = False
+
+    def check(self, request: JsonObject) -> None:
+        """Nothing in it costs more than its tokens."""
+
+    def output_tokens_wanted(self, request: JsonObject) -> int | None:
+        del request
+        return 0
+
+    def answers(self, request: JsonObject) -> int:
+        del request
+        return 1
+
+    def body(self, request: JsonObject, model: str, output_tokens_max: int, *, stream: bool) -> bytes:
+        del output_tokens_max, stream
+        return to_json({**request, "model": model})
+
+    def read(self, content: bytes) -> Completion:
+        try:
+            answer = from_json(content)
+        except ValueError:
+            return UNREADABLE
+        if not isinstance(answer, dict):
+            return UNREADABLE
+        usage = answer.get("usage")
+        read = count(usage.get("prompt_tokens")) if isinstance(usage, dict) else None
+        found = None if read is None else Usage(read, 0, 0)
+        data = answer.get("data")
+        if not isinstance(data, list):
+            return UNREADABLE._replace(usage=found)
+        return Completion(None, found, has_message=bool(data), text_bytes=0)
+
+    def stream(self) -> StreamReader:
+        raise NotImplementedError("embeddings have no streams")
+
+
+EMBEDDINGS: Final = Embeddings()

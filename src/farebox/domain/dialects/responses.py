@@ -1,0 +1,139 @@
+"""POST /responses, OpenAI's newer form. What it keeps on the provider's side is not offered: a request is whole."""
+
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from farebox.domain.dialects.base import (
+    UNREADABLE,
+    Completion,
+    Event,
+    JsonObject,
+    Usage,
+    refuse,
+    refuse_tools,
+    usage_of,
+    whole_number,
+)
+from farebox.domain.errors import InvalidRequest
+
+TOOL_TYPES: Final = frozenset({"function", "custom"})
+KEPT: Final = "what the provider keeps belongs to all customers together, and its size is not known."
+UNMETERED: Final = {
+    "previous_response_id": KEPT,
+    "conversation": KEPT,
+    "prompt": KEPT,
+    "background": "it would go on after the call.",
+}
+ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+TEXT_DELTAS: Final = frozenset({
+    "response.output_text.delta", "response.refusal.delta", "response.function_call_arguments.delta",
+    "response.custom_tool_call_input.delta", "response.reasoning_text.delta", "response.reasoning_summary_text.delta",
+})  # fmt: skip
+
+
+class Responses:
+    """The responses dialect."""
+
+    path = "/responses"
+    is_streamed = True
+
+    def check(self, request: JsonObject) -> None:
+        refuse(request, UNMETERED)
+        refuse_tools(request.get("tools"), TOOL_TYPES)
+        if request.get("service_tier") not in {None, "auto", "default"}:
+            refuse(request, {"service_tier": "other tiers have other prices."})
+        items = request.get("input")
+        for item in items if isinstance(items, list) else ():
+            if isinstance(item, dict) and item.get("type") == "item_reference":
+                raise InvalidRequest(f"An item_reference is not offered here: {KEPT} Send the item.", param="input")
+
+    def output_tokens_wanted(self, request: JsonObject) -> int | None:
+        return whole_number(request, "max_output_tokens")
+
+    def answers(self, request: JsonObject) -> int:
+        del request
+        return 1
+
+    def body(self, request: JsonObject, model: str, output_tokens_max: int, *, stream: bool) -> bytes:
+        sent = {**request, "model": model, "max_output_tokens": output_tokens_max}
+        if stream:
+            sent["stream"] = True
+        else:
+            sent.pop("stream", None)
+        return to_json(sent)
+
+    def read(self, content: bytes) -> Completion:
+        try:
+            answer = from_json(content)
+        except ValueError:
+            return UNREADABLE
+        return _completion(answer) if isinstance(answer, dict) else UNREADABLE
+
+    def stream(self) -> "ResponsesStream":
+        return ResponsesStream()
+
+
+RESPONSES: Final = Responses()
+
+
+class ResponsesStream:
+    """The events of one streamed response."""
+
+    __slots__ = ("has_message", "is_done", "text_bytes", "usage")
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.text_bytes = 0
+        self.has_message = False
+        self.is_done = False
+
+    def read(self, data: bytes) -> tuple[Event, str]:
+        try:
+            event = from_json(data)
+        except ValueError:
+            return (Event.END if data == b"[DONE]" else Event.ERROR), ""
+        kind = event.get("type") if isinstance(event, dict) else "error"
+        if kind in TEXT_DELTAS:
+            delta = str(event.get("delta") or "")
+            self.text_bytes += len(delta.encode("utf-8", "replace"))
+            is_text = kind == "response.output_text.delta"
+            self.has_message = self.has_message or (bool(delta) and (is_text or "call" in kind))
+            return Event.PASS, delta if is_text else ""
+        if kind in ENDS:
+            return self._end(kind, event.get("response"))
+        return (Event.ERROR if kind == "error" else Event.PASS), ""
+
+    def _end(self, kind: str, response: object) -> tuple[Event, str]:
+        if isinstance(response, dict):
+            whole = _completion(response)
+            self.usage = whole.usage
+            self.has_message = self.has_message or whole.has_message
+        if kind == "response.failed":
+            return Event.ERROR, ""
+        self.is_done = True
+        return Event.END, ""
+
+
+def _completion(answer: dict[str, Any]) -> Completion:
+    usage = usage_of(answer.get("usage"), "input_tokens", "output_tokens", "input_tokens_details")
+    output = answer.get("output")
+    if not isinstance(output, list) or answer.get("status") == "failed":
+        return UNREADABLE._replace(usage=usage)
+    texts: list[str] = []
+    others = 0
+    has_call = False
+    for item in (item for item in output if isinstance(item, dict)):
+        parts = item.get("content")
+        texts += [_output_text(part) for part in parts] if isinstance(parts, list) else ()
+        if str(item.get("type")).endswith("_call"):
+            has_call = True
+            others += len(str(item.get("arguments") or item.get("input") or "").encode("utf-8", "replace"))
+    text = "".join(texts)
+    size = len(text.encode("utf-8", "replace")) + others
+    return Completion(text or None, usage, bool(text) or has_call, size)
+
+
+def _output_text(part: object) -> str:
+    is_text = isinstance(part, dict) and part.get("type") == "output_text"
+    return str(part.get("text") or "") if is_text else ""  # type: ignore[attr-defined]  # a dict, as just checked

@@ -1,0 +1,151 @@
+"""What the founder sells: a product, the models behind it, and the plans it comes in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from farebox.domain.apikey import brand_of
+from farebox.domain.errors import FounderError
+from farebox.domain.money import Usd
+from farebox.domain.plan import Plan
+from farebox.domain.prices import Price, price_of_usd
+from farebox.domain.providers import ModelName, Provider, add_providers, parse_model
+
+DEMO_PLANS: Final = (Plan("free", calls=20), Plan("pro", usd=29, calls=5_000))
+DEMO_NAME: Final = "Farebox demo"
+DEMO_MODEL: Final = "openai:gpt-4o-mini"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What is sold: a name, the models behind it, its plans, and prices that the founder knows better.
+
+    Args:
+        model: "provider:model", or a list of these: where one fails, the next one is asked.
+        providers: the addresses of providers of the founder's own, by name.
+        embedding_model: what /v1/embeddings is answered by; None has no such endpoint.
+
+    Raises:
+        FounderError: a value that cannot be meant.
+    """
+
+    name: str = DEMO_NAME
+    model: str | Sequence[str] = DEMO_MODEL
+    plans: Sequence[Plan] = DEMO_PLANS
+    prices: Mapping[str, tuple[Usd, ...]] = field(default_factory=dict)
+    providers: Mapping[str, str] = field(default_factory=dict)
+    embedding_model: str | None = None
+    by_name: Mapping[str, Plan] = field(init=False, repr=False, default_factory=dict)
+    known_providers: Mapping[str, Provider] = field(init=False, repr=False, default_factory=dict)
+    models: tuple[ModelName, ...] = field(init=False, repr=False, default=())
+    embedding: ModelName | None = field(init=False, repr=False, default=None)
+    founder_prices: Mapping[ModelName, Price] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise FounderError('Farebox needs the name of your product, as in Farebox("Tagliner", …).')
+        self._set("known_providers", add_providers(self.providers))
+        self._set("models", _models(self.model, self.known_providers))
+        self._set("embedding", _embedding(self.embedding_model, self.known_providers))
+        self._set("by_name", _by_name(self.plans))
+        self._set("plans", tuple(self.plans))
+        self._set("founder_prices", self._prices())
+
+    @property
+    def provider(self) -> str:
+        """The provider of the first model."""
+        return self.models[0].provider
+
+    @property
+    def model_name(self) -> str:
+        """The first model's name, as its provider writes it."""
+        return self.models[0].name
+
+    @property
+    def brand(self) -> str:
+        """The prefix of this product's API keys."""
+        return brand_of(self.name)
+
+    @property
+    def listed(self) -> tuple[ModelName, ...]:
+        """Every model the file names, for chat and for embeddings."""
+        return (*self.models, self.embedding) if self.embedding and self.embedding not in self.models else self.models
+
+    def provider_of(self, model: ModelName) -> Provider:
+        return self.known_providers[model.provider]
+
+    def with_model(self, model: str) -> "Product":
+        """The same product behind another model; prices of models that are gone go with them.
+
+        Raises:
+            FounderError: it is no model, or its provider is not known.
+        """
+        kept = {parse_model(model, self.known_providers), self.embedding}
+        names = {text for name in kept if name is not None for text in (str(name), name.name)}
+        prices = {text: usd for text, usd in self.prices.items() if text in names}
+        return replace(self, model=model, prices=prices)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _prices(self) -> dict[ModelName, Price]:
+        if not isinstance(self.prices, Mapping):
+            raise FounderError('prices is a dict, as in prices={"gpt-4o-mini": (0.15, 0.60)}.')
+        prices: dict[ModelName, Price] = {}
+        for text, usd in self.prices.items():
+            price = _price(text, usd)
+            found = [model for model in self.listed if text in (str(model), model.name)]
+            if not found:
+                names = " and ".join(repr(model.name) for model in self.listed)
+                verb = "model is" if len(self.listed) == 1 else "models are"
+                raise FounderError(f"prices has {text!r}, and the {verb} {names}; write it the same way.")
+            for model in found:
+                if model not in prices or text == str(model):  # the longer name says more
+                    prices[model] = price
+        return prices
+
+
+def _models(model: object, providers: Mapping[str, Provider]) -> tuple[ModelName, ...]:
+    if isinstance(model, list | tuple):
+        if not model:
+            raise FounderError('model is an empty list; write at least one, as in model=["openai:gpt-4o-mini"].')
+        models = tuple(parse_model(text, providers) for text in model)
+        for place, name in enumerate(models):
+            if name in models[:place]:
+                raise FounderError(f"model has {str(name)!r} twice; each model is tried once, in the order written.")
+        return models
+    return (parse_model(model, providers),)
+
+
+def _embedding(model: object, providers: Mapping[str, Provider]) -> ModelName | None:
+    if model is None:
+        return None
+    try:
+        return parse_model(model, providers)
+    except FounderError as error:
+        told = str(error).removeprefix("model=").replace("openai:gpt-4o-mini", "openai:text-embedding-3-small")
+        raise FounderError(f"embedding_model={told}") from None
+
+
+def _by_name(plans: object) -> dict[str, Plan]:
+    if not plans:
+        raise FounderError('A product needs at least one plan, as in plans=[Plan("free", calls=20)].')
+    if not isinstance(plans, list | tuple):
+        raise FounderError(f"plans is a list, as in plans=[{plans!r}].")
+    for plan in plans:
+        if not isinstance(plan, Plan):
+            raise FounderError(f"plans is a list of Plan(…), and {plan!r} is none.")
+    by_name = {plan.name: plan for plan in plans}
+    if len(by_name) < len(plans):
+        raise FounderError("Two plans have the same name; a plan's name is how an account remembers it.")
+    return by_name
+
+
+def _price(model: str, usd: tuple[Usd, ...]) -> Price:
+    try:
+        return price_of_usd(*usd)
+    except (TypeError, ValueError) as error:
+        raise FounderError(
+            f"prices[{model!r}] is (input, output) or (input, output, cached input), in US dollars for a million "
+            f"tokens: {error}."
+        ) from None

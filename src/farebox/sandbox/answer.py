@@ -1,0 +1,44 @@
+"""What the sandbox answers: words, a value of a JSON schema, or a call of a tool."""
+
+import json
+from typing import NamedTuple
+
+from farebox.sandbox.example import example
+from farebox.sandbox.request import BadRequest, Wish
+from farebox.sandbox.words import TOKENS_DEFAULT, tokens_of, words_for
+
+
+class Answer(NamedTuple):
+    """What was written, and whether the limit cut it."""
+
+    tokens: list[str]
+    is_cut: bool
+
+    @property
+    def text(self) -> str:
+        return "".join(self.tokens)
+
+
+def answers_to(wish: Wish, number: int = 1) -> list[Answer]:
+    """As many answers as asked for.
+
+    Raises:
+        BadRequest: the schema allows none, or only a very large one.
+    """
+    if wish.tool is not None and wish.tool.kind == "function":
+        return [_limited(_json(wish.tool.parameters, "tools"), wish.tokens_max)] * number
+    if wish.tool is None and wish.is_json:
+        return [_limited(_json(wish.schema, wish.format_name), wish.tokens_max)] * number
+    return [_limited(words_for(wish.prompt, nth), wish.tokens_max or TOKENS_DEFAULT) for nth in range(number)]
+
+
+def _json(schema: object, param: str) -> str:
+    try:
+        return json.dumps(example(schema), ensure_ascii=False)
+    except ValueError as error:
+        raise BadRequest(str(error), param) from error
+
+
+def _limited(text: str, tokens_max: int | None) -> Answer:
+    tokens = tokens_of(text)
+    return Answer(tokens[:tokens_max], tokens_max is not None and len(tokens) > tokens_max)

@@ -1,0 +1,293 @@
+"""An example of what a JSON schema describes: the same one each time, and no larger than it has to be."""
+
+import json
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
+
+from farebox.sandbox.example_merge import TYPES, JsonObject, merged
+from farebox.sandbox.example_number import number
+from farebox.sandbox.example_text import text
+from farebox.sandbox.words import SANDBOX_MODEL
+
+DEPTH_MAX: Final = 60
+SIZE_MAX: Final = 100_000  # about the characters of the largest example, and the bound of what making it costs
+NODE_SIZE: Final = 8
+KEYWORDS: Final = {  # what a schema without a type is about, by the first of its keywords that is here
+    "properties": "object", "required": "object", "additionalProperties": "object", "patternProperties": "object",
+    "minProperties": "object", "propertyNames": "object", "items": "array", "prefixItems": "array",
+    "minItems": "array", "contains": "array", "minimum": "number", "maximum": "number", "multipleOf": "number",
+    "exclusiveMinimum": "number", "exclusiveMaximum": "number",
+}  # fmt: skip
+
+
+class DeadEnd(ValueError):
+    """No example this way: a schema that allows nothing, or that goes on without end."""
+
+
+class TooLarge(ValueError):
+    """What the schema asks for is larger than the sandbox makes it."""
+
+
+def example(schema: object) -> Any:  # noqa: ANN401  # JSON
+    """A value that conforms to the schema.
+
+    `not`, `if` and the `dependent…` keywords are not looked at, and patterns are kept to as well as can be.
+
+    Raises:
+        ValueError: there is none, or it would be very large.
+    """
+    try:
+        try:
+            return _Maker(schema, repeats_max=1).make(schema, _Place())
+        except TooLarge:  # a tree with many branches: leave out all that repeats
+            return _Maker(schema, repeats_max=0).make(schema, _Place())
+    except (OverflowError, RecursionError) as error:
+        raise ValueError("the JSON schema asks for what the sandbox cannot make") from error
+
+
+class _Place(NamedTuple):
+    """Where an example is made: how deep, inside which references, and as which of several."""
+
+    depth: int = 0
+    refs: tuple[str, ...] = ()
+    nth: int = 0
+
+
+class _Maker:
+    """Makes the example of one schema; each step is paid for, so that a small schema cannot ask for endless work."""
+
+    def __init__(self, root: object, repeats_max: int) -> None:
+        self.root, self.repeats_max = root, repeats_max
+        self.size_left = SIZE_MAX
+
+    def spend(self, size: int) -> None:
+        self.size_left -= size
+        if self.size_left < 0:
+            raise TooLarge("the JSON schema asks for more than the sandbox makes")
+
+    def make(self, schema: object, place: _Place) -> Any:  # noqa: ANN401  # JSON
+        self.spend(NODE_SIZE)
+        if schema is False or place.depth > DEPTH_MAX:
+            raise DeadEnd("the JSON schema allows no example that comes to an end")
+        if not isinstance(schema, dict):
+            return SANDBOX_MODEL
+        place = place._replace(depth=place.depth + 1)
+        schema, place = self.opened(schema, place)
+        if "allOf" in schema:
+            return self.make(*self.joined(schema, place))
+        if "const" in schema:
+            self.spend(len(json.dumps(schema["const"])))
+            return schema["const"]
+        for name in ("anyOf", "oneOf"):
+            if isinstance(schema.get(name), list) and schema[name]:
+                return self.one_of(schema, name, place)
+        return self.of_type(schema, place)
+
+    def opened(self, schema: JsonObject, place: _Place) -> tuple[JsonObject, _Place]:
+        """The schema with what it refers to in place of the reference."""
+        while True:
+            self.spend(_breadth(schema))
+            ref = schema.get("$ref")
+            if not isinstance(ref, str):
+                return schema, place
+            if place.refs.count(ref) > self.repeats_max:
+                raise DeadEnd("the JSON schema goes on without end")
+            place = place._replace(refs=(*place.refs, ref))
+            found = self.find(ref)
+            if found is False:
+                raise DeadEnd("the JSON schema allows nothing")
+            rest = {name: value for name, value in schema.items() if name != "$ref"}
+            schema = merged(found, rest) if isinstance(found, dict) else rest
+
+    def find(self, ref: str) -> object:
+        """What a reference inside of the schema points to.
+
+        Raises:
+            ValueError: it points to nothing, or to another place.
+        """
+        found: Any = self.root
+        first, *names = unquote(ref).split("/")
+        try:
+            for name in names:
+                key = name.replace("~1", "/").replace("~0", "~")
+                found = found[int(key)] if isinstance(found, list) else found[key]
+        except (KeyError, IndexError, TypeError, ValueError):
+            first = ""
+        if first != "#":
+            raise ValueError(f"the JSON schema's $ref {ref[:80]!r} points to nothing in it")
+        return found
+
+    def joined(self, schema: JsonObject, place: _Place) -> tuple[JsonObject, _Place]:
+        """The schema and all of its `allOf` as one."""
+        whole = {name: value for name, value in schema.items() if name != "allOf"}
+        for part in schema["allOf"] if isinstance(schema["allOf"], list) else ():
+            if part is False:
+                raise DeadEnd("the JSON schema allows nothing")
+            if isinstance(part, dict):
+                opened, place = self.opened(part, place)
+                whole = merged(whole, opened)
+                self.spend(_breadth(whole))
+        return whole, place
+
+    def one_of(self, schema: JsonObject, name: str, place: _Place) -> Any:  # noqa: ANN401  # JSON
+        """An example of the first variant that has one; `null` comes last, as it says the least."""
+        variants = sorted(schema[name], key=lambda variant: variant == {"type": "null"})
+        rest = {key: value for key, value in schema.items() if key != name}
+        turn, start = divmod(place.nth, len(variants))
+        for variant in (*variants[start:], *variants[:start]):
+            try:
+                return self.make({**rest, "allOf": [variant]}, place._replace(nth=turn))
+            except DeadEnd:
+                continue
+        raise DeadEnd("the JSON schema allows no example that comes to an end")
+
+    def of_type(self, schema: JsonObject, place: _Place) -> Any:  # noqa: ANN401  # JSON
+        types = schema.get("type")
+        if types is None:
+            types = next((kind for keyword, kind in KEYWORDS.items() if keyword in schema), "string")
+        types = types[: len(TYPES)] if isinstance(types, list) else [types]
+        if isinstance(schema.get("enum"), list):
+            return self.one_listed(schema, types, place)
+        for kind in sorted(types, key=lambda kind: kind == "null"):
+            try:
+                return self.of_one_type(schema, kind, place)
+            except DeadEnd:
+                continue
+        raise DeadEnd("the JSON schema allows no example that comes to an end")
+
+    def one_listed(self, schema: JsonObject, types: list[Any], place: _Place) -> Any:  # noqa: ANN401  # JSON
+        """A value of an `enum`."""
+        fitting = [value for value in schema["enum"] if "type" not in schema or _has_type(value, types)]
+        if not fitting:
+            raise DeadEnd("the JSON schema has an enum that allows nothing")
+        value = fitting[place.nth % len(fitting)]
+        self.spend(len(json.dumps(value)))
+        return value
+
+    def of_one_type(self, schema: JsonObject, kind: object, place: _Place) -> Any:  # noqa: ANN401  # JSON
+        match kind:
+            case "object":
+                return self.members(schema, place)
+            case "array":
+                return self.items(schema, place)
+            case "integer" | "number":
+                return number(schema, place.nth, is_whole=kind == "integer")
+            case "boolean":
+                return place.nth % 2 == 0
+            case "null":
+                return None
+            case _:
+                return self.text(schema, place)
+
+    def text(self, schema: JsonObject, place: _Place) -> str:
+        least, most = _bound(schema, "minLength") or 0, _bound(schema, "maxLength")
+        pattern = schema.get("pattern")
+        self.spend(max(least, len(SANDBOX_MODEL)) + (len(pattern) if isinstance(pattern, str) else 0))
+        return text(schema, place.nth, least, most)
+
+    def members(self, schema: JsonObject, place: _Place) -> JsonObject:
+        """All that the object may have, but for what has no end."""
+        properties = schema["properties"] if isinstance(schema.get("properties"), dict) else {}
+        required = schema["required"] if isinstance(schema.get("required"), list) else []
+        needed = {name for name in required if isinstance(name, str)}
+        others, key_schema = self.others(schema)
+        room = max(0, (_bound(schema, "maxProperties") or SIZE_MAX) - len(needed))
+        found: JsonObject = {}
+        for name in dict.fromkeys((*properties, *sorted(needed))):
+            if name not in needed and room == 0:
+                continue
+            self.spend(len(name))
+            try:
+                found[name] = self.make(properties.get(name, others), place)
+                room -= name not in needed
+            except DeadEnd:
+                if name in needed:
+                    raise
+        self.fill(found, schema, others, key_schema, place)
+        return found
+
+    def others(self, schema: JsonObject) -> tuple[object, JsonObject]:
+        """The schemas of the values that are not listed by name, and of their names."""
+        patterns = schema.get("patternProperties")
+        names = schema["propertyNames"] if isinstance(schema.get("propertyNames"), dict) else {}
+        if isinstance(patterns, dict) and patterns:
+            pattern, others = next(iter(patterns.items()))
+            return others, {**names, "pattern": pattern}
+        return schema.get("additionalProperties", True), names
+
+    def fill(
+        self, found: JsonObject, schema: JsonObject, others: object, key_schema: JsonObject, place: _Place
+    ) -> None:
+        """Add values under names of our own: as many as there have to be, and one to a map from any name."""
+        least = _bound(schema, "minProperties") or 0
+        is_map = isinstance(others, dict) and not found and _bound(schema, "maxProperties") != 0
+        wanted = max(least, 1 if is_map else 0)
+        for nth in range(2 * wanted):
+            if len(found) >= wanted:
+                return
+            try:
+                name = self.make({"type": "string", **key_schema}, place._replace(nth=nth))
+                found[str(name)] = self.make(others, place)
+            except DeadEnd:
+                if len(found) < least:
+                    raise
+                return
+
+    def items(self, schema: JsonObject, place: _Place) -> list[Any]:
+        """One item, or as many as there have to be."""
+        items, first = schema.get("items", True), schema.get("prefixItems")
+        if isinstance(items, list):  # what later became prefixItems
+            items, first = schema.get("additionalItems", True), items
+        first = first if isinstance(first, list) else []
+        if isinstance(schema.get("contains"), dict):
+            items = {"allOf": [items, schema["contains"]]}
+        least, most = _bound(schema, "minItems") or 0, _bound(schema, "maxItems")
+        wanted = max(least, len(first) or 1)
+        wanted = wanted if most is None else min(wanted, most)
+        found: list[Any] = []
+        seen: set[str] = set()
+        for nth in range(2 * wanted):
+            if len(found) == wanted:
+                break
+            try:
+                item = self.make(first[nth] if nth < len(first) else items, place._replace(nth=place.nth + nth))
+            except DeadEnd:
+                if len(found) < least:
+                    raise
+                break
+            key = json.dumps(item, sort_keys=True) if schema.get("uniqueItems") is True else str(nth)
+            if key not in seen:
+                found.append(item)
+                seen.add(key)
+        return found
+
+
+def _breadth(schema: JsonObject) -> int:
+    """How much there is to go through in one schema, without what is inside of its parts."""
+    return len(schema) + sum(len(value) for value in schema.values() if isinstance(value, dict | list))
+
+
+def _bound(schema: JsonObject, name: str) -> int | None:
+    """A size that the schema states."""
+    value = schema.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _has_type(value: object, types: list[Any]) -> bool:
+    match value:
+        case bool():
+            return "boolean" in types
+        case int():
+            return "integer" in types or "number" in types
+        case float():
+            return "number" in types or (value.is_integer() and "integer" in types)
+        case str():
+            return "string" in types
+        case dict():
+            return "object" in types
+        case list():
+            return "array" in types
+        case _:
+            return "null" in types

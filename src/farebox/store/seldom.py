@@ -1,0 +1,71 @@
+"""Statements that are seldom run, one row at a time, in words that both dialects understand."""
+
+from typing import ClassVar
+
+from farebox.domain.admission import Earlier
+from farebox.domain.ledger import Hold, Outcome
+from farebox.store.cursor import Cursor, Row
+
+PURGED_MAX = 500
+HOLD_COLUMNS = ", ".join(Hold._fields)
+OUTCOME_COLUMNS = ", ".join(Outcome._fields)
+EARLIER = """
+SELECT i.fingerprint, i.call_id, i.is_stream, i.expires_us, i.content_type, i.body,
+    EXISTS (SELECT 1 FROM hold h WHERE h.account_id = i.account_id AND h.call_id = i.call_id),
+    (SELECT u.state FROM usage_record u WHERE u.account_id = i.account_id AND u.call_id = i.call_id)
+FROM idempotency i WHERE i.account_id = ? AND i.id = ?"""
+OPEN_ONCE = """
+INSERT INTO idempotency (account_id, id, fingerprint, call_id, is_stream, expires_us, content_type)
+VALUES (?, ?, ?, ?, ?, ?, '')
+ON CONFLICT (account_id, id) DO UPDATE SET fingerprint = excluded.fingerprint, call_id = excluded.call_id,
+    is_stream = excluded.is_stream, expires_us = excluded.expires_us, content_type = '', body = NULL"""
+KEEP_ANSWER = "UPDATE idempotency SET content_type = ?, body = ? WHERE account_id = ? AND id = ? AND call_id = ?"
+
+
+class SeldomStatements:
+    """What an Idempotency-Key needs, and a receipt."""
+
+    mark: ClassVar[str] = "?"
+    skip_locked: ClassVar[str] = ""
+
+    def earlier(self, cursor: Cursor, account_id: str, once_id: str) -> Earlier | None:
+        """What is known of the first call with an Idempotency-Key."""
+        cursor.execute(self._words(EARLIER), (account_id, once_id))
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        fingerprint, call_id, is_stream, expires_us, content_type, body, is_open, state = row
+        kept = None if body is None else bytes(body)
+        return Earlier(fingerprint, call_id, bool(is_stream), expires_us, content_type, kept, bool(is_open), state)
+
+    def open_once(self, cursor: Cursor, row: Row) -> None:
+        """Note which call an Idempotency-Key belongs to, in place of an older one."""
+        cursor.execute(self._words(OPEN_ONCE), row)
+
+    def keep_answer(self, cursor: Cursor, row: Row) -> None:
+        cursor.execute(self._words(KEEP_ANSWER), row)
+
+    def purge(self, cursor: Cursor, now_us: int) -> None:
+        """Forget answers that were kept long enough, a few at a time."""
+        cursor.execute(
+            self._words(
+                "DELETE FROM idempotency WHERE (account_id, id) IN (SELECT account_id, id FROM idempotency"
+                f" WHERE expires_us <= ? ORDER BY expires_us LIMIT {PURGED_MAX}{self.skip_locked})"
+            ),
+            (now_us,),
+        )
+
+    def call(self, cursor: Cursor, account_id: str, mode: str, call_id: str) -> Row | None:
+        """A call's hold and outcome in one row; only the hold where it is under way."""
+        for table, columns in (("usage_record", f"{HOLD_COLUMNS}, {OUTCOME_COLUMNS}"), ("hold", HOLD_COLUMNS)):
+            cursor.execute(
+                self._words(f"SELECT {columns} FROM {table} WHERE account_id = ? AND call_id = ? AND mode = ?"),
+                (account_id, call_id, mode),
+            )
+            row: Row | None = cursor.fetchone()
+            if row is not None:
+                return row
+        return None
+
+    def _words(self, statement: str) -> str:
+        return statement.replace("?", self.mark)

@@ -1,0 +1,145 @@
+"""A paid endpoint on bare ASGI: bytes in, bytes out, nothing between the socket and the call."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from starlette.types import Receive, Scope, Send
+
+from farebox.call import CallRequest, Receipt, Render, Service, StreamWork, Work, paid_call, paid_stream
+from farebox.domain.admission import Answered, Standing
+from farebox.domain.errors import CallError, InternalError
+from farebox.domain.providers import ModelName
+from farebox.ports import Ledger
+from farebox.web.limits import Headers, limit_headers, receipt_headers
+from farebox.web.problem import problem
+from farebox.web.request import ClientGone, Head, new_call_id, read_body, read_head
+
+log = logging.getLogger("farebox.web")
+
+SSE: Final = "text/event-stream; charset=utf-8"
+
+
+@dataclass(slots=True)
+class House:
+    """What the endpoints need of the running system; filled in at start-up."""
+
+    service: Service
+    public_url: str
+    body_bytes_max: int
+    upload_bytes_max: int
+    has_provider: bool
+    listed: tuple[ModelName, ...]
+    """The models that the founder lists; customers can choose no others."""
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.service.ledger
+
+
+class Plain(NamedTuple):
+    """A call that is answered when it is done."""
+
+    request: CallRequest
+    work: Work
+    render: Render
+
+
+class Streamed(NamedTuple):
+    """A call that is answered as it goes."""
+
+    request: CallRequest
+    work: StreamWork
+
+
+class PaidEndpoint:
+    """POST to one path. What it asks for is up to the endpoint; the way there and back is the same for all."""
+
+    path: str
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.body_bytes_max = house.body_bytes_max
+
+    async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
+        """What is asked for. Nothing is spent on a request that is refused here.
+
+        Raises:
+            CallError: the request is wrong.
+        """
+        raise NotImplementedError
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call_id = new_call_id()
+        house = self.house
+        try:
+            head = read_head(scope)
+            asked = await self.read(call_id, head, await read_body(receive, self.body_bytes_max))
+            if isinstance(asked, Streamed):
+                listener = HttpListener(call_id, receive, send)
+                await paid_stream(house.service, asked.request, asked.work, listener)
+                return
+            receipt = await paid_call(house.service, asked.request, asked.work, asked.render)
+            status, headers, answer = _replayed(receipt) if isinstance(receipt, Answered) else _answer(receipt, asked)
+        except ClientGone:
+            return
+        except CallError as error:
+            status, headers, answer = problem(error, call_id, house.public_url)
+        except Exception:
+            log.exception("call %s failed", call_id)
+            failed = InternalError("Something went wrong on our side. Try again.")
+            status, headers, answer = problem(failed, call_id, house.public_url)
+        await respond(send, status, headers, answer)
+
+
+def _answer(receipt: Receipt, asked: Plain) -> tuple[int, Headers, bytes]:
+    content_type, body = asked.render(receipt)
+    headers = [(b"content-type", content_type.encode("latin-1")), (b"cache-control", b"no-store")]
+    headers += limit_headers(receipt.standing)
+    headers += receipt_headers(receipt)
+    return 200, headers, body
+
+
+def _replayed(answered: Answered) -> tuple[int, Headers, bytes]:
+    headers = [(b"content-type", answered.content_type.encode("latin-1")), (b"cache-control", b"no-store")]
+    headers += limit_headers(answered.standing)
+    headers.append((b"idempotent-replayed", b"true"))
+    headers.append((b"x-request-id", answered.call_id.encode()))
+    return 200, headers, answered.body
+
+
+async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class HttpListener:
+    """Who a stream goes to, over HTTP."""
+
+    def __init__(self, call_id: str, receive: Receive, send: Send) -> None:
+        self._call_id = call_id
+        self._receive = receive
+        self._send = send
+        self._has_begun = False
+
+    async def begin(self, standing: Standing) -> None:
+        self._has_begun = True
+        headers = [(b"content-type", SSE.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        headers += limit_headers(standing)
+        headers.append((b"x-request-id", self._call_id.encode()))
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def send(self, piece: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self, piece: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": piece, "more_body": False})
+
+    async def left(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+Endpoints = Mapping[str, PaidEndpoint]

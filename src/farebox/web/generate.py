@@ -1,0 +1,128 @@
+"""POST /v1/generate: one prompt, one answer, plain or streamed."""
+
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from pydantic_core import to_json
+
+from farebox.call import CallRequest, Receipt, Wire
+from farebox.call.metered import texts
+from farebox.call.wire import Question
+from farebox.domain.dialects import CHAT, input_tokens_max
+from farebox.domain.errors import CallError, InvalidRequest, UpstreamNoMessage
+from farebox.web.endpoint import PaidEndpoint, Plain, Streamed
+from farebox.web.problem import problem
+from farebox.web.request import Head, once_of, read_json
+
+PROMPT_CHARS_MIN: Final = 3
+PROMPT_CHARS_MAX: Final = 2_000
+MAX_TOKENS_MAX: Final = 2**31
+NO_MESSAGE: Final = "The model returned no message for this prompt. Nothing was charged; change the prompt."
+
+
+class GenerateEndpoint(PaidEndpoint):
+    """One prompt, one answer."""
+
+    path = "/v1/generate"
+
+    async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
+        prompt, max_tokens, is_stream = _read(body)
+        service = self.house.service
+        models = service.models[head.key.mode]
+        tokens_max = input_tokens_max(prompt)
+        request: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
+        if max_tokens is not None:
+            request["max_tokens"] = max_tokens
+        question = Question(CHAT, request, models, tokens_max)
+        call = CallRequest(
+            call_id=call_id,
+            key=head.key,
+            endpoint=self.path,
+            models=models,
+            input_tokens_max=tokens_max,
+            output_tokens_wanted=max_tokens,
+            once=once_of(head, self.path, body, service.idempotency_seconds, is_stream=is_stream),
+        )
+        if is_stream:
+            return Streamed(call, GenerateStream(question, self.house.public_url))
+
+        async def work(wire: Wire) -> str:
+            text = (await wire.ask(question)).completion.text
+            if text is None:
+                raise UpstreamNoMessage(NO_MESSAGE)
+            return text
+
+        return Plain(call, work, _render)
+
+
+def _read(body: bytes) -> tuple[str, int | None, bool]:
+    request = read_json(body)
+    if "prompt" not in request:
+        raise InvalidRequest("prompt is missing. Send what the model should answer.", param="prompt")
+    prompt = request["prompt"]
+    if not isinstance(prompt, str):
+        raise InvalidRequest("prompt is not a string.", param="prompt")
+    if not PROMPT_CHARS_MIN <= len(prompt) <= PROMPT_CHARS_MAX:
+        raise InvalidRequest(
+            f"prompt has {len(prompt):,} characters; send {PROMPT_CHARS_MIN} to {PROMPT_CHARS_MAX:,}.", param="prompt"
+        )
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("prompt has half of a surrogate pair, which is no character.", param="prompt") from None
+    max_tokens = request.get("max_tokens")
+    if isinstance(max_tokens, float) and max_tokens.is_integer():
+        max_tokens = int(max_tokens)  # JSON has one kind of number: 5.0 is a whole one
+    if max_tokens is not None and not (type(max_tokens) is int and 1 <= max_tokens <= MAX_TOKENS_MAX):
+        raise InvalidRequest("max_tokens is a whole number of 1 or more.", param="max_tokens")
+    is_stream = request.get("stream")
+    if is_stream is not None and not isinstance(is_stream, bool):  # 0 is no boolean
+        raise InvalidRequest("stream is true or false.", param="stream")
+    return prompt, max_tokens, bool(is_stream)
+
+
+def sums_of(receipt: Receipt) -> dict[str, Any]:
+    """What a call used, and what is left after it."""
+    outcome, (plan, meter, _) = receipt.outcome, receipt.standing
+    left = None if plan.calls is None else max(plan.calls - meter.posted_calls - meter.held_calls, 0)
+    return {
+        "input_tokens": outcome.input_tokens,
+        "output_tokens": outcome.output_tokens,
+        "tokens": outcome.input_tokens + outcome.output_tokens,
+        "calls_used": meter.posted_calls,
+        "calls_remaining": left,
+    }
+
+
+def _render(receipt: Receipt) -> tuple[str, bytes]:
+    return "application/json", to_json({"text": receipt.content, **sums_of(receipt)})
+
+
+class OwnStream:
+    """Server-sent events in Farebox's own words: pieces of the answer, then `done` with the sums, or `error`."""
+
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+
+    def end(self, receipt: Receipt) -> bytes:
+        charge = receipt.outcome.charge_nanodollars
+        return b"event: done\ndata: " + to_json({**sums_of(receipt), "charge_nanodollars": charge}) + b"\n\n"
+
+    def broken(self, error: CallError, call_id: str) -> bytes:
+        return b"event: error\ndata: " + problem(error, call_id, self._public_url)[2] + b"\n\n"
+
+
+class GenerateStream(OwnStream):
+    """The answer to a prompt, as it comes."""
+
+    def __init__(self, question: Question, public_url: str) -> None:
+        super().__init__(public_url)
+        self._question = question
+
+    async def pieces(self, wire: Wire) -> AsyncGenerator[bytes]:
+        is_silent = True
+        async for text in texts(wire, self._question):
+            is_silent = False
+            yield b"data: " + to_json({"text": text}) + b"\n\n"
+        if is_silent:
+            raise UpstreamNoMessage(NO_MESSAGE)

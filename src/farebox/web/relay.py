@@ -1,0 +1,131 @@
+"""The OpenAI wire: POST /v1/chat/completions, /v1/responses and /v1/embeddings, as bytes, so that nothing is lost."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from pydantic_core import to_json
+
+from farebox.call import CallRequest, Receipt, Wire
+from farebox.call.metered import relayed
+from farebox.call.service import Chain
+from farebox.call.wire import Question
+from farebox.domain.apikey import Mode
+from farebox.domain.dialects import Dialect
+from farebox.domain.dialects.base import request_tokens_max
+from farebox.domain.errors import CallError, InvalidRequest, ModelNotFound
+from farebox.domain.providers import ModelName
+from farebox.web.endpoint import House, PaidEndpoint, Plain, Streamed
+from farebox.web.problem import problem
+from farebox.web.request import Head, check_writable, once_of, read_json
+
+EXAMPLE = '{"model": "…", "messages": [{"role": "user", "content": "…"}]}'
+
+
+def chains_by_name(listed: tuple[ModelName, ...], chain: Chain) -> dict[str, Chain]:
+    """Which models answer for a name: the one that is named, then those that the founder lists after it."""
+    found: dict[str, Chain] = {}
+    for place, model in enumerate(listed):
+        rest = {(other.provider, other.name) for other in listed[place:]}
+        names = tuple(known for known in chain if (known.provider, known.name) in rest) or chain
+        found.setdefault(model.name, names)
+        found[f"{model.provider}:{model.name}"] = names
+    return found
+
+
+class RelayEndpoint(PaidEndpoint):
+    """One endpoint of the OpenAI wire.
+
+    Args:
+        dialect: how its requests and answers are read.
+        listed: the models that the founder lists for it; customers can choose no others.
+        chains: the models behind it, for each mode.
+    """
+
+    def __init__(
+        self, house: House, dialect: Dialect, listed: tuple[ModelName, ...], chains: Mapping[Mode, Chain]
+    ) -> None:
+        super().__init__(house)
+        self.path = f"/v1{dialect.path}"
+        self._dialect = dialect
+        self._chains = chains
+        self._by_name = {mode: chains_by_name(listed, chain) for mode, chain in chains.items()}
+
+    async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
+        dialect, service = self._dialect, self.house.service
+        request = read_json(body, EXAMPLE)
+        check_writable(body, request)
+        dialect.check(request)
+        is_stream = _flag(request, "stream") and dialect.is_streamed
+        models = self._models(request, head.key.mode)
+        question = Question(dialect, request, models, request_tokens_max(len(body), request))
+        call = CallRequest(
+            call_id=call_id,
+            key=head.key,
+            endpoint=self.path,
+            models=models,
+            input_tokens_max=question.input_tokens_max,
+            output_tokens_wanted=dialect.output_tokens_wanted(request),
+            answers=dialect.answers(request),
+            once=once_of(head, self.path, body, service.idempotency_seconds, is_stream=is_stream),
+        )
+        if is_stream:
+            return Streamed(call, RelayStream(question, self.house.public_url))
+
+        async def work(wire: Wire) -> bytes:
+            wire.is_relay = True
+            reply, completion = await wire.ask(question)
+            wire.is_empty = not completion.has_message
+            return reply.body
+
+        return Plain(call, work, _render)
+
+    def _models(self, request: Mapping[str, Any], mode: Mode) -> Chain:
+        name = request.get("model")
+        if name is None and self._chains[mode]:
+            return self._chains[mode]
+        found = self._by_name[mode].get(name) if isinstance(name, str) else None
+        if not found:
+            listed = ", ".join(known for known in self._by_name[mode] if ":" not in known)
+            here = f"Choose one of: {listed}." if listed else "This service offers none here."
+            raise ModelNotFound(f"There is no model {str(name)[:100]!r} here. {here}", param="model")
+        return found
+
+
+def _flag(request: Mapping[str, Any], name: str) -> bool:
+    value = request.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidRequest(f"{name} is true or false.", param=name)
+    return bool(value)
+
+
+def _render(receipt: Receipt) -> tuple[str, bytes]:
+    return "application/json", receipt.content
+
+
+class RelayStream:
+    """The provider's events, as they come; the last ones when the call is recorded."""
+
+    def __init__(self, question: Question, public_url: str) -> None:
+        self._question = question
+        self._public_url = public_url
+        self._tail: list[bytes] = []
+
+    def pieces(self, wire: Wire) -> AsyncGenerator[bytes]:
+        wire.is_relay = True
+        options = self._question.request.get("stream_options")
+        with_usage = isinstance(options, dict) and options.get("include_usage") is True
+        return relayed(wire, self._question, self._tail, with_usage=with_usage)
+
+    def end(self, receipt: Receipt) -> bytes:
+        del receipt
+        return b"".join(self._tail)
+
+    def broken(self, error: CallError, call_id: str) -> bytes:
+        body = problem(error, call_id, self._public_url)[2]
+        if self._question.dialect.path == "/responses":
+            return b"event: error\ndata: " + to_json({"type": "error", **_error(error)}) + b"\n\n"
+        return b"data: " + body + b"\n\n"
+
+
+def _error(error: CallError) -> dict[str, Any]:
+    return {"code": error.code, "message": error.detail, "param": error.param}

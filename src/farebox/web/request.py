@@ -1,0 +1,185 @@
+"""A paid request as it arrives: who sends it, its body, its Idempotency-Key. All of this is free, and comes first."""
+
+import asyncio
+import hashlib
+import json
+from os import urandom
+from time import time
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import to_json
+from starlette.types import Message, Receive, Scope
+
+from farebox.domain import apikey
+from farebox.domain.admission import Once
+from farebox.domain.apikey import ApiKey
+from farebox.domain.errors import BadRequest, BodyTooLarge, InvalidApiKey, InvalidRequest
+from farebox.domain.period import MICROSECONDS
+
+# A body over the limit is read and dropped up to here, so that the sender sees the answer and not a reset.
+DRAIN_BYTES_MAX: Final = 32 << 20
+BODY_SECONDS_MAX: Final = 30
+ONCE_CHARS_MAX: Final = 255
+NESTED_MAX: Final = 100  # brackets in a body below this cannot be nested too deep to be written again
+NO_KEY: Final = "Send your API key in the X-API-Key header, or as 'Authorization: Bearer …'."
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole."""
+
+
+class Head(NamedTuple):
+    """What the headers of a paid request say."""
+
+    key: ApiKey
+    idempotency_key: str | None
+    content_type: bytes
+
+
+def new_call_id() -> str:
+    """The call's id and the answer's x-request-id; in the order of time, so that rows are added at the end."""
+    return f"req_{int(time() * 1000):012x}{urandom(10).hex()}"
+
+
+def read_head(scope: Scope) -> Head:
+    """The caller's key, if its form and checksum are right, and what else the headers say.
+
+    Raises:
+        InvalidApiKey: there is none, or it cannot be one.
+        InvalidRequest: the Idempotency-Key cannot be one.
+    """
+    sent: bytes | None = None
+    bearer: bytes | None = None
+    once: str | None = None
+    content_type = b""
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            sent = sent or value
+        elif name == b"authorization" and value[:7].lower() == b"bearer ":
+            bearer = value[7:]
+        elif name == b"idempotency-key":
+            once = value.decode("latin-1").strip().strip('"')
+        elif name == b"content-type":
+            content_type = value
+    sent = bearer if sent is None else sent
+    if sent is None:
+        raise InvalidApiKey(NO_KEY)
+    key = apikey.parse(sent.decode("latin-1").strip())
+    if key is None:
+        raise InvalidApiKey("This is not an API key of this service. Check that it was copied whole.")
+    if once is not None and not (0 < len(once) <= ONCE_CHARS_MAX and once.isascii() and once.isprintable()):
+        raise InvalidRequest(
+            f"The Idempotency-Key is 1 to {ONCE_CHARS_MAX} printable ASCII characters, such as a UUID.",
+            param="Idempotency-Key",
+        )
+    return Head(key, once, content_type)
+
+
+def read_key(scope: Scope) -> ApiKey:
+    """The caller's key alone.
+
+    Raises:
+        InvalidApiKey: there is none, or it cannot be one.
+    """
+    return read_head(scope).key
+
+
+def once_of(head: Head, path: str, body: bytes, seconds: int, *, is_stream: bool) -> Once | None:
+    """What makes this request one of a kind, where it came with an Idempotency-Key.
+
+    A key is scoped to its account and mode; the request's digest tells whether it is the same one again.
+    """
+    if head.idempotency_key is None:
+        return None
+    name = hashlib.sha256(f"{head.key.mode} {head.idempotency_key}".encode()).hexdigest()
+    fingerprint = hashlib.sha256(path.encode() + b"\0" + body).hexdigest()
+    return Once(name, fingerprint, is_stream, seconds * MICROSECONDS)
+
+
+async def read_body(receive: Receive, bytes_max: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        BodyTooLarge: it is over the limit.
+        BadRequest: it did not arrive in time.
+        ClientGone: it never became whole.
+    """
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) <= bytes_max:
+            return body  # whole at once, as nearly all are
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await _read_parts(message, receive, bytes_max)
+    except TimeoutError:
+        raise BadRequest(f"The body did not arrive within {BODY_SECONDS_MAX} s. Send it whole.") from None
+
+
+async def _read_parts(message: Message, receive: Receive, bytes_max: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= bytes_max:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+        if not message.get("more_body") or size > max(bytes_max, DRAIN_BYTES_MAX):
+            break
+        message = await receive()
+    if size > bytes_max:
+        raise BodyTooLarge(f"The body is larger than {bytes_max:,} bytes. Send less.")
+    return b"".join(chunks)
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise InvalidRequest("The JSON has the same key twice. Send each key once.")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise InvalidRequest(f"The JSON has {name}, which JSON does not know. Send a number.")
+
+
+_strict_json = json.JSONDecoder(object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+
+
+def read_json(body: bytes, example: str = '{"prompt": "…"}') -> dict[str, Any]:
+    """The body as a JSON object.
+
+    Raises:
+        InvalidRequest: it is none: not UTF-8, not JSON, not an object, too deep, a key twice.
+    """
+    try:
+        value = _strict_json.decode(body.decode())
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body is not UTF-8 text. Send JSON in UTF-8.") from None
+    except RecursionError:
+        raise InvalidRequest("The JSON is nested too deep.") from None
+    except ValueError:
+        raise InvalidRequest(f"The body is not JSON. Send an object such as {example}.") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"The body is not a JSON object. Send one such as {example}.")
+    return value
+
+
+def check_writable(body: bytes, value: dict[str, Any]) -> None:
+    """Refuse JSON that can be read and not be written again; only a body that looks like it is looked at.
+
+    Raises:
+        InvalidRequest: it is nested too deep, or has half of a surrogate pair.
+    """
+    if b"\\u" not in body and body.count(b"[") + body.count(b"{") < NESTED_MAX:
+        return
+    try:
+        to_json(value)
+    except (ValueError, RecursionError):
+        raise InvalidRequest(
+            "The JSON is nested too deep, or has half of a surrogate pair, which is no character."
+        ) from None
