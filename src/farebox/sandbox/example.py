@@ -1,6 +1,7 @@
 """An example of what a JSON schema describes: the same one each time, and no larger than it has to be."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -10,8 +11,9 @@ from farebox.sandbox.example_text import text
 from farebox.sandbox.words import SANDBOX_MODEL
 
 DEPTH_MAX: Final = 60
-SIZE_MAX: Final = 100_000  # about the characters of the largest example, and the bound of what making it costs
-NODE_SIZE: Final = 8
+SIZE_MAX: Final = 40_000  # about the characters of the largest example, and the bound of what making it costs
+NODE_SIZE: Final = 10
+PATTERN_READINGS: Final = 4  # a pattern is read some times, for a text of a fitting length
 KEYWORDS: Final = {  # what a schema without a type is about, by the first of its keywords that is here
     "properties": "object", "required": "object", "additionalProperties": "object", "patternProperties": "object",
     "minProperties": "object", "propertyNames": "object", "items": "array", "prefixItems": "array",
@@ -38,26 +40,30 @@ def example(schema: object) -> Any:  # noqa: ANN401  # JSON
     """
     try:
         try:
-            return _Maker(schema, repeats_max=1).make(schema, _Place())
-        except TooLarge:  # a tree with many branches: leave out all that repeats
-            return _Maker(schema, repeats_max=0).make(schema, _Place())
+            return _Maker(schema).make(schema, _Place())
+        except TooLarge:
+            return _Maker(schema, is_spare=True).make(schema, _Place())
     except (OverflowError, RecursionError) as error:
         raise ValueError("the JSON schema asks for what the sandbox cannot make") from error
 
 
 class _Place(NamedTuple):
-    """Where an example is made: how deep, inside which references, and as which of several."""
+    """Where an example is made: how deep, inside which references, as which of several, by which variants."""
 
     depth: int = 0
-    refs: tuple[str, ...] = ()
+    refs: frozenset[str] = frozenset()
     nth: int = 0
+    takes_turns: bool = False
 
 
 class _Maker:
-    """Makes the example of one schema; each step is paid for, so that a small schema cannot ask for endless work."""
+    """Makes the example of one schema; each step is paid for, so that a small schema cannot ask for endless work.
 
-    def __init__(self, root: object, repeats_max: int) -> None:
-        self.root, self.repeats_max = root, repeats_max
+    A spare one leaves out all that may be left out.
+    """
+
+    def __init__(self, root: object, *, is_spare: bool = False) -> None:
+        self.root, self.is_spare = root, is_spare
         self.size_left = SIZE_MAX
 
     def spend(self, size: int) -> None:
@@ -90,13 +96,13 @@ class _Maker:
             ref = schema.get("$ref")
             if not isinstance(ref, str):
                 return schema, place
-            if place.refs.count(ref) > self.repeats_max:
+            if ref in place.refs:  # what comes to an end at all does so without a reference inside of itself
                 raise DeadEnd("the JSON schema goes on without end")
-            place = place._replace(refs=(*place.refs, ref))
+            place = place._replace(refs=place.refs | {ref})
             found = self.find(ref)
             if found is False:
                 raise DeadEnd("the JSON schema allows nothing")
-            rest = {name: value for name, value in schema.items() if name != "$ref"}
+            rest = {name: value for name, value in schema.items() if name not in {"$ref", "$defs", "definitions"}}
             schema = merged(found, rest) if isinstance(found, dict) else rest
 
     def find(self, ref: str) -> object:
@@ -130,10 +136,13 @@ class _Maker:
         return whole, place
 
     def one_of(self, schema: JsonObject, name: str, place: _Place) -> Any:  # noqa: ANN401  # JSON
-        """An example of the first variant that has one; `null` comes last, as it says the least."""
-        variants = sorted(schema[name], key=lambda variant: variant == {"type": "null"})
+        """An example of the first variant that has one. What says the least comes last, or first where to spare."""
+        if self.is_spare:
+            variants = sorted(schema[name], key=lambda variant: isinstance(variant, dict) and "$ref" in variant)
+        else:
+            variants = sorted(schema[name], key=lambda variant: variant == {"type": "null"})
         rest = {key: value for key, value in schema.items() if key != name}
-        turn, start = divmod(place.nth, len(variants))
+        turn, start = divmod(place.nth, len(variants)) if place.takes_turns else (place.nth, 0)
         for variant in (*variants[start:], *variants[:start]):
             try:
                 return self.make({**rest, "allOf": [variant]}, place._replace(nth=turn))
@@ -182,7 +191,9 @@ class _Maker:
     def text(self, schema: JsonObject, place: _Place) -> str:
         least, most = _bound(schema, "minLength") or 0, _bound(schema, "maxLength")
         pattern = schema.get("pattern")
-        self.spend(max(least, len(SANDBOX_MODEL)) + (len(pattern) if isinstance(pattern, str) else 0))
+        self.spend(
+            max(least, len(SANDBOX_MODEL)) + (PATTERN_READINGS * len(pattern) if isinstance(pattern, str) else 0)
+        )
         return text(schema, place.nth, least, most)
 
     def members(self, schema: JsonObject, place: _Place) -> JsonObject:
@@ -194,7 +205,7 @@ class _Maker:
         room = max(0, (_bound(schema, "maxProperties") or SIZE_MAX) - len(needed))
         found: JsonObject = {}
         for name in dict.fromkeys((*properties, *sorted(needed))):
-            if name not in needed and room == 0:
+            if name not in needed and (room == 0 or self.is_spare):
                 continue
             self.spend(len(name))
             try:
@@ -242,24 +253,33 @@ class _Maker:
         if isinstance(schema.get("contains"), dict):
             items = {"allOf": [items, schema["contains"]]}
         least, most = _bound(schema, "minItems") or 0, _bound(schema, "maxItems")
-        wanted = max(least, len(first) or 1)
+        wanted = least if self.is_spare else max(least, len(first) or 1)
         wanted = wanted if most is None else min(wanted, most)
+        is_set = schema.get("uniqueItems") is True
         found: list[Any] = []
         seen: set[str] = set()
-        for nth in range(2 * wanted):
+        for nth, takes_turns in _attempts(2 * wanted, is_set=is_set):
             if len(found) == wanted:
                 break
+            one = place._replace(nth=place.nth + nth, takes_turns=takes_turns)
             try:
-                item = self.make(first[nth] if nth < len(first) else items, place._replace(nth=place.nth + nth))
+                item = self.make(first[nth] if nth < len(first) else items, one)
             except DeadEnd:
                 if len(found) < least:
                     raise
                 break
-            key = json.dumps(item, sort_keys=True) if schema.get("uniqueItems") is True else str(nth)
+            key = json.dumps(item, sort_keys=True) if is_set else str(nth)
             if key not in seen:
                 found.append(item)
                 seen.add(key)
         return found
+
+
+def _attempts(number: int, *, is_set: bool) -> Iterator[tuple[int, bool]]:
+    """Which item to try; for those of a set, the variants take turns where one alone has not enough values."""
+    yield from ((nth, False) for nth in range(number))
+    if is_set:
+        yield from ((nth, True) for nth in range(2 * number))
 
 
 def _breadth(schema: JsonObject) -> int:

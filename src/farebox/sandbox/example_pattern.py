@@ -20,15 +20,15 @@ CONTROLS: Final = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "0": "
 HEX_DIGITS: Final = {"x": 2, "u": 4}
 
 
-def sample(pattern: str, nth: int = 0, repeats_more: int = 0) -> str:
-    """The `nth` text that fits; each part that may be repeated without end is, so many times more.
+def sample(pattern: str, nth: int = 0, chars_more: int = 0) -> str:
+    """The `nth` text that fits, and as much longer as asked for where its parts may be repeated.
 
     Look-arounds and references back are passed over, so that what they demand is not kept.
 
     Raises:
         ValueError: it cannot be read, or what fits is very long.
     """
-    reader = _Reader(pattern, nth, repeats_more)
+    reader = _Reader(pattern, nth, chars_more)
     found = reader.alternatives()
     if reader.at < len(pattern):
         raise ValueError(f"the pattern {pattern!r} has a bracket too many")
@@ -38,8 +38,8 @@ def sample(pattern: str, nth: int = 0, repeats_more: int = 0) -> str:
 class _Reader:
     """Reads an expression from left to right, and writes as it reads."""
 
-    def __init__(self, pattern: str, nth: int, repeats_more: int) -> None:
-        self.pattern, self.nth, self.repeats_more = pattern, nth, repeats_more
+    def __init__(self, pattern: str, nth: int, chars_more: int) -> None:
+        self.pattern, self.nth, self.chars_more = pattern, nth, chars_more
         self.at = 0
 
     def peek(self, size: int = 1) -> str:
@@ -73,7 +73,7 @@ class _Reader:
         text = ""
         while self.peek() not in {"", "|", ")"}:
             atom = self.atom()
-            times = self.times()
+            times = self.times(len(atom))
             if len(text) + len(atom) * times > CHARS_MAX:
                 raise ValueError(f"what fits the pattern {self.pattern!r} is longer than the sandbox makes it")
             text += atom * times
@@ -141,7 +141,7 @@ class _Reader:
             allowed = "".join(char for char in PLAIN if char not in allowed) or "¤"
         return allowed[self.nth % len(allowed)] if allowed else ""
 
-    def times(self) -> int:
+    def times(self, atom_chars: int) -> int:
         """How often what was just read is written: as seldom as may be, but once where it may be without end."""
         least, most = 1, 1
         if self.peek() in {"*", "+", "?"}:
@@ -159,6 +159,8 @@ class _Reader:
             return 1
         if self.peek() in {"?", "+"}:
             self.at += 1  # lazy or possessive: what fits is the same
-        if most < 0:
-            return max(least, 1) + self.repeats_more
-        return min(least + self.repeats_more, most)
+        fewest = max(least, 1) if most < 0 else least
+        more = self.chars_more // atom_chars if atom_chars else 0
+        more = more if most < 0 else max(0, min(more, most - fewest))
+        self.chars_more -= more * atom_chars
+        return fewest + more

@@ -58,11 +58,14 @@ def _fits(found: str, least: int, most: int | None) -> bool:
 
 
 def _fitting(pattern: str, nth: int, least: int) -> Iterator[str]:
+    """Texts that fit, of several lengths; one that the pattern leaves open at its end has its number there."""
     shortest = sample(pattern, nth)
+    if nth and not pattern.endswith("$"):
+        yield f"{shortest}-{nth + 1}"
     yield shortest
     gap = max(0, least - len(shortest))
-    for repeats_more in (gap, -(-gap // 2), -(-gap // 3), 1):
-        yield sample(pattern, nth, repeats_more)
+    for chars_more in (gap, -(-gap // 2), -(-gap // 3)):
+        yield sample(pattern, nth, chars_more)
 
 
 def _padded(pattern: str, nth: int, least: int) -> str:
