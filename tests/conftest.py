@@ -22,6 +22,7 @@ settings.load_profile("farebox")
 
 
 SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_")
+OF_PROVIDERS = ("_API_KEY", "_BASE_URL")
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to be in, and no setting in the environment."""
     for name in os.environ:
-        if name.startswith(SETTINGS):
+        if name.startswith(SETTINGS) or name.endswith(OF_PROVIDERS):
             monkeypatch.delenv(name)
     folder = tmp_path / "here"
     folder.mkdir()

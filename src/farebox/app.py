@@ -1,10 +1,12 @@
 """Farebox, the founder's application: an ASGI application that takes ordinary FastAPI routers."""
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar, overload
 
 from fastapi import FastAPI
 from starlette.routing import Route
@@ -12,17 +14,28 @@ from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
 from farebox import wiring
+from farebox.call.events import Events
+from farebox.call.handling import Choice
+from farebox.domain.apikey import Mode
 from farebox.domain.dialects import CHAT, EMBEDDINGS, RESPONSES
+from farebox.domain.errors import FounderError
+from farebox.domain.events import NAMES, Event
 from farebox.domain.money import Usd
 from farebox.domain.plan import Plan
 from farebox.domain.product import DEMO_NAME, DEMO_PLANS, Product
+from farebox.domain.providers import ModelName
 from farebox.settings import Settings
 from farebox.web.endpoint import House, PaidEndpoint
+from farebox.web.error_docs import add_error_docs
 from farebox.web.generate import GenerateEndpoint
+from farebox.web.handler import INPUT_TOKENS_DEFAULT, Handler, HandlerEndpoint, Terms, Units
 from farebox.web.openapi import add_paid
-from farebox.web.relay import RelayEndpoint
+from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
 from farebox.web.routes import add_docs, add_error_pages, routes
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+LISTENER_SECONDS: Final = 10.0  # at the end of the process, for those who are being told something
 
 
 class Farebox(FastAPI):
@@ -50,17 +63,143 @@ class Farebox(FastAPI):
         providers: Mapping[str, str] | None = None,
         embedding_model: str | None = None,
     ) -> None:
-        self.product = Product(name, model, plans, prices or {}, providers or {}, embedding_model)
-        written_in = sys._getframe(1).f_globals.get("__file__")  # noqa: SLF001  # `.env` lies beside that file
+        self.product = Product(name, model, plans, prices or {}, providers or {}, embedding_model, None)
+        frame = sys._getframe(1)  # noqa: SLF001  # `.env` lies beside that file, and mistakes are told with its line
+        written_in = frame.f_globals.get("__file__")
         self.folder = Path(written_in).resolve().parent if written_in else None
+        self._place = f"{written_in}, line {frame.f_lineno}"
         self._running: House | None = None
         self._paid: dict[str, PaidEndpoint] = {}
+        self.handlers: dict[str, Handler] = {}
+        self._listeners: dict[str, list[Callable[[Any], Any]]] = {}
         super().__init__(title=name, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
         self.include_router(routes(self._house))
         for path in ("/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
-            self.router.routes.append(Route(path, _Paid(self._paid), methods=["POST"], include_in_schema=False))
+            self._add_paid(path)
         add_docs(self)
+        add_error_docs(self, self._house)
         add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))
+
+    # -- What the founder writes
+
+    @overload
+    def paid(self, function: Function, /) -> Function: ...
+    @overload
+    def paid(
+        self, function: None = None, /, *, units: Units = 1, max_input_tokens: int = INPUT_TOKENS_DEFAULT,
+        max_output_tokens: int | None = None, model: str | Sequence[str] | None = None,
+    ) -> Callable[[Function], Function]: ...  # fmt: skip
+    def paid(
+        self, function: Function | None = None, /, *, units: Units = 1, max_input_tokens: int = INPUT_TOKENS_DEFAULT,
+        max_output_tokens: int | None = None, model: str | Sequence[str] | None = None,
+    ) -> Function | Callable[[Function], Function]:  # fmt: skip
+        """Make an async function a paid endpoint: POST /v1/<its name>.
+
+        Its first parameter is the call; the others are the fields of the request. Its docstring is public.
+
+        Args:
+            function: the function, where the decorator stands without brackets.
+            units: how many calls of the plan a call counts for: a number, or a function of the request's fields.
+            max_input_tokens: the most that all the questions to models can come to in one call.
+            max_output_tokens: the same for their answers; the plan's own `max_output_tokens`, where it is left out.
+            model: another model than the product's, or a list of them.
+
+        Raises:
+            FounderError: the function cannot be an endpoint.
+        """
+        terms = self._terms(units, max_input_tokens, max_output_tokens, model)
+
+        def add(function: Function) -> Function:
+            self._add_handler(Handler(function, terms))
+            return function
+
+        return add if function is None else add(function)
+
+    @overload
+    def prompt(self, function: Callable[..., Any], /) -> Callable[..., Any]: ...
+    @overload
+    def prompt(
+        self, function: None = None, /, *, units: Units = 1, max_input_tokens: int = INPUT_TOKENS_DEFAULT,
+        max_output_tokens: int | None = None, model: str | Sequence[str] | None = None,
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...  # fmt: skip
+    def prompt(
+        self, function: Callable[..., Any] | None = None, /, *, units: Units = 1,
+        max_input_tokens: int = INPUT_TOKENS_DEFAULT, max_output_tokens: int | None = None,
+        model: str | Sequence[str] | None = None,
+    ) -> Callable[..., Any]:  # fmt: skip
+        """Make a docstring a paid endpoint: behind its first empty line it is the prompt, with {fields} in it.
+
+        The function has no body, and does not take the call. What stands in its place afterwards does: it is called
+        as `await haiku(call, topic="tea")`. The arguments are those of `paid`.
+
+        Raises:
+            FounderError: the prompt and the fields do not belong together.
+        """
+        terms = self._terms(units, max_input_tokens, max_output_tokens, model)
+
+        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+            handler = Handler(function, terms, has_body=False)
+            self._add_handler(handler)
+            return handler.function
+
+        return add if function is None else add(function)
+
+    def on(self, event: str) -> Callable[[Function], Function]:
+        """Have a function told of an event: "signed_up", "limit_near", "limit_reached" or "payment_failed".
+
+        It takes one argument, the event. Where it fails, that is logged, and nothing else comes of it.
+
+        Raises:
+            FounderError: there is no such event.
+        """
+        if event not in NAMES:
+            raise FounderError(f"There is no event {event!r}; the events are: {', '.join(NAMES)}.")
+
+        def add(function: Function) -> Function:
+            if not callable(function):
+                raise FounderError(f'@app.on("{event}") stands above a function that takes the event.')
+            self._listeners.setdefault(event, []).append(function)
+            return function
+
+        return add
+
+    def check(self) -> None:
+        """Find what can only be wrong when the whole file is read. Told at start-up, before anything is served.
+
+        Raises:
+            FounderError: a price of a model that is never asked, or a function that no call of a plan has room for.
+        """
+        own = [model for handler in self.handlers.values() for model in handler.terms.models or ()]
+        try:
+            self.product = replace(self.product, handler_models=tuple(own))
+        except FounderError as error:
+            raise FounderError(f"{self._place}: {error}") from None
+        for handler in self.handlers.values():
+            handler.check(self.product.plans)
+
+    def _terms(
+        self, units: Units, input_tokens: int, output_tokens: int | None, model: str | Sequence[str] | None
+    ) -> Terms:
+        models = None if model is None else self.product.parse_models(model)
+        return Terms(units, input_tokens, output_tokens, models)
+
+    def _add_handler(self, handler: Handler) -> None:
+        before = self.handlers.get(handler.name)
+        if before is not None:
+            raise FounderError(f"{handler.name} is the name of two functions; the other one is at {before.place}.")
+        self.handlers[handler.name] = handler
+        self._add_paid(handler.path)
+        self.openapi_schema = None
+
+    def tell(self, event: Event) -> None:
+        """Tell the listeners of an event, and wait for them: for a command, which has no event loop."""
+        if self._listeners:
+            asyncio.run(_tell(Events(self._listeners), event))
+
+    # -- How it is served
+
+    def _add_paid(self, path: str) -> None:
+        self.router.routes.append(Route(path, _Paid(self._paid), methods=["POST"], include_in_schema=False))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -76,12 +215,15 @@ class Farebox(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = add_paid(super().openapi())
+            self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
         return self.openapi_schema
 
     def _house(self) -> House:
         assert self._running is not None, "requests come after start-up"
         return self._running
+
+    def _events(self) -> Events | None:
+        return Events(self._listeners) if self._listeners else None
 
     def _open(self, system: wiring.System, settings: Settings) -> House:
         product = wiring.chosen(self.product, settings)
@@ -100,9 +242,20 @@ class Farebox(FastAPI):
             RelayEndpoint(house, RESPONSES, product.models, models),
             RelayEndpoint(house, EMBEDDINGS, embedding, system.service.embedding_models),
         ]
+        for handler in self.handlers.values():
+            # A model that the settings name stands for all that the file names.
+            own = handler.terms.models if settings.model is None else None
+            chosen = _choices(product.models, models) if own is None else _choices(own, system.chains(own))
+            endpoints.append(
+                HandlerEndpoint(house, handler, chosen, _choices(embedding, system.service.embedding_models))
+            )
         self._paid.update({endpoint.path: endpoint for endpoint in endpoints})
         self._running = house
         return house
+
+
+def _choices(listed: tuple[ModelName, ...], chains: Mapping[Mode, tuple[Any, ...]]) -> dict[Mode, Choice]:
+    return {mode: Choice(chain, chains_by_name(listed, chain)) for mode, chain in chains.items()}
 
 
 class _Paid:
@@ -115,15 +268,24 @@ class _Paid:
         await self._endpoints[scope["path"]](scope, receive, send)
 
 
+async def _tell(events: Events, event: Event) -> None:
+    events.emit(event)
+    await events.drain(LISTENER_SECONDS)
+
+
 @asynccontextmanager
 async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
+    app.check()
     settings = settings_module.load(app.folder)
-    system = wiring.build(app.product, settings, Path.cwd())
-    house = app._open(system, settings)  # noqa: SLF001  # the other half of the class above
+    events = app._events()  # noqa: SLF001  # the other half of the class above
+    system = wiring.build(app.product, settings, Path.cwd(), events)
+    house = app._open(system, settings)  # noqa: SLF001
     await system.start()
     try:
         yield {"public_url": house.public_url, "farebox": app}  # for web.protocol, which has no other way to know
     finally:
+        if events is not None:
+            await events.drain(LISTENER_SECONDS)
         await system.stop()
 
 

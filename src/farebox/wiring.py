@@ -11,9 +11,12 @@ from typing import Final
 
 from farebox.adapters.openai_http import OpenAIUpstream
 from farebox.adapters.price_data import Sold, look_up
-from farebox.call import Service
+from farebox.call import Service, Wire
+from farebox.call.events import Events
+from farebox.call.handling import Choice
 from farebox.call.service import Chain, Model
 from farebox.call.settle import settle
+from farebox.domain.apikey import Mode
 from farebox.domain.breaker import Breaker
 from farebox.domain.errors import FounderError
 from farebox.domain.prices import FREE, Price
@@ -40,6 +43,8 @@ class System:
     database: Database
     ledger: GroupCommitLedger
     service: Service
+    models: Mapping[ModelName, Model]
+    sandbox: Chain
     upstreams: Sequence[OpenAIUpstream]
     _sweeper: "asyncio.Task[None] | None" = field(init=False, default=None)
 
@@ -47,6 +52,13 @@ class System:
     def has_provider(self) -> bool:
         """Whether live calls go to a provider, and not to the sandbox."""
         return any(model.is_billed for model in self.service.models["live"])
+
+    def chains(self, names: Iterable[ModelName]) -> dict[Mode, Chain]:
+        """Those of the models that may be asked, for each mode; where there is none, the sandbox's."""
+        return {
+            "live": tuple(self.models[name] for name in names if name in self.models) or self.sandbox,
+            "test": self.sandbox,
+        }
 
     async def start(self) -> None:
         self.ledger.start()
@@ -62,7 +74,7 @@ class System:
         self.database.close()
 
 
-def build(product: Product, settings: Settings, folder: Path) -> System:
+def build(product: Product, settings: Settings, folder: Path, events: Events | None = None) -> System:
     """The system of one process.
 
     Raises:
@@ -72,10 +84,11 @@ def build(product: Product, settings: Settings, folder: Path) -> System:
     live = usable(product.models, product, settings)
     embedding = (product.embedding,) if product.embedding is not None else ()
     live_embedding = usable(embedding, product, settings)
-    ways = _ways(product, settings, [*live, *live_embedding])
-    models = _models(product, ways, [*live, *live_embedding])
+    asked = usable(product.asked, product, settings)
+    ways = _ways(product, settings, asked)
+    models = _models(product, ways, asked)
     if live:
-        _warn_of_left_out(product, [model for model in product.listed if model not in models])
+        _warn_of_left_out(product, [model for model in product.asked if model not in models])
     database, secret = open_store(settings, folder)
     ledger = GroupCommitLedger(database, product.by_name)
     sandbox: Chain = (Model(SANDBOX_MODEL, "sandbox", FREE, SandboxModel(), Breaker(0, 0), is_billed=False),)
@@ -92,8 +105,10 @@ def build(product: Product, settings: Settings, folder: Path) -> System:
         hold_ttl_seconds=settings.hold_seconds,
         upstream_retries_max=settings.upstream_retries_max,
         idempotency_seconds=settings.idempotency_seconds,
+        openai_client=openai_client,
+        events=events,
     )
-    return System(settings, database, ledger, service, [upstream for upstream, _ in ways.values()])
+    return System(settings, database, ledger, service, models, sandbox, [upstream for upstream, _ in ways.values()])
 
 
 def check(product: Product, settings: Settings) -> None:
@@ -103,10 +118,17 @@ def check(product: Product, settings: Settings) -> None:
         FounderError: as `build`.
     """
     product = chosen(product, settings)
-    models = usable(product.listed, product, settings)
+    models = usable(product.asked, product, settings)
     ways = _ways(product, settings, models)
     if any(plan.is_metered_in_money for plan in product.plans):
         _models(product, ways, models)
+
+
+def openai_client(wire: Wire, models: Choice, embedding: Choice) -> object:
+    """The OpenAI client of one call."""
+    from farebox.adapters import openai_client as adapter  # noqa: PLC0415  # the SDK is loaded where it is used
+
+    return adapter.openai_client(wire, models, embedding)
 
 
 def chosen(product: Product, settings: Settings) -> Product:

@@ -59,7 +59,7 @@ def shop(database_url: str, tmp_path_factory: pytest.TempPathFactory, upstream_p
 @pytest.fixture(scope="package")
 def served(shop: Shop) -> Iterator[Served]:
     """The shop on four processes."""
-    with shop.served(workers=4, FAREBOX_SWEEP_SECONDS="0.5") as served:
+    with shop.served(workers=4, FAREBOX_SWEEP_SECONDS="0.5", FAREBOX_STREAM_IDLE_SECONDS_MAX="2") as served:
         yield served
 
 

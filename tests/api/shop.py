@@ -29,7 +29,8 @@ from farebox import Farebox, Plan
 app = Farebox(
     "Till",
     model="openai:gpt-4o-mini",
-    prices={"gpt-4o-mini": (0.15, 0.60)},
+    embedding_model="openai:text-embedding-3-small",
+    prices={"gpt-4o-mini": (0.15, 0.60), "text-embedding-3-small": (0.02, 0)},
     plans=[
         Plan("open"),
         Plan("one", calls=1),

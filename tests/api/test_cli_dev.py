@@ -1,14 +1,17 @@
 """`farebox dev`, as somebody runs it for the first time: in an empty folder, with nothing set."""
 
+import json
 import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +26,7 @@ from tests.services.command import farebox, printed
 from tests.services.process import ProcessGroup, free_port, is_listening, wait_until
 from tests.services.served import FOREIGN_SETTINGS
 
+NOBODY: Final = {f"{name}_BASE_URL": "http://127.0.0.1:9/v1" for name in ("OLLAMA", "LMSTUDIO")}
 APP: Final = (
     'from farebox import Farebox, Plan\napp = Farebox("Tagliner", plans=[Plan("free", calls=20), Plan("{plan}")])\n'
 )
@@ -35,7 +39,7 @@ def dev(folder: Path, *arguments: str, **settings: str) -> Iterator[ProcessGroup
     log = folder.with_suffix(".log")
     log.unlink(missing_ok=True)
     command = [sys.executable, "-m", "farebox", "dev", *arguments]
-    process = ProcessGroup(command, log=log, env=own | settings, cwd=folder)
+    process = ProcessGroup(command, log=log, env=own | NOBODY | settings, cwd=folder)
     try:
         wait_until(lambda: not process.running or "Ctrl-C stops it" in process.output(), "the welcome")
         process.require_running()
@@ -144,6 +148,98 @@ def test_a_provider_is_named_with_the_way_back(folder: Path) -> None:
     with dev(folder, "--port", "0", **settings) as process:
         model = "gpt-4o-mini, from http://127.0.0.1:9/v1; without OPENAI_API_KEY the sandbox answers"
         assert line(process, "Model") == f"Model  {model}"
+
+
+def test_providers_are_named_in_their_order_and_one_without_its_key_with_its_variable(folder: Path) -> None:
+    models = '["groq:llama", "openai:gpt-4o", "mistral:small"]'
+    (folder / "app.py").write_text(f'from farebox import Farebox\napp = Farebox("Tagliner", model={models})\n')
+    settings = {"OPENAI_API_KEY": "sk-a-key-of-the-tests-0000", "GROQ_BASE_URL": "http://127.0.0.1:9/v1"}
+    with dev(folder, "--port", "0", **settings) as process:
+        assert line(process, "Model") == (
+            "Model  llama, from http://127.0.0.1:9/v1, if it fails gpt-4o, from https://api.openai.com/v1; "
+            "set MISTRAL_API_KEY for small"
+        )
+
+
+def test_a_key_of_a_provider_that_the_file_does_not_name_is_told(folder: Path) -> None:
+    with dev(folder, "--port", "0", ANTHROPIC_API_KEY="sk-ant-of-the-tests-0000") as process:
+        sandbox = "farebox-sandbox, which makes its answers up"
+        told = 'ANTHROPIC_API_KEY is set: write model="anthropic:…" in your file to use it'
+        assert line(process, "Model") == f"Model  {sandbox}; {told}"
+
+
+@contextmanager
+def model_server(*names: str) -> Iterator[tuple[str, list[str]]]:
+    """What stands in for an Ollama: its models, and the models it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["content-length"])))["model"])
+            message = {"role": "assistant", "content": "I am at home."}
+            usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+            self._answer({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
+
+        def _answer(self, body: object) -> None:
+            content = json.dumps(body).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("name", "title"), [("OLLAMA", "Ollama"), ("LMSTUDIO", "LM Studio")])
+def test_a_model_that_runs_here_answers_where_no_provider_is_set_up(folder: Path, name: str, title: str) -> None:
+    with (
+        model_server("nomic-embed-text", "llama3.2:latest", "phi") as (address, asked),
+        dev(folder, "--port", "0", **{f"{name}_BASE_URL": address}) as process,
+    ):
+        here = f"llama3.2:latest of the {title} that runs here"
+        assert line(process, "Model") == f"Model  {here}; set OPENAI_API_KEY (here, or in .env) for gpt-4o-mini"
+        assert '"text":"I am at home."' in paste(line(process, "curl"))
+        assert asked == ["llama3.2:latest"]
+
+
+def test_a_model_that_runs_here_is_not_taken_from_a_founder_who_has_chosen(folder: Path) -> None:
+    with model_server("llama3.2") as (address, _):
+        chosen = {"OPENAI_API_KEY": "sk-a-key-of-the-tests-0000"}, {"ANTHROPIC_API_KEY": "sk-ant-of-the-tests-0000"}
+        for settings in (*chosen, {"FAREBOX_MODEL": "groq:llama"}):
+            with dev(folder, "--port", "0", OLLAMA_BASE_URL=address, **settings) as process:
+                assert "llama3.2" not in line(process, "Model")
+
+
+def test_a_key_that_is_set_later_ends_the_stay_at_home(folder: Path) -> None:
+    (folder / "app.py").write_text(APP.format(plan="pro"))
+    port = free_port()
+
+    def answers() -> str:
+        return paste(line(process, "curl"))
+
+    with (
+        model_server("llama3.2") as (home, _),
+        model_server("gpt-4o-mini") as (away, asked),
+        dev(folder, "--port", str(port), OLLAMA_BASE_URL=home) as process,
+    ):
+        assert "I am at home" in answers()
+        assert asked == []
+        (folder / ".env").write_text(f"OPENAI_BASE_URL={away}\n")
+        wait_until(lambda: bool(answers()) and asked == ["gpt-4o-mini"] * len(asked) != [], "the provider to be asked")
 
 
 @pytest.mark.parametrize("command", ["dev", "serve"])

@@ -11,7 +11,8 @@ import pytest
 
 from farebox.cli.doctor_database import check_database
 from farebox.domain.errors import FounderError
-from farebox.domain.plan import Plan, Product
+from farebox.domain.plan import Plan
+from farebox.domain.product import Product
 from farebox.store.database import Database
 from tests.services.command import printed
 from tests.services.examined import fixes, set_to

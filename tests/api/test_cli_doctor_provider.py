@@ -11,11 +11,15 @@ import pytest
 
 from farebox.cli.doctor_provider import check_provider, key_mistake
 from farebox.cli.findings import masked
-from farebox.domain.plan import Plan, Product
+from farebox.domain.plan import Plan
+from farebox.domain.product import Product
+from farebox.domain.providers import PROVIDERS
+from farebox.settings import Settings
 from tests.services.examined import fixes, set_to
 from tests.services.upstream import MODELS, Behaviour, FakeUpstream
 
 OPENAI: Final = "api.openai.com"
+NOBODY: Final = "http://127.0.0.1:9/v1"
 KEY: Final = "sk-proj-0123456789abcdefghijABCD"
 PRODUCT: Final = Product("Till", plans=(Plan("pro", calls=10),))
 
@@ -54,7 +58,23 @@ def test_a_key_that_cannot_be_one_is_told_apart(key: str, told: str) -> None:
     assert KEY not in str(mistake)
 
 
+@pytest.mark.parametrize(
+    ("name", "host", "key", "told"),
+    [
+        ("anthropic", "api.anthropic.com", KEY, "ANTHROPIC_API_KEY does not begin with 'sk-ant-'"),
+        ("openai", OPENAI, "sk-ant-api03-0123456789abcdefghij", "OPENAI_API_KEY is a key of api.anthropic.com"),
+        ("openai", OPENAI, "sk-or-v1-0123456789abcdefghij", "OPENAI_API_KEY is a key of openrouter.ai"),
+        ("groq", "api.groq.com", "GROQ_API_KEY=gsk_0123456789abcdefghij", "GROQ_API_KEY has its own name in it"),
+    ],
+)
+def test_a_key_of_another_provider_is_told_apart(name: str, host: str, key: str, told: str) -> None:
+    mistake = key_mistake(key, host, PROVIDERS[name])
+    assert mistake is not None
+    assert mistake[0] == told
+
+
 def test_a_key_that_can_be_one_passes() -> None:
+    assert key_mistake("sk-ant-api03-0123456789abcdefghij", "api.anthropic.com", PROVIDERS["anthropic"]) is None
     assert key_mistake(KEY, OPENAI) is None
     assert key_mistake("gsk_0123456789abcdefghijABCD", "api.groq.com") is None
     assert key_mistake("ollama", "localhost") is None
@@ -198,3 +218,62 @@ def test_a_clock_that_differs_from_the_providers_is_told(
     found = fixes(check_provider(set_to(monkeypatch, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=f"{url}/v1"), PRODUCT))
     assert len(found) == (way is not None)
     assert all(f"s {way} your provider's → switch on time synchronisation (NTP)" in mistake for mistake in found)
+
+
+# -- several providers, and none
+
+
+def sentences(settings: Settings, product: Product) -> list[str]:
+    return [str(finding) for finding in check_provider(settings, product)]
+
+
+@pytest.mark.usefixtures("bare")
+def test_without_a_provider_the_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = set_to(monkeypatch, OLLAMA_BASE_URL=NOBODY, LMSTUDIO_BASE_URL=NOBODY)
+    product = Product(model=["openai:gpt-4o", "groq:llama", "openai:gpt-4o-mini"])
+    told = "OPENAI_API_KEY or GROQ_API_KEY is not set, so the sandbox model answers live calls"
+    assert sentences(settings, product) == [f"note provider: {told}"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_model_that_runs_here_is_told_with_how_to_serve_it(
+    web: tuple[str, dict[str, Page]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, answers = web
+    answers["GET"] = Page(200, b'{"data": [{"id": "all-minilm"}, {"id": "llama3.2"}]}')
+    settings = set_to(monkeypatch, OLLAMA_BASE_URL=NOBODY, LMSTUDIO_BASE_URL=f"{url}/v1")
+    here = "LM Studio runs here, and farebox dev answers by its llama3.2"
+    assert sentences(settings, PRODUCT)[1] == f"note provider: {here}; to serve it, set FAREBOX_MODEL=lmstudio:llama3.2"
+    for nothing in (b"<html>", b'{"data": []}', b'{"data": [{"id": "nomic-embed-text"}]}', b"[1]", b'{"data": 1}'):
+        answers["GET"] = Page(200, nothing)
+        assert len(sentences(settings, PRODUCT)) == 1
+
+
+@pytest.mark.usefixtures("bare")
+def test_every_provider_is_asked_and_a_model_without_one_is_told(
+    web: tuple[str, dict[str, Page]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, answers = web
+    answers["GET"] = Page(200, b'{"data": [{"id": "models/flash"}, {"id": "llama3.2:latest"}]}')
+    values = {"GEMINI_API_KEY": KEY, "GEMINI_BASE_URL": f"{url}/v1", "OLLAMA_BASE_URL": f"{url}/v2"}
+    product = Product(
+        model=["gemini:flash", "ollama:llama3.2", "ollama:gone", "groq:llama"],
+        embedding_model="mistral:mistral-embed",
+    )
+    assert sentences(set_to(monkeypatch, **values), product) == [
+        "ok  provider key: sk-…ABCD",
+        f"ok  provider address: {url}/v1",
+        f"ok  provider: {url}/v1 answers",
+        f"ok  provider address: {url}/v2",
+        f"ok  provider: {url}/v2 answers",
+        "note model: the provider does not list 'gone'; check its name in your file",
+        "note provider: GROQ_API_KEY is not set, so llama is left out",
+        "FIX provider: MISTRAL_API_KEY is not set, so live embeddings are made up by the sandbox → set MISTRAL_API_KEY",
+    ]
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_server_of_ones_own_that_does_not_run_is_to_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    [mistake] = fixes(check_provider(set_to(monkeypatch, OLLAMA_BASE_URL=NOBODY), Product(model="ollama:llama3.2")))
+    assert mistake.startswith(f"provider: {NOBODY} cannot be reached (Connection refused")
+    assert mistake.endswith("→ start Ollama, or check OLLAMA_BASE_URL")

@@ -13,8 +13,9 @@ from farebox.domain import apikey
 from farebox.domain.admission import Admitted, Ask
 from farebox.domain.apikey import Mode
 from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Mark, Spent
-from farebox.domain.plan import Plan, Product
+from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
+from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger

@@ -14,7 +14,8 @@ from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
 from farebox.domain.admission import Caller, identify
 from farebox.domain.errors import FounderError
-from farebox.domain.plan import Plan, Product
+from farebox.domain.plan import Plan
+from farebox.domain.product import Product
 from farebox.ports import AccountRow, KeyRow
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database

@@ -25,7 +25,8 @@ from farebox.domain.errors import (
     QuotaExceeded,
 )
 from farebox.domain.ledger import NOTHING_SPENT, Ending, Mark, Spent
-from farebox.domain.plan import Plan, Product
+from farebox.domain.plan import Plan
+from farebox.domain.product import Product
 from farebox.store import ledger as ledger_module
 from farebox.store import statements
 from farebox.store.accounts import StoredAccounts

@@ -13,7 +13,7 @@ from farebox.domain import apikey
 from farebox.domain.admission import Admitted, Ask
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.ledger import NOTHING_SPENT, State
-from farebox.domain.plan import Product
+from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger

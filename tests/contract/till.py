@@ -12,8 +12,9 @@ from farebox.account.keys import NewKey, create_key
 from farebox.account.sign_up import sign_up
 from farebox.domain.admission import Admitted, Ask
 from farebox.domain.ledger import Ending, Hold, Spent
-from farebox.domain.plan import Plan, Product
+from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
+from farebox.domain.product import Product
 from farebox.ports import Recorded
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database

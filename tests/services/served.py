@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from farebox.domain.providers import PROVIDERS
 from tests.services.process import ProcessGroup, free_port, wait_until
 
 # The settings of whoever runs the tests must not leak into what they test.
-FOREIGN_SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_")
+FOREIGN_SETTINGS = ("FAREBOX_", "STRIPE_", "SMTP_", *(f"{name.upper()}_" for name in PROVIDERS))
 
 
 class Served:

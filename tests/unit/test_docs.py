@@ -11,7 +11,9 @@ from pydantic.fields import FieldInfo
 
 from farebox.domain import errors
 from farebox.domain.errors import CallError, all_errors
+from farebox.domain.providers import PROVIDERS
 from farebox.settings import Settings
+from farebox.web.error_docs import ADVICE
 from farebox.web.problem import problem
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -60,6 +62,14 @@ def bounds(field: FieldInfo) -> Iterator[int]:
                 yield int(getattr(rule, name))
 
 
+def test_the_page_has_every_provider_with_its_key_and_its_address() -> None:
+    page = (DOCS / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([a-z]+) \| (none needed \()?`([A-Z_]+)`\)? \| `(\S+)` \|$", page, re.MULTILINE)
+    assert [(name, not needless, key, url) for name, needless, key, url in rows] == [
+        (each.name, each.needs_key, each.key_variable, each.base_url) for each in PROVIDERS.values()
+    ]
+
+
 def test_each_setting_has_a_sentence_beside_it_in_the_code() -> None:
     source = Path(str(errors.__file__)).parents[1] / "settings.py"
     text = source.read_text(encoding="utf-8")
@@ -75,17 +85,22 @@ def leaves() -> list[type[CallError]]:
     return [leaf for leaf in all_errors() if leaf.__module__ == errors.__name__]
 
 
-def test_the_page_has_every_error_and_no_other() -> None:
-    assert set(table("errors.md")) == {leaf.code for leaf in leaves()}
+def test_every_error_has_its_page_and_no_other() -> None:
+    assert set(ADVICE) == set(leaves())
+
+
+def test_the_file_has_the_words_that_the_pages_have() -> None:
+    rows = [[f"`{e.code}`", str(e.status), *advice] for e, advice in ADVICE.items()]
+    assert list(table("errors.md").values()) == rows
 
 
 @pytest.mark.parametrize("leaf", leaves(), ids=lambda leaf: leaf.__name__)
-def test_an_error_is_documented_with_its_status_and_what_to_do(leaf: type[CallError]) -> None:
-    _, status, happened, to_do, charged = table("errors.md")[leaf.code]
-    assert status == str(leaf.status)
+def test_an_error_is_explained_in_sentences(leaf: type[CallError]) -> None:
+    happened, to_do, charged = ADVICE[leaf]
     assert happened.endswith(".")
     assert to_do.endswith(".")
-    assert charged == "no"
+    assert charged.startswith("no")
+    assert "|" not in happened + to_do + charged, "the file has them in a table"
 
 
 def test_the_pages_rows_are_in_the_order_of_their_status() -> None:

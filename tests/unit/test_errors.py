@@ -14,6 +14,8 @@ CONTRACT = {
     "payment_required": 402,
     "account_suspended": 403,
     "not_found": 404,
+    "model_not_found": 404,
+    "idempotency_in_flight": 409,
     "body_too_large": 413,
     "invalid_request_error": 422,
     "rate_limit_exceeded": 429,
@@ -68,7 +70,7 @@ def test_a_class_that_only_groups_is_not_shown_to_customers() -> None:
 
 def test_only_what_cannot_succeed_by_trying_again_tells_clients_not_to() -> None:
     told = {leaf.code for leaf in leaves() if leaf.should_retry is False}
-    assert told == {"insufficient_quota", "upstream_no_message", "price_unknown"}
+    assert told == {"insufficient_quota", "idempotency_streamed", "upstream_no_message", "price_unknown"}
 
 
 def test_a_lost_hold_is_an_outage_to_whoever_handles_those() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from tests.services.load import Load, Reply, Request, fire_all
 from tests.services.process import wait_until
-from tests.services.upstream import CHAT, FAULTS, MODELS, Behaviour, FakeUpstream, Fault, expected_answer
+from tests.services.upstream import CHAT, FAULTS, MODELS, Behaviour, FakeUpstream, Fault, expected_answer, provider
 from tests.services.upstream.provider import Provider
+from tests.services.upstream.wire import Request as WireRequest
 
 KEY = {"authorization": "Bearer sk-test"}
 
@@ -94,6 +95,17 @@ SEEN: dict[str, Callable[[Reply], bool]] = {
     "empty_content": lambda reply: reply.json()["choices"][0]["message"]["content"] == "",
     "no_usage": lambda reply: "usage" not in reply.json(),
     "null_usage": lambda reply: reply.json()["usage"] is None,
+    "stall": lambda reply: reply.status == 200 and isinstance(reply.error, TimeoutError) and reply.body == b"",
+}
+OF_STREAMS = {
+    "close_clean",
+    "error_event",
+    "empty_stream",
+    "usage_with_choices",
+    "crlf",
+    "split",
+    "comments",
+    "plain_json",
 }
 
 
@@ -103,15 +115,22 @@ def _is_bad_json(body: bytes) -> bool:
     return True
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in OF_STREAMS])
 def test_each_fault_is_seen_and_recorded(upstream: FakeUpstream, fault: str) -> None:
     reply = ask(upstream, chat(f"Hi [[fault:{fault}]]"), timeout_seconds=0.5)
     assert SEEN[fault](reply), reply
     wait_until(lambda: upstream.in_flight() == 0, "the provider to see the client leave")
-    left = {"hang", "hang_mid_body", "drip"}
+    left = {"hang", "hang_mid_body", "drip", "stall"}
     cut = {"reset", "close", "reset_mid_body", "close_mid_body"}
     outcome = "client_left" if fault in left else "cut" if fault in cut else "complete"
     assert upstream.calls()[0].outcome == outcome
+
+
+@pytest.mark.parametrize("fault", sorted(OF_STREAMS))
+def test_a_whole_answer_has_no_fault_of_streams(upstream: FakeUpstream, fault: str) -> None:
+    reply = ask(upstream, chat(f"Hi [[fault:{fault}]]"))
+    assert reply.ok
+    assert reply.json()["usage"]["completion_tokens"] == upstream.calls()[0].usage["completion_tokens"]
 
 
 @pytest.mark.parametrize("tokens", [-5, 10**12, 2.5, "12", None, 99_999])
@@ -182,7 +201,17 @@ def test_a_client_that_leaves_a_stream_is_noticed_at_once(upstream: FakeUpstream
     assert abs(call.tokens_streamed - (len(events(reply)) - 1)) <= 1
 
 
-# -- its speed
+# -- its memory and speed
+
+
+def test_the_oldest_bodies_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider, "BODY_BYTES_KEPT", 100)
+    memory = Provider()
+    for number in range(20):
+        memory.finish(memory.record(WireRequest("POST", CHAT, {}, b"[%4d]" % number)), "complete")
+    kept = [call["body"] for call in memory.calls(CHAT)]
+    assert kept == [None] * 4 + [[number] for number in range(4, 20)]
+    assert memory.stats(CHAT) == {"count": 20, "in_flight": 0}
 
 
 def test_the_provider_is_fast_enough_for_a_benchmark(upstream: FakeUpstream) -> None:

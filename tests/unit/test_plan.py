@@ -1,4 +1,4 @@
-"""A founder's file: what is meant is taken, and every mistake gets a sentence that says what to do."""
+"""A plan in a founder's file: what is meant is taken, and every mistake gets a sentence that says what to do."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from farebox.domain.errors import FounderError
-from farebox.domain.plan import DEMO_PLANS, LIMIT_MAX, Plan, Product
+from farebox.domain.plan import LIMIT_MAX, Plan
 
 
 def test_a_plan_is_what_the_founder_wrote() -> None:
@@ -90,61 +90,4 @@ def test_every_mistake_in_a_plan_has_a_sentence_that_names_the_plan(
     with pytest.raises(FounderError, match=sentence) as told:
         Plan(**{"name": "pro", **arguments})
     assert str(told.value).startswith("Plan(")
-    assert str(told.value).endswith(".")
-
-
-def test_a_product_knows_its_plans_its_model_and_its_brand() -> None:
-    free, pro = Plan("free", calls=20), Plan("pro", usd=29, calls=5_000)
-    product = Product("Tagliner", "openai:gpt-4o-mini", (free, pro), {"gpt-4o-mini": (0.15, 0.6, 0.075)})
-    assert product.by_name == {"free": free, "pro": pro}
-    assert (product.provider, product.model_name, product.brand) == ("openai", "gpt-4o-mini", "tagliner")
-    assert product.founder_prices == {"gpt-4o-mini": (150_000_000, 75_000_000, 600_000_000)}
-
-
-@pytest.mark.parametrize("name", ["gpt-4o-mini", "openai:gpt-4o-mini"])
-def test_a_price_may_name_the_model_as_the_product_does_or_as_the_provider_does(name: str) -> None:
-    product = Product(model="openai:gpt-4o-mini", prices={name: (0.15, 0.6)})
-    assert product.founder_prices == {"gpt-4o-mini": (150_000_000, 150_000_000, 600_000_000)}
-
-
-@pytest.mark.parametrize(
-    ("model", "name"),
-    [("gpt-4o-mini", "gpt-4o-mini"), ("openai:gpt-4o-mini", "gpt-4o-mini"), ("openai:llama3:8b", "llama3:8b")],
-)
-def test_a_model_may_stand_without_its_provider(model: str, name: str) -> None:
-    assert (Product(model=model).provider, Product(model=model).model_name) == ("openai", name)
-
-
-def test_the_demo_product_has_free_with_20_calls_and_pro_with_5000() -> None:
-    assert [(plan.name, plan.calls) for plan in DEMO_PLANS] == [("free", 20), ("pro", 5_000)]
-    assert Product().plans == DEMO_PLANS
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ({"name": ""}, 'as in Farebox\\("Tagliner", …\\)'),
-        ({"name": "  "}, 'as in Farebox\\("Tagliner", …\\)'),
-        ({"name": None}, 'as in Farebox\\("Tagliner", …\\)'),
-        ({"model": ""}, 'write it as "openai:gpt-4o-mini"'),
-        ({"model": "openai:"}, 'write it as "openai:gpt-4o-mini"'),
-        ({"model": None}, 'write it as "openai:gpt-4o-mini"'),
-        ({"model": "anthropic:claude"}, 'Write "openai:claude" and set OPENAI_BASE_URL'),
-        ({"plans": ()}, "at least one plan"),
-        ({"plans": ("free",)}, "'free' is none"),
-        ({"plans": Plan("free")}, "plans is a list, as in plans=\\[Plan"),
-        ({"plans": None}, "at least one plan"),
-        ({"plans": (Plan("free"), Plan("free", calls=1))}, "Two plans have the same name"),
-        ({"prices": {"gpt": 0.15}}, "prices\\['gpt'\\] is \\(input, output\\)"),
-        ({"prices": {"gpt": (0.15,)}}, "prices\\['gpt'\\] is \\(input, output\\)"),
-        ({"prices": {"gpt": (1, 2, 3, 4)}}, "prices\\['gpt'\\] is \\(input, output\\)"),
-        ({"prices": {"gpt": (-1, 2)}}, "-1 is not an amount of money"),
-        ({"prices": {"gpt": ("cheap", 2)}}, "'cheap' is not an amount of money"),
-        ({"prices": {"gpt-4o": (1, 2)}}, "prices has 'gpt-4o', and the model is 'gpt-4o-mini'"),
-        ({"prices": [("gpt", 1, 2)]}, 'prices is a dict, as in prices={"gpt-4o-mini"'),
-    ],
-)
-def test_every_mistake_in_a_product_has_a_sentence(arguments: Mapping[str, Any], sentence: str) -> None:
-    with pytest.raises(FounderError, match=sentence) as told:
-        Product(**arguments)
     assert str(told.value).endswith(".")

@@ -13,9 +13,19 @@ import pytest
 
 from farebox import settings
 from farebox.domain.errors import FounderError
+from farebox.domain.providers import PROVIDERS, Provider, add_providers
 from farebox.settings import Settings, load, secret_of
 
-VARIABLES = [str(field.validation_alias) for field in Settings.model_fields.values()]
+OPENAI, ANTHROPIC, OLLAMA = PROVIDERS["openai"], PROVIDERS["anthropic"], PROVIDERS["ollama"]
+OF_PROVIDERS = [name for each in PROVIDERS.values() for name in (each.key_variable, each.url_variable)]
+VARIABLES = [
+    *dict.fromkeys([*(str(field.validation_alias) for field in Settings.model_fields.values()), *OF_PROVIDERS])
+]
+
+
+def key_of(provider: Provider) -> str | None:
+    key = load().provider_key(provider)
+    return key.get_secret_value() if key is not None else None
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +54,9 @@ def test_nothing_has_to_be_set() -> None:
     defaults = load()
     assert defaults.database_url == "sqlite:///farebox.db"
     assert defaults.secret_key is None
-    assert not defaults.has_provider
+    assert not any(defaults.can_ask(provider) for provider in PROVIDERS.values() if not provider.is_local)
+    assert (defaults.model, defaults.stream_idle_seconds_max, defaults.upload_bytes_max) == (None, 30, 10 << 20)
+    assert (defaults.breaker_failures, defaults.breaker_seconds, defaults.idempotency_seconds) == (10, 10, 86_400)
     assert (defaults.call_seconds_max, defaults.hold_seconds, defaults.sweep_seconds) == (120, 180, 15)
     assert (defaults.body_bytes_max, defaults.upstream_retries_max) == (1 << 20, 0)
 
@@ -83,23 +95,59 @@ def test_an_empty_value_is_as_good_as_none(working_directory: Path, monkeypatch:
         monkeypatch.setenv(name, "")
     assert load() == Settings()
     (working_directory / ".env").write_text("OPENAI_API_KEY=sk-from-the-file\n")
-    assert load().has_provider
+    assert load().can_ask(OPENAI)
 
 
 def test_a_provider_is_a_key_or_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not load().has_provider
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1")
-    assert load().has_provider
-    monkeypatch.setenv("OPENAI_BASE_URL", settings.OPENAI_BASE_URL)
-    assert not load().has_provider
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    assert load().has_provider
+    for provider in (OPENAI, ANTHROPIC):
+        assert not load().can_ask(provider)
+        monkeypatch.setenv(provider.url_variable, "http://127.0.0.1:11434/v1")
+        assert load().can_ask(provider)
+        assert load().provider_url(provider) == "http://127.0.0.1:11434/v1"
+        for same in (provider.base_url, f"{provider.base_url}/"):
+            monkeypatch.setenv(provider.url_variable, same)
+            assert not load().can_ask(provider)
+        monkeypatch.setenv(provider.key_variable, "sk-test")
+        assert load().can_ask(provider)
+        assert key_of(provider) == "sk-test"
+
+
+def test_a_provider_of_the_founders_own_needs_no_key_and_takes_one() -> None:
+    assert load().can_ask(OLLAMA)
+    assert load().provider_url(OLLAMA) == OLLAMA.base_url
+    found = add_providers({"my-gpu": "https://gpu.example.com/v1", "openai": "https://gate.example.com/v1"})
+    assert load().can_ask(found["my-gpu"])
+    assert load().provider_url(found["openai"]) == "https://gate.example.com/v1"
+    os.environ["MY_GPU_API_KEY"] = "sk-mine"
+    try:
+        assert key_of(found["my-gpu"]) == "sk-mine"
+    finally:
+        del os.environ["MY_GPU_API_KEY"]
+
+
+def test_a_providers_variables_are_read_where_the_other_settings_are(
+    working_directory: Path, beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read() -> tuple[str, str]:
+        key = load(beside).provider_key(ANTHROPIC)
+        return key.get_secret_value() if key else "", load(beside).provider_url(OLLAMA)
+
+    (beside / ".env").write_text("\ufeffANTHROPIC_API_KEY='sk-beside'\nOLLAMA_BASE_URL=http://beside/v1\n", "utf-8")
+    assert read() == ("sk-beside", "http://beside/v1")
+    (working_directory / ".env").write_text("export ANTHROPIC_API_KEY=sk-here # mine\nOLLAMA_BASE_URL=\n")
+    assert read() == ("sk-here", "http://beside/v1")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-environment")
+    assert read() == ("sk-environment", "http://beside/v1")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "")
+    assert read() == ("sk-here", "http://beside/v1")
 
 
 def test_settings_shown_in_a_log_or_a_traceback_hide_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-private")
+    monkeypatch.setenv("GROQ_API_KEY", "gsk-very-private")
+    monkeypatch.setenv("MISTRAL_BASE_URL", "https://user:private@example.com/v1")
     monkeypatch.setenv("FAREBOX_SECRET_KEY", "a-private-secret-key")
-    assert "private" not in f"{load()!r} {load()}"
+    assert "private" not in f"{load()!r} {load()} {load().__pydantic_private__}"
 
 
 def test_settings_do_not_change_once_read() -> None:
@@ -119,6 +167,11 @@ def test_settings_do_not_change_once_read() -> None:
         ("FAREBOX_BODY_BYTES_MAX", "1024", str(1 << 30)),
         ("FAREBOX_UPSTREAM_RETRIES_MAX", "0", "10"),
         ("FAREBOX_SECRET_KEY", "s" * 16, "s" * 4096),
+        ("FAREBOX_STREAM_IDLE_SECONDS_MAX", "0.001", "3600"),
+        ("FAREBOX_UPLOAD_BYTES_MAX", "1024", str(1 << 30)),
+        ("FAREBOX_IDEMPOTENCY_SECONDS", "86400", "31536000"),
+        ("FAREBOX_BREAKER_FAILURES", "0", "1000000"),
+        ("FAREBOX_BREAKER_SECONDS", "0.001", "3600"),
     ],
 )
 def test_the_bounds_themselves_are_allowed(name: str, least: str, most: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +199,16 @@ def test_the_bounds_themselves_are_allowed(name: str, least: str, most: str, mon
         ("FAREBOX_UPSTREAM_RETRIES_MAX", "-1"),
         ("FAREBOX_UPSTREAM_RETRIES_MAX", "11"),
         ("FAREBOX_SECRET_KEY", "s" * 15),
+        ("FAREBOX_STREAM_IDLE_SECONDS_MAX", "0"),
+        ("FAREBOX_STREAM_IDLE_SECONDS_MAX", "3601"),
+        ("FAREBOX_UPLOAD_BYTES_MAX", "1023"),
+        ("FAREBOX_UPLOAD_BYTES_MAX", str((1 << 30) + 1)),
+        ("FAREBOX_IDEMPOTENCY_SECONDS", "86399"),
+        ("FAREBOX_IDEMPOTENCY_SECONDS", "31536001"),
+        ("FAREBOX_BREAKER_FAILURES", "-1"),
+        ("FAREBOX_BREAKER_FAILURES", "1000001"),
+        ("FAREBOX_BREAKER_SECONDS", "0"),
+        ("FAREBOX_BREAKER_SECONDS", "3601"),
     ],
 )
 def test_a_value_out_of_bounds_is_a_sentence_that_names_the_variable_and_not_the_value_of_a_secret(

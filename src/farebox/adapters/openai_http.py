@@ -1,24 +1,25 @@
 """A model provider over HTTP, in bytes. The OpenAI SDK costs more CPU than all the rest of a call."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
 from pyreqwest.http import Url
-from pyreqwest.request import RequestBuilder, StreamRequest
+from pyreqwest.request import RequestBuilder
 from pyreqwest.response import Response
 
 from farebox.domain.errors import FounderError, UpstreamError, UpstreamFailed, UpstreamTimeout
 from farebox.domain.providers import PROVIDERS, Provider, is_here
 from farebox.ports import Reply, Streamed
 
+if TYPE_CHECKING:
+    from farebox.adapters.openai_stream import Streams
+
 CONNECT_SECONDS_MAX: Final = 10
 PATHS: Final = ("/chat/completions", "/responses", "/embeddings")
 BUILTIN_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
-STREAM_BUFFER_BYTES: Final = 0  # pyreqwest gives a response out only when this much of it is there, 64 KiB by default
 TOLD: Final = ("retry-after", "content-type")
 
 
@@ -43,6 +44,7 @@ class OpenAIUpstream:
             self._headers["authorization"] = f"Bearer {api_key}"
         self._is_here = is_here(base_url)
         self._client: Client | None = None
+        self._streams: Streams | None = None
 
     def open(self) -> Client:
         builder = ClientBuilder().no_proxy() if self._is_here else ClientBuilder()
@@ -59,6 +61,8 @@ class OpenAIUpstream:
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
+        if self._streams is not None:
+            await self._streams.close()
 
     async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
         request = self._request(path, body, seconds_max).build()
@@ -73,41 +77,15 @@ class OpenAIUpstream:
         return Reply(response.status, headers, bytes(content))
 
     async def stream(self, path: str, body: bytes, seconds_max: float) -> Streamed:
-        request = (
-            self._request(path, body, seconds_max).streamed_read_buffer_limit(STREAM_BUFFER_BYTES).build_streamed()
-        )
-        try:
-            response = await request.__aenter__()  # closed by whoever reads it
-        except PyreqwestError as error:
-            raise _told(error) from error
-        return _Stream(request, response)
+        if self._streams is None:
+            from farebox.adapters.openai_stream import Streams  # noqa: PLC0415  # 10 MB that plain calls do not need
+
+            self._streams = Streams(self._headers, is_here=self._is_here)
+        return await self._streams.open(str(self._urls[path]), body, seconds_max)
 
     def _request(self, path: str, body: bytes, seconds_max: float) -> RequestBuilder:
         client = self._client or self.open()
         return client.post(self._urls[path]).body_bytes(body).timeout(timedelta(seconds=seconds_max))
-
-
-class _Stream:
-    """An answer that is being read."""
-
-    def __init__(self, request: StreamRequest, response: Response) -> None:
-        self.status: int = response.status
-        self.headers: Mapping[str, str] = _headers(response)
-        self._request = request
-        self._reader = response.body_reader
-        self._is_closed = False
-
-    async def read(self) -> bytes:
-        try:
-            chunk = await self._reader.read_chunk()
-        except PyreqwestError as error:
-            raise _told(error) from error
-        return b"" if chunk is None else bytes(chunk)
-
-    async def close(self) -> None:
-        if not self._is_closed:
-            self._is_closed = True
-            await self._request.__aexit__(None, None, None)
 
 
 def _urls(base_url: str, provider: Provider) -> dict[str, Url]:
@@ -123,10 +101,14 @@ def _urls(base_url: str, provider: Provider) -> dict[str, Url]:
 
 def _told(error: PyreqwestError) -> UpstreamError:
     """The error in a customer's words."""
-    if isinstance(error, RequestTimeoutError):
-        return UpstreamTimeout(
-            "The model did not answer in time. Nothing was charged; try again.", retry_after_seconds=1
-        )
+    return too_late() if isinstance(error, RequestTimeoutError) else out_of_reach()
+
+
+def too_late() -> UpstreamTimeout:
+    return UpstreamTimeout("The model did not answer in time. Nothing was charged; try again.", retry_after_seconds=1)
+
+
+def out_of_reach() -> UpstreamFailed:
     return UpstreamFailed("The model cannot be reached. Nothing was charged; try again.")
 
 

@@ -11,7 +11,9 @@ from farebox.domain.dialects.base import Event
 from farebox.domain.errors import UpstreamError, UpstreamFailed
 from farebox.domain.ledger import Mark
 
-LINE_BYTES_MAX: Final = 16 << 20
+EVENT_BYTES_MAX: Final = 16 << 20
+BLANK: Final = b"\n\n"
+BLANK_CRLF: Final = b"\r\n\r\n"
 # After the proper end the provider has only to close its body, which lets its connection be used again.
 DRAIN_SECONDS: Final = 0.05
 BROKEN: Final = "The model broke off in the middle of its answer. Try again."
@@ -103,45 +105,30 @@ class MeteredStream:
             self.waiting_since = None
 
     def take(self, piece: bytes, *, with_usage: bool = True) -> tuple[bytes, str]:
-        """Read one piece: what of it may go to the customer now, and the text that it adds.
+        """Read one piece: the whole events in it that may go to the customer now, and the text that they add.
 
         Raises:
             UpstreamFailed: it says that the provider broke off.
         """
         data = self._rest + piece if self._rest else piece
-        end = data.rfind(b"\n") + 1
-        self._rest = data[end:]
-        if len(self._rest) > LINE_BYTES_MAX:
+        blank = BLANK_CRLF if BLANK_CRLF in data else BLANK
+        whole, found, self._rest = data.rpartition(blank)
+        if len(self._rest) > EVENT_BYTES_MAX:
             raise UpstreamFailed(FAILED)
-        data = data[:end]
-        text = ""
-        passed: list[bytes] | None = [] if self._is_ending else None
-        position = 0
-        for line in data.splitlines(keepends=True):
-            if line.startswith(b"data:"):
-                event, more = self.reader.read(line[5:].strip())
-                text += more
-                if event is not Event.PASS:
-                    passed = self._odd(event, data[:position], line, passed, with_usage=with_usage)
-                elif passed is not None:
-                    (self.tail if self._is_ending else passed).append(line)
-            elif passed is not None:
-                (self.tail if self._is_ending else passed).append(line)
-            position += len(line)
-        return (data if passed is None else b"".join(passed)), text
-
-    def _odd(
-        self, event: Event, before: bytes, line: bytes, passed: list[bytes] | None, *, with_usage: bool
-    ) -> list[bytes]:
-        """Take an event that does not simply pass: hold back the end, drop what was not asked for."""
-        passed = [before] if passed is None else passed
-        if event is Event.ERROR:
-            raise UpstreamFailed(BROKEN)
-        if event is Event.END:
-            self._is_ending = True
-        if event is not Event.USAGE_ONLY or with_usage:
-            (self.tail if self._is_ending else passed).append(line)
-        return passed
+        passed: list[bytes] = []
+        texts: list[str] = []
+        for event in whole.split(blank) if found else ():
+            payload = event[5:] if event.startswith(b"data:") and b"\n" not in event else _payload(event)
+            what, text = self.reader.read(payload.strip()) if payload else (Event.PASS, "")
+            if what is Event.ERROR:
+                raise UpstreamFailed(BROKEN)
+            if what is Event.END:
+                self._is_ending = True
+            if text:
+                texts.append(text)
+            if what is not Event.USAGE_ONLY or with_usage:
+                (self.tail if self._is_ending else passed).append(event + blank)
+        return b"".join(passed), "".join(texts)
 
     def check_whole(self) -> None:
         """Told after the last piece.
@@ -150,10 +137,15 @@ class MeteredStream:
             UpstreamFailed: the stream ended without its proper end.
         """
         if self._rest:
-            self.take(b"\n")
+            self.take(BLANK)  # some providers leave out the last one
         if not self._is_ending:
             raise UpstreamFailed(BROKEN)
         self._wire.is_empty = not self.reader.has_message
+
+
+def _payload(event: bytes) -> bytes:
+    """What an event of several lines says: the data beside its name, or nothing in a comment."""
+    return b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
 
 
 class Silence:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Final, cast
 
 from farebox.call.wire import FAILED, Wire
 from farebox.domain.errors import (
@@ -19,6 +19,10 @@ from farebox.domain.errors import (
 from farebox.domain.ledger import Ending, Mark
 
 log = logging.getLogger("farebox.call")
+
+CARRIED: Final = "farebox.error"
+"""Under which name the answer to an OpenAI client carries the error that it tells of."""
+CAUSES_MAX: Final = 100
 
 Content = Any
 """What the work came to; who gave the work knows what it is."""
@@ -74,12 +78,32 @@ def out_of_time() -> UpstreamTimeout:
 
 
 def _told(wire: Wire, error: Exception) -> CallError:
-    # A library between the handler and the model wraps what the model's call failed with.
-    cause = error if isinstance(error, CallError) else wire.error
-    if isinstance(cause, RequestRefused) and not wire.is_relay and cause is wire.error:
-        log.warning("call %s: %s", wire.admitted.hold.call_id, cause.detail)
-        return UpstreamFailed(FAILED)
-    if not isinstance(cause, CallError) or (cause is not error and not isinstance(cause, UpstreamError)):
-        log.error("call %s failed", wire.admitted.hold.call_id, exc_info=error)
+    call_id, found = wire.admitted.hold.call_id, _cause(error)
+    cause = found or (wire.error if isinstance(wire.error, UpstreamError | RequestRefused) else None)
+    if cause is None:
+        log.error("call %s failed", call_id, exc_info=error)
         return InternalError("Something went wrong on our side. Nothing was charged; try again.")
+    if found is None:
+        log.warning("call %s failed, it seems by what the model failed with", call_id, exc_info=error)
+    if isinstance(cause, RequestRefused) and not wire.is_relay and cause is wire.error:
+        log.warning("call %s: %s", call_id, cause.detail)
+        return UpstreamFailed(FAILED)
     return cause
+
+
+def _cause(error: BaseException) -> CallError | None:
+    """The error of ours that a library between the handler and the model has wrapped in its own."""
+    queue, seen = [error], 0
+    while seen < len(queue) < CAUSES_MAX:
+        found = queue[seen]
+        seen += 1
+        if isinstance(found, CallError):
+            return found
+        carried = getattr(getattr(found, "response", None), "extensions", None) or {}
+        if isinstance(carried.get(CARRIED), CallError):
+            return cast("CallError", carried[CARRIED])
+        if isinstance(found, BaseExceptionGroup):
+            queue.extend(found.exceptions)
+        if found.__cause__ is not None:
+            queue.append(found.__cause__)
+    return None

@@ -48,6 +48,8 @@ async def record(
     outcome, found = await wire.service.ledger.record(hold, ending, spent, until, kept)
     if Mark.OVER_HOLD in outcome.marks:
         log.error("call %s used more than its hold: charged up to the hold; raise the bound", hold.call_id)
+    if wire.service.events is not None and found is not None:
+        wire.service.events.recorded(hold, outcome, found)
     if error is not None:
         error.standing = found or standing
         raise error

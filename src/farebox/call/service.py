@@ -1,14 +1,19 @@
 """What a call is, and what it needs of the house."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from farebox.call.events import Events
 from farebox.domain.admission import Once
 from farebox.domain.apikey import ApiKey, Mode
 from farebox.domain.breaker import Breaker
 from farebox.domain.prices import Price
 from farebox.ports import Ledger, Upstream
+
+if TYPE_CHECKING:
+    from farebox.call.handling import Choice
+    from farebox.call.wire import Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,8 @@ class Service:
         hold_ttl_seconds: how long a hold lives when its process does not.
         upstream_retries_max: how often a failed call to the provider is sent again.
         idempotency_seconds: how long an answer is kept for its Idempotency-Key.
+        openai_client: makes the OpenAI client of a call, from its wire and the models for text and for embeddings.
+        events: who listens to what happens; None where nobody does.
     """
 
     ledger: Ledger
@@ -78,3 +85,5 @@ class Service:
     hold_ttl_seconds: float
     upstream_retries_max: int
     idempotency_seconds: int
+    openai_client: "Callable[[Wire, Choice, Choice], Any] | None" = None
+    events: Events | None = None

@@ -121,7 +121,8 @@ class Wire:
         attempts = to_json(self._attempts).decode() if self._attempts else "[]"
         read, cached, written = self._tokens
         cost, wasted = self._cost_nanodollars, self._wasted_nanodollars
-        return Spent(read, cached, written, self._marks, attempts, "", cost, wasted)
+        marks = tuple(mark for mark in Mark if mark in self._marks) if self._marks else ()
+        return Spent(read, cached, written, marks, attempts, "", cost, wasted)
 
     def seen_cut(self) -> dict[str, Any]:
         """The attempt that was under way when the customer left."""

@@ -6,6 +6,7 @@ import typer
 
 from farebox.account.sign_up import sign_up
 from farebox.cli.context import AppOption, open_shop
+from farebox.domain.events import SignedUp
 
 cli = typer.Typer(help="The accounts of your customers.", no_args_is_help=True)
 
@@ -25,3 +26,4 @@ def create(
     shop = open_shop(app)
     row = sign_up(shop.accounts, shop.product, email, plan)
     typer.echo(f"{row.id}  {row.email}  plan {row.plan}")
+    shop.app.tell(SignedUp(row.id, row.plan, row.email))

@@ -2,7 +2,7 @@
 
 import typer
 
-from farebox.cli import accounts, dev, doctor, keys, migrate, reconcile, serve, usage
+from farebox.cli import accounts, dev, doctor, keys, migrate, new, reconcile, serve, usage
 
 cli = typer.Typer(
     name="farebox",
@@ -11,6 +11,7 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli.command("new")(new.new)
 cli.command("dev")(dev.dev)
 cli.command("serve")(serve.serve)
 cli.add_typer(accounts.cli, name="accounts")

@@ -52,6 +52,7 @@ def load_app(target: str | None) -> Farebox:
             f"{module_name} has no {attribute or 'app'!r} that is a Farebox. Write in it: app = Farebox(…), or name "
             "yours as in: farebox dev module:app"
         )
+    found.check()
     return found
 
 

@@ -22,6 +22,7 @@ LOGGING: Final = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"farebox.handler": {"level": "INFO"}},  # what a founder logs of a call is meant to be read
 }
 STARTUP_FAILURE: Final = 3  # uvicorn's exit code for a process that could not start
 

@@ -20,7 +20,7 @@ class CallError(Exception):
         standing: where the caller stands, for the limit headers; None where that is not known.
     """
 
-    status: ClassVar[int] = 500
+    status: int = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     kind: ClassVar[str] = "api_error"
@@ -80,9 +80,13 @@ class CallTooLarge(RequestError):
 
 
 class RequestRefused(RequestError):
-    """The founder's handler, or the provider, says that the request itself is wrong."""
+    """The founder's handler, or the provider, says that the request itself is wrong: 400, or as the handler has it."""
 
     status, code, title = 400, "request_refused", "Request refused"
+
+    def of_status(self, status: int) -> "RequestRefused":
+        self.status = status
+        return self
 
 
 class IdempotencyInFlight(RequestError):

@@ -24,6 +24,7 @@ class Product:
         model: "provider:model", or a list of these: where one fails, the next one is asked.
         providers: the addresses of providers of the founder's own, by name.
         embedding_model: what /v1/embeddings is answered by; None has no such endpoint.
+        handler_models: those that only some handlers ask; None while they are not known yet.
 
     Raises:
         FounderError: a value that cannot be meant.
@@ -35,6 +36,7 @@ class Product:
     prices: Mapping[str, tuple[Usd, ...]] = field(default_factory=dict)
     providers: Mapping[str, str] = field(default_factory=dict)
     embedding_model: str | None = None
+    handler_models: Sequence[ModelName] | None = ()
     by_name: Mapping[str, Plan] = field(init=False, repr=False, default_factory=dict)
     known_providers: Mapping[str, Provider] = field(init=False, repr=False, default_factory=dict)
     models: tuple[ModelName, ...] = field(init=False, repr=False, default=())
@@ -45,7 +47,7 @@ class Product:
         if not isinstance(self.name, str) or not self.name.strip():
             raise FounderError('Farebox needs the name of your product, as in Farebox("Tagliner", …).')
         self._set("known_providers", add_providers(self.providers))
-        self._set("models", _models(self.model, self.known_providers))
+        self._set("models", self.parse_models(self.model))
         self._set("embedding", _embedding(self.embedding_model, self.known_providers))
         self._set("by_name", _by_name(self.plans))
         self._set("plans", tuple(self.plans))
@@ -68,14 +70,27 @@ class Product:
 
     @property
     def listed(self) -> tuple[ModelName, ...]:
-        """Every model the file names, for chat and for embeddings."""
+        """Every model that customers can choose, for chat and for embeddings."""
         return (*self.models, self.embedding) if self.embedding and self.embedding not in self.models else self.models
+
+    @property
+    def asked(self) -> tuple[ModelName, ...]:
+        """Every model the file names, those of handlers too."""
+        return tuple(dict.fromkeys((*self.listed, *(self.handler_models or ()))))
+
+    def parse_models(self, model: object) -> tuple[ModelName, ...]:
+        """Read "provider:model", or a list of these.
+
+        Raises:
+            FounderError: it is none, or its provider is not known.
+        """
+        return _models(model, self.known_providers)
 
     def provider_of(self, model: ModelName) -> Provider:
         return self.known_providers[model.provider]
 
     def with_model(self, model: str) -> "Product":
-        """The same product behind another model; prices of models that are gone go with them.
+        """The same product behind another model, its handlers too; prices of models that are gone go with them.
 
         Raises:
             FounderError: it is no model, or its provider is not known.
@@ -83,7 +98,7 @@ class Product:
         kept = {parse_model(model, self.known_providers), self.embedding}
         names = {text for name in kept if name is not None for text in (str(name), name.name)}
         prices = {text: usd for text, usd in self.prices.items() if text in names}
-        return replace(self, model=model, prices=prices)
+        return replace(self, model=model, prices=prices, handler_models=())
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -94,10 +109,10 @@ class Product:
         prices: dict[ModelName, Price] = {}
         for text, usd in self.prices.items():
             price = _price(text, usd)
-            found = [model for model in self.listed if text in (str(model), model.name)]
-            if not found:
-                names = " and ".join(repr(model.name) for model in self.listed)
-                verb = "model is" if len(self.listed) == 1 else "models are"
+            found = [model for model in self.asked if text in (str(model), model.name)]
+            if not found and self.handler_models is not None:
+                names = " and ".join(repr(model.name) for model in self.asked)
+                verb = "model is" if len(self.asked) == 1 else "models are"
                 raise FounderError(f"prices has {text!r}, and the {verb} {names}; write it the same way.")
             for model in found:
                 if model not in prices or text == str(model):  # the longer name says more

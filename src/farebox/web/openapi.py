@@ -1,10 +1,15 @@
 """The OpenAPI page's part for endpoints that are not FastAPI's: they pass bytes, and are described here."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
+from farebox.web.handler import Handler
 from farebox.web.shapes import GenerateIn, GenerateOut, ProblemOut
+from farebox.web.upload import FORM
+
+Json = dict[str, Any]
 
 SECURITY: Final[list[dict[str, list[str]]]] = [{"ApiKey": []}, {"Bearer": []}]
 SCHEMES: Final = {
@@ -16,52 +21,152 @@ REFUSALS: Final = {
     401: "The API key is missing, wrong, expired or revoked.",
     402: "The plan has to be paid, or is no longer offered.",
     403: "The account is suspended.",
-    404: "There is no such call, or no such model.",
-    409: "The first call with this Idempotency-Key is under way, or was streamed.",
+    404: "The service does not offer the model, or has no such call.",
+    409: "The first call with this Idempotency-Key is under way, or was a stream.",
     413: "The body is too large.",
     422: "The request is wrong; `param` names the field.",
     429: "The burst limit or the plan's limit is reached.",
+    500: "Something went wrong on the service's side. Nothing was charged.",
     502: "The model provider failed. Nothing was charged.",
     503: "The model provider is busy, or the service cannot record calls. Nothing was charged.",
 }
 PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+PAID: Final = (400, 401, 402, 403, 409, 413, 422, 429, 502, 503)
+JSON: Final = "application/json"
+SSE: Final = "text/event-stream"
+ONCE: Final[Json] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "1 to 255 characters of your own, such as a UUID. The same request under the same key is done and "
+    "charged once, and gets the stored answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]([ -~]{0,253}[!#-~])?$"},
+}  # fmt: skip
+_NUMBER: Final = {"type": "integer", "minimum": 0}
+_TEXT: Final = {"type": "string"}
+HEADERS: Final[Json] = {
+    "x-request-id": {"description": "The call's id; its receipt is at /v1/usage/calls/{id}.", "schema": _TEXT},
+    "ratelimit-policy": {"description": "The plan's limits.", "schema": _TEXT},
+    "ratelimit": {"description": "What is left of them.", "schema": _TEXT},
+}
+RECEIPT: Final[Json] = HEADERS | {
+    "x-charge-nanodollars": {"description": "What it came to beyond the plan's price, in 10⁻⁹ USD.", "schema": _NUMBER},
+    "x-charged-calls": {"description": "How many calls of the plan it counts for.", "schema": _NUMBER},
+    "idempotent-replayed": {"description": "`true` where this is the stored answer.", "schema": {"const": "true"}},
+}
+STREAMED: Final = (
+    "Server-sent events: `data` is a piece of the answer, then `event: done` has the sums, or `event: error` a problem."
+)
+_WORDS: Final[Json] = {"type": "string", "minLength": 1}
+_MESSAGES: Final[Json] = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "type": "object",
+        "required": ["role", "content"],
+        "properties": {"role": {"type": "string", "enum": ["system", "user", "assistant"]}, "content": _WORDS},
+    },
+}
+OPENAI: Final[tuple[tuple[str, str, Json, bool], ...]] = (
+    ("/v1/chat/completions", "messages", _MESSAGES, True),
+    ("/v1/responses", "input", {"anyOf": [_WORDS, _MESSAGES]}, True),
+    ("/v1/embeddings", "input", {"anyOf": [_WORDS, {"type": "array", "minItems": 1, "items": _WORDS}]}, False),
+)
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def refusals(*statuses: int) -> dict[int | str, Json]:
     """The documented refusals of an endpoint."""
     return {status: {"description": REFUSALS[status], "content": PROBLEM} for status in statuses}
 
 
-def add_paid(page: dict[str, Any]) -> dict[str, Any]:
+def add_paid(page: Json, handlers: Sequence[Handler] = ()) -> Json:
     """The page with the paid endpoints, the schemas they need and the two ways to send a key."""
     schemas = page.setdefault("components", {}).setdefault("schemas", {})
-    for shape in (GenerateIn, GenerateOut, ProblemOut):
-        schemas.update(_schema(shape))
+    for model in (GenerateIn, GenerateOut, ProblemOut):
+        schemas.update(_schema(model))
     page["components"].setdefault("securitySchemes", {}).update(SCHEMES)
-    responses = {
-        str(status): answer for status, answer in refusals(400, 401, 402, 403, 413, 422, 429, 502, 503).items()
-    }
-    answer = {"schema": {"$ref": "#/components/schemas/GenerateOut"}}
-    page.setdefault("paths", {})["/v1/generate"] = {
-        "post": {
-            "operationId": "generate",
-            "summary": "Generate",
-            "description": "One answer of the model, paid from the plan.",
-            "tags": ["Calls"],
-            "security": SECURITY,
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GenerateIn"}}},
-            },
-            "responses": {
-                "200": {"description": "The answer.", "content": {"application/json": answer}},
-                **responses,
-            },
-        }
-    }
+    paths = page.setdefault("paths", {})
+    paths["/v1/generate"] = _generate()
+    for path, field, shape, has_stream in OPENAI:
+        paths[path] = _openai(path, field, shape, has_stream=has_stream)
+    inputs, outputs = _schemas_of(handlers, schemas)
+    for handler in handlers:
+        paths[handler.path] = _handler(handler, inputs[handler.name], outputs[handler.name])
     return page
 
 
-def _schema(shape: type[BaseModel]) -> dict[str, Any]:
+def _generate() -> Json:
+    return _paid(
+        "generate", "Generate", "One answer of the model, paid from the plan.", "Calls",
+        body={"required": True, "content": {JSON: {"schema": {"$ref": "#/components/schemas/GenerateIn"}}}},
+        answers={JSON: {"schema": {"$ref": "#/components/schemas/GenerateOut"}}, SSE: {"schema": _TEXT}},
+    )  # fmt: skip
+
+
+def _openai(path: str, field: str, shape: Json, *, has_stream: bool) -> Json:
+    """As OpenAI documents it; here stands only what its clients need to get through."""
+    schema = {
+        "type": "object",
+        "required": [field],
+        "properties": {"model": {"type": "string", "description": "One of those at /v1/models."}, field: shape},
+        "additionalProperties": True,
+    }
+    answer: Json = {"type": "object", "additionalProperties": True}
+    name = path.removeprefix("/v1/")
+    return _paid(
+        name.replace("/", "_"), name, f"As OpenAI's `/{name}`, paid from the plan.", "OpenAI",
+        body={"required": True, "content": {JSON: {"schema": schema}}},
+        answers={JSON: {"schema": answer}} | ({SSE: {"schema": _TEXT}} if has_stream else {}), more=(404,),
+    )  # fmt: skip
+
+
+def _handler(handler: Handler, request: Json, answer: Json) -> Json:
+    kind = FORM if handler.inputs.takes_files else JSON
+    body = {"required": not handler.inputs.is_optional, "content": {kind: {"schema": request}}}
+    described = f"{handler.description}\n\n{STREAMED}" if handler.is_stream else handler.description
+    answers: Json = {SSE: {"schema": _TEXT}} if handler.is_stream else {JSON: {"schema": answer}}
+    return _paid(handler.name, handler.summary, described, "Calls", body=body, answers=answers, more=(500,))
+
+
+def _paid(
+    name: str, summary: str, description: str, tag: str, *, body: Json, answers: Json, more: tuple[int, ...] = ()
+) -> Json:
+    headers = RECEIPT if JSON in answers else HEADERS
+    refused = {str(status): answer for status, answer in refusals(*sorted((*PAID, *more))).items()}
+    return {
+        "post": {
+            "operationId": name,
+            "summary": summary,
+            "description": description,
+            "tags": [tag],
+            "security": SECURITY,
+            "parameters": [ONCE],
+            "requestBody": body,
+            "responses": {"200": {"description": "The answer.", "headers": headers, "content": answers}, **refused},
+        }
+    }
+
+
+def _schemas_of(handlers: Sequence[Handler], schemas: Json) -> tuple[dict[str, Json], dict[str, Json]]:
+    """What each function takes and gives; the models inside them go among the page's schemas, under a free name."""
+    adapters = [(handler.name, "validation", handler.inputs.adapter) for handler in handlers]
+    adapters += [(handler.name, "serialization", handler.output.adapter) for handler in handlers]
+    found, named = _named(adapters, "{model}")
+    if any(schemas.get(model, schema) != schema for model, schema in named.items()):
+        found, named = _named(adapters, "{model}-Paid")  # another model on the page has the name
+    schemas.update(named)
+    inputs = {handler.name: found[handler.name, "validation"] for handler in handlers}
+    outputs = {
+        handler.name: handler.output.wrapped(found[handler.name, "serialization"]) for handler in handlers
+    }  # fmt: skip
+    return inputs, outputs
+
+
+def _named(adapters: list[Any], name: str) -> tuple[Mapping[Any, Json], dict[str, Json]]:
+    found, inner = TypeAdapter.json_schemas(adapters, ref_template=f"#/components/schemas/{name}")
+    return found, {name.format(model=model): schema for model, schema in inner.get("$defs", {}).items()}
+
+
+def _schema(shape: type[BaseModel]) -> Mapping[str, Any]:
     schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
     return {**schema.pop("$defs", {}), shape.__name__: schema}

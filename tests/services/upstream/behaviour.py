@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 Fault = Literal[
@@ -30,9 +30,20 @@ Fault = Literal[
     "empty_content",
     "no_usage",
     "null_usage",
+    # Headers and then nothing; a stream stops after `cut_after_chunks` chunks. The connection stays open.
+    "stall",
+    # Streams alone; a whole answer is sound. The first two strike after `cut_after_chunks` chunks.
+    "close_clean",  # the body ends properly, but what says that the answer is whole never comes
+    "error_event",  # an error as an event, then a proper end of the body
+    "empty_stream",
+    "usage_with_choices",
+    "crlf",
+    "split",  # in pieces that cut events, and characters, in the middle
+    "comments",
+    "plain_json",  # a whole answer although a stream was asked for
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
-USAGE_NAMES = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"})
+USAGE_NAMES = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"})
 MARKER = re.compile(r"\[\[fault:(.*?)\]\]", re.DOTALL)
 
 
@@ -46,10 +57,14 @@ class Behaviour:
     error_code: str | None = None
     latency_seconds: float = 0
     latency_seconds_max: float = 0  # above the former: evenly random between the two, from the seed
+    # What is said instead of the honest answer, whatever the request's limit; at most one of the three.
     text: str | None = None
+    tokens: int | None = None
+    stream_text_bytes: int | None = None
     finish_reason: str | None = None
     usage: Mapping[str, object] = field(default_factory=dict)  # over the true figures; any JSON
     chunk_seconds: float = 0  # between two chunks of a stream
+    chunk_bytes: int = 4  # of text in one chunk of a stream; 4 are a token
     cut_after_chunks: int = 3
     drip_seconds: float = 1  # between two bytes
 
@@ -58,11 +73,15 @@ class Behaviour:
             raise ValueError(f"no fault is called {self.fault!r}")
         if unknown := self.usage.keys() - USAGE_NAMES:
             raise ValueError(f"usage has no {unknown}")
+        if self.chunk_bytes < 1:
+            raise ValueError("a chunk has at least one byte")
+        if sum(said is not None for said in (self.text, self.tokens, self.stream_text_bytes)) > 1:
+            raise ValueError("of text, tokens and stream_text_bytes only one can be said")
 
     def as_dict(self) -> dict[str, Any]:
         """What differs from the default."""
-        sound = asdict(SOUND)
-        return {name: value for name, value in asdict(self).items() if value != sound[name]}
+        values = {own.name: getattr(self, own.name) for own in fields(self)}
+        return {name: value for name, value in values.items() if value != getattr(SOUND, name)}
 
     def marker(self) -> str:
         """Put it into a prompt, and that call alone is answered so."""

@@ -2,30 +2,47 @@
 
 import http.client
 import json
+import shutil
+import ssl
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from tests.services.process import ProcessGroup, free_port, is_listening, wait_until
 from tests.services.upstream.behaviour import Behaviour
-from tests.services.upstream.provider import CHAT, Call
+from tests.services.upstream.certificate import self_signed
+from tests.services.upstream.paths import CHAT
+from tests.services.upstream.provider import Call
 
 REPOSITORY = Path(__file__).parents[3]
 
 
 class FakeUpstream:
-    """Its calls are kept in its process: `stop` forgets them."""
+    """Its calls are kept in its process: `stop` forgets them.
 
-    def __init__(self) -> None:
+    With `tls` its URL is https, and a client that trusts who it should fails: "self_signed" has a certificate
+    that nobody knows (`certificate` trusts it), "garbage" answers a TLS hello in plain text. Without an
+    `openssl` command both are garbage.
+    """
+
+    def __init__(self, *, tls: Literal["self_signed", "garbage"] | None = None) -> None:
         self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/v1"
+        self.certificate: Path | None = None
+        self._tls = tls
+        self._folder: Path | None = None
         self._process: ProcessGroup | None = None
 
     def start(self) -> Self:
         log = Path(tempfile.gettempdir()) / f"farebox-upstream-{self.port}.log"
         log.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tests.services.upstream", "--port", str(self.port)]
+        if self._tls == "self_signed":
+            self._folder = Path(tempfile.mkdtemp(prefix="farebox-upstream-"))
+            self.certificate = self_signed(self._folder)
+        if self.certificate is not None:
+            command += ["--certificate", str(self.certificate)]
         process = ProcessGroup(command, log=log, cwd=REPOSITORY)
         self._process = process
 
@@ -41,6 +58,9 @@ class FakeUpstream:
             self._process.kill()
             self._process.log.unlink(missing_ok=True)
             self._process = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+            self._folder = self.certificate = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -61,7 +81,7 @@ class FakeUpstream:
         self._control("reset", seed=seed)
 
     def calls(self, *, path: str = CHAT) -> list[Call]:
-        return [call for call in (Call(**fields) for fields in self._control("calls")) if call.path == path]
+        return [Call(**fields) for fields in self._control("calls", path=path)]
 
     def count(self, *, path: str = CHAT) -> int:
         return int(self._control("stats", path=path)["count"])
@@ -78,7 +98,7 @@ class FakeUpstream:
         return self._process.pid
 
     def _control(self, verb: str, **arguments: object) -> Any:  # noqa: ANN401 - JSON
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = self._connection()
         try:
             connection.request("POST", f"/_control/{verb}", json.dumps(arguments))
             response = connection.getresponse()
@@ -88,3 +108,9 @@ class FakeUpstream:
         if response.status != 200:
             raise ValueError(body.decode())
         return json.loads(body)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.certificate is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        trusting = ssl.create_default_context(cafile=self.certificate)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=trusting)

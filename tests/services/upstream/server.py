@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
-import time
-from collections.abc import Mapping
 from typing import Any
 
 from tests.services.upstream.behaviour import Behaviour
-from tests.services.upstream.provider import CHAT, MODELS, Call, Outcome, Provider, Reply
+from tests.services.upstream.paths import SERVED
+from tests.services.upstream.provider import Call, Outcome, Provider
+from tests.services.upstream.replies import Reply, reply_to
 from tests.services.upstream.wire import Request, head, take_request
 
-SERVED = {("POST", CHAT), ("GET", MODELS)}
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+CLIENT_HELLO = b"\x16\x03"
+# At most so much goes to a client that does not read: the kernel would take megabytes by default.
+SEND_BUFFER_BYTES = 1 << 16
 
 
 class Connection(asyncio.Protocol):
@@ -25,18 +28,38 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport
+        self._taken = asyncio.Event()  # set while the socket has taken all that was written
+        self._taken.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        transport.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if self._buffer.startswith(CLIENT_HELLO):
+            self._transport.write(head(400, {"content-length": "0"}))
+            self._transport.close()
+            return
         self._serve_next()
+
+    def pause_writing(self) -> None:
+        self._taken.clear()
+
+    def resume_writing(self) -> None:
+        self._taken.set()
+
+    def eof_received(self) -> None:
+        """A client that left is noticed here, even while bytes wait that it will never read."""
+        if self._task is not None:
+            self._task.cancel()
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self._task is not None:
             self._task.cancel()
+        self._task = None  # the task knows this connection: a circle would outlive both
 
     def _serve_next(self) -> None:
         if self._task is None and (request := take_request(self._buffer)) is not None:
@@ -52,7 +75,7 @@ class Connection(asyncio.Protocol):
                 message = f"Invalid URL ({request.method} {request.path})"
                 error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
                 self._send_json(404, {"error": error})
-        except (ValueError, TypeError) as mistake:  # a test's marker or programme makes no sense
+        except (ValueError, TypeError, LookupError) as mistake:  # a test's marker or programme makes no sense
             self._send_json(418, {"error": {"message": f"the fake provider cannot do this: {mistake}"}})
         self._task = None
         self._serve_next()
@@ -71,36 +94,43 @@ class Connection(asyncio.Protocol):
             how = self._provider.choose(call, request.body)
             outcome = await self._deliver(call, how)
         finally:
-            call.outcome = outcome
-            call.ended_at = time.time()
+            self._provider.finish(call, outcome)
 
     async def _deliver(self, call: Call, how: Behaviour) -> Outcome:
         if (seconds := self._provider.latency(how)) > 0:
             await asyncio.sleep(seconds)
         if how.fault in {"reset", "close", "hang"}:
             return await self._break(how)
-        reply = self._provider.reply(call, how)
+        reply = reply_to(call, how)
         if not await self._send(call, reply):
             return await self._break(how)
-        return "complete"
+        return "cut" if reply.ends_early else "complete"
 
     async def _send(self, call: Call, reply: Reply) -> bool:
         """False if the fault is to strike."""
         waiting = reply.head
-        for index, piece in enumerate(reply.pieces):
+        for index, (data, tokens) in enumerate(reply.pieces):
             if index == reply.cut_at:
+                await self._write(waiting)
                 return False
             if index:
                 await asyncio.sleep(reply.pause_seconds)  # even for 0 seconds: a client that left is noticed
-            self._transport.write(waiting + piece)
+            await self._write(waiting + data)
             waiting = b""
-            call.bytes_sent += len(piece)
-            call.tokens_streamed += index in reply.token_pieces
+            call.bytes_sent += len(data)
+            call.tokens_streamed += tokens
         return True
+
+    async def _write(self, data: bytes) -> None:
+        """Until the socket has taken all of it."""
+        for start in range(0, len(data), SEND_BUFFER_BYTES):
+            self._transport.write(data[start : start + SEND_BUFFER_BYTES])
+            if not self._taken.is_set():
+                await self._taken.wait()
 
     async def _break(self, how: Behaviour) -> Outcome:
         match how.fault.partition("_")[0]:
-            case "hang":
+            case "hang" | "stall":
                 await asyncio.Event().wait()
             case "reset":
                 await asyncio.sleep(0.02)  # a reset overtakes bytes that were sent just before it
@@ -117,9 +147,9 @@ class Connection(asyncio.Protocol):
         wanted = request.json() or {}
         match request.path.removeprefix("/_control/"):
             case "calls":
-                return [vars(call) for call in self._provider.calls]
+                return list(self._provider.calls(wanted["path"]))
             case "stats":
-                return self._stats(wanted["path"])
+                return self._provider.stats(wanted["path"])
             case "reset":
                 self._provider.reset(wanted["seed"])
             case "program":
@@ -130,14 +160,17 @@ class Connection(asyncio.Protocol):
                 raise ValueError(f"unknown control {unknown!r}")
         return {}
 
-    def _stats(self, path: str) -> Mapping[str, int]:
-        calls = [call for call in self._provider.calls if call.path == path]
-        return {"count": len(calls), "in_flight": sum(call.outcome == "pending" for call in calls)}
 
-
-async def serve(port: int) -> None:
+async def serve(port: int, certificate: str | None = None) -> None:
+    """With a certificate, a file that holds its key as well, over TLS."""
     provider = Provider()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(provider), "127.0.0.1", port, backlog=4096)
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    listening = socket.create_server(("127.0.0.1", port), backlog=4096)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections inherit it
+    server = await loop.create_server(lambda: Connection(provider), sock=listening, backlog=4096, ssl=tls)
     with contextlib.suppress(asyncio.CancelledError):
         await server.serve_forever()

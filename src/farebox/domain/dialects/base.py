@@ -1,6 +1,6 @@
 """What the dialects have in common: how much a request can come to, how usage is read, how it is estimated."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -15,6 +15,16 @@ FRAME_TOKENS: Final = 16
 TOOLS_TOKENS: Final = 1_000  # some providers put a prompt of their own before the tools
 IMAGE_TOKENS_MAX: Final = 50_000  # an image in full detail, where the dearest model counts it
 BYTES_PER_TOKEN: Final = 4
+
+# Tuples, as a request may hold a list where a type should be, and no set can be asked for that.
+TOOL_TYPES: Final = ("function", "custom")
+TEXT_TYPES: Final = ("text", "output_text")
+IMAGE_TYPES: Final = ("image_url", "input_image")
+PART_TYPES: Final = (
+    *TEXT_TYPES, *IMAGE_TYPES, "input_text", "refusal", "thinking", "reasoning_text", "summary_text",
+)  # fmt: skip
+PART_TEXTS: Final = ("text", "thinking", "refusal")
+HOLDERS: Final = ("content", "output", "summary")
 
 
 class Usage(NamedTuple):
@@ -118,9 +128,35 @@ def usage_of(usage: object, read: str, written: str, details: str) -> Usage | No
     input_tokens, output_tokens = count(usage.get(read)), count(usage.get(written))
     if input_tokens is None or output_tokens is None:
         return None
+    # Some providers, Gemini among them, bill the model's thinking as output and show it in the total alone.
+    thought = (count(usage.get("total_tokens")) or 0) - input_tokens - output_tokens
     detail = usage.get(details)
     cached = count(detail.get("cached_tokens")) if isinstance(detail, dict) else None
-    return Usage(input_tokens, min(cached or 0, input_tokens), output_tokens)
+    return Usage(input_tokens, min(cached or 0, input_tokens), output_tokens + max(thought, 0))
+
+
+def text_of(content: object) -> str:
+    """The text of a message: itself, or its text parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") in TEXT_TYPES]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def written_bytes(*written: object) -> int:
+    """The size of all that the model wrote: texts, and the texts in lists of parts."""
+    size = 0
+    for value in written:
+        if not value:
+            continue
+        if isinstance(value, str):
+            size += len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
+        elif isinstance(value, list):
+            size += written_bytes(*value)
+        elif isinstance(value, dict):
+            size += written_bytes(*(value.get(name) for name in PART_TEXTS))
+    return size
 
 
 def estimated_tokens(text_bytes: int) -> int:
@@ -135,26 +171,25 @@ def input_tokens_max(text: str) -> int:
 
 def request_tokens_max(size_bytes: int, request: JsonObject) -> int:
     """More input tokens than a request of this size can come to. Images count by their number, not by their bytes."""
-    images, image_bytes = _images(request.get("messages")), 0
-    images += _images(request.get("input"))
-    for url in images:
-        image_bytes += len(url)
-    tokens = size_bytes - image_bytes + len(images) * IMAGE_TOKENS_MAX + FRAME_TOKENS
+    images, image_bytes = 0, 0
+    for part in (*parts_of(request.get("messages")), *parts_of(request.get("input"))):
+        if part.get("type") in IMAGE_TYPES:
+            url = part.get("image_url")
+            url = url.get("url") if isinstance(url, dict) else url
+            images += 1
+            image_bytes += len(url) if isinstance(url, str) else 0
+    tokens = size_bytes - image_bytes + images * IMAGE_TOKENS_MAX + FRAME_TOKENS
     return tokens + (TOOLS_TOKENS if request.get("tools") or request.get("functions") else 0)
 
 
-def _images(messages: object) -> list[str]:
-    """The URLs of all images, which may be the images themselves."""
-    found: list[str] = []
+def parts_of(messages: object) -> Iterator[JsonObject]:
+    """The parts that messages are made of, where they are more than a text."""
     for message in messages if isinstance(messages, list) else ():
-        for holder in ("content", "output"):
+        for holder in HOLDERS:
             parts = message.get(holder) if isinstance(message, dict) else None
             for part in parts if isinstance(parts, list) else ():
-                if isinstance(part, dict) and part.get("type") in {"image_url", "input_image"}:
-                    url = part.get("image_url")
-                    url = url.get("url") if isinstance(url, dict) else url
-                    found.append(url if isinstance(url, str) else "")
-    return found
+                if isinstance(part, dict):
+                    yield part
 
 
 def whole_number(request: Mapping[str, Any], name: str, most: int = TOKENS_MAX) -> int | None:
@@ -179,23 +214,68 @@ def refuse(request: Mapping[str, Any], unmetered: Mapping[str, str]) -> None:
     """Refuse fields that cost money which no token count shows, or reach for what is not in the request.
 
     Raises:
-        InvalidRequest: the first of them that is set.
+        InvalidRequest: the first of them that is set; an empty object can be enough to set it.
     """
     for name, why in unmetered.items():
-        if request.get(name):
+        if request.get(name) not in (None, False):
             raise InvalidRequest(f"{name} is not offered here: {why} Leave it out.", param=name)
 
 
-def refuse_tools(tools: object, kinds: frozenset[str]) -> None:
+def refuse_other_spellings(request: Mapping[str, Any], names: frozenset[str]) -> None:
+    """Refuse "Model" beside "model": providers written in Go take the one for the other.
+
+    Raises:
+        InvalidRequest: a name of another spelling.
+    """
+    for name in request:
+        if name not in names and name.casefold() in names:
+            raise InvalidRequest(f"{name} is not a field. Write {name.casefold()}.", param=name)
+
+
+def refuse_tier(request: Mapping[str, Any]) -> None:
+    """Refuse the tiers that a price list does not have.
+
+    Raises:
+        InvalidRequest: another tier than the usual one.
+    """
+    if request.get("service_tier") not in (None, "auto", "default"):
+        raise InvalidRequest(
+            "service_tier is not offered here: other tiers have other prices. Leave it out.", param="service_tier"
+        )
+
+
+def refuse_tools(tools: object) -> None:
     """Refuse the tools that a provider runs, and bills, by itself.
 
     Raises:
         InvalidRequest: a tool that is not the caller's own.
     """
-    for tool in tools if isinstance(tools, list) else ():
+    if tools is not None and not isinstance(tools, list):
+        raise InvalidRequest("tools is a list of tools.", param="tools")
+    for tool in tools or ():
         kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind not in kinds:
+        if kind not in TOOL_TYPES:
             raise InvalidRequest(
-                f"The tool type {kind!r} is not offered here: the provider bills it apart. Use tools of your own, "
-                f"of type {' or '.join(sorted(map(repr, kinds)))}.", param="tools",
+                f"The tool type {str(kind)[:100]!r} is not offered here: the provider bills it apart. Use tools of "
+                f"your own, of type {' or '.join(map(repr, TOOL_TYPES))}.", param="tools",
             )  # fmt: skip
+
+
+def refuse_parts(messages: object, param: str) -> None:
+    """Refuse what is no text and no image: how many tokens a file, a sound or a film has is not known before.
+
+    Raises:
+        InvalidRequest: a message that is not made of texts and images.
+    """
+    for message in messages if isinstance(messages, list) else ():
+        for holder in HOLDERS:
+            parts = message.get(holder) if isinstance(message, dict) else None
+            if parts is None or isinstance(parts, str):
+                continue
+            for part in parts if isinstance(parts, list) else [None]:
+                fields = part if isinstance(part, dict) else {}
+                if fields.get("type") not in PART_TYPES or "file_id" in fields:
+                    raise InvalidRequest(
+                        f"A {holder} of type {str(fields.get('type'))[:100]!r} is not offered here: its tokens cannot "
+                        "be counted before. Send texts, and images by their URL.", param=param,
+                    )  # fmt: skip

@@ -12,24 +12,40 @@ from farebox.domain.dialects.base import (
     JsonObject,
     Usage,
     refuse,
+    refuse_other_spellings,
+    refuse_parts,
+    refuse_tier,
     refuse_tools,
+    text_of,
     usage_of,
     whole_number,
+    written_bytes,
 )
+from farebox.domain.errors import InvalidRequest
 
 ANSWERS_MAX: Final = 128
-TOOL_TYPES: Final = frozenset({"function", "custom"})
 UNMETERED: Final = {
     "audio": "audio is billed at other prices.",
     "web_search_options": "the provider bills searches apart.",
+    "search_parameters": "the provider bills searches apart.",
+    "enable_search": "the provider bills searches apart.",
     "best_of": "it makes answers that are paid and not shown.",
+    "prediction": "what the model does not take of it is billed as output, above any limit.",
+    "deferred": "the answer would come after the call.",
+    "speed": "other speeds have other prices.",
+    "extra_body": "what a provider has of its own cannot be metered.",
     "plugins": "the provider bills them apart.",
+    "preset": "the founder chooses the models.",
     "models": "the founder chooses the models.",
     "route": "the founder chooses the models.",
     "provider": "the founder chooses the provider.",
 }
-_REASONING: Final = re.compile(r"(o\d|gpt-5)", re.ASCII)
-_DELTA_TEXTS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+NAMES: Final = frozenset({
+    *UNMETERED, "model", "messages", "max_tokens", "max_completion_tokens", "n", "tools", "functions", "modalities",
+    "service_tier", "stream", "stream_options",
+})  # fmt: skip
+_REASONING: Final = re.compile(r"(ft:)?(o\d|gpt-[5-9])", re.ASCII)
+_WRITTEN: Final = ("content", "refusal", "reasoning_content", "reasoning")
 
 
 def limit_name(model: str) -> str:
@@ -44,12 +60,16 @@ class Chat:
     is_streamed = True
 
     def check(self, request: JsonObject) -> None:
+        refuse_other_spellings(request, NAMES)
         refuse(request, UNMETERED)
-        refuse_tools(request.get("tools"), TOOL_TYPES)
-        if request.get("service_tier") not in {None, "auto", "default"}:
-            refuse(request, {"service_tier": "other tiers have other prices."})
-        if "audio" in (request.get("modalities") or ()):
-            refuse(request, {"modalities": "audio is billed at other prices."})
+        refuse_tools(request.get("tools"))
+        refuse_tier(request)
+        if request.get("modalities") not in (None, [], ["text"]):
+            raise InvalidRequest("modalities is ['text'] here: sound and images have other prices.", param="modalities")
+        refuse_parts(request.get("messages"), "messages")
+        for message in messages if isinstance(messages := request.get("messages"), list) else ():
+            if isinstance(message, dict) and message.get("audio") is not None:
+                raise InvalidRequest("audio is not offered here: it is billed at other prices.", param="messages")
 
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
         wanted = [whole_number(request, name) for name in ("max_completion_tokens", "max_tokens")]
@@ -85,13 +105,8 @@ class Chat:
             return UNREADABLE._replace(usage=usage)
         messages = [choice.get("message") for choice in choices if isinstance(choice, dict)]
         found = [message for message in messages if isinstance(message, dict)]
-        text = found[0].get("content") if found else None
-        return Completion(
-            text if isinstance(text, str) and text else None,
-            usage,
-            any(map(_says_something, found)),
-            sum(map(_bytes_of, found)),
-        )
+        text = text_of(found[0].get("content")) if found else ""
+        return Completion(text or None, usage, any(map(_says_something, found)), sum(map(_bytes_of, found)))
 
     def stream(self) -> "ChatStream":
         return ChatStream()
@@ -103,13 +118,14 @@ CHAT: Final = Chat()
 class ChatStream:
     """The events of one streamed chat completion."""
 
-    __slots__ = ("has_message", "is_done", "text_bytes", "usage")
+    __slots__ = ("_open", "has_message", "is_done", "text_bytes", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.text_bytes = 0
         self.has_message = False
         self.is_done = False
+        self._open: set[object] = set()  # the answers under way: there may be several
 
     def read(self, data: bytes) -> tuple[Event, str]:
         if data == b"[DONE]":
@@ -134,30 +150,39 @@ class ChatStream:
             if delta and isinstance(delta, dict):
                 self.text_bytes += _bytes_of(delta)
                 self.has_message = self.has_message or _says_something(delta)
-                content = delta.get("content")
-                text = text or (content if isinstance(content, str) else "")
-            is_last = is_last or choice.get("finish_reason") is not None
-        return (Event.END if is_last else Event.PASS), text
+                text = text or text_of(delta.get("content"))
+            if choice.get("finish_reason") is None:
+                self._open.add(_index(choice))
+            else:
+                is_last = True
+                self._open.discard(_index(choice))
+        return (Event.END if is_last and not self._open else Event.PASS), text
 
 
 def _usage(usage: object) -> Usage | None:
     return usage_of(usage, "prompt_tokens", "completion_tokens", "prompt_tokens_details")
 
 
+def _index(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
+
+
 def _says_something(message: dict[str, Any]) -> bool:
-    return bool(message.get("content") or message.get("tool_calls") or message.get("function_call"))
+    return bool(text_of(message.get("content")) or message.get("tool_calls") or message.get("function_call"))
 
 
 def _bytes_of(message: dict[str, Any]) -> int:
     """The size of all that the model wrote into a message, or into a part of one."""
-    size = 0
-    for name in _DELTA_TEXTS:
-        text = message.get(name)
-        if text and isinstance(text, str):
-            size += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    size = sum(written_bytes(message[name]) for name in _WRITTEN if name in message)
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            size += sum(len(str(function.get(part) or "").encode("utf-8", "replace")) for part in ("name", "arguments"))
-    return size
+        if isinstance(call, dict):
+            size += _call_bytes(call.get("function")) + _call_bytes(call.get("custom"))
+    return size + _call_bytes(message.get("function_call"))
+
+
+def _call_bytes(call: object) -> int:
+    if not isinstance(call, dict):
+        return 0
+    return written_bytes(call.get("name"), call.get("arguments"), call.get("input"))

@@ -4,7 +4,18 @@ from typing import Final
 
 from pydantic_core import from_json, to_json
 
-from farebox.domain.dialects.base import UNREADABLE, Completion, JsonObject, StreamReader, Usage, count
+from farebox.domain.dialects.base import (
+    UNREADABLE,
+    Completion,
+    JsonObject,
+    StreamReader,
+    Usage,
+    count,
+    refuse_other_spellings,
+)
+from farebox.domain.errors import InvalidRequest
+
+NAMES: Final = frozenset({"model", "input"})
 
 
 class Embeddings:
@@ -14,7 +25,12 @@ class Embeddings:
     is_streamed = False
 
     def check(self, request: JsonObject) -> None:
-        """Nothing in it costs more than its tokens."""
+        refuse_other_spellings(request, NAMES)
+        given = request.get("input")
+        # Some models also embed images; how many tokens those have is not known before.
+        found = set(map(type, given if isinstance(given, list) else [given]))
+        if not found <= {str, int, list, type(None)}:
+            raise InvalidRequest("input is a text, or a list of texts or of tokens.", param="input")
 
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
         del request
@@ -26,7 +42,9 @@ class Embeddings:
 
     def body(self, request: JsonObject, model: str, output_tokens_max: int, *, stream: bool) -> bytes:
         del output_tokens_max, stream
-        return to_json({**request, "model": model})
+        sent = {**request, "model": model}
+        sent.pop("stream", None)
+        return to_json(sent)
 
     def read(self, content: bytes) -> Completion:
         try:

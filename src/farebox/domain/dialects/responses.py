@@ -11,20 +11,31 @@ from farebox.domain.dialects.base import (
     JsonObject,
     Usage,
     refuse,
+    refuse_other_spellings,
+    refuse_parts,
+    refuse_tier,
     refuse_tools,
+    text_of,
     usage_of,
     whole_number,
+    written_bytes,
 )
 from farebox.domain.errors import InvalidRequest
 
-TOOL_TYPES: Final = frozenset({"function", "custom"})
 KEPT: Final = "what the provider keeps belongs to all customers together, and its size is not known."
 UNMETERED: Final = {
     "previous_response_id": KEPT,
     "conversation": KEPT,
     "prompt": KEPT,
     "background": "it would go on after the call.",
+    "context_management": "the provider would write summaries beside the answer.",
+    "speed": "other speeds have other prices.",
 }
+NAMES: Final = frozenset({*UNMETERED, "model", "input", "max_output_tokens", "tools", "service_tier", "stream"})
+ITEM_TYPES: Final = (
+    None, "message", "reasoning", "function_call", "function_call_output",
+    "custom_tool_call", "custom_tool_call_output",
+)  # fmt: skip
 ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 TEXT_DELTAS: Final = frozenset({
     "response.output_text.delta", "response.refusal.delta", "response.function_call_arguments.delta",
@@ -39,14 +50,17 @@ class Responses:
     is_streamed = True
 
     def check(self, request: JsonObject) -> None:
+        refuse_other_spellings(request, NAMES)
         refuse(request, UNMETERED)
-        refuse_tools(request.get("tools"), TOOL_TYPES)
-        if request.get("service_tier") not in {None, "auto", "default"}:
-            refuse(request, {"service_tier": "other tiers have other prices."})
+        refuse_tools(request.get("tools"))
+        refuse_tier(request)
         items = request.get("input")
         for item in items if isinstance(items, list) else ():
-            if isinstance(item, dict) and item.get("type") == "item_reference":
-                raise InvalidRequest(f"An item_reference is not offered here: {KEPT} Send the item.", param="input")
+            kind = item.get("type") if isinstance(item, dict) else None
+            if kind not in ITEM_TYPES:
+                why = KEPT if kind == "item_reference" else "it comes of a tool that the provider runs."
+                raise InvalidRequest(f"The item {str(kind)[:100]!r} is not offered here: {why}", param="input")
+        refuse_parts(items, "input")
 
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
         return whole_number(request, "max_output_tokens")
@@ -94,9 +108,11 @@ class ResponsesStream:
         except ValueError:
             return (Event.END if data == b"[DONE]" else Event.ERROR), ""
         kind = event.get("type") if isinstance(event, dict) else "error"
+        if not isinstance(kind, str):
+            return Event.PASS, ""
         if kind in TEXT_DELTAS:
-            delta = str(event.get("delta") or "")
-            self.text_bytes += len(delta.encode("utf-8", "replace"))
+            delta = text_of(event.get("delta"))
+            self.text_bytes += written_bytes(delta)
             is_text = kind == "response.output_text.delta"
             self.has_message = self.has_message or (bool(delta) and (is_text or "call" in kind))
             return Event.PASS, delta if is_text else ""
@@ -120,20 +136,9 @@ def _completion(answer: dict[str, Any]) -> Completion:
     output = answer.get("output")
     if not isinstance(output, list) or answer.get("status") == "failed":
         return UNREADABLE._replace(usage=usage)
-    texts: list[str] = []
-    others = 0
-    has_call = False
+    text, size, has_call = "", 0, False
     for item in (item for item in output if isinstance(item, dict)):
-        parts = item.get("content")
-        texts += [_output_text(part) for part in parts] if isinstance(parts, list) else ()
-        if str(item.get("type")).endswith("_call"):
-            has_call = True
-            others += len(str(item.get("arguments") or item.get("input") or "").encode("utf-8", "replace"))
-    text = "".join(texts)
-    size = len(text.encode("utf-8", "replace")) + others
+        text += text_of(item.get("content"))
+        has_call = has_call or str(item.get("type")).endswith("_call")
+        size += written_bytes(*(item.get(name) for name in ("content", "summary", "name", "arguments", "input")))
     return Completion(text or None, usage, bool(text) or has_call, size)
-
-
-def _output_text(part: object) -> str:
-    is_text = isinstance(part, dict) and part.get("type") == "output_text"
-    return str(part.get("text") or "") if is_text else ""  # type: ignore[attr-defined]  # a dict, as just checked

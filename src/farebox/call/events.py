@@ -1,0 +1,55 @@
+"""Tell a founder's listeners what happened: beside the calls, never in their way."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from farebox.domain.admission import Standing
+from farebox.domain.events import NAME_OF, Event, crossed
+from farebox.domain.ledger import Hold, Outcome
+
+log = logging.getLogger("farebox.events")
+
+Listener = Callable[[Any], Any]
+
+
+class Events:
+    """The listeners, by the name of their event. A listener that fails is logged, and nothing else comes of it."""
+
+    def __init__(self, listeners: Mapping[str, Sequence[Listener]]) -> None:
+        self._listeners = listeners
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def recorded(self, hold: Hold, outcome: Outcome, standing: Standing) -> None:
+        """After a call was recorded."""
+        for event in crossed(hold, outcome, standing):
+            self.emit(event)
+
+    def emit(self, event: Event) -> None:
+        """Have it told, soon; the caller goes on."""
+        for listener in self._listeners.get(NAME_OF[type(event)], ()):
+            task = asyncio.create_task(_tell(listener, event))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, seconds_max: float) -> None:
+        """Wait for those who are being told, but not for ever."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=seconds_max)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning("%d listeners did not end within %g s", len(late), seconds_max)
+
+
+async def _tell(listener: Listener, event: Event) -> None:
+    try:
+        if inspect.iscoroutinefunction(listener):
+            await listener(event)
+        else:
+            await asyncio.to_thread(listener, event)
+    except Exception:
+        log.exception("the listener %s failed", getattr(listener, "__qualname__", listener))

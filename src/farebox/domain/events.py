@@ -1,0 +1,81 @@
+"""What a founder can listen to."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from farebox.domain.admission import Standing
+from farebox.domain.ledger import Hold, Outcome
+
+NEAR_PERCENT: Final = 80
+
+Limit = Literal["calls", "tokens", "credit"]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUp:
+    """An account was opened."""
+
+    account: str
+    plan: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNear:
+    """With this call, an account has used 80 % of one of its plan's limits; credit is in 10⁻⁹ USD."""
+
+    account: str
+    plan: str
+    limit: Limit
+    used: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReached:
+    """With this call, an account has used all of one of its plan's limits; credit is in 10⁻⁹ USD."""
+
+    account: str
+    plan: str
+    limit: Limit
+    used: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFailed:
+    """A payment did not go through."""
+
+    account: str
+    plan: str
+
+
+Event = SignedUp | LimitNear | LimitReached | PaymentFailed
+NAMES: Final[dict[str, type[Event]]] = {
+    "signed_up": SignedUp,
+    "limit_near": LimitNear,
+    "limit_reached": LimitReached,
+    "payment_failed": PaymentFailed,
+}
+NAME_OF: Final = {event: name for name, event in NAMES.items()}
+
+
+def crossed(hold: Hold, outcome: Outcome, after: Standing) -> list[Event]:
+    """The limits that exactly this call has come near to, or reached; test keys come near to none."""
+    plan, meter, _ = after
+    if hold.mode != "live" or meter.period_start_us != hold.period_start_us:
+        return []
+    used: tuple[tuple[Limit, int | None, int, int], ...] = (
+        ("calls", plan.calls, meter.posted_calls, outcome.calls),
+        ("tokens", plan.tokens, meter.posted_tokens, outcome.tokens),
+        ("credit", plan.credit_nanodollars, meter.posted_nanodollars, outcome.charge_nanodollars),
+    )
+    found: list[Event] = []
+    for limit, most, now, by_this in used:
+        if not most or not by_this:
+            continue
+        if now - by_this < most <= now:
+            found.append(LimitReached(hold.account_id, plan.name, limit, now, most))
+        elif (now - by_this) * 100 < most * NEAR_PERCENT <= now * 100:
+            found.append(LimitNear(hold.account_id, plan.name, limit, now, most))
+    return found

@@ -1,0 +1,229 @@
+"""A founder's function as a paid endpoint."""
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+
+from farebox.call import CallRequest, Receipt, Wire
+from farebox.call.handling import Call, Choice
+from farebox.call.prompt import within_deadline
+from farebox.domain.apikey import Mode
+from farebox.domain.errors import CallError, FounderError, InternalError, RequestRefused
+from farebox.domain.ledger import TOKENS_MAX
+from farebox.domain.plan import Plan
+from farebox.domain.providers import ModelName
+from farebox.web.endpoint import House, PaidEndpoint, Plain, Streamed
+from farebox.web.generate import OwnStream
+from farebox.web.inputs import Inputs, Values
+from farebox.web.outputs import Output
+from farebox.web.request import Head, once_of
+from farebox.web.signature import Signature, signature_of
+from farebox.web.template import prompted
+
+log = logging.getLogger("farebox.handler")
+
+INPUT_TOKENS_DEFAULT: Final = 32_000
+UNITS_MAX: Final = 1_000_000
+WRONG: Final = "Something went wrong on our side. Nothing was charged; try again."
+Units = int | Callable[[Any], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a call of a function counts for, and the most that it can come to.
+
+    Raises:
+        FounderError: a value that cannot be meant.
+    """
+
+    units: Units = 1
+    max_input_tokens: int = INPUT_TOKENS_DEFAULT
+    max_output_tokens: int | None = None
+    models: tuple[ModelName, ...] | None = None
+    """Models of its own; None has the product's."""
+
+    def __post_init__(self) -> None:
+        if not (callable(self.units) or is_units(self.units)):
+            raise FounderError(
+                f"units is a whole number from 0 to {UNITS_MAX:,}, or a function of the call that gives one, "
+                f"not {self.units!r}."
+            )
+        for name in ("max_input_tokens", "max_output_tokens"):
+            tokens = getattr(self, name)
+            if tokens is None and name == "max_output_tokens":
+                continue
+            if type(tokens) is not int or not 1 <= tokens <= TOKENS_MAX:
+                raise FounderError(f"{name} is a whole number from 1 to {TOKENS_MAX:,}, not {tokens!r}.")
+
+
+def is_units(found: object) -> bool:
+    return type(found) is int and 0 <= found <= UNITS_MAX
+
+
+class Handler:
+    """A founder's function, with all that its endpoint has to know of it.
+
+    Args:
+        function: takes the call, and then the fields of the request by their names.
+        has_body: whether it is a function to run; else its docstring is the prompt, and it takes no call.
+
+    Raises:
+        FounderError: it cannot be an endpoint.
+    """
+
+    def __init__(self, function: Callable[..., Any], terms: Terms, *, has_body: bool = True) -> None:
+        signature: Signature = signature_of(function, takes_call=has_body)
+        self.name = signature.name
+        self.path = f"/v1/{signature.name}"
+        self.place = signature.place
+        self.summary = signature.summary
+        rest = f"\n\n{signature.rest}" if has_body and signature.rest else ""
+        self.description = signature.description + rest
+        self.terms = terms
+        self.is_stream = signature.is_stream
+        self.inputs = Inputs(signature.name, signature.parameters)
+        self.output = Output(signature.name, signature.returns)
+        self.function = function if has_body else prompted(function, signature)
+
+    def check(self, plans: Sequence[Plan]) -> None:
+        """Refuse a plan in which this function can never be called.
+
+        Raises:
+            FounderError: the most that a call can come to is more than all the tokens of a plan.
+        """
+        for plan in plans:
+            output_max = self.terms.max_output_tokens or plan.max_output_tokens
+            most = self.terms.max_input_tokens + output_max
+            if plan.tokens is not None and most > plan.tokens:
+                raise FounderError(
+                    f"{self.place}: a call of {self.name} can come to {most:,} tokens, and Plan({plan.name!r}) has "
+                    f"{plan.tokens:,} a month, so no call would ever pass. Lower the bound, as in "
+                    f"@app.paid(max_input_tokens={max(plan.tokens // 10, 1)}), or raise the plan's tokens."
+                )
+
+    def units(self, values: Values) -> int:
+        """How many calls a request counts for.
+
+        Raises:
+            InternalError: the founder's function for it gives no such number.
+        """
+        if isinstance(self.terms.units, int):
+            return self.terms.units
+        try:
+            found = self.terms.units(SimpleNamespace(**values))
+        except Exception as error:
+            log.exception("units of %s failed", self.name)
+            raise InternalError(WRONG) from error
+        if not is_units(found):
+            log.error("units of %s gave %r, which is no whole number from 0 to %d", self.name, found, UNITS_MAX)
+            raise InternalError(WRONG)
+        return found
+
+    async def answer(self, call: Call, values: Values) -> bytes:
+        """The body of the answer. A value of another type than promised is the handler's failure."""
+        try:
+            return self.output.body(await self.function(call, **values))
+        except HTTPException as error:
+            raise _refusal(error) from error
+
+    async def events(self, call: Call, values: Values) -> AsyncGenerator[bytes]:
+        """The items of a stream, as server-sent events."""
+        is_silent = True
+        try:
+            async with _items(self.function, call, values) as items:
+                async for item in items:
+                    is_silent = False
+                    yield b"data: " + self.output.item(item) + b"\n\n"
+        except HTTPException as error:
+            raise _refusal(error) from error
+        if is_silent:
+            yield b":\n\n"  # a comment, so that the stream begins
+
+
+@asynccontextmanager
+async def _items(function: Callable[..., Any], call: Call, values: Values) -> AsyncIterator[AsyncIterator[Any]]:
+    """What a function streams; a generator is closed at the end, wherever that is."""
+    found = function(call, **values)
+    items = await found if inspect.isawaitable(found) else found
+    try:
+        yield items
+    finally:
+        if hasattr(items, "aclose"):
+            await items.aclose()
+
+
+def _refusal(error: HTTPException) -> CallError:
+    """What a handler says to its customer in FastAPI's own words."""
+    if HTTPStatus.BAD_REQUEST <= error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return RequestRefused(str(error.detail)).of_status(error.status_code)
+    log.error("the handler raised HTTPException(%d): %s", error.status_code, error.detail)
+    return InternalError(WRONG)
+
+
+class HandlerEndpoint(PaidEndpoint):
+    """One function, served.
+
+    Args:
+        models: those that it may ask for text, for each mode of a key.
+        embedding: those that it may ask for embeddings.
+    """
+
+    def __init__(
+        self, house: House, handler: Handler, models: Mapping[Mode, Choice], embedding: Mapping[Mode, Choice]
+    ) -> None:
+        super().__init__(house)
+        self.path = handler.path
+        if handler.inputs.takes_files:
+            self.body_bytes_max = house.upload_bytes_max
+        self._handler = handler
+        self._models = models
+        self._embedding = embedding
+
+    async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
+        handler, service, mode = self._handler, self.house.service, head.key.mode
+        values, seen = await handler.inputs.read(body, head.content_type)
+        request = CallRequest(
+            call_id=call_id,
+            key=head.key,
+            endpoint=self.path,
+            models=self._models[mode].chain,
+            input_tokens_max=handler.terms.max_input_tokens,
+            output_tokens_total=handler.terms.max_output_tokens,
+            units=handler.units(values),
+            once=once_of(head, self.path, seen, service.idempotency_seconds, is_stream=handler.is_stream),
+        )
+
+        def call_of(wire: Wire) -> Call:
+            return Call(wire, self._models[mode], self._embedding[mode])
+
+        if handler.is_stream:
+            return Streamed(request, HandlerStream(handler, values, call_of, self.house.public_url))
+
+        async def work(wire: Wire) -> bytes:
+            return await within_deadline(wire, handler.answer(call_of(wire), values))  # type: ignore[no-any-return]
+
+        return Plain(request, work, _render)
+
+
+def _render(receipt: Receipt) -> tuple[str, bytes]:
+    return "application/json", receipt.content
+
+
+class HandlerStream(OwnStream):
+    """What a function yields, as it comes."""
+
+    def __init__(self, handler: Handler, values: Values, call_of: Callable[[Wire], Call], public_url: str) -> None:
+        super().__init__(public_url)
+        self._handler = handler
+        self._values = values
+        self._call_of = call_of
+
+    def pieces(self, wire: Wire) -> AsyncGenerator[bytes]:
+        return self._handler.events(self._call_of(wire), self._values)

@@ -1,0 +1,155 @@
+"""What a founder's function takes: the request's schema, and the values that a request has for it."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic_core import SchemaError, from_json
+
+from farebox.domain.errors import FounderError, InvalidRequest
+from farebox.web.request import check_writable, read_json
+from farebox.web.signature import Parameter
+from farebox.web.upload import File, has_file, hides_file, read_form
+
+NOT_MEANT: Final = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError)
+"""What pydantic raises for a type that it can make no schema of."""
+Values = dict[str, Any]
+
+
+class Inputs:
+    """The fields of one endpoint's request.
+
+    Raises:
+        FounderError: a parameter's type or default cannot be meant.
+    """
+
+    def __init__(self, name: str, parameters: Mapping[str, Parameter]) -> None:
+        self.names = tuple(parameters)
+        self.takes_files = any(has_file(parameter.annotation) for parameter in parameters.values())
+        for field, parameter in parameters.items():
+            _check(name, field, parameter)
+        # By alias, so that a field may have any name: `schema`, `json` and `copy` are pydantic's own.
+        fields: dict[str, Any] = {
+            _inner(place): (Annotated[parameter.annotation, Field(alias=field)], parameter.default)
+            for place, (field, parameter) in enumerate(parameters.items())
+        }
+        title = f"{name.title().replace('_', '')}In"
+        self.model: type[BaseModel] = create_model(title, __config__=ConfigDict(extra="forbid"), **fields)
+        self.adapter: TypeAdapter[Any] = TypeAdapter(self.model)
+        try:
+            self.schema: dict[str, Any] = self.adapter.json_schema()
+        except NOT_MEANT as error:
+            raise FounderError(f"{name}: there is no JSON for what it takes: {_first_line(error)}") from None
+        self.is_optional = not self.schema.get("required")
+        self._kinds = {field: _kinds(part, self.schema) for field, part in self.schema.get("properties", {}).items()}
+        self._example = "{" + ", ".join(f'"{field}": …' for field in self.names) + "}"
+
+    async def read(self, body: bytes, content_type: bytes) -> tuple[Values, bytes]:
+        """The values that a request has, and what makes it the same request when it comes again.
+
+        Raises:
+            InvalidRequest: a field is wrong, missing, or not one of these.
+        """
+        if self.takes_files:
+            parts = await read_form(body, content_type)
+            return self._valid(self._of_form(parts)), _digest(parts)
+        if not body and self.is_optional:
+            return self._valid({}), body
+        values = read_json(body, self._example)
+        check_writable(body, values)
+        return self._valid(values), body
+
+    def _valid(self, values: Values) -> Values:
+        try:
+            found = self.model.model_validate(values)
+        except ValidationError as error:
+            raise self._told(error) from None
+        return {name: getattr(found, _inner(place)) for place, name in enumerate(self.names)}
+
+    def _told(self, error: ValidationError) -> InvalidRequest:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "The request"
+        if fault["type"] == "missing":
+            return InvalidRequest(f"{field} is missing.", param=field)
+        if fault["type"] == "extra_forbidden":
+            fields = f"which are: {', '.join(self.names)}" if self.names else "of which there are none"
+            return InvalidRequest(f"{field[:100]} is none of the fields, {fields}.", param=field[:100])
+        return InvalidRequest(f"{field}: {fault['msg'].removeprefix('Value error, ')}.", param=field)
+
+    def _of_form(self, parts: list[tuple[str, str | File]]) -> Values:
+        """A form's fields as JSON would have them."""
+        values: Values = {}
+        for name, part in parts:
+            kinds = self._kinds.get(name, frozenset())
+            value = part if isinstance(part, File) else _of_text(part, kinds)
+            if "array" in kinds and not isinstance(value, list):
+                values.setdefault(name, []).append(value)
+            elif name in values:
+                raise InvalidRequest(f"{name[:100]} was sent twice. Send it once.", param=name[:100])
+            else:
+                values[name] = value
+        return values
+
+
+def _inner(place: int) -> str:
+    return f"field_{place}"
+
+
+def _check(name: str, field: str, parameter: Parameter) -> None:
+    annotation, default = parameter
+    if hides_file(annotation) and not has_file(annotation):
+        raise FounderError(f"{name} takes a File inside of {field}; take it as a parameter of its own.")
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    except NOT_MEANT as error:
+        raise FounderError(f"{name}: {field} cannot be a field: {_first_line(error)}") from None
+    if default is ... or isinstance(default, FieldInfo):
+        return
+    try:
+        adapter.validate_python(default)
+    except ValidationError as error:
+        raise FounderError(
+            f"{name}: the default of {field} is {default!r}, which is not of its type: {error.errors()[0]['msg']}."
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".") + "."
+
+
+def _kinds(part: Mapping[str, Any], schema: Mapping[str, Any]) -> frozenset[str]:
+    """The kinds of JSON that a field may have."""
+    if "$ref" in part:
+        return _kinds(schema["$defs"][part["$ref"].rpartition("/")[2]], schema)
+    several = part.get("anyOf") or part.get("oneOf") or part.get("allOf")
+    if several:
+        return frozenset().union(*(_kinds(one, schema) for one in several))
+    if "type" in part:
+        return frozenset({part["type"]})
+    values = part.get("enum", [part["const"]] if "const" in part else [])
+    return frozenset({"string"}) if any(isinstance(value, str) for value in values) else frozenset()
+
+
+def _of_text(text: str, kinds: frozenset[str]) -> Any:  # noqa: ANN401  # any JSON
+    """A form has only texts: what is no text is written as JSON."""
+    if "string" in kinds and not ("array" in kinds and text.startswith("[")):
+        return text
+    if "null" in kinds and not text:
+        return None
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return text
+
+
+def _digest(parts: list[tuple[str, str | File]]) -> bytes:
+    """Of what a form says; how it says so is another way each time it is sent."""
+    found = hashlib.sha256()
+    for name, part in parts:
+        content = part.content if isinstance(part, File) else part.encode("utf-8", "surrogatepass")
+        for piece in (name.encode("utf-8", "surrogatepass"), content):
+            found.update(len(piece).to_bytes(8) + piece)
+    return found.digest()

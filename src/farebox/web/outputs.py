@@ -1,0 +1,70 @@
+"""What a founder's function gives: the response's schema, and the value in it as JSON."""
+
+from typing import Annotated, Any, Final, get_args, get_origin
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from farebox.domain.errors import FounderError
+from farebox.web.inputs import NOT_MEANT
+
+TEXT_SCHEMA: Final = {
+    "type": "object",
+    "properties": {"text": {"type": "string", "description": "The answer."}},
+    "required": ["text"],
+}
+
+
+class Output:
+    """The answer of one endpoint, or an item of its stream: a text, an object, or any other value.
+
+    Raises:
+        FounderError: there is no JSON for its type.
+    """
+
+    def __init__(self, name: str, returns: Any) -> None:  # noqa: ANN401  # a type
+        plain = get_args(returns)[0] if get_origin(returns) is Annotated else returns
+        self.returns = returns
+        self.is_text = plain is str
+        try:
+            self.adapter: TypeAdapter[Any] = TypeAdapter(returns)
+            schema = self.adapter.json_schema(mode="serialization")
+        except NOT_MEANT as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise FounderError(f"{name}: there is no JSON for what it returns: {reason}.") from None
+        while "$ref" in schema:
+            schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+        self.is_object = schema.get("type") == "object"
+
+    def body(self, value: object) -> bytes:
+        """The answer's body.
+
+        Raises:
+            ValueError: the value is not of the type that the function promised.
+        """
+        if self.is_object:
+            return self._json(value)
+        return b'{"text":' + self._json(value) + b"}" if self.is_text else b'{"result":' + self._json(value) + b"}"
+
+    def item(self, value: object) -> bytes:
+        """An item of a stream.
+
+        Raises:
+            ValueError: as `body`.
+        """
+        if not self.is_text:
+            return self._json(value)
+        if type(value) is not str:
+            value = self.adapter.validate_python(value)
+        return to_json({"text": value})
+
+    def wrapped(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The schema of the body, given that of the value."""
+        if self.is_text:
+            return TEXT_SCHEMA
+        if self.is_object:
+            return schema
+        return {"type": "object", "properties": {"result": schema}, "required": ["result"]}
+
+    def _json(self, value: object) -> bytes:
+        return self.adapter.dump_json(self.adapter.validate_python(value), by_alias=True, warnings="error")

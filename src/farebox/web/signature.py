@@ -1,0 +1,128 @@
+"""A founder's function, read once: what it takes, what it gives, and every mistake in it told in a sentence."""
+
+import inspect
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
+
+from farebox.call.handling import Call
+from farebox.domain.errors import FounderError
+
+RESERVED: Final = frozenset({"generate", "usage", "models", "embeddings", "responses", "chat"})
+STREAMS: Final = (AsyncIterator, AsyncIterable, AsyncGenerator)
+_EMPTY: Final = inspect.Parameter.empty
+_STARRED: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Parameter(NamedTuple):
+    """One field of the request; a default of `...` is none."""
+
+    annotation: Any
+    default: Any
+
+
+class Signature(NamedTuple):
+    """What a function says about itself."""
+
+    name: str
+    place: str
+    """The file and line where it stands."""
+    summary: str
+    description: str
+    rest: str
+    """The docstring behind its first empty line."""
+    parameters: Mapping[str, Parameter]
+    returns: Any
+    """The type of the answer, or of each item of a stream."""
+    is_stream: bool
+
+
+def signature_of(function: Callable[..., Any], *, takes_call: bool) -> Signature:
+    """Read a founder's function.
+
+    Raises:
+        FounderError: it cannot be an endpoint.
+    """
+    name = _name(function)
+    example = f"async def {name}(call, topic: str) -> str" if takes_call else f"async def {name}(topic: str) -> str"
+    is_generator = inspect.isasyncgenfunction(function)
+    if takes_call and not (inspect.iscoroutinefunction(function) or is_generator):
+        raise FounderError(f"{name} is not async; write it as: {example}")
+    found = list(inspect.signature(function).parameters.values())
+    hints = _hints(function, name)
+    if takes_call:
+        _check_call(name, found, hints, example)
+        found = found[1:]
+    parameters = {parameter.name: _parameter(name, parameter, hints) for parameter in found}
+    if "return" not in hints:
+        raise FounderError(f"{name} does not say what it returns; write it behind an arrow, as in: {example}")
+    returns, is_stream = _returns(name, hints["return"], is_generator=is_generator)
+    head, rest = _docstring(function, name)
+    summary = head.partition("\n")[0].rstrip(".")
+    return Signature(name, place_of(function), summary, head, rest, parameters, returns, is_stream)
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """Where a function stands, as it is told to the founder."""
+    code = inspect.unwrap(function).__code__
+    return f"{code.co_filename}, line {code.co_firstlineno}"
+
+
+def _name(function: object) -> str:
+    if not inspect.isfunction(function):
+        raise FounderError(f"{function!r} is no function; put the decorator right above an async def.")
+    name = function.__name__
+    if name.startswith("_"):
+        raise FounderError(f"{name} begins with '_'; its name is its address, so give it one: /v1/tagline.")
+    if name in RESERVED or not name.isascii():
+        raise FounderError(f"{name} cannot be the name of an endpoint: /v1/{name} has another meaning; rename it.")
+    return name
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise FounderError(
+            f"{name} has an annotation that is not known: {error}. Import it, or define it above."
+        ) from None
+    except (TypeError, SyntaxError, AttributeError) as error:
+        raise FounderError(f"{name} has an annotation that cannot be read: {error}.") from None
+
+
+def _check_call(name: str, found: list[inspect.Parameter], hints: Mapping[str, Any], example: str) -> None:
+    first = found[0] if found else None
+    if first is None or first.kind in (*_STARRED, inspect.Parameter.KEYWORD_ONLY):
+        raise FounderError(f"{name} does not take the call as its first parameter; write it as: {example}")
+    if hints.get(first.name, Call) not in (Call, Any):
+        raise FounderError(f"{name} has {first.name} where the call belongs, which comes first, as in: {example}")
+
+
+def _parameter(name: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Parameter:
+    if parameter.kind in _STARRED:
+        raise FounderError(f"{name} takes *{parameter.name}; name each field that a customer can send.")
+    if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+        raise FounderError(f"{name} takes {parameter.name} by its place only; leave the '/' out.")
+    if parameter.name == "call" or not parameter.name.isascii():
+        raise FounderError(f"{name} has a parameter {parameter.name!r}, which cannot be a field; rename it.")
+    if parameter.name not in hints:
+        raise FounderError(f"{name} does not say what {parameter.name} is; write it as: {parameter.name}: str")
+    return Parameter(hints[parameter.name], ... if parameter.default is _EMPTY else parameter.default)
+
+
+def _returns(name: str, hint: Any, *, is_generator: bool) -> tuple[Any, bool]:  # noqa: ANN401  # a type
+    if (get_origin(hint) or hint) in STREAMS:
+        return (get_args(hint) or (str,))[0], True
+    if is_generator:
+        raise FounderError(f"{name} yields, so it returns a stream; write behind its arrow: AsyncIterator[str]")
+    return hint, False
+
+
+def _docstring(function: Callable[..., Any], name: str) -> tuple[str, str]:
+    text = inspect.getdoc(function) or ""
+    head, *rest = re.split(r"\n[ \t]*\n", text.strip(), maxsplit=1)
+    if not head:
+        raise FounderError(
+            f'{name} has no docstring; its first line tells your customers what it does: """Write a tagline."""'
+        )
+    return head, rest[0].strip() if rest else ""

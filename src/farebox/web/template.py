@@ -1,0 +1,87 @@
+"""The shortest form of an endpoint: its prompt is written in the docstring, and it has no body."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from enum import Enum
+from string import Formatter
+from typing import Any, Final
+
+from pydantic_core import to_json
+
+from farebox.call.form import form_of
+from farebox.call.handling import Call
+from farebox.domain.errors import FounderError
+from farebox.web.inputs import NOT_MEANT
+from farebox.web.signature import Signature
+from farebox.web.upload import has_file
+
+BRACES: Final = "write a brace that is meant as one twice: {{ and }}"
+
+
+def prompted(function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
+    """A function that takes the call first, asks the model with the docstring's second part, and answers with that.
+
+    Raises:
+        FounderError: the template and the parameters do not belong together.
+    """
+    pieces = _pieces(signature)
+    form = inspect.signature(function)
+    out = signature.returns
+
+    @functools.wraps(function)
+    def ask(call: Call, *args: Any, **fields: Any) -> Any:  # noqa: ANN401  # as the function has them
+        bound = form.bind(*args, **fields)
+        bound.apply_defaults()
+        text = "".join(before + (_written(bound.arguments[name]) if name else "") for before, name in pieces)
+        return call.stream(text) if signature.is_stream else call.ask(text, out)
+
+    return ask
+
+
+def _pieces(signature: Signature) -> list[tuple[str, str | None]]:
+    """The template in pieces of text, each with the name of the field behind it."""
+    name, parameters = signature.name, signature.parameters
+    if not signature.rest:
+        raise FounderError(
+            f"{name} has no prompt; write it into the docstring, behind an empty line: Write a haiku about {{topic}}."
+        )
+    try:
+        found = list(Formatter().parse(signature.rest))
+    except ValueError as error:
+        raise FounderError(f"{name}: its prompt cannot be read ({error}); {BRACES}.") from None
+    pieces: list[tuple[str, str | None]] = []
+    for before, field, form, conversion in found:
+        if field is not None and (field not in parameters or form or conversion):
+            known = ", ".join(f"{{{known}}}" for known in parameters) or "no field"
+            raise FounderError(f"{name}: its prompt has {{{field}}}, and it takes {known}; {BRACES}.")
+        pieces.append((before, field))
+    for field, parameter in parameters.items():
+        if has_file(parameter.annotation):
+            raise FounderError(f"{name} takes a file, which a prompt cannot hold; write it with @app.paid.")
+        if field not in {used for _, used in pieces}:
+            raise FounderError(f"{name} takes {field}, and its prompt does not use it; write {{{field}}} into it.")
+    _check_returns(signature)
+    return pieces
+
+
+def _check_returns(signature: Signature) -> None:
+    name, returns = signature.name, signature.returns
+    if signature.is_stream:
+        if returns is not str:
+            raise FounderError(f"{name} streams its model's words; write behind its arrow: AsyncIterator[str]")
+        return
+    try:
+        form_of(returns)
+    except NOT_MEANT as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise FounderError(f"{name}: a model cannot answer with what it returns: {reason}.") from None
+
+
+def _written(value: object) -> str:
+    """A value as it stands in a prompt."""
+    if isinstance(value, Enum):
+        value = value.value
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else to_json(value).decode()

@@ -1,0 +1,108 @@
+"""Files that a customer sends, and the form that they come in."""
+
+import inspect
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from farebox.domain.errors import InvalidRequest
+
+FORM: Final = "multipart/form-data"
+PARTS_MAX: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file as a customer sent it. Its name and type are what the customer says they are."""
+
+    content: bytes
+    filename: str = ""
+    content_type: str = "application/octet-stream"
+
+    def text(self) -> str:
+        """Its text.
+
+        Raises:
+            InvalidRequest: it is no UTF-8; as an error of the handler, it tells the customer so.
+        """
+        try:
+            return self.content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"The file {self.filename[:100]!r} is not UTF-8 text. Send it as UTF-8.") from None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        del source, handler
+        return core_schema.is_instance_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        del schema, handler
+        return {"type": "string", "format": "binary"}
+
+
+def has_file(annotation: object) -> bool:
+    """Whether a parameter takes files: `File`, `File | None`, `list[File]`."""
+    return annotation is File or any(map(has_file, get_args(annotation)))
+
+
+def hides_file(annotation: Any, seen: frozenset[object] = frozenset()) -> bool:  # noqa: ANN401  # a type
+    """Whether there is a file inside a model, where no form could put it."""
+    inner: list[Any] = list(get_args(annotation))
+    if inspect.isclass(annotation) and annotation not in seen:
+        seen |= {annotation}
+        if issubclass(annotation, BaseModel):
+            inner = [field.annotation for field in annotation.model_fields.values()]
+        elif is_dataclass(annotation) and annotation is not File:
+            inner = [field.type for field in fields(annotation)]
+        if any(map(has_file, inner)):
+            return True
+    return any(hides_file(part, seen) for part in inner)
+
+
+async def read_form(body: bytes, content_type: bytes) -> list[tuple[str, str | File]]:
+    """The fields of a form, in the order they were sent in.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if content_type.partition(b";")[0].strip().lower() != FORM.encode():
+        raise InvalidRequest(f"This endpoint takes a file. Send {FORM}, as a form does.")
+    parser = MultiPartParser(
+        Headers(raw=[(b"content-type", content_type)]), _once(body),
+        max_files=PARTS_MAX, max_fields=PARTS_MAX, max_part_size=len(body),
+    )  # fmt: skip
+    try:
+        async with _Parsed(parser) as form:
+            return [(name, await _file(value) if isinstance(value, UploadFile) else value) for name, value in form]
+    except MultiPartException as error:
+        raise InvalidRequest(f"The form cannot be read: {error.message}") from None
+
+
+class _Parsed:
+    """A form, whose files are closed at its end."""
+
+    def __init__(self, parser: MultiPartParser) -> None:
+        self._parser = parser
+
+    async def __aenter__(self) -> list[tuple[str, str | UploadFile]]:
+        self._form = await self._parser.parse()
+        return self._form.multi_items()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._form.close()
+
+
+async def _file(upload: UploadFile) -> File:
+    kind = upload.content_type or "application/octet-stream"
+    return File(await upload.read(), upload.filename or "", kind)
+
+
+async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body

@@ -1,0 +1,158 @@
+"""From the founder's file and the settings to the models that are really asked."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farebox import settings as settings_module
+from farebox import wiring
+from farebox.adapters.openai_http import OpenAIUpstream
+from farebox.adapters.price_data import Sold, look_up
+from farebox.domain.errors import FounderError
+from farebox.domain.plan import Plan
+from farebox.domain.prices import FREE
+from farebox.domain.product import Product
+from farebox.domain.providers import PROVIDERS
+from farebox.sandbox.model import SANDBOX_MODEL
+from farebox.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("bare")
+
+MODELS = ["openai:gpt-4o-mini", "anthropic:claude-3-5-haiku-latest", "openai:gpt-4o"]
+IN_MONEY = (Plan("metered", credit_usd=5),)
+
+
+def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return settings_module.load()
+
+
+def built(product: Product, settings: Settings) -> wiring.System:
+    async def scene() -> wiring.System:
+        system = wiring.build(product, settings, Path.cwd())
+        await system.start()
+        await system.stop()
+        return system
+
+    return asyncio.run(scene())
+
+
+def names(system: wiring.System, mode: Any = "live") -> list[str]:  # noqa: ANN401  # a Mode
+    return [f"{model.provider}:{model.name}" for model in system.service.models[mode]]
+
+
+def test_with_no_provider_one_sandbox_model_answers_everything() -> None:
+    system = built(Product(model=MODELS), settings_module.load())
+    for mode in ("live", "test"):
+        [model] = system.service.models[mode]
+        assert (model.name, model.provider, model.price, model.is_billed) == (SANDBOX_MODEL, "sandbox", FREE, False)
+    assert system.service.embedding_models == {"live": (), "test": ()}
+    assert (system.has_provider, list(system.upstreams)) == (False, [])
+
+
+def test_the_models_whose_provider_has_a_key_are_asked_in_the_order_written(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    product = Product(model=MODELS, embedding_model="gemini:text-embedding-004")
+    with caplog.at_level(logging.WARNING, "farebox"):
+        some = built(product, set_to(monkeypatch, OPENAI_API_KEY="sk-of-the-tests"))
+    assert caplog.messages == [
+        "anthropic:claude-3-5-haiku-latest is left out: ANTHROPIC_API_KEY is not set",
+        "gemini:text-embedding-004 is left out: GEMINI_API_KEY is not set",
+    ]
+    assert names(some) == ["openai:gpt-4o-mini", "openai:gpt-4o"]
+    assert [model.name for model in some.service.embedding_models["live"]] == [SANDBOX_MODEL]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "farebox"):
+        system = built(
+            product, set_to(monkeypatch, ANTHROPIC_API_KEY="sk-ant-x", GEMINI_BASE_URL="http://127.0.0.1:9/v1")
+        )
+    assert caplog.messages == []
+    assert names(system) == MODELS
+    assert names(system, "test") == [f"sandbox:{SANDBOX_MODEL}"]
+    assert [model.name for model in system.service.embedding_models["live"]] == ["text-embedding-004"]
+    assert system.has_provider
+    assert len(system.upstreams) == 3
+    mini, claude, gpt4o = system.service.models["live"]
+    assert mini.upstream is gpt4o.upstream is not claude.upstream
+    assert mini.breaker is gpt4o.breaker is not claude.breaker
+    assert isinstance(mini.upstream, OpenAIUpstream)
+    assert all(model.is_billed and model.price is not None for model in system.service.models["live"])
+
+
+def test_a_model_of_the_settings_takes_the_files_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    product = Product(model=MODELS, prices={"gpt-4o": (1, 2)})
+    system = built(product, set_to(monkeypatch, FAREBOX_MODEL="ollama:llama3.2", OPENAI_API_KEY="sk-of-the-tests"))
+    assert names(system) == ["ollama:llama3.2"]
+    [model] = system.service.models["live"]
+    assert model.price == FREE
+    for wrong in ("nobody:x", "llama3.2:8b", "openai:"):
+        settings = set_to(monkeypatch, FAREBOX_MODEL=wrong)
+        for refuse in (wiring.check, wiring.chosen):
+            with pytest.raises(FounderError, match=f"^FAREBOX_MODEL='{wrong}': "):
+                refuse(product, settings)
+
+
+def test_a_price_is_the_founders_else_the_published_else_none() -> None:
+    product = Product(
+        model=["gpt-4o-mini", "gemini:gemini-2.0-flash", "ollama:llama3.2", "vllm:mine", "mine:x", "openai:no-such"],
+        embedding_model="text-embedding-3-small", providers={"mine": "https://gpu.example.com/v1"},
+        prices={"gpt-4o-mini": (1, 2), "vllm:mine": (3, 4)},
+    )  # fmt: skip
+    prices = {model.name: price for model, price in wiring.prices_of(product, product.listed).items()}
+    assert prices["gpt-4o-mini"] == (1_000_000_000, 1_000_000_000, 2_000_000_000)
+    assert prices["mine"] == (3_000_000_000, 3_000_000_000, 4_000_000_000)
+    assert prices["llama3.2"] == FREE
+    assert prices["x"] is prices["no-such"] is None
+    flash, embedding = prices["gemini-2.0-flash"], prices["text-embedding-3-small"]
+    assert flash is not None
+    assert flash.output_per_mtok > flash.input_per_mtok > 0
+    assert embedding is not None
+    assert (embedding.input_per_mtok > 0, embedding.output_per_mtok) == (True, 0)
+
+
+def test_a_price_without_its_output_is_one_of_embeddings_only() -> None:
+    name = "text-embedding-3-small"
+    assert [price is None for price in look_up([Sold("openai", name), Sold("openai", name, is_embedding=True)])] == [
+        True,
+        False,
+    ]
+    assert look_up([]) == []
+
+
+def test_plans_in_money_need_the_price_of_every_model_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    product = Product(model=["gpt-4o-mini", "groq:no-such"], plans=IN_MONEY)
+    settings = set_to(monkeypatch, OPENAI_API_KEY="sk-of-the-tests")
+    wiring.check(product, settings)
+    settings = set_to(monkeypatch, GROQ_API_KEY="gsk_of-the-tests")
+    told = (
+        r"Plan\('metered'\) is limited in money, and the price of 'no-such' is not known\. .*\"no-such\": \(input_usd"
+    )
+    for refuse in (lambda: wiring.check(product, settings), lambda: wiring.build(product, settings, Path.cwd())):
+        with pytest.raises(FounderError, match=told):
+            refuse()
+    wiring.check(Product(model=["gpt-4o-mini", "groq:no-such"]), settings)
+    wiring.check(Product(model=list(product.model), plans=IN_MONEY, prices={"no-such": (0, 0)}), settings)
+
+
+def test_a_wrong_address_or_key_is_told_before_a_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    product = Product(model="groq:llama")
+    with pytest.raises(
+        FounderError, match=r"^GROQ_BASE_URL='here' is not a web address; write it as https://api\.groq"
+    ):
+        wiring.check(product, set_to(monkeypatch, GROQ_BASE_URL="here"))
+    with pytest.raises(FounderError, match=r"^GROQ_API_KEY has a character that no key has"):
+        wiring.check(product, set_to(monkeypatch, GROQ_BASE_URL="", GROQ_API_KEY="gsk ä"))
+    wiring.check(Product(), settings_module.load())  # whose provider is not asked is not looked at
+
+
+def test_usable_is_what_may_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    product = Product(model=["gpt-4o", "lmstudio:x", "mine:y"], providers={"mine": "https://gpu.example.com/v1"})
+    settings = settings_module.load()
+    assert wiring.usable(product.models, product, settings) == product.models[1:]
+    monkeypatch.setenv(PROVIDERS["openai"].key_variable, "sk-x")
+    assert wiring.usable(product.models, product, settings_module.load()) == product.models
