@@ -21,7 +21,7 @@ class Listening:
     request: Request
     status: int | None = None
     head: bytes = b""
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     is_over: bool = False
     left_at: float | None = None
     _reader: asyncio.StreamReader = field(init=False, repr=False)

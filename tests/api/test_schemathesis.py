@@ -14,11 +14,12 @@ from tests.services.upstream import FakeUpstream
 CASES: Final = 1_000
 EXAMPLES_PER_OPERATION: Final = 500  # the operations without input end after a few
 SCHEMATHESIS: Final = Path(sys.executable).with_name("schemathesis")
-# What a provider has against a request stands in no schema of ours.
+# What a provider takes, and what it has against a request, stands in no schema of ours.
 CONFIG: Final = """
 [[operations]]
 include-path-regex = "^/v1/(chat/completions|responses|embeddings)$"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 409, 429, "5xx"]
+checks.negative_data_rejection.enabled = false
 """
 # An Idempotency-Key that comes again with another request is refused, and rightly: a good one is made a new one.
 HOOKS: Final = """
@@ -44,7 +45,7 @@ def test_a_thousand_made_up_requests_are_answered_as_the_openapi_page_says(
     own = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)}
     command += ["--workers", "2"]
     done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr
+    assert done.returncode == 0, done.stdout[-20000:] + done.stderr
     found = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert found is not None, done.stdout[-2000:]
     print(f"{found[1]} requests, of which {upstream.count()} reached the model")

@@ -160,8 +160,6 @@ def test_a_stream_that_the_provider_cuts_says_so_and_is_paid_as_far_as_it_came(
         (Behaviour(fault="close"), 502, "upstream_failed"),
         (Behaviour(fault="empty_stream"), 502, "upstream_failed"),
         (Behaviour(fault="plain_json"), 502, "upstream_failed"),
-        (Behaviour(fault="hang"), 503, "upstream_timeout"),
-        (Behaviour(fault="stall", cut_after_chunks=0), 503, "upstream_timeout"),
     ],
 )
 def test_a_stream_that_never_began_is_a_plain_error_and_free(
@@ -172,6 +170,21 @@ def test_a_stream_that_never_began_is_a_plain_error_and_free(
     reply = whole(served, path, key)
     assert_problem(reply, status, code)
     assert row(shop, key, "state, calls, tokens, charge_nanodollars, error") == ("voided", 0, 0, 0, code)
+
+
+@pytest.mark.parametrize("fault", ["hang", "stall"])
+def test_a_provider_that_says_nothing_is_waited_for_until_the_deadline(
+    shop: Shop,
+    upstream: FakeUpstream,
+    fault: Any,  # noqa: ANN401
+) -> None:
+    key = shop.new_keys("hundred", len(PATHS))
+    with shop.served(workers=1, FAREBOX_CALL_SECONDS_MAX="1") as served:
+        for path, own in zip(PATHS, key, strict=True):
+            upstream.program(Behaviour(fault=fault, cut_after_chunks=0), path=UPSTREAM[path])
+            assert_problem(whole(served, path, own), 503, "upstream_timeout")
+            assert row(shop, own, "state, calls, tokens, error") == ("voided", 0, 0, "upstream_timeout")
+    wait_until(lambda: upstream.in_flight() == 0, "the provider to be left")
 
 
 @pytest.mark.parametrize("path", PATHS)

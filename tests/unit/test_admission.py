@@ -306,6 +306,23 @@ def test_a_plan_without_money_holds_no_money_and_keeps_the_price_for_its_cost() 
     assert (hold.held_nanodollars, hold.charge_markup_basis_points, hold.price) == (0, None, MINI)
 
 
+@pytest.mark.parametrize("wanted", [None, 10, 300, 10_000])
+@pytest.mark.parametrize("answers", [1, 2, 128])
+def test_several_answers_are_held_each_with_the_bound_of_one(answers: int, wanted: int | None) -> None:
+    plan = Plan("pro", tokens=10**6, credit_usd=5, max_output_tokens=300)
+    hold = admitted(plan, ask=ASK._replace(answers=answers, output_tokens_wanted=wanted)).hold
+    longest = answers * min(wanted or 300, 300)
+    assert (hold.output_tokens_max, hold.held_tokens) == (longest, 100 + longest)
+    assert hold.held_nanodollars == 100 * 150 + longest * 600
+
+
+@pytest.mark.parametrize("total", [0, 1, 299, 5_000])
+def test_what_bounds_all_answers_together_counts_instead_of_the_bound_of_one(total: int) -> None:
+    ask = ASK._replace(answers=3, output_tokens_wanted=10, output_tokens_total=total)
+    hold = admitted(Plan("pro", tokens=10**6, max_output_tokens=300), ask=ask).hold
+    assert (hold.output_tokens_max, hold.held_tokens) == (total, 100 + total)
+
+
 sums = st.integers(0, 2_000)
 money = st.integers(0, 10**9)
 meters = st.builds(

@@ -23,7 +23,7 @@ from farebox.domain.ledger import (
     settle,
 )
 from farebox.domain.money import NANODOLLARS_PER_USD, USD_MAX
-from farebox.domain.prices import FREE, Price, cost_nanodollars, price_of_usd, worst_cost_nanodollars
+from farebox.domain.prices import FREE, Price, cost_nanodollars, dearest, price_of_usd, worst_cost_nanodollars
 
 COLUMN_MAX = 2**63 - 1
 NOW_US = 1_800_000_000_000_000
@@ -107,9 +107,27 @@ def test_the_worst_case_is_never_below_what_a_call_within_it_costs(
 
 
 def test_the_dearest_call_there_can_be_fits_its_column() -> None:
-    dearest = Price(*[USD_MAX * NANODOLLARS_PER_USD] * 3)
-    assert cost_nanodollars(dearest, TOKENS_MAX, 0, TOKENS_MAX) <= COLUMN_MAX
-    assert worst_cost_nanodollars(dearest, TOKENS_MAX, TOKENS_MAX) <= COLUMN_MAX
+    highest = Price(*[USD_MAX * NANODOLLARS_PER_USD] * 3)
+    assert cost_nanodollars(highest, TOKENS_MAX, 0, TOKENS_MAX) <= COLUMN_MAX
+    assert worst_cost_nanodollars(highest, TOKENS_MAX, TOKENS_MAX) <= COLUMN_MAX
+
+
+@given(st.lists(prices, min_size=1, max_size=4), spents())
+def test_no_model_of_several_costs_more_than_the_dearest_price(known: list[Price], spent: Spent) -> None:
+    price = dearest(known)
+    assert price is not None
+    assert all(price[part] == max(one[part] for one in known) for part in range(3))
+    used = spent.input_tokens, spent.cached_tokens, spent.output_tokens
+    worst = worst_cost_nanodollars(price, spent.input_tokens, spent.output_tokens)
+    assert all(cost_nanodollars(one, *used) <= cost_nanodollars(price, *used) <= worst for one in known)
+
+
+def test_a_dearest_price_is_only_known_where_all_are() -> None:
+    assert dearest([MINI]) == MINI
+    assert dearest([Price(1, 9, 5), Price(3, 2, 4)]) == Price(3, 9, 5)
+    assert dearest([FREE, MINI]) == MINI
+    for prices_known_in_part in ([], [None], [MINI, None], [None, FREE]):
+        assert dearest(prices_known_in_part) is None
 
 
 @pytest.mark.parametrize(
@@ -159,6 +177,25 @@ def test_what_the_provider_reported_is_in_the_row_whatever_is_charged(hold: Hold
     outcome = settle(hold, ending, spent._replace(attempts="[{}]", error="upstream_failed"), NOW_US)
     assert (outcome.input_tokens, outcome.cached_tokens, outcome.output_tokens) == spent[:3]
     assert (outcome.attempts, outcome.error) == ("[{}]", "upstream_failed")
+
+
+@given(holds(), endings, spents(), st.integers(0, 10**12), st.integers(0, 10**12))
+def test_a_known_cost_is_the_founders_and_what_was_in_vain_is_nobody_elses(
+    hold: Hold, ending: Ending, spent: Spent, answered: int, wasted: int
+) -> None:
+    spent = spent._replace(cost_nanodollars=answered + wasted, wasted_nanodollars=wasted)
+    outcome = settle(hold, ending, spent, NOW_US)
+    if ending != "expire":
+        assert outcome.cost_nanodollars == answered + wasted
+    if ending == "post":
+        charge = hold.charge_fixed_nanodollars + charge_for_cost(answered, hold.charge_markup_basis_points)
+        assert outcome.charge_nanodollars == min(charge, hold.held_nanodollars)
+
+
+def test_a_known_cost_counts_even_where_it_is_nothing_or_the_tokens_would_cost_more() -> None:
+    for cost in (0, 1, 10**9):
+        outcome = settle(a_hold(), "post", Spent(100, 0, 50, cost_nanodollars=cost), NOW_US)
+        assert outcome.cost_nanodollars == cost
 
 
 # -- The money table of DESIGN.md, row by row

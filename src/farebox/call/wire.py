@@ -276,7 +276,7 @@ class Wire:
                 reply = await model.upstream.send(path, body, seconds_max)
                 attempt = Attempt(model, started, reply)
             else:
-                attempt = await _open(model, path, body, seconds_max, self.service.stream_idle_seconds_max)
+                attempt = await _open(model, path, body, seconds_max)
                 reply = attempt.reply or Reply(0, {}, b"")
         except UpstreamError as error:
             model.breaker.failed(monotonic())
@@ -303,20 +303,19 @@ class Wire:
         return seen
 
 
-async def _open(model: Model, path: str, body: bytes, seconds_max: float, idle_seconds_max: float) -> Attempt:
-    """Open a stream as far as its first piece: until then, another model may still be asked."""
+async def _open(model: Model, path: str, body: bytes, seconds_max: float) -> Attempt:
+    """Open a stream as far as its first piece: until then, another model may still be asked.
+
+    A model may think for long before it says anything, so the wait is bounded by the deadline alone.
+    """
     started = monotonic()
     stream = await model.upstream.stream(path, body, seconds_max)
     try:
-        async with asyncio.timeout(min(idle_seconds_max, seconds_max)):
-            if stream.status != HTTPStatus.OK:
-                reply = Reply(stream.status, stream.headers, await _read_bounded(stream))
-                await stream.close()
-                return Attempt(model, started, reply)
-            piece = await stream.read()
-    except TimeoutError:
-        await stream.close()
-        raise silent() from None
+        if stream.status != HTTPStatus.OK:
+            reply = Reply(stream.status, stream.headers, await _read_bounded(stream))
+            await stream.close()
+            return Attempt(model, started, reply)
+        piece = await stream.read()
     except BaseException:
         await stream.close()
         raise

@@ -32,7 +32,13 @@ def audit_hold(hold: Hold) -> list[Misfit]:
 def audit_row(hold: Hold, outcome: Outcome) -> list[Misfit]:
     """What is wrong with a usage record: settled again from what it used, it has to come out the same."""
     found = audit_hold(hold) + _out_of_hold(hold, outcome)
-    again = settle(hold, _ending(outcome), _spent(hold, outcome), outcome.recorded_us)
+    try:
+        metered = [attempt for attempt in json.loads(outcome.attempts) if "cost_nanodollars" in attempt]
+        found += _attempts(hold, outcome, metered)
+        spent = _spent(hold, outcome, metered)
+    except (ValueError, TypeError, LookupError):
+        return [*found, Misfit("attempts", "a list of attempts with their figures", outcome.attempts)]
+    again = settle(hold, _ending(outcome), spent, outcome.recorded_us)
     if again != outcome:
         pairs = zip(Outcome._fields, again, outcome, strict=True)
         found += [Misfit(name, expected, value) for name, expected, value in pairs if expected != value]
@@ -56,12 +62,25 @@ def _ending(outcome: Outcome) -> Ending:
     return "post_free" if Mark.NO_MESSAGE in outcome.marks.split() else "post"
 
 
-def _spent(hold: Hold, outcome: Outcome) -> Spent:
+def _attempts(hold: Hold, outcome: Outcome, metered: list[dict[str, Any]]) -> list[Misfit]:
+    """What is wrong with the attempts: each costs what its tokens do, and those with an answer sum up to the row's."""
+    if not metered:
+        return []
+    answered = [attempt for attempt in metered if "wasted" not in attempt]
+    pairs = [
+        ("attempts.cost_nanodollars", _cost_again(hold, attempt), attempt["cost_nanodollars"]) for attempt in metered
+    ] + [
+        (name, sum(attempt[name] for attempt in answered), getattr(outcome, name))
+        for name in ("input_tokens", "cached_tokens", "output_tokens")
+    ]  # fmt: skip
+    return [Misfit(*pair) for pair in pairs if pair[1] != pair[2]]
+
+
+def _spent(hold: Hold, outcome: Outcome, metered: list[dict[str, Any]]) -> Spent:
     marks = outcome.marks.split()
     used = tuple(mark for mark in Mark if mark in marks and mark not in SETTLED_MARKS) if marks else ()
     tokens = outcome.input_tokens, outcome.cached_tokens, outcome.output_tokens
     spent = Spent(*tokens, used, outcome.attempts, outcome.error)
-    metered = [attempt for attempt in json.loads(outcome.attempts) if "cost_nanodollars" in attempt]
     if not metered:
         return spent
     costs = [(_cost_again(hold, attempt), "wasted" in attempt) for attempt in metered]

@@ -42,7 +42,7 @@ class Inputs:
         try:
             self.schema: dict[str, Any] = self.adapter.json_schema()
         except NOT_MEANT as error:
-            raise FounderError(f"{name}: there is no JSON for what it takes: {_first_line(error)}") from None
+            raise FounderError(f"{name}: there is no JSON for what it takes: {first_sentence(error)}") from None
         self.is_optional = not self.schema.get("required")
         self._kinds = {field: _kinds(part, self.schema) for field, part in self.schema.get("properties", {}).items()}
         self._example = "{" + ", ".join(f'"{field}": …' for field in self.names) + "}"
@@ -105,7 +105,7 @@ def _check(name: str, field: str, parameter: Parameter) -> None:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     except NOT_MEANT as error:
-        raise FounderError(f"{name}: {field} cannot be a field: {_first_line(error)}") from None
+        raise FounderError(f"{name}: {field} cannot be a field: {first_sentence(error)}") from None
     if default is ... or isinstance(default, FieldInfo):
         return
     try:
@@ -116,8 +116,9 @@ def _check(name: str, field: str, parameter: Parameter) -> None:
         ) from None
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".") + "."
+def first_sentence(error: Exception) -> str:
+    """What pydantic has against a type; how to work around it in pydantic's own settings is no help here."""
+    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".") + "."
 
 
 def _kinds(part: Mapping[str, Any], schema: Mapping[str, Any]) -> frozenset[str]:

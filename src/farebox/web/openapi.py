@@ -44,6 +44,7 @@ ONCE: Final[Json] = {
 }  # fmt: skip
 _NUMBER: Final = {"type": "integer", "minimum": 0}
 _TEXT: Final = {"type": "string"}
+_EVENTS: Final = {"type": "object", "properties": {"event": _TEXT, "data": _TEXT}, "required": ["data"]}
 HEADERS: Final[Json] = {
     "x-request-id": {"description": "The call's id; its receipt is at /v1/usage/calls/{id}.", "schema": _TEXT},
     "ratelimit-policy": {"description": "The plan's limits.", "schema": _TEXT},
@@ -57,6 +58,7 @@ RECEIPT: Final[Json] = HEADERS | {
 STREAMED: Final = (
     "Server-sent events: `data` is a piece of the answer, then `event: done` has the sums, or `event: error` a problem."
 )
+_MODEL: Final[Json] = {"type": ["string", "null"], "description": "One of those at /v1/models."}
 _WORDS: Final[Json] = {"type": "string", "minLength": 1}
 _MESSAGES: Final[Json] = {
     "type": "array",
@@ -99,7 +101,7 @@ def _generate() -> Json:
     return _paid(
         "generate", "Generate", "One answer of the model, paid from the plan.", "Calls",
         body={"required": True, "content": {JSON: {"schema": {"$ref": "#/components/schemas/GenerateIn"}}}},
-        answers={JSON: {"schema": {"$ref": "#/components/schemas/GenerateOut"}}, SSE: {"schema": _TEXT}},
+        answers={JSON: {"schema": {"$ref": "#/components/schemas/GenerateOut"}}, SSE: {"schema": _EVENTS}},
     )  # fmt: skip
 
 
@@ -108,7 +110,10 @@ def _openai(path: str, field: str, shape: Json, *, has_stream: bool) -> Json:
     schema = {
         "type": "object",
         "required": [field],
-        "properties": {"model": {"type": "string", "description": "One of those at /v1/models."}, field: shape},
+        "properties": {
+            "model": {"type": ["string", "null"], "description": "One of those at /v1/models."},
+            field: shape,
+        },
         "additionalProperties": True,
     }
     answer: Json = {"type": "object", "additionalProperties": True}
@@ -116,7 +121,7 @@ def _openai(path: str, field: str, shape: Json, *, has_stream: bool) -> Json:
     return _paid(
         name.replace("/", "_"), name, f"As OpenAI's `/{name}`, paid from the plan.", "OpenAI",
         body={"required": True, "content": {JSON: {"schema": schema}}},
-        answers={JSON: {"schema": answer}} | ({SSE: {"schema": _TEXT}} if has_stream else {}), more=(404,),
+        answers={JSON: {"schema": answer}} | ({SSE: {"schema": _EVENTS}} if has_stream else {}), more=(404,),
     )  # fmt: skip
 
 
@@ -124,7 +129,7 @@ def _handler(handler: Handler, request: Json, answer: Json) -> Json:
     kind = FORM if handler.inputs.takes_files else JSON
     body = {"required": not handler.inputs.is_optional, "content": {kind: {"schema": request}}}
     described = f"{handler.description}\n\n{STREAMED}" if handler.is_stream else handler.description
-    answers: Json = {SSE: {"schema": _TEXT}} if handler.is_stream else {JSON: {"schema": answer}}
+    answers: Json = {SSE: {"schema": _EVENTS}} if handler.is_stream else {JSON: {"schema": answer}}
     return _paid(handler.name, handler.summary, described, "Calls", body=body, answers=answers, more=(500,))
 
 

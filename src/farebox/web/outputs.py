@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from farebox.domain.errors import FounderError
-from farebox.web.inputs import NOT_MEANT
+from farebox.web.inputs import NOT_MEANT, first_sentence
 
 TEXT_SCHEMA: Final = {
     "type": "object",
@@ -30,8 +30,8 @@ class Output:
             self.adapter: TypeAdapter[Any] = TypeAdapter(returns)
             schema = self.adapter.json_schema(mode="serialization")
         except NOT_MEANT as error:
-            reason = str(error).partition("\n")[0].rstrip(".")
-            raise FounderError(f"{name}: there is no JSON for what it returns: {reason}.") from None
+            reason = first_sentence(error)
+            raise FounderError(f"{name}: there is no JSON for what it returns: {reason}") from None
         while "$ref" in schema:
             schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
         self.is_object = schema.get("type") == "object"

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from farebox.call.form import form_of
 from farebox.call.handling import Call
 from farebox.domain.errors import FounderError
-from farebox.web.inputs import NOT_MEANT
+from farebox.web.inputs import NOT_MEANT, first_sentence
 from farebox.web.signature import Signature
 from farebox.web.upload import has_file
 
@@ -74,8 +74,8 @@ def _check_returns(signature: Signature) -> None:
     try:
         form_of(returns)
     except NOT_MEANT as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise FounderError(f"{name}: a model cannot answer with what it returns: {reason}.") from None
+        reason = first_sentence(error)
+        raise FounderError(f"{name}: a model cannot answer with what it returns: {reason}") from None
 
 
 def _written(value: object) -> str:
