@@ -19,7 +19,7 @@ CONFIG: Final = """
 [[operations]]
 include-path-regex = "^/v1/(chat/completions|responses|embeddings)$"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 409, 429, "5xx"]
-checks.negative_data_rejection.enabled = false
+checks.negative_data_rejection.expected-statuses = ["2xx", 400, 401, 403, 404, 409, 413, 422, 429, "5xx"]
 """
 # An Idempotency-Key that comes again with another request is refused, and rightly: a good one is made a new one.
 HOOKS: Final = """
@@ -43,7 +43,8 @@ def test_a_thousand_made_up_requests_are_answered_as_the_openapi_page_says(
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     (tmp_path / "hooks.py").write_text(HOOKS)
     own = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)}
-    command += ["--workers", "2"]
+    # One worker: in Python 3.11 two threads that parse source at once can trip over each other, as Hypothesis does.
+    command += ["--workers", "1"]
     done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-20000:] + done.stderr
     found = re.search(r"(\d+) generated, (\d+) passed", done.stdout)

@@ -10,12 +10,14 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from farebox.domain import errors
+from farebox.domain.dialects import chat, responses
 from farebox.domain.errors import CallError, all_errors
 from farebox.domain.providers import PROVIDERS
 from farebox.settings import Settings
 from farebox.web.error_docs import ADVICE
 from farebox.web.problem import problem
 
+PASSES: Final = {"messages", "input", "tools", "functions", "stream", "stream_options"}
 DOCS: Final = Path(__file__).parents[2] / "docs"
 
 
@@ -75,6 +77,15 @@ def test_each_setting_has_a_sentence_beside_it_in_the_code() -> None:
     text = source.read_text(encoding="utf-8")
     for name, field in Settings.model_fields.items():
         assert re.search(rf'    {name}: .*"{variable(field)}".*\n    """\S', text), f"{name} is not explained"
+
+
+# -- The OpenAI wire
+
+
+@pytest.mark.parametrize("name", sorted(chat.NAMES | responses.NAMES))
+def test_a_field_that_is_refused_or_bounded_is_named(name: str) -> None:
+    if name not in PASSES:
+        assert f"`{name}`" in (DOCS / "openai-wire.md").read_text(encoding="utf-8")
 
 
 # -- Errors

@@ -8,7 +8,7 @@ import httpx2
 from openai import AsyncOpenAI
 from pydantic_core import from_json
 
-from farebox.call.handling import Choice, question_of
+from farebox.call.handling import Choice, own_question
 from farebox.call.metered import MeteredStream
 from farebox.call.prompt import CARRIED
 from farebox.call.wire import Question, Wire, silent
@@ -57,7 +57,7 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
             request = None
         if not isinstance(request, dict):
             raise InvalidRequest("The request is no JSON object.")
-        return question_of(dialect, request, self._choices[dialect.path].of(request.get("model")))
+        return own_question(dialect, request, self._choices[dialect.path].of(request.get("model")))
 
 
 class MeteredBody(httpx2.AsyncByteStream):

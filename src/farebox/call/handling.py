@@ -170,7 +170,7 @@ class Call:
 
     def _question(self, request: JsonObject, model: str | None) -> Question:
         try:
-            return question_of(CHAT, request, self._models.of(model))
+            return own_question(CHAT, request, self._models.of(model))
         except (InvalidRequest, ModelNotFound) as error:
             # The handler's mistake and not its customer's, who never sent such a field.
             raise ValueError(error.detail) from None
@@ -181,16 +181,14 @@ class _CallLog(logging.LoggerAdapter[logging.Logger]):
         return f"call {(self.extra or {})['call']}: {msg}", kwargs
 
 
-def question_of(dialect: Dialect, request: JsonObject, chain: Chain) -> Question:
+def own_question(dialect: Dialect, request: JsonObject, chain: Chain) -> Question:
     """A handler's question to a model, with the most input that it can come to.
 
     Raises:
         InvalidRequest: it would cost more than tokens can tell, or a limit in it is none.
     """
     dialect.check(request)
-    dialect.output_tokens_wanted(request)
-    dialect.answers(request)
-    return Question(dialect, request, chain, request_tokens_max(len(to_json(request)), request))
+    return Question.of(dialect, request, chain, request_tokens_max(len(to_json(request)), request))
 
 
 def _chat(prompt: str | Messages, system: str | None, max_tokens: int | None, options: Mapping[str, Any]) -> JsonObject:

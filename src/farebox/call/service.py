@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from farebox.call.wire import Wire
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRequest:
+class CallRequest(NamedTuple):
     """A request that is well-formed; who sent it is not yet known. Sizes are the most that it can come to.
 
     Args:

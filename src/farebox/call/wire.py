@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from http import HTTPStatus
 from time import monotonic
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic_core import from_json, to_json
 
@@ -23,8 +23,8 @@ from farebox.domain.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from farebox.domain.ledger import Mark, Spent
-from farebox.domain.prices import cost_nanodollars
+from farebox.domain.ledger import Hold, Mark, Spent
+from farebox.domain.prices import Price, cost_nanodollars
 from farebox.ports import Reply, Streamed
 
 log = logging.getLogger("farebox.upstream")
@@ -41,13 +41,31 @@ FAILED: Final = "The model call failed. Nothing was charged; try again."
 UNREADABLE: Final = "The model's answer could not be read. Nothing was charged; try again."
 
 
+Taken = TypeVar("Taken")
+
+
 class Question(NamedTuple):
-    """One model call that wants to be made: what is asked, of which models, and the most that it can come to."""
+    """One model call that wants to be made: what is asked, of which models, and the most that it can come to.
+
+    `output_tokens_wanted` is the longest answer that the request asks for, of `answers` that it asks for.
+    """
 
     dialect: Dialect
     request: JsonObject
     models: Chain
     input_tokens_max: int
+    output_tokens_wanted: int | None = None
+    answers: int = 1
+
+    @classmethod
+    def of(cls, dialect: Dialect, request: JsonObject, models: Chain, input_tokens_max: int) -> Self:
+        """A question with the bounds that its request asks for.
+
+        Raises:
+            InvalidRequest: they cannot be meant.
+        """
+        wanted, answers = dialect.output_tokens_wanted(request), dialect.answers(request)
+        return cls(dialect, request, models, input_tokens_max, wanted, answers)
 
 
 class Answer(NamedTuple):
@@ -144,7 +162,7 @@ class Wire:
         read, cached, written = usage
         cost = 0 if model.price is None else cost_nanodollars(model.price, read, cached, written)
         attempt.update(input_tokens=read, cached_tokens=cached, output_tokens=written, cost_nanodollars=cost)
-        if model.price != self.admitted.hold.price:
+        if not _is_frozen_in(self.admitted.hold, model.price):
             attempt["price"] = model.price  # of another model than the row's
         self._cost_nanodollars += cost
         if is_wasted:
@@ -170,9 +188,8 @@ class Wire:
         Raises:
             CallTooLarge: it no longer fits. It was not sent.
         """
-        wanted = question.dialect.output_tokens_wanted(question.request)
+        wanted, answers = question.output_tokens_wanted, question.answers
         plan_max = self.admitted.standing.plan.max_output_tokens
-        answers = question.dialect.answers(question.request)
         output_max = plan_max if wanted is None else min(wanted, plan_max)
         output_max = min(output_max, self.output_left // answers)
         if question.input_tokens_max > self.input_left or (output_max < 1 and wanted != 0):
@@ -189,7 +206,7 @@ class Wire:
         """Give back what a question held and did not use."""
         read, written = (used.input_tokens, used.output_tokens) if used else (0, 0)
         self.input_left += question.input_tokens_max - read
-        self.output_left += output_tokens_max * question.dialect.answers(question.request) - written
+        self.output_left += output_tokens_max * question.answers - written
 
     async def ask(self, question: Question) -> Answer:
         """One whole answer of the first model that gives one.
@@ -201,21 +218,24 @@ class Wire:
         """
         output_max = self.reserve(question)
         used: Usage | None = None
-        try:
-            async for attempt, seen in self._attempts_at(question, output_max, is_stream=False):
-                assert attempt.reply is not None
-                completion = question.dialect.read(attempt.reply.body)
-                used = completion.usage
-                if not completion.is_whole:
-                    if used is not None:
-                        self.add(attempt.model, seen, used, is_wasted=True)
-                    continue
-                if used is None and (completion.has_message or not question.dialect.is_streamed):
-                    used = self.estimate(question, completion.text_bytes, output_max)
+
+        def take(attempt: Attempt, seen: dict[str, Any]) -> Answer | None:
+            nonlocal used
+            assert attempt.reply is not None
+            completion = question.dialect.read(attempt.reply.body)
+            used = completion.usage
+            if not completion.is_whole:
                 if used is not None:
-                    self.add(attempt.model, seen, used)
-                return Answer(attempt.reply, completion)
-            raise AssertionError("unreachable")
+                    self.add(attempt.model, seen, used, is_wasted=True)
+                return None
+            if used is None and (completion.has_message or not question.dialect.is_streamed):
+                used = self.estimate(question, completion.text_bytes, output_max)
+            if used is not None:
+                self.add(attempt.model, seen, used)
+            return Answer(attempt.reply, completion)
+
+        try:
+            return await self._first(question, output_max, take, is_stream=False)
         finally:
             self.release(question, output_max, used)
 
@@ -226,29 +246,39 @@ class Wire:
             RequestRefused: the provider says that the request itself is wrong.
             UpstreamError: no model began to answer.
         """
-        async for attempt, seen in self._attempts_at(question, output_tokens_max, is_stream=True):
+
+        def take(attempt: Attempt, seen: dict[str, Any]) -> Opened:
             assert attempt.stream is not None
             return Opened(attempt.model, attempt.stream, attempt.piece, seen)
-        raise AssertionError("unreachable")
 
-    async def _attempts_at(
-        self, question: Question, output_max: int, *, is_stream: bool
-    ) -> AsyncIterator[tuple[Attempt, dict[str, Any]]]:
-        """Each attempt that was answered with a 200, until the caller is content with one.
+        return await self._first(question, output_tokens_max, take, is_stream=True)
+
+    async def _first(
+        self,
+        question: Question,
+        output_max: int,
+        take: Callable[[Attempt, dict[str, Any]], Taken | None],
+        *,
+        is_stream: bool,
+    ) -> Taken:
+        """What is taken of the first attempt that was answered with a 200 and can be read.
 
         Raises:
-            CallError: why the last of them failed.
+            CallError: why the last attempt failed.
         """
         error: CallError = UpstreamFailed(UNREADABLE)
+        dialect = question.dialect
         for model in question.models:
-            body = question.dialect.body(question.request, model.name, output_max, stream=is_stream)
+            body = dialect.body(question.request, model.name, output_max, stream=is_stream)
             tries = 0
             while True:
                 tries += 1
-                attempt = await self._try(model, question.dialect.path, body, is_stream=is_stream)
+                attempt = await self._try(model, dialect.path, body, is_stream=is_stream)
                 seen = self._note(attempt)
                 if attempt.is_ok:
-                    yield attempt, seen
+                    taken = take(attempt, seen)
+                    if taken is not None:
+                        return taken
                     error = UpstreamFailed(UNREADABLE)
                     break
                 error = _error_of(attempt)
@@ -301,6 +331,17 @@ class Wire:
             seen["status"] = attempt.reply.status
         self._attempts.append(seen)
         return seen
+
+
+def _is_frozen_in(hold: Hold, price: Price | None) -> bool:
+    """As `hold.price == price`, on the way of every call."""
+    if price is None:
+        return hold.price_input_per_mtok is None
+    return (
+        price.input_per_mtok == hold.price_input_per_mtok
+        and price.output_per_mtok == hold.price_output_per_mtok
+        and price.cached_per_mtok == hold.price_cached_per_mtok
+    )
 
 
 async def _open(model: Model, path: str, body: bytes, seconds_max: float) -> Attempt:

@@ -117,7 +117,7 @@ HEADERS: Final = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cache-control": "public, max-age=3600",
+    "cache-control": "public, max-age=300",
 }
 # Links are relative, so that they hold behind a proxy that adds a path.
 PAGE: Final = """<!doctype html>

@@ -30,10 +30,7 @@ class GenerateEndpoint(PaidEndpoint):
         service = self.house.service
         models = service.models[head.key.mode]
         tokens_max = input_tokens_max(prompt)
-        request: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}]}
-        if max_tokens is not None:
-            request["max_tokens"] = max_tokens
-        question = Question(CHAT, request, models, tokens_max)
+        question = Question(CHAT, {"messages": [{"role": "user", "content": prompt}]}, models, tokens_max, max_tokens)
         call = CallRequest(
             call_id=call_id,
             key=head.key,

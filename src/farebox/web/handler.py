@@ -2,8 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from farebox.call import CallRequest, Receipt, Wire
 from farebox.call.handling import Call, Choice
 from farebox.call.prompt import within_deadline
 from farebox.domain.apikey import Mode
-from farebox.domain.errors import CallError, FounderError, InternalError, RequestRefused
+from farebox.domain.errors import CallError, CallTooLarge, FounderError, InternalError, RequestRefused
 from farebox.domain.ledger import TOKENS_MAX
 from farebox.domain.plan import Plan
 from farebox.domain.providers import ModelName
@@ -128,23 +128,32 @@ class Handler:
 
     async def answer(self, call: Call, values: Values) -> bytes:
         """The body of the answer. A value of another type than promised is the handler's failure."""
-        try:
+        with self._told():
             return self.output.body(await self.function(call, **values))
-        except HTTPException as error:
-            raise _refusal(error) from error
 
     async def events(self, call: Call, values: Values) -> AsyncGenerator[bytes]:
         """The items of a stream, as server-sent events."""
         is_silent = True
-        try:
+        with self._told():
             async with _items(self.function, call, values) as items:
                 async for item in items:
                     is_silent = False
                     yield b"data: " + self.output.item(item) + b"\n\n"
-        except HTTPException as error:
-            raise _refusal(error) from error
         if is_silent:
             yield b":\n\n"  # a comment, so that the stream begins
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What a function raises, as its customer is told it, and as its founder finds it in the log."""
+        try:
+            yield
+        except HTTPException as error:
+            raise _refusal(error) from error
+        except CallTooLarge as error:
+            log.warning(
+                "%s: %s Raise max_input_tokens or max_output_tokens of its decorator.", self.place, error.detail
+            )
+            raise
 
 
 @asynccontextmanager

@@ -57,15 +57,15 @@ class RelayEndpoint(PaidEndpoint):
         dialect.check(request)
         is_stream = _flag(request, "stream") and dialect.is_streamed
         models = self._models(request, head.key.mode)
-        question = Question(dialect, request, models, request_tokens_max(len(body), request))
+        question = Question.of(dialect, request, models, request_tokens_max(len(body), request))
         call = CallRequest(
             call_id=call_id,
             key=head.key,
             endpoint=self.path,
             models=models,
             input_tokens_max=question.input_tokens_max,
-            output_tokens_wanted=dialect.output_tokens_wanted(request),
-            answers=dialect.answers(request),
+            output_tokens_wanted=question.output_tokens_wanted,
+            answers=question.answers,
             once=once_of(head, self.path, body, service.idempotency_seconds, is_stream=is_stream),
         )
         if is_stream:

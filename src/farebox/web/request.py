@@ -76,12 +76,13 @@ def read_head(scope: Scope) -> Head:
 
 
 def read_key(scope: Scope) -> ApiKey:
-    """The caller's key alone.
+    """The caller's key alone: where nothing is paid, an Idempotency-Key has no meaning.
 
     Raises:
         InvalidApiKey: there is none, or it cannot be one.
     """
-    return read_head(scope).key
+    headers = [(name, value) for name, value in scope["headers"] if name != b"idempotency-key"]
+    return read_head({"headers": headers}).key
 
 
 def once_of(head: Head, path: str, body: bytes, seconds: int, *, is_stream: bool) -> Once | None:

@@ -170,7 +170,7 @@ def _chat_refusal(body: Mapping[str, Any]) -> Refusal | None:
     called: set[str] = set()
     for index, message in enumerate(messages):
         place = f"messages[{index}]"
-        if not isinstance(message, dict) or message.get("role") not in ROLES:
+        if not isinstance(message, dict) or str(message.get("role")) not in ROLES:
             return Refusal(f"Invalid value for '{place}.role'.", f"{place}.role", "invalid_value")
         if not isinstance(message.get("content"), str | list | None):
             return Refusal(f"Invalid type for '{place}.content'.", f"{place}.content", "invalid_type")

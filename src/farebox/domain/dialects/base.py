@@ -17,12 +17,8 @@ IMAGE_TOKENS_MAX: Final = 50_000  # an image in full detail, where the dearest m
 BYTES_PER_TOKEN: Final = 4
 
 # Tuples, as a request may hold a list where a type should be, and no set can be asked for that.
-TOOL_TYPES: Final = ("function", "custom")
 TEXT_TYPES: Final = ("text", "output_text")
 IMAGE_TYPES: Final = ("image_url", "input_image")
-PART_TYPES: Final = (
-    *TEXT_TYPES, *IMAGE_TYPES, "input_text", "refusal", "thinking", "reasoning_text", "summary_text",
-)  # fmt: skip
 PART_TEXTS: Final = ("text", "thinking", "refusal")
 HOLDERS: Final = ("content", "output", "summary")
 
@@ -117,8 +113,8 @@ class Dialect(Protocol):
 
 def count(value: object) -> int | None:
     """A number of tokens that can be believed."""
-    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= TOKENS_MAX
-    return value if whole else None  # type: ignore[return-value]  # an int, as just checked
+    # Not isinstance: a bool is no number of tokens.
+    return value if type(value) is int and 0 <= value <= TOKENS_MAX else None
 
 
 def usage_of(usage: object, read: str, written: str, details: str) -> Usage | None:
@@ -130,9 +126,11 @@ def usage_of(usage: object, read: str, written: str, details: str) -> Usage | No
         return None
     # Some providers, Gemini among them, bill the model's thinking as output and show it in the total alone.
     thought = (count(usage.get("total_tokens")) or 0) - input_tokens - output_tokens
+    if thought > 0:
+        output_tokens += thought
     detail = usage.get(details)
     cached = count(detail.get("cached_tokens")) if isinstance(detail, dict) else None
-    return Usage(input_tokens, min(cached or 0, input_tokens), output_tokens + max(thought, 0))
+    return Usage(input_tokens, min(cached, input_tokens) if cached else 0, output_tokens)
 
 
 def text_of(content: object) -> str:
@@ -208,74 +206,3 @@ def whole_number(request: Mapping[str, Any], name: str, most: int = TOKENS_MAX) 
     if value > most and name == "n":
         raise InvalidRequest(f"{name} is a whole number from 1 to {most}.", param=name)
     return min(value, most)
-
-
-def refuse(request: Mapping[str, Any], unmetered: Mapping[str, str]) -> None:
-    """Refuse fields that cost money which no token count shows, or reach for what is not in the request.
-
-    Raises:
-        InvalidRequest: the first of them that is set; an empty object can be enough to set it.
-    """
-    for name, why in unmetered.items():
-        if request.get(name) not in (None, False):
-            raise InvalidRequest(f"{name} is not offered here: {why} Leave it out.", param=name)
-
-
-def refuse_other_spellings(request: Mapping[str, Any], names: frozenset[str]) -> None:
-    """Refuse "Model" beside "model": providers written in Go take the one for the other.
-
-    Raises:
-        InvalidRequest: a name of another spelling.
-    """
-    for name in request:
-        if name not in names and name.casefold() in names:
-            raise InvalidRequest(f"{name} is not a field. Write {name.casefold()}.", param=name)
-
-
-def refuse_tier(request: Mapping[str, Any]) -> None:
-    """Refuse the tiers that a price list does not have.
-
-    Raises:
-        InvalidRequest: another tier than the usual one.
-    """
-    if request.get("service_tier") not in (None, "auto", "default"):
-        raise InvalidRequest(
-            "service_tier is not offered here: other tiers have other prices. Leave it out.", param="service_tier"
-        )
-
-
-def refuse_tools(tools: object) -> None:
-    """Refuse the tools that a provider runs, and bills, by itself.
-
-    Raises:
-        InvalidRequest: a tool that is not the caller's own.
-    """
-    if tools is not None and not isinstance(tools, list):
-        raise InvalidRequest("tools is a list of tools.", param="tools")
-    for tool in tools or ():
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind not in TOOL_TYPES:
-            raise InvalidRequest(
-                f"The tool type {str(kind)[:100]!r} is not offered here: the provider bills it apart. Use tools of "
-                f"your own, of type {' or '.join(map(repr, TOOL_TYPES))}.", param="tools",
-            )  # fmt: skip
-
-
-def refuse_parts(messages: object, param: str) -> None:
-    """Refuse what is no text and no image: how many tokens a file, a sound or a film has is not known before.
-
-    Raises:
-        InvalidRequest: a message that is not made of texts and images.
-    """
-    for message in messages if isinstance(messages, list) else ():
-        for holder in HOLDERS:
-            parts = message.get(holder) if isinstance(message, dict) else None
-            if parts is None or isinstance(parts, str):
-                continue
-            for part in parts if isinstance(parts, list) else [None]:
-                fields = part if isinstance(part, dict) else {}
-                if fields.get("type") not in PART_TYPES or "file_id" in fields:
-                    raise InvalidRequest(
-                        f"A {holder} of type {str(fields.get('type'))[:100]!r} is not offered here: its tokens cannot "
-                        "be counted before. Send texts, and images by their URL.", param=param,
-                    )  # fmt: skip

@@ -11,16 +11,12 @@ from farebox.domain.dialects.base import (
     Event,
     JsonObject,
     Usage,
-    refuse,
-    refuse_other_spellings,
-    refuse_parts,
-    refuse_tier,
-    refuse_tools,
     text_of,
     usage_of,
     whole_number,
     written_bytes,
 )
+from farebox.domain.dialects.refusals import refuse, refuse_other_spellings, refuse_parts, refuse_tier, refuse_tools
 from farebox.domain.errors import InvalidRequest
 
 ANSWERS_MAX: Final = 128
@@ -66,8 +62,9 @@ class Chat:
         refuse_tier(request)
         if request.get("modalities") not in (None, [], ["text"]):
             raise InvalidRequest("modalities is ['text'] here: sound and images have other prices.", param="modalities")
-        refuse_parts(request.get("messages"), "messages")
-        for message in messages if isinstance(messages := request.get("messages"), list) else ():
+        messages = request.get("messages")
+        refuse_parts(messages, "messages")
+        for message in messages if isinstance(messages, list) else ():
             if isinstance(message, dict) and message.get("audio") is not None:
                 raise InvalidRequest("audio is not offered here: it is billed at other prices.", param="messages")
 
@@ -104,6 +101,10 @@ class Chat:
         if not isinstance(choices, list):
             return UNREADABLE._replace(usage=usage)
         messages = [choice.get("message") for choice in choices if isinstance(choice, dict)]
+        if len(messages) == 1 and isinstance(messages[0], dict):
+            said = messages[0].get("content")
+            if isinstance(said, str) and said and usage is not None:  # nearly every answer
+                return Completion(said, usage, has_message=True, text_bytes=len(said))
         found = [message for message in messages if isinstance(message, dict)]
         text = text_of(found[0].get("content")) if found else ""
         return Completion(text or None, usage, any(map(_says_something, found)), sum(map(_bytes_of, found)))
@@ -148,15 +149,23 @@ class ChatStream:
                 continue
             delta = choice.get("delta")
             if delta and isinstance(delta, dict):
-                self.text_bytes += _bytes_of(delta)
-                self.has_message = self.has_message or _says_something(delta)
-                text = text or text_of(delta.get("content"))
+                text += self._take(delta)
             if choice.get("finish_reason") is None:
                 self._open.add(_index(choice))
             else:
                 is_last = True
                 self._open.discard(_index(choice))
         return (Event.END if is_last and not self._open else Event.PASS), text
+
+    def _take(self, delta: dict[str, Any]) -> str:
+        content = delta.get("content")
+        if type(content) is str and len(delta) == 1:  # nearly every event
+            self.text_bytes += len(content) if content.isascii() else len(content.encode("utf-8", "replace"))
+            self.has_message = self.has_message or bool(content)
+            return content
+        self.text_bytes += _bytes_of(delta)
+        self.has_message = self.has_message or _says_something(delta)
+        return text_of(content)
 
 
 def _usage(usage: object) -> Usage | None:

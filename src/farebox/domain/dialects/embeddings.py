@@ -11,8 +11,8 @@ from farebox.domain.dialects.base import (
     StreamReader,
     Usage,
     count,
-    refuse_other_spellings,
 )
+from farebox.domain.dialects.refusals import refuse_other_spellings
 from farebox.domain.errors import InvalidRequest
 
 NAMES: Final = frozenset({"model", "input"})

@@ -10,16 +10,12 @@ from farebox.domain.dialects.base import (
     Event,
     JsonObject,
     Usage,
-    refuse,
-    refuse_other_spellings,
-    refuse_parts,
-    refuse_tier,
-    refuse_tools,
     text_of,
     usage_of,
     whole_number,
     written_bytes,
 )
+from farebox.domain.dialects.refusals import refuse, refuse_other_spellings, refuse_parts, refuse_tier, refuse_tools
 from farebox.domain.errors import InvalidRequest
 
 KEPT: Final = "what the provider keeps belongs to all customers together, and its size is not known."
