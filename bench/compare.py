@@ -40,7 +40,15 @@ def family(process: psutil.Process) -> list[psutil.Process]:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    return sum(sum(member.cpu_times()[:2]) for member in family(process))
+    return sum(map(_cpu_seconds, family(process)))
+
+
+def _cpu_seconds(member: psutil.Process) -> float:
+    """To the nanosecond where the system tells: its ticks of 10 ms miss what runs for less than one."""
+    tasks = list(Path(f"/proc/{member.pid}/task").glob("*/schedstat"))
+    if tasks:
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+    return sum(member.cpu_times()[:2])
 
 
 def load(process: psutil.Process, port: int, key: str, connections: int, seconds: float) -> dict[str, float]:

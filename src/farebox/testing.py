@@ -29,6 +29,7 @@ from farebox.sandbox.model import JSON_HEADERS, SANDBOX_MODEL, STREAM_HEADERS, S
 
 INPUT_TOKENS: Final = 1_000_000
 OUTPUT_TOKENS: Final = 100_000
+ANSWER_TOKENS: Final = 4_000
 CALL_SECONDS: Final = 60.0
 IDLE_SECONDS: Final = 10.0
 MONTH_US: Final = 30 * 86_400 * 1_000_000
@@ -54,7 +55,8 @@ def call(
         max_output_tokens: the same for their answers.
     """
     model: Upstream = SandboxModel() if answers is None else _Script(answers)
-    plan = plan or Plan("testing", calls=1_000, max_output_tokens=max_output_tokens)
+    # One answer's bound is far below that of all together, so that several may be asked for at once.
+    plan = plan or Plan("testing", calls=1_000, max_output_tokens=min(max_output_tokens, ANSWER_TOKENS))
     chain: Chain = (Model(SANDBOX_MODEL, "sandbox", FREE, model, Breaker(0, 0), is_billed=False),)
     service = Service(
         ledger=_NoLedger(),

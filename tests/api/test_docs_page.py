@@ -76,7 +76,7 @@ def test_the_openapi_page_tells_both_ways_to_send_a_key(served: Served) -> None:
 def test_every_documented_refusal_has_the_problem_body(served: Served) -> None:
     page = get(f"{served.url}/openapi.json").json()
     responses = page["paths"]["/v1/generate"]["post"]["responses"]
-    assert responses.keys() == {"200", "400", "401", "402", "403", "413", "422", "429", "502", "503"}
+    assert responses.keys() == {"200", "400", "401", "402", "403", "409", "413", "422", "429", "502", "503"}
     for path, methods in page["paths"].items():
         for operation in methods.values():
             for status, response in operation["responses"].items():

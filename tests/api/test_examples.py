@@ -86,7 +86,8 @@ def test_an_example_runs_as_it_stands(example: str, till: Shop, upstream: FakeUp
     assert upstream.count() == asked
 
 
-def test_the_first_example_is_the_founders_file_of_the_design() -> None:
-    text = (EXAMPLES / "tagline.py").read_text()
-    assert text.startswith("from typing import Literal\n\nfrom farebox import Farebox, Plan\n\napp = Farebox(\n")
-    assert 'async def tagline(call, product: str, tone: Literal["warm", "bold"] = "warm") -> str:' in text
+@pytest.mark.parametrize("page", ["README.md", "docs/founders-file.md"])
+def test_the_first_code_of_a_page_is_the_first_example(page: str) -> None:
+    text = (EXAMPLES.parent / page).read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    assert code.removeprefix("# app.py\n") == (EXAMPLES / "tagline.py").read_text()

@@ -18,7 +18,7 @@ SCHEMATHESIS: Final = Path(sys.executable).with_name("schemathesis")
 CONFIG: Final = """
 [[operations]]
 include-path-regex = "^/v1/(chat/completions|responses|embeddings)$"
-checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 409, 429, "5xx"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 409, 422, 429, "5xx"]
 checks.negative_data_rejection.expected-statuses = ["2xx", 400, 401, 403, 404, 409, 413, 422, 429, "5xx"]
 """
 # An Idempotency-Key that comes again with another request is refused, and rightly: a good one is made a new one.

@@ -424,6 +424,36 @@ def test_a_refusal_may_have_a_status_of_its_own() -> None:
     assert RequestRefused("No.").status == 400
 
 
+def test_what_a_handler_leaves_under_way_ends_with_its_call() -> None:
+    made = call(answers=["first", "second", "third"])
+    asked = requests_of(made)
+    upstream = made._wire.service.models["live"][0].upstream
+    at_once = upstream.send
+
+    async def slowly(path: str, body: bytes, seconds_max: float) -> Any:  # noqa: ANN401  # a Reply
+        if b"slow" in body:
+            await asyncio.sleep(60)
+        return await at_once(path, body, seconds_max)
+
+    upstream.send = slowly  # type: ignore[method-assign]
+    left: list[asyncio.Task[str]] = []
+
+    async def hasty(made: Call) -> str:
+        left.append(asyncio.create_task(made.ask("slow")))
+        await asyncio.sleep(0)
+        return await made.ask("quick")
+
+    async def scene() -> None:
+        content, _, _ = await prompt(made._wire, lambda wire: within_deadline(wire, hasty(made)))
+        assert content == "first"
+        assert left[0].cancelled()
+        with pytest.raises(CallTooLarge, match="This call has ended"):
+            await made.ask("late")
+
+    asyncio.run(asyncio.wait_for(scene(), 5))
+    assert len(asked) == 1
+
+
 # -- The rest of a call
 
 

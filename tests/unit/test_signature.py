@@ -267,6 +267,8 @@ MISTAKES: Final = {
     "@app.paid\nasync def f(call, a: Callable[[], str]) -> str:\n" + DOC: "f: there is no JSON for what it takes",
     "@app.paid\nasync def f(call) -> Farebox:\n" + DOC: "f: there is no JSON for what it returns",
     "@app.paid\nasync def f(call, a: Papers) -> str:\n" + DOC: "f takes a File inside of a; take it as a parameter",
+    "@app.paid\nasync def f(call, a: dict[str, File]) -> str:\n" + DOC: "f takes a File inside of a; take it as a",
+    "@app.paid\nasync def f(call) -> Papers:\n" + DOC: "f returns a File, and its answer is JSON",
     "@app.paid\nasync def f(call, a: int = 'x') -> str:\n" + DOC: "f: the default of a is 'x', which is not of its",
     "@app.paid\nasync def f(call, a: str = None) -> str:\n" + DOC: "f: the default of a is None, which is not of its",
     "@app.paid\nasync def f(call) -> str:\n" + DOC + "    yield 'x'": "f yields, so it returns a stream",

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -21,8 +21,8 @@ class Listener(Protocol):
         """Before the first piece."""
         ...
 
-    async def send(self, piece: bytes) -> None:
-        """Returns when there is room for more: a slow reader holds the model back."""
+    def send(self, piece: bytes) -> Awaitable[None]:
+        """Done when there is room for more: a slow reader holds the model back."""
         ...
 
     async def end(self, piece: bytes) -> None:

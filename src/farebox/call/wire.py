@@ -37,6 +37,7 @@ BUSY_SECONDS_MAX: Final = 3600
 BACKOFF_SECONDS: Final = 0.5
 REFUSAL_CHARS_MAX: Final = 500
 ERROR_BYTES_MAX: Final = 65_536
+CLOSE_SECONDS: Final = 1.0  # for what a handler has left under way to end
 FAILED: Final = "The model call failed. Nothing was charged; try again."
 UNREADABLE: Final = "The model's answer could not be read. Nothing was charged; try again."
 
@@ -125,6 +126,8 @@ class Wire:
         """The last error of a model call: a handler may have wrapped it in one of its library's."""
         self.streams: set[Finished] = set()
         """The streams under way."""
+        self._asking: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
         self._attempts: list[dict[str, Any]] = []
         self._tokens = [0, 0, 0]
         self._cost_nanodollars = 0
@@ -149,7 +152,13 @@ class Wire:
         return seen
 
     async def close(self) -> None:
-        """End the streams that a handler left open."""
+        """End what a handler left under way: what is asked after its call has ended would be paid by nobody."""
+        self._is_closed = True
+        left = self._asking - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=CLOSE_SECONDS)
         for stream in list(self.streams):
             await stream.finish(None)
 
@@ -266,6 +275,24 @@ class Wire:
         Raises:
             CallError: why the last attempt failed.
         """
+        task = asyncio.current_task()
+        assert task is not None
+        if self._is_closed:
+            raise CallTooLarge("This call has ended, and asks nothing more.")
+        self._asking.add(task)
+        try:
+            return await self._ask_each(question, output_max, take, is_stream=is_stream)
+        finally:
+            self._asking.discard(task)
+
+    async def _ask_each(
+        self,
+        question: Question,
+        output_max: int,
+        take: Callable[[Attempt, dict[str, Any]], Taken | None],
+        *,
+        is_stream: bool,
+    ) -> Taken:
         error: CallError = UpstreamFailed(UNREADABLE)
         dialect = question.dialect
         for model in question.models:

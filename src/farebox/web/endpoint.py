@@ -1,7 +1,7 @@
 """A paid endpoint on bare ASGI: bytes in, bytes out, nothing between the socket and the call."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -131,8 +131,8 @@ class HttpListener:
         headers.append((b"x-request-id", self._call_id.encode()))
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def send(self, piece: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+    def send(self, piece: bytes) -> Awaitable[None]:
+        return self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self, piece: bytes) -> None:
         await self._send({"type": "http.response.body", "body": piece, "more_body": False})

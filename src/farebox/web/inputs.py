@@ -12,10 +12,11 @@ from pydantic_core import SchemaError, from_json
 from farebox.domain.errors import FounderError, InvalidRequest
 from farebox.web.request import check_writable, read_json
 from farebox.web.signature import Parameter
-from farebox.web.upload import File, has_file, hides_file, read_form
+from farebox.web.upload import File, mentions_file, read_form, takes_file
 
 NOT_MEANT: Final = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError)
 """What pydantic raises for a type that it can make no schema of."""
+FIELD_CHARS_MAX: Final = 100  # of a name that the sender has made up
 Values = dict[str, Any]
 
 
@@ -28,7 +29,7 @@ class Inputs:
 
     def __init__(self, name: str, parameters: Mapping[str, Parameter]) -> None:
         self.names = tuple(parameters)
-        self.takes_files = any(has_file(parameter.annotation) for parameter in parameters.values())
+        self.takes_files = any(takes_file(parameter.annotation) for parameter in parameters.values())
         for field, parameter in parameters.items():
             _check(name, field, parameter)
         # By alias, so that a field may have any name: `schema`, `json` and `copy` are pydantic's own.
@@ -71,12 +72,12 @@ class Inputs:
 
     def _told(self, error: ValidationError) -> InvalidRequest:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "The request"
+        field = ".".join(str(part) for part in fault["loc"])[:FIELD_CHARS_MAX] or "The request"
         if fault["type"] == "missing":
             return InvalidRequest(f"{field} is missing.", param=field)
         if fault["type"] == "extra_forbidden":
             fields = f"which are: {', '.join(self.names)}" if self.names else "of which there are none"
-            return InvalidRequest(f"{field[:100]} is none of the fields, {fields}.", param=field[:100])
+            return InvalidRequest(f"{field} is none of the fields, {fields}.", param=field)
         return InvalidRequest(f"{field}: {fault['msg'].removeprefix('Value error, ')}.", param=field)
 
     def _of_form(self, parts: list[tuple[str, str | File]]) -> Values:
@@ -88,7 +89,9 @@ class Inputs:
             if "array" in kinds and not isinstance(value, list):
                 values.setdefault(name, []).append(value)
             elif name in values:
-                raise InvalidRequest(f"{name[:100]} was sent twice. Send it once.", param=name[:100])
+                raise InvalidRequest(
+                    f"{name[:FIELD_CHARS_MAX]} was sent twice. Send it once.", param=name[:FIELD_CHARS_MAX]
+                )
             else:
                 values[name] = value
         return values
@@ -100,8 +103,8 @@ def _inner(place: int) -> str:
 
 def _check(name: str, field: str, parameter: Parameter) -> None:
     annotation, default = parameter
-    if hides_file(annotation) and not has_file(annotation):
-        raise FounderError(f"{name} takes a File inside of {field}; take it as a parameter of its own.")
+    if mentions_file(annotation) and not takes_file(annotation):
+        raise FounderError(f"{name} takes a File inside of {field}; take it as a parameter of its own, or list[File].")
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     except NOT_MEANT as error:

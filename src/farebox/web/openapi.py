@@ -88,6 +88,7 @@ def add_paid(page: Json, handlers: Sequence[Handler] = ()) -> Json:
         schemas.update(_schema(model))
     page["components"].setdefault("securitySchemes", {}).update(SCHEMES)
     paths = page.setdefault("paths", {})
+    _own_validation(paths, schemas)
     paths["/v1/generate"] = _generate()
     for path, field, shape, has_stream in OPENAI:
         paths[path] = _openai(path, field, shape, has_stream=has_stream)
@@ -95,6 +96,16 @@ def add_paid(page: Json, handlers: Sequence[Handler] = ()) -> Json:
     for handler in handlers:
         paths[handler.path] = _handler(handler, inputs[handler.name], outputs[handler.name])
     return page
+
+
+def _own_validation(paths: Json, schemas: Json) -> None:
+    """Whatever FastAPI refuses is answered with the problem body, also in the founder's own routes."""
+    for operations in paths.values():
+        for operation in operations.values():
+            if isinstance(operation, dict) and "HTTPValidationError" in str(operation["responses"].get("422")):
+                operation["responses"]["422"] = {"description": REFUSALS[422], "content": PROBLEM}
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
 
 
 def _generate() -> Json:

@@ -14,7 +14,7 @@ from farebox.call.handling import Call
 from farebox.domain.errors import FounderError
 from farebox.web.inputs import NOT_MEANT, first_sentence
 from farebox.web.signature import Signature
-from farebox.web.upload import has_file
+from farebox.web.upload import takes_file
 
 BRACES: Final = "write a brace that is meant as one twice: {{ and }}"
 
@@ -57,7 +57,7 @@ def _pieces(signature: Signature) -> list[tuple[str, str | None]]:
             raise FounderError(f"{name}: its prompt has {{{field}}}, and it takes {known}; {BRACES}.")
         pieces.append((before, field))
     for field, parameter in parameters.items():
-        if has_file(parameter.annotation):
+        if takes_file(parameter.annotation):
             raise FounderError(f"{name} takes a file, which a prompt cannot hold; write it with @app.paid.")
         if field not in {used for _, used in pieces}:
             raise FounderError(f"{name} takes {field}, and its prompt does not use it; write {{{field}}} into it.")

@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Final, get_args
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -47,23 +48,28 @@ class File:
         return {"type": "string", "format": "binary"}
 
 
-def has_file(annotation: object) -> bool:
-    """Whether a parameter takes files: `File`, `File | None`, `list[File]`."""
-    return annotation is File or any(map(has_file, get_args(annotation)))
+def takes_file(annotation: object) -> bool:
+    """Whether a parameter is one that a form has files for: `File`, `File | None`, `list[File]`."""
+    if annotation is File:
+        return True
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return takes_file(inner[0])
+    return origin in {Union, UnionType, list} and any(map(takes_file, inner))
 
 
-def hides_file(annotation: Any, seen: frozenset[object] = frozenset()) -> bool:  # noqa: ANN401  # a type
-    """Whether there is a file inside a model, where no form could put it."""
+def mentions_file(annotation: Any, seen: frozenset[object] = frozenset()) -> bool:  # noqa: ANN401  # a type
+    """Whether there is a file anywhere in a type, also inside of a model."""
+    if annotation is File:
+        return True
     inner: list[Any] = list(get_args(annotation))
     if inspect.isclass(annotation) and annotation not in seen:
         seen |= {annotation}
         if issubclass(annotation, BaseModel):
-            inner = [field.annotation for field in annotation.model_fields.values()]
-        elif is_dataclass(annotation) and annotation is not File:
-            inner = [field.type for field in fields(annotation)]
-        if any(map(has_file, inner)):
-            return True
-    return any(hides_file(part, seen) for part in inner)
+            inner += [field.annotation for field in annotation.model_fields.values()]
+        elif is_dataclass(annotation):
+            inner += [field.type for field in fields(annotation)]
+    return any(mentions_file(part, seen) for part in inner)
 
 
 async def read_form(body: bytes, content_type: bytes) -> list[tuple[str, str | File]]:

@@ -66,6 +66,10 @@ class StreamReader(Protocol):
     is_done: bool
     """Whether the stream's proper end was seen."""
 
+    def skim(self, event: bytes) -> bool:
+        """Whether an event is plain text and nothing else: then it is counted, and its JSON need not be read."""
+        ...
+
     def read(self, data: bytes) -> tuple[Event, str]:
         """One `data:` line's content. The text is what it adds to the answer, where the dialect has one text."""
         ...

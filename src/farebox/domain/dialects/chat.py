@@ -43,6 +43,13 @@ NAMES: Final = frozenset({
 _REASONING: Final = re.compile(r"(ft:)?(o\d|gpt-[5-9])", re.ASCII)
 _WRITTEN: Final = ("content", "refusal", "reasoning_content", "reasoning")
 
+# An event of nearly every stream, to its very end. A text with an escape in it is not plain.
+PLAIN_EVENT: Final = re.compile(
+    rb'"choices": ?\[\{"index": ?0, ?"delta": ?\{(?:"role": ?"assistant", ?)?"content": ?"([^"\\]*)"\}'
+    rb'(?:, ?"logprobs": ?null)?, ?"finish_reason": ?null[^{}]*\}\][^{}]*\}\n\n\Z'
+)
+PLAIN_BRACES: Final = 3
+
 
 def limit_name(model: str) -> str:
     """OpenAI's reasoning models refuse the older name; most other providers know only that one."""
@@ -104,7 +111,7 @@ class Chat:
         if len(messages) == 1 and isinstance(messages[0], dict):
             said = messages[0].get("content")
             if isinstance(said, str) and said and usage is not None:  # nearly every answer
-                return Completion(said, usage, has_message=True, text_bytes=len(said))
+                return Completion(said, usage, has_message=True, text_bytes=written_bytes(said))
         found = [message for message in messages if isinstance(message, dict)]
         text = text_of(found[0].get("content")) if found else ""
         return Completion(text or None, usage, any(map(_says_something, found)), sum(map(_bytes_of, found)))
@@ -127,6 +134,17 @@ class ChatStream:
         self.has_message = False
         self.is_done = False
         self._open: set[object] = set()  # the answers under way: there may be several
+
+    def skim(self, event: bytes) -> bool:
+        found = PLAIN_EVENT.search(event)
+        # Three braces are the event, its one choice and its delta: there is no usage and no error in it.
+        if found is None or event.count(b"{") != PLAIN_BRACES or not event.startswith(b"data:"):
+            return False
+        text = found[1]
+        self.text_bytes += len(text)
+        self.has_message = self.has_message or bool(text)
+        self._open.add(0)
+        return True
 
     def read(self, data: bytes) -> tuple[Event, str]:
         if data == b"[DONE]":

@@ -1,5 +1,6 @@
 """POST /responses, OpenAI's newer form. What it keeps on the provider's side is not offered: a request is whole."""
 
+import re
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
@@ -37,6 +38,12 @@ TEXT_DELTAS: Final = frozenset({
     "response.output_text.delta", "response.refusal.delta", "response.function_call_arguments.delta",
     "response.custom_tool_call_input.delta", "response.reasoning_text.delta", "response.reasoning_summary_text.delta",
 })  # fmt: skip
+
+# An event of nearly every stream, and nothing else.
+PLAIN_EVENT: Final = re.compile(
+    rb'event: ?response\.output_text\.delta\ndata: ?\{"type": ?"response\.output_text\.delta"[^{}]*'
+    rb'"delta": ?"([^"\\{}]*)"[^{}]*\}\n\n\Z'
+)
 
 
 class Responses:
@@ -97,6 +104,14 @@ class ResponsesStream:
         self.text_bytes = 0
         self.has_message = False
         self.is_done = False
+
+    def skim(self, event: bytes) -> bool:
+        found = PLAIN_EVENT.match(event)
+        if found is None:
+            return False
+        self.text_bytes += len(found[1])
+        self.has_message = self.has_message or bool(found[1])
+        return True
 
     def read(self, data: bytes) -> tuple[Event, str]:
         try:

@@ -1,0 +1,107 @@
+"""What a stream costs beside a bare byte relay of the same client and server, in turns A B A B, in one run.
+
+    python bench/streams.py [--chunks 500] [--connections 48] [--seconds 6] [--rounds 3]
+
+Both servers run on processor 0; the provider, which sends a chunk each 8 ms, and the load run on processor 1. Prints the
+processor time of a stream. Farebox does all it always does: hold, record, daily sums, a look at each event.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from compare import cpu_seconds, family, make_key, start  # noqa: E402  # after the path is set
+
+from tests.services.process import free_port  # noqa: E402
+from tests.services.upstream import Behaviour, FakeUpstream  # noqa: E402
+
+BODY = json.dumps(
+    {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": "Tell me a story"}]}
+).encode()
+
+
+async def listen(port: int, key: str, until: float) -> int:
+    """How many whole streams one connection reads until then."""
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nContent-Length: {len(BODY)}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    streams = 0
+    while time.perf_counter() < until:
+        writer.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + BODY)
+        seen = b""
+        while not seen.endswith(b"0\r\n\r\n"):
+            piece = await reader.read(65_536)
+            assert piece, "the stream broke off"
+            seen = (seen + piece)[-400:]
+        assert b"[DONE]" in seen, seen
+        streams += 1
+    writer.close()
+    return streams
+
+
+async def load(port: int, key: str, connections: int, seconds: float) -> int:
+    until = time.perf_counter() + seconds
+    return sum(await asyncio.gather(*(listen(port, key, until) for _ in range(connections))))
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--chunks", type=int, default=500)
+    options.add_argument("--connections", type=int, default=48)
+    options.add_argument("--pause", type=float, default=0.008, help="seconds between two chunks of a stream")
+    options.add_argument("--seconds", type=float, default=6)
+    options.add_argument("--rounds", type=int, default=3)
+    chosen = options.parse_args()
+    product, bare = free_port(), free_port()
+    started: list[psutil.Process] = []
+    if hasattr(psutil.Process, "cpu_affinity"):  # the load and, as its child, the provider
+        psutil.Process().cpu_affinity([1 % (psutil.cpu_count() or 1)])
+    with FakeUpstream() as provider, tempfile.TemporaryDirectory(prefix="farebox-bench-", dir=Path.cwd()) as name:
+        provider.program(Behaviour(tokens=chosen.chunks, chunk_seconds=chosen.pause))
+        env = {name: value for name, value in os.environ.items() if not name.startswith("FAREBOX_")}
+        env |= {"OPENAI_API_KEY": "sk-bench", "OPENAI_BASE_URL": provider.base_url}
+        folder = Path(name)
+        key = make_key(folder, env)
+        try:
+            uvicorn = ["-m", "uvicorn", "--app-dir", str(HERE), "bare_relay:app", "--log-level", "warning"]
+            started.append(start([*uvicorn, "--port", str(bare)], bare, 0, env, folder))
+            serve = ["-m", "farebox", "serve", "--port", str(product)]
+            started.append(start(serve, product, 0, env, folder))
+            time.sleep(2)
+            measure(chosen, {"bare": (started[0], bare), "farebox": (started[1], product)}, key)
+        finally:
+            for process in reversed(started):
+                for member in family(process):
+                    member.kill()
+
+
+def measure(chosen: argparse.Namespace, servers: dict[str, tuple[psutil.Process, int]], key: str) -> None:
+    cpu_ms: dict[str, list[float]] = {name: [] for name in servers}
+    for process, port in servers.values():  # what a first stream loads is not its own
+        asyncio.run(load(port, key, 1, 0.1))
+        cpu_seconds(process)
+    for _ in range(chosen.rounds):
+        for name, (process, port) in servers.items():
+            before = cpu_seconds(process)
+            streams = asyncio.run(load(port, key, chosen.connections, chosen.seconds))
+            cpu_ms[name].append(1000 * (cpu_seconds(process) - before) / streams)
+    for name, seen in cpu_ms.items():
+        per_stream = statistics.median(seen)
+        print(f"{name:8} {per_stream:7.2f} ms a stream of {chosen.chunks} chunks, "
+              f"{1000 * per_stream / chosen.chunks:5.1f} us a chunk")  # fmt: skip
+    ratio = statistics.median(a / b for a, b in zip(cpu_ms["farebox"], cpu_ms["bare"], strict=True))
+    print(f"farebox/bare {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    main()
