@@ -1,6 +1,5 @@
 """A genuine OpenAI client whose requests go through a call's wire, so that any library over it is metered."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ from pydantic_core import from_json
 from farebox.call.handling import Choice, own_question
 from farebox.call.metered import MeteredStream
 from farebox.call.prompt import CARRIED
-from farebox.call.wire import Question, Wire, silent
+from farebox.call.wire import Question, Wire
 from farebox.domain.dialects import CHAT, EMBEDDINGS, RESPONSES
 from farebox.domain.errors import CallError, InvalidRequest, NotFound
 
@@ -67,7 +66,6 @@ class MeteredBody(httpx2.AsyncByteStream):
         options = question.request.get("stream_options")
         self._with_usage = isinstance(options, dict) and options.get("include_usage") is True
         self._stream = MeteredStream(wire, question)
-        self._idle_seconds_max = wire.service.stream_idle_seconds_max
 
     async def open(self) -> None:
         """Wait for the stream's first piece.
@@ -80,7 +78,7 @@ class MeteredBody(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         stream = self._stream
         try:
-            while piece := await self._read():
+            while piece := await stream.next():
                 passed, _ = stream.take(piece, with_usage=self._with_usage)
                 if passed:
                     yield passed
@@ -94,13 +92,6 @@ class MeteredBody(httpx2.AsyncByteStream):
         await stream.finish(None)
         if stream.tail:
             yield b"".join(stream.tail)
-
-    async def _read(self) -> bytes:
-        try:
-            async with asyncio.timeout(self._idle_seconds_max):
-                return await self._stream.read()
-        except TimeoutError:
-            raise silent() from None
 
     async def aclose(self) -> None:
         await self._stream.finish(None)

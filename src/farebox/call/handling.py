@@ -71,6 +71,7 @@ class Call:
     """One paid call, as its handler has it. All that the handler asks of models is paid from this call's hold."""
 
     def __init__(self, wire: Wire, models: Choice, embedding: Choice) -> None:
+        wire.is_handled = True
         self._wire = wire
         self._models = models
         self._embedding = embedding

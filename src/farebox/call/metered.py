@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Final, Self
 
-from farebox.call.wire import FAILED, Opened, Question, Wire, silent
+from farebox.call.attempt import FAILED, silent
+from farebox.call.wire import Opened, Question, Wire
 from farebox.domain.dialects import StreamReader, Usage
 from farebox.domain.dialects.base import Event
 from farebox.domain.errors import UpstreamError, UpstreamFailed
@@ -34,6 +35,7 @@ class MeteredStream:
         self._opened: Opened | None = None
         self._output_max = 0
         self._rest = b""
+        self._has_begun = False
         self._is_ending = False
         self._is_finished = False
 
@@ -52,7 +54,7 @@ class MeteredStream:
         except BaseException:
             wire.release(question, self._output_max, None)
             raise
-        wire.streams.add(self)
+        wire.streams.append(self)
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
@@ -63,7 +65,7 @@ class MeteredStream:
         if self._is_finished or self._opened is None:
             return
         self._is_finished = True
-        self._wire.streams.discard(self)
+        self._wire.streams.remove(self)
         try:
             if self.reader.is_done:
                 with contextlib.suppress(TimeoutError, UpstreamError):
@@ -97,6 +99,22 @@ class MeteredStream:
         """The piece that the stream began with."""
         assert self._opened is not None
         return self._opened.piece
+
+    async def next(self) -> bytes:
+        """The next piece, or nothing at the end; waited for no longer than a stream may be silent.
+
+        Raises:
+            UpstreamError: the provider broke off, or fell silent.
+        """
+        if not self._has_begun:
+            self._has_begun = True
+            return self.first
+        try:
+            # A time-out around all of a stream would reach into what is done with each piece.
+            async with asyncio.timeout(self._wire.service.stream_idle_seconds_max):
+                return await self.source.read()
+        except TimeoutError:
+            raise silent() from None
 
     @property
     def is_between_events(self) -> bool:
@@ -215,19 +233,11 @@ async def texts(wire: Wire, question: Question) -> AsyncGenerator[str]:
     Raises:
         CallError: there is no stream, or it broke off.
     """
-    idle_seconds_max = wire.service.stream_idle_seconds_max
     async with MeteredStream(wire, question) as stream:
-        piece = stream.first
-        while piece:
+        while piece := await stream.next():
             _, text = stream.take(piece)
             if text:
                 yield text
             if stream.reader.is_done:
                 break
-            try:
-                # A time-out around the whole loop would reach into what is done with each text.
-                async with asyncio.timeout(idle_seconds_max):
-                    piece = await stream.source.read()
-            except TimeoutError:
-                raise silent() from None
         stream.check_whole()

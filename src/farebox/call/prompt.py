@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Final, cast
 
-from farebox.call.wire import FAILED, Wire
+from farebox.call.attempt import FAILED
+from farebox.call.wire import Wire
 from farebox.domain.errors import (
     CallError,
     InternalError,

@@ -8,8 +8,7 @@ from functools import lru_cache
 from farebox.call import Receipt
 from farebox.domain.admission import Standing, seconds_up
 from farebox.domain.period import MICROSECONDS
-from farebox.domain.plan import Plan
-from farebox.domain.rate import look
+from farebox.domain.rate import Burst, look
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -40,7 +39,7 @@ def limit_headers(standing: Standing) -> Headers:
         tokens = (plan.tokens, left, reset_seconds)
     headers: Headers = []
     if limits:
-        headers.append((b"ratelimit-policy", _policies(plan)))
+        headers.append((b"ratelimit-policy", _policies(plan.burst_limit, plan.calls, plan.tokens)))
         headers.append((b"ratelimit", ", ".join(limits).encode()))
     if requests is not None:
         headers.append((b"x-ratelimit-limit-requests", b"%d" % requests[0]))
@@ -67,15 +66,15 @@ def receipt_headers(receipt: Receipt) -> Headers:
     return headers
 
 
-def _policies(plan: Plan) -> bytes:
+@lru_cache(maxsize=256)
+def _policies(burst: Burst | None, calls: int | None, tokens: int | None) -> bytes:
     policies: list[str] = []
-    if plan.burst_limit is not None:
-        seconds = plan.burst_limit.window_us // MICROSECONDS
-        policies.append(f'"burst";q={plan.burst_limit.calls};w={seconds}')
-    if plan.calls is not None:
-        policies.append(f'"monthly";q={plan.calls}')
-    if plan.tokens is not None:
-        policies.append(f'"tokens";q={plan.tokens}')
+    if burst is not None:
+        policies.append(f'"burst";q={burst.calls};w={burst.window_us // MICROSECONDS}')
+    if calls is not None:
+        policies.append(f'"monthly";q={calls}')
+    if tokens is not None:
+        policies.append(f'"tokens";q={tokens}')
     return ", ".join(policies).encode()
 
 

@@ -49,6 +49,7 @@ PLAIN_EVENT: Final = re.compile(
     rb'(?:, ?"logprobs": ?null)?, ?"finish_reason": ?null[^{}]*\}\][^{}]*\}\n\n\Z'
 )
 PLAIN_BRACES: Final = 3
+PLAIN_KEYS: Final = frozenset({"role", "content", "annotations"})
 
 
 def limit_name(model: str) -> str:
@@ -110,7 +111,7 @@ class Chat:
         messages = [choice.get("message") for choice in choices if isinstance(choice, dict)]
         if len(messages) == 1 and isinstance(messages[0], dict):
             said = messages[0].get("content")
-            if isinstance(said, str) and said and usage is not None:  # nearly every answer
+            if isinstance(said, str) and said and messages[0].keys() <= PLAIN_KEYS:  # nearly every answer
                 return Completion(said, usage, has_message=True, text_bytes=written_bytes(said))
         found = [message for message in messages if isinstance(message, dict)]
         text = text_of(found[0].get("content")) if found else ""

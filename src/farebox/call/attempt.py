@@ -1,0 +1,161 @@
+"""One try at one model: send the request, and say what came of it."""
+
+import logging
+import random
+from http import HTTPStatus
+from time import monotonic
+from typing import Final, NamedTuple
+
+from pydantic_core import from_json
+
+from farebox.call.service import Model
+from farebox.domain.errors import (
+    CallError,
+    RequestRefused,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from farebox.ports import Reply, Streamed
+
+log = logging.getLogger("farebox.upstream")
+
+OK: Final = 200  # HTTPStatus.OK is slower to compare with
+RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+BUSY_STATUSES: Final = frozenset({429, 503})
+REFUSED_STATUSES: Final = frozenset({400, 413, 422})
+BUSY_SECONDS: Final = 5
+BUSY_SECONDS_MAX: Final = 3600
+BACKOFF_SECONDS: Final = 0.5
+REFUSAL_CHARS_MAX: Final = 500
+ERROR_BYTES_MAX: Final = 65_536
+FAILED: Final = "The model call failed. Nothing was charged; try again."
+UNREADABLE: Final = "The model's answer could not be read. Nothing was charged; try again."
+
+
+class Attempt(NamedTuple):
+    """One try at one model. `reply` is None where nothing came back; `stream` and `piece` are those of a stream."""
+
+    model: Model
+    started: float
+    reply: Reply | None = None
+    error: UpstreamError | None = None
+    stream: Streamed | None = None
+    piece: bytes = b""
+
+    @property
+    def is_ok(self) -> bool:
+        return self.error is None and self.reply is not None and self.reply.status == OK
+
+
+async def try_once(model: Model, path: str, body: bytes, deadline: float, *, is_stream: bool) -> Attempt:
+    """Ask a model once, unless its provider is out of order. Whatever comes of it is in the attempt."""
+    started = monotonic()
+    breaker = model.breaker
+    if not breaker.may_try(started):
+        wait = max(breaker.retry_after(started), 1)
+        resting = UpstreamBusy("The model is out of order. Try again later.", retry_after_seconds=wait)
+        return Attempt(model, started, error=resting)
+    seconds_max = max(deadline - started, 0.001)
+    try:
+        if is_stream:
+            attempt = await _open(model, path, body, seconds_max)
+        else:
+            attempt = Attempt(model, started, await model.upstream.send(path, body, seconds_max))
+    except UpstreamError as error:
+        breaker.failed(monotonic())
+        return Attempt(model, started, error=error)
+    except Exception as error:
+        log.exception("the way to the model broke")
+        failed = UpstreamFailed(FAILED)
+        failed.__cause__ = error
+        return Attempt(model, started, error=failed)
+    if attempt.reply is not None and attempt.reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        breaker.failed(monotonic())
+    else:
+        breaker.succeeded()
+    return attempt
+
+
+async def _open(model: Model, path: str, body: bytes, seconds_max: float) -> Attempt:
+    """Open a stream as far as its first piece: until then, another model may still be asked.
+
+    A model may think for long before it says anything, so the wait is bounded by the deadline alone.
+    """
+    started = monotonic()
+    stream = await model.upstream.stream(path, body, seconds_max)
+    try:
+        if stream.status != OK:
+            reply = Reply(stream.status, stream.headers, await _read_bounded(stream))
+            await stream.close()
+            return Attempt(model, started, reply)
+        piece = await stream.read()
+    except BaseException:
+        await stream.close()
+        raise
+    if not piece:
+        await stream.close()
+        raise UpstreamFailed(UNREADABLE)
+    return Attempt(model, started, Reply(stream.status, stream.headers, b""), stream=stream, piece=piece)
+
+
+def silent() -> UpstreamTimeout:
+    """The error of a provider that began to answer, or did not even that, and then said nothing more."""
+    return UpstreamTimeout("The model fell silent. Try again.", retry_after_seconds=1)
+
+
+async def _read_bounded(stream: Streamed) -> bytes:
+    found = b""
+    while len(found) < ERROR_BYTES_MAX and (piece := await stream.read()):
+        found += piece
+    return found
+
+
+def error_of(attempt: Attempt) -> CallError:
+    if attempt.error is not None:
+        return attempt.error
+    reply = attempt.reply
+    assert reply is not None
+    if reply.status in BUSY_STATUSES:
+        wait = _retry_after(reply) or BUSY_SECONDS
+        return UpstreamBusy("The model is busy. Nothing was charged; try again.", retry_after_seconds=wait)
+    if reply.status in REFUSED_STATUSES:
+        return _refusal(reply)
+    return UpstreamFailed(FAILED)
+
+
+def _refusal(reply: Reply) -> CallError:
+    """What the provider has against the request, in its own words: they are about the caller's fields."""
+    try:
+        said = from_json(reply.body)
+    except ValueError:
+        said = None
+    error = said.get("error") if isinstance(said, dict) else None
+    message = error.get("message") if isinstance(error, dict) else None
+    param = error.get("param") if isinstance(error, dict) else None
+    if not isinstance(message, str) or not message:
+        return UpstreamFailed(FAILED)
+    return RequestRefused(
+        f"The model's provider refuses this request: {message[:REFUSAL_CHARS_MAX]}",
+        param=param if isinstance(param, str) else None,
+    )
+
+
+def pause_before_retry(attempt: Attempt, tries: int) -> float | None:
+    """Seconds to wait before the provider is asked again, or None where that cannot help."""
+    if attempt.reply is not None and attempt.error is None:
+        if attempt.reply.status not in RETRIED_STATUSES:
+            return None
+        told = _retry_after(attempt.reply)
+        if told is not None:
+            return float(told)
+    elif not isinstance(attempt.error, UpstreamFailed):
+        return None
+    jitter = 1 + random.random()  # noqa: S311  # not a secret
+    return float(BACKOFF_SECONDS * 2 ** (tries - 1) * jitter)
+
+
+def _retry_after(reply: Reply) -> int | None:
+    told = reply.headers.get("retry-after", "")
+    return min(max(int(told), 1), BUSY_SECONDS_MAX) if told.isascii() and told.isdigit() else None
