@@ -2,7 +2,6 @@
 
 import logging
 import random
-from http import HTTPStatus
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -21,7 +20,8 @@ from farebox.ports import Reply, Streamed
 
 log = logging.getLogger("farebox.upstream")
 
-OK: Final = 200  # HTTPStatus.OK is slower to compare with
+OK: Final = 200
+SERVER_ERRORS: Final = 500
 RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 BUSY_STATUSES: Final = frozenset({429, 503})
 REFUSED_STATUSES: Final = frozenset({400, 413, 422})
@@ -43,10 +43,6 @@ class Attempt(NamedTuple):
     error: UpstreamError | None = None
     stream: Streamed | None = None
     piece: bytes = b""
-
-    @property
-    def is_ok(self) -> bool:
-        return self.error is None and self.reply is not None and self.reply.status == OK
 
 
 async def try_once(model: Model, path: str, body: bytes, deadline: float, *, is_stream: bool) -> Attempt:
@@ -71,7 +67,7 @@ async def try_once(model: Model, path: str, body: bytes, deadline: float, *, is_
         failed = UpstreamFailed(FAILED)
         failed.__cause__ = error
         return Attempt(model, started, error=failed)
-    if attempt.reply is not None and attempt.reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if attempt.reply is not None and attempt.reply.status >= SERVER_ERRORS:
         breaker.failed(monotonic())
     else:
         breaker.succeeded()

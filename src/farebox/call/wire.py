@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic_core import to_json
 
-from farebox.call.attempt import UNREADABLE, Attempt, error_of, pause_before_retry, try_once
+from farebox.call.attempt import OK, UNREADABLE, Attempt, error_of, pause_before_retry, try_once
 from farebox.call.service import Chain, Model, Service
 from farebox.domain.admission import Admitted
 from farebox.domain.dialects import Completion, Dialect, Usage, estimated_tokens
@@ -138,7 +138,8 @@ class Wire:
         """Add what one model call used to the sum, and to its attempt."""
         read, cached, written = usage
         cost = 0 if model.price is None else cost_nanodollars(model.price, read, cached, written)
-        attempt.update(input_tokens=read, cached_tokens=cached, output_tokens=written, cost_nanodollars=cost)
+        attempt["input_tokens"], attempt["cached_tokens"], attempt["output_tokens"] = usage
+        attempt["cost_nanodollars"] = cost
         if not _is_frozen_in(self.admitted.hold, model.price):
             attempt["price"] = model.price  # of another model than the row's
         self._cost_nanodollars += cost
@@ -211,6 +212,8 @@ class Wire:
             return Answer(attempt.reply, completion)
 
         try:
+            if self.is_handled:
+                return await self._while_open(question, output_max, take, is_stream=False)
             return await self._first(question, output_max, take, is_stream=False)
         finally:
             self.release(question, output_max, used)
@@ -227,7 +230,26 @@ class Wire:
             assert attempt.stream is not None
             return Opened(attempt.model, attempt.stream, attempt.piece, seen)
 
-        return await self._first(question, output_tokens_max, take, is_stream=True)
+        return await self._while_open(question, output_tokens_max, take, is_stream=True)
+
+    async def _while_open(
+        self,
+        question: Question,
+        output_max: int,
+        take: Callable[[Attempt, dict[str, Any]], Taken | None],
+        *,
+        is_stream: bool,
+    ) -> Taken:
+        """As `_first`, for who may leave it behind: it ends with the call."""
+        task = asyncio.current_task()
+        assert task is not None
+        if self._is_closed:
+            raise CallTooLarge("This call has ended, and asks nothing more.")
+        self._asking.append(task)
+        try:
+            return await self._first(question, output_max, take, is_stream=is_stream)
+        finally:
+            self._asking.remove(task)
 
     async def _first(
         self,
@@ -242,27 +264,7 @@ class Wire:
         Raises:
             CallError: why the last attempt failed.
         """
-        if not self.is_handled:
-            return await self._ask_each(question, output_max, take, is_stream=is_stream)
-        task = asyncio.current_task()
-        assert task is not None
-        if self._is_closed:
-            raise CallTooLarge("This call has ended, and asks nothing more.")
-        self._asking.append(task)
-        try:
-            return await self._ask_each(question, output_max, take, is_stream=is_stream)
-        finally:
-            self._asking.remove(task)
-
-    async def _ask_each(
-        self,
-        question: Question,
-        output_max: int,
-        take: Callable[[Attempt, dict[str, Any]], Taken | None],
-        *,
-        is_stream: bool,
-    ) -> Taken:
-        error: CallError = UpstreamFailed(UNREADABLE)
+        error: CallError | None = None
         dialect = question.dialect
         for model in question.models:
             body = dialect.body(question.request, model.name, output_max, stream=is_stream)
@@ -272,7 +274,7 @@ class Wire:
                 self.asked = model
                 attempt = await try_once(model, dialect.path, body, self.deadline, is_stream=is_stream)
                 seen = self._note(attempt)
-                if attempt.is_ok:
+                if seen.get("status") == OK:
                     taken = take(attempt, seen)
                     if taken is not None:
                         return taken
@@ -287,11 +289,12 @@ class Wire:
             if isinstance(error, RequestRefused) or monotonic() >= self.deadline:
                 break
         log.warning("call %s: %s", self.admitted.hold.call_id, self._attempts)
+        assert error is not None, "no chain is empty"
         self.error = error
         raise error
 
     def _note(self, attempt: Attempt) -> dict[str, Any]:
-        ms = round((monotonic() - attempt.started) * 1000)
+        ms = int((monotonic() - attempt.started) * 1000)
         seen: dict[str, Any] = {"model": attempt.model.name, "ms": ms}
         if attempt.error is not None:
             seen.update(error=attempt.error.code, cause=type(attempt.error.__cause__).__name__)

@@ -124,14 +124,14 @@ def settle(hold: Hold, ending: Ending, spent: Spent, now_us: int) -> Outcome:
     # A clock that was set back must not show an answer before its question.
     recorded_us = max(now_us, hold.admitted_us)
     marks = spent.marks
-    price = hold.price
-    if price is None:
+    if hold.price_input_per_mtok is None:
         marks = (*marks, Mark.UNPRICED)
     if ending == "expire":
+        price = hold.price
         cost = worst_cost_nanodollars(price, hold.input_tokens_max, hold.output_tokens_max) if price else 0
         return _outcome(State.EXPIRED, spent, cost, (*marks, Mark.UNKNOWN_COST), recorded_us)
     known = spent.cost_nanodollars
-    cost = known if known is not None else _cost(price, spent)
+    cost = known if known is not None else _cost(hold.price, spent)
     if ending != "post":
         state = State.POSTED if ending == "post_free" else State.VOIDED
         return _outcome(state, spent, cost, marks, recorded_us)

@@ -18,6 +18,8 @@ from farebox.web.request import ClientGone, Head, new_call_id, read_body, read_h
 
 log = logging.getLogger("farebox.web")
 
+JSON: Final = (b"content-type", b"application/json")
+NO_STORE: Final = (b"cache-control", b"no-store")
 SSE: Final = "text/event-stream; charset=utf-8"
 
 
@@ -95,7 +97,7 @@ class PaidEndpoint:
 
 def _answer(receipt: Receipt, asked: Plain) -> tuple[int, Headers, bytes]:
     content_type, body = asked.render(receipt)
-    headers = [(b"content-type", content_type.encode("latin-1")), (b"cache-control", b"no-store")]
+    headers = [JSON if content_type == "application/json" else (b"content-type", content_type.encode()), NO_STORE]
     headers += limit_headers(receipt.standing)
     headers += receipt_headers(receipt)
     return 200, headers, body

@@ -48,31 +48,29 @@ def read_head(scope: Scope) -> Head:
         InvalidApiKey: there is none, or it cannot be one.
         InvalidRequest: the Idempotency-Key cannot be one.
     """
-    sent: bytes | None = None
-    bearer: bytes | None = None
-    once: str | None = None
-    content_type = b""
-    for name, value in scope["headers"]:
-        if name == b"x-api-key":
-            sent = sent or value
-        elif name == b"authorization" and value[:7].lower() == b"bearer ":
-            bearer = value[7:]
-        elif name == b"idempotency-key":
-            once = value.decode("latin-1").strip().strip('"')
-        elif name == b"content-type":
-            content_type = value
-    sent = bearer if sent is None else sent
+    headers = dict(scope["headers"])
+    sent = headers.get(b"x-api-key")
+    if sent is None:
+        bearer = headers.get(b"authorization", b"")
+        sent = bearer[7:] if bearer[:7].lower() == b"bearer " else None
     if sent is None:
         raise InvalidApiKey(NO_KEY)
     key = apikey.parse(sent.decode("latin-1").strip())
     if key is None:
         raise InvalidApiKey("This is not an API key of this service. Check that it was copied whole.")
-    if once is not None and not (0 < len(once) <= ONCE_CHARS_MAX and once.isascii() and once.isprintable()):
+    once = headers.get(b"idempotency-key")
+    return Head(key, None if once is None else _idempotency_key(once), headers.get(b"content-type", b""))
+
+
+def _idempotency_key(sent: bytes) -> str:
+    """As it was sent, bare or as a quoted string."""
+    once = sent.decode("latin-1").strip().strip('"')
+    if not (0 < len(once) <= ONCE_CHARS_MAX and once.isascii() and once.isprintable()):
         raise InvalidRequest(
             f"The Idempotency-Key is 1 to {ONCE_CHARS_MAX} printable ASCII characters, such as a UUID.",
             param="Idempotency-Key",
         )
-    return Head(key, once, content_type)
+    return once
 
 
 def read_key(scope: Scope) -> ApiKey:

@@ -15,6 +15,7 @@ FRAME_TOKENS: Final = 16
 TOOLS_TOKENS: Final = 1_000  # some providers put a prompt of their own before the tools
 IMAGE_TOKENS_MAX: Final = 50_000  # an image in full detail, where the dearest model counts it
 BYTES_PER_TOKEN: Final = 4
+TEXT_FIELDS: Final = 2  # role and content
 
 # Tuples, as a request may hold a list where a type should be, and no set can be asked for that.
 TEXT_TYPES: Final = ("text", "output_text")
@@ -174,7 +175,9 @@ def input_tokens_max(text: str) -> int:
 def request_tokens_max(size_bytes: int, request: JsonObject) -> int:
     """More input tokens than a request of this size can come to. Images count by their number, not by their bytes."""
     images, image_bytes = 0, 0
-    for part in (*parts_of(request.get("messages")), *parts_of(request.get("input"))):
+    messages = request.get("messages")
+    parts = () if has_only_texts(messages) else parts_of(messages)
+    for part in (*parts, *parts_of(request["input"])) if "input" in request else parts:
         if part.get("type") in IMAGE_TYPES:
             url = part.get("image_url")
             url = url.get("url") if isinstance(url, dict) else url
@@ -182,6 +185,18 @@ def request_tokens_max(size_bytes: int, request: JsonObject) -> int:
             image_bytes += len(url) if isinstance(url, str) else 0
     tokens = size_bytes - image_bytes + images * IMAGE_TOKENS_MAX + FRAME_TOKENS
     return tokens + (TOOLS_TOKENS if request.get("tools") or request.get("functions") else 0)
+
+
+def has_only_texts(messages: object) -> bool:
+    """Whether messages are roles and texts, and nothing else: as most are."""
+    if not isinstance(messages, list):
+        return False
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str) or len(message) != TEXT_FIELDS:
+            return False
+        if "role" not in message:
+            return False
+    return True
 
 
 def parts_of(messages: object) -> Iterator[JsonObject]:

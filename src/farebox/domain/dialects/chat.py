@@ -1,6 +1,7 @@
 """POST /chat/completions, as OpenAI and nearly every other provider have it."""
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
@@ -11,6 +12,7 @@ from farebox.domain.dialects.base import (
     Event,
     JsonObject,
     Usage,
+    has_only_texts,
     text_of,
     usage_of,
     whole_number,
@@ -20,6 +22,12 @@ from farebox.domain.dialects.refusals import refuse, refuse_other_spellings, ref
 from farebox.domain.errors import InvalidRequest
 
 ANSWERS_MAX: Final = 128
+LIMITS: Final = frozenset({"max_completion_tokens", "max_tokens"})
+# Fields that cost nothing but tokens: where a request has no others, there is less to look at.
+ORDINARY: Final = LIMITS | {
+    "frequency_penalty", "messages", "model", "n", "presence_penalty", "response_format", "seed", "stop", "stream",
+    "stream_options", "temperature", "top_p", "user",
+}  # fmt: skip
 UNMETERED: Final = {
     "audio": "audio is billed at other prices.",
     "web_search_options": "the provider bills searches apart.",
@@ -52,6 +60,7 @@ PLAIN_BRACES: Final = 3
 PLAIN_KEYS: Final = frozenset({"role", "content", "annotations"})
 
 
+@lru_cache(maxsize=256)
 def limit_name(model: str) -> str:
     """OpenAI's reasoning models refuse the older name; most other providers know only that one."""
     return "max_completion_tokens" if _REASONING.match(model) else "max_tokens"
@@ -64,24 +73,31 @@ class Chat:
     is_streamed = True
 
     def check(self, request: JsonObject) -> None:
-        refuse_other_spellings(request, NAMES)
-        refuse(request, UNMETERED)
-        refuse_tools(request.get("tools"))
-        refuse_tier(request)
-        if request.get("modalities") not in (None, [], ["text"]):
-            raise InvalidRequest("modalities is ['text'] here: sound and images have other prices.", param="modalities")
+        if not request.keys() <= ORDINARY:
+            refuse_other_spellings(request, NAMES)
+            refuse(request, UNMETERED)
+            refuse_tools(request.get("tools"))
+            refuse_tier(request)
+            if request.get("modalities") not in (None, [], ["text"]):
+                raise InvalidRequest(
+                    "modalities is ['text'] here: sound and images have other prices.", param="modalities"
+                )
         messages = request.get("messages")
+        if has_only_texts(messages):
+            return
         refuse_parts(messages, "messages")
         for message in messages if isinstance(messages, list) else ():
             if isinstance(message, dict) and message.get("audio") is not None:
                 raise InvalidRequest("audio is not offered here: it is billed at other prices.", param="messages")
 
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
-        wanted = [whole_number(request, name) for name in ("max_completion_tokens", "max_tokens")]
+        if LIMITS.isdisjoint(request):
+            return None
+        wanted = [whole_number(request, name) for name in LIMITS]
         return min((tokens for tokens in wanted if tokens is not None), default=None)
 
     def answers(self, request: JsonObject) -> int:
-        return whole_number(request, "n", ANSWERS_MAX) or 1
+        return 1 if "n" not in request else whole_number(request, "n", ANSWERS_MAX) or 1
 
     def body(self, request: JsonObject, model: str, output_tokens_max: int, *, stream: bool) -> bytes:
         sent = {**request, "model": model}
@@ -108,11 +124,13 @@ class Chat:
         choices = answer.get("choices")
         if not isinstance(choices, list):
             return UNREADABLE._replace(usage=usage)
+        if len(choices) == 1:  # as nearly always, and then with a text and nothing else
+            choice = choices[0]
+            message = choice.get("message") if isinstance(choice, dict) else None
+            said = message.get("content") if isinstance(message, dict) else None
+            if message and said and isinstance(said, str) and said.isascii() and message.keys() <= PLAIN_KEYS:
+                return Completion(said, usage, True, len(said))  # noqa: FBT003  # by name it takes twice as long
         messages = [choice.get("message") for choice in choices if isinstance(choice, dict)]
-        if len(messages) == 1 and isinstance(messages[0], dict):
-            said = messages[0].get("content")
-            if isinstance(said, str) and said and messages[0].keys() <= PLAIN_KEYS:  # nearly every answer
-                return Completion(said, usage, has_message=True, text_bytes=written_bytes(said))
         found = [message for message in messages if isinstance(message, dict)]
         text = text_of(found[0].get("content")) if found else ""
         return Completion(text or None, usage, any(map(_says_something, found)), sum(map(_bytes_of, found)))
