@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from farebox.web.api import new_call_id
+
 from farebox.account.keys import create_key
 from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
@@ -21,7 +23,6 @@ from farebox.domain.prices import Price
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
-from farebox.web.api import new_call_id
 
 SECRET = b"bench" * 8
 PRICE = Price(150_000_000, 75_000_000, 600_000_000)

@@ -2,8 +2,8 @@
 
     python bench/streams.py [--chunks 500] [--connections 48] [--seconds 6] [--rounds 3]
 
-Both servers run on processor 0; the provider, which sends a chunk each 8 ms, and the load run on processor 1. Prints the
-processor time of a stream. Farebox does all it always does: hold, record, daily sums, a look at each event.
+Both servers run on processor 0; the provider, which sends a chunk each 8 ms, and the load run on processor 1. Prints
+the processor time of a stream. Farebox does all it always does: hold, record, daily sums, a look at each event.
 """
 
 import argparse
@@ -33,7 +33,7 @@ BODY = json.dumps(
 
 async def listen(port: int, key: str, until: float) -> int:
     """How many whole streams one connection reads until then."""
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nContent-Length: {len(BODY)}\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Length: {len(BODY)}\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     streams = 0
     while time.perf_counter() < until:

@@ -13,10 +13,14 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from farebox.account.keys import NewKey
-from farebox.call import CallRequest, Receipt, Service, paid_call
+from farebox.call import CallRequest, Receipt, Service, Wire, paid_call
 from farebox.call.service import Model
+from farebox.call.wire import Question
+from farebox.domain.admission import Once
+from farebox.domain.breaker import Breaker
+from farebox.domain.dialects import CHAT, input_tokens_max
 from farebox.domain.errors import CallError, InternalError, LedgerUnavailable
-from farebox.ports import Reply
+from farebox.ports import Reply, Streamed
 from farebox.store import ledger as ledger_module
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
@@ -33,8 +37,8 @@ class Words(NamedTuple):
 
     seen: list[str]
 
-    async def complete(self, body: bytes, seconds_max: float) -> Reply:
-        del seconds_max
+    async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
+        del path, seconds_max
         prompt: str = json.loads(body)["messages"][0]["content"]
         self.seen.append(prompt)
         await asyncio.sleep(0)
@@ -42,6 +46,9 @@ class Words(NamedTuple):
         message = {"role": "assistant", "content": f"answer to {prompt}"}
         usage = {"prompt_tokens": read, "completion_tokens": written}
         return Reply(200, {}, json.dumps({"choices": [{"message": message}], "usage": usage}).encode())
+
+    async def stream(self, path: str, body: bytes, seconds_max: float) -> Streamed:
+        raise NotImplementedError
 
 
 def tokens_of(call_id: str) -> tuple[int, int]:
@@ -101,14 +108,17 @@ def test_whichever_operation_fails_no_answer_is_without_its_row_and_nothing_stay
 
 
 def service_of(ledger: GroupCommitLedger, words: Words) -> Service:
-    model = Model("m", PRICE, words)
+    models = (Model("m", "openai", PRICE, words, Breaker(0, 0)),)
     return Service(
         ledger=ledger,
-        models={"live": model, "test": model},
+        models={"live": models, "test": models},
+        embedding_models={"live": (), "test": ()},
         secret=SECRET,
         call_seconds_max=0.05,
+        stream_idle_seconds_max=1,
         hold_ttl_seconds=0,  # whoever is not recorded is dead to the sweep that the test runs
         upstream_retries_max=0,
+        idempotency_seconds=86_400,
     )
 
 
@@ -119,13 +129,28 @@ async def three_calls(service: Service, key: NewKey, name: str) -> dict[str, Rec
 
 
 async def call(service: Service, key: NewKey, call_id: str) -> tuple[str, Receipt | CallError]:
-    seen = service.models["live"].upstream.seen  # type: ignore[attr-defined]  # Words has it
+    models = service.models["live"]
+    seen = models[0].upstream.seen  # type: ignore[attr-defined]  # Words has it
+    question = Question(CHAT, {"messages": [{"role": "user", "content": call_id}]}, models, input_tokens_max(call_id))
+
+    async def work(wire: Wire) -> str | None:
+        return (await wire.ask(question)).completion.text
+
+    once = Once(call_id, "the one request", is_stream=False, ttl_us=10**9)
+    request = CallRequest(call_id, key.key, "/v1/generate", models, question.input_tokens_max, once=once)
     try:
-        return call_id, await paid_call(service, CallRequest(call_id, key.key, "/v1/generate", call_id, None))
+        receipt = await paid_call(service, request, work, rendered)
     except (LedgerUnavailable, InternalError) as error:
         return call_id, error
+    else:
+        assert isinstance(receipt, Receipt)
+        return call_id, receipt
     finally:
         assert seen.count(call_id) <= 1
+
+
+def rendered(receipt: Receipt) -> tuple[str, bytes]:
+    return "text/plain", str(receipt.content).encode()
 
 
 async def nothing_held(till: Till, ledger: GroupCommitLedger) -> None:
@@ -141,7 +166,9 @@ async def nothing_held(till: Till, ledger: GroupCommitLedger) -> None:
 def assert_each_answer_has_its_row(till: Till, answers: dict[str, Receipt | CallError]) -> None:
     for call_id, answer in answers.items():
         if isinstance(answer, Receipt):
-            assert answer.text == f"answer to {call_id}"
+            assert answer.content == f"answer to {call_id}"
+            kept = till.query("SELECT content_type, body FROM idempotency WHERE call_id = %s", call_id)
+            assert [(name, bytes(body)) for name, body in kept] == [rendered(answer)]
             row = till.query("SELECT state, input_tokens, output_tokens FROM usage_record WHERE call_id = %s", call_id)
             assert row == [("posted", *tokens_of(call_id))]
             assert answer.outcome[3:6:2] == tokens_of(call_id)

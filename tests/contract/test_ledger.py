@@ -323,6 +323,7 @@ def test_two_ledgers_with_calls_of_random_size_pass_no_limit_and_refuse_nobody_w
                 spent = Spent(chance.randint(0, read_max), 0, chance.randint(0, written_max))
                 await record(ledger, decision.hold, chance.choice(["post", "post", "void"]), spent)
                 return Admitted
+            assert isinstance(decision, Refused)
             assert decision.standing is not None
             meter = decision.standing.meter
             worst = read_max + written_max if plan == "tokens" else (read_max * 150 + written_max * 600) * 12 // 10

@@ -12,8 +12,9 @@ import psycopg
 from farebox.domain.ledger import Hold
 from farebox.domain.plan import Plan
 from farebox.store.batch import Due, Item, Result, run
+from farebox.store.cursor import Cursor
 from farebox.store.database import Database
-from farebox.store.statements import Cursor, PostgresStatements, SqliteStatements, Statements
+from farebox.store.statements import PostgresStatements, SqliteStatements, Statements
 from tests.services.sums import check_sums
 
 Row = tuple[Any, ...]

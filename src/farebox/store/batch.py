@@ -105,7 +105,8 @@ class Batch:
         if ask.once is not None and plan is not None and identify(caller, self.now_us) is None:
             earlier = self.earlier[caller.account_id, ask.once.id]
             found = again(earlier, ask.once, Standing(plan, meter, self.now_us))
-            if found is not None:
+            # An ask that is tried again, as after a batch that failed, is not its own repetition.
+            if found is not None and earlier is not None and earlier.call_id != ask.call_id:
                 return found
         decision = decide(caller, plan, meter, ask, self.now_us)
         if isinstance(decision, Admitted):
