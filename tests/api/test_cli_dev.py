@@ -204,6 +204,14 @@ def model_server(*names: str) -> Iterator[tuple[str, list[str]]]:
             thread.join()
 
 
+def test_the_curl_line_calls_the_founders_own_function(folder: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "tagline.py"
+    (folder / "app.py").write_text(example.read_text())
+    with dev(folder, "--port", "0") as process:
+        assert "/v1/tagline " in line(process, "curl")
+        assert '"text":"[farebox-sandbox] You wrote: “Write a warm tagline' in paste(line(process, "curl"))
+
+
 @pytest.mark.parametrize(("name", "title"), [("OLLAMA", "Ollama"), ("LMSTUDIO", "LM Studio")])
 def test_a_model_that_runs_here_answers_where_no_provider_is_set_up(folder: Path, name: str, title: str) -> None:
     with (

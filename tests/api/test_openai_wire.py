@@ -122,7 +122,10 @@ def test_the_listed_models_are_told_and_no_others(shop: Shop, served: Served) ->
     key = shop.new_key("hundred")
     listed = get(f"{served.url}/v1/models", key).json()
     assert [model["id"] for model in listed["data"]] == ["gpt-4o-mini", "text-embedding-3-small"]
-    assert_problem(get(f"{served.url}/v1/models"), 401, "invalid_api_key")
+    assert get(f"{served.url}/v1/models/gpt-4o-mini", key).json() == listed["data"][0]
+    assert_problem(get(f"{served.url}/v1/models/gpt-4o", key), 404, "model_not_found")
+    for path in ("/v1/models", "/v1/models/gpt-4o-mini"):
+        assert_problem(get(f"{served.url}{path}"), 401, "invalid_api_key")
 
 
 def test_a_test_key_hears_from_the_sandbox(shop: Shop, served: Served, upstream: FakeUpstream) -> None:

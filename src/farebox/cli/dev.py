@@ -1,5 +1,6 @@
 """The command `farebox dev`."""
 
+import json
 import os
 import sys
 from typing import Final
@@ -16,9 +17,10 @@ from farebox.cli.models import local_model, model_line, use
 from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans
 from farebox.cli.server import listen, run, url_of
 from farebox.domain.errors import FounderError, LedgerUnavailable
+from farebox.sandbox.example import example
 
 GRACE_SECONDS: Final = 5  # a reload is not to wait for a slow model
-PROMPT: Final = "Write a tagline for a dog-walking app"
+GENERATE: Final = ("/v1/generate", '{"prompt": "Write a tagline for a dog-walking app"}')
 
 
 def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
@@ -59,18 +61,25 @@ def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
         f"  Key    {you.key.text}",
         "Paste this into another terminal:",
         "",
-        curl(url, you.key.text, windows=sys.platform == "win32"),
+        curl(url, you.key.text, *_first_call(shop.app), windows=sys.platform == "win32"),
         "",
         "Ctrl-C stops it." + (" A change of your file restarts it." if shop.app.folder else ""),
     ]
 
 
-def curl(url: str, key: str, *, windows: bool) -> str:
+def _first_call(app: Farebox) -> tuple[str, str]:
+    """Where to send what: to the first function of the file that JSON will do for."""
+    for handler in app.handlers.values():
+        if not handler.inputs.takes_files:
+            return handler.path, json.dumps(example(handler.inputs.schema)).replace("'", "")
+    return GENERATE
+
+
+def curl(url: str, key: str, path: str = GENERATE[0], body: str = GENERATE[1], *, windows: bool) -> str:
     """A call that can be pasted: into sh, or into the command prompt of Windows."""
-    body = f'{{"prompt": "{PROMPT}"}}'
     if windows:
         body = body.replace('"', r"\"")
     quote = '"' if windows else "'"
     sent = [f"X-API-Key: {key}", "Content-Type: application/json"]
     headers = " ".join(f"-H {quote}{header}{quote}" for header in sent)
-    return f"curl{'.exe' if windows else ''} {url}/v1/generate {headers} -d {quote}{body}{quote}"
+    return f"curl{'.exe' if windows else ''} {url}{path} {headers} -d {quote}{body}{quote}"

@@ -20,6 +20,7 @@ from farebox.domain.errors import (
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
+    ModelNotFound,
     NotFound,
 )
 from farebox.web.endpoint import House
@@ -27,7 +28,7 @@ from farebox.web.limits import limit_headers
 from farebox.web.openapi import SECURITY, refusals
 from farebox.web.problem import problem
 from farebox.web.request import read_key
-from farebox.web.shapes import CallOut, HealthOut, ModelsOut, ReadyOut, UsageOut, call_of, models_of, usage_of
+from farebox.web.shapes import CallOut, HealthOut, ModelOut, ModelsOut, ReadyOut, UsageOut, call_of, models_of, usage_of
 
 log = logging.getLogger("farebox.web")
 
@@ -38,7 +39,13 @@ HouseOf = Callable[[], House]
 
 def routes(house_of: HouseOf) -> APIRouter:
     router = APIRouter()
+    _add_service(router, house_of)
+    _add_usage(router, house_of)
+    _add_models(router, house_of)
+    return router
 
+
+def _add_service(router: APIRouter, house_of: HouseOf) -> None:
     @router.get("/health", tags=["Service"], summary="Alive")
     async def health() -> HealthOut:
         """Whether the process answers. Touches nothing else."""
@@ -50,6 +57,8 @@ def routes(house_of: HouseOf) -> APIRouter:
         await house_of().ledger.check()
         return ReadyOut()
 
+
+def _add_usage(router: APIRouter, house_of: HouseOf) -> None:
     @router.get(
         "/v1/usage", tags=["Calls"], summary="Usage", responses=refusals(401, 402, 403, 503),
         openapi_extra={"security": SECURITY},
@@ -78,6 +87,8 @@ def routes(house_of: HouseOf) -> APIRouter:
         response.headers["cache-control"] = "no-store"
         return call_of(found)
 
+
+def _add_models(router: APIRouter, house_of: HouseOf) -> None:
     @router.get(
         "/v1/models", tags=["OpenAI"], summary="Models", responses=refusals(401, 402, 403, 503),
         openapi_extra={"security": SECURITY},
@@ -89,7 +100,19 @@ def routes(house_of: HouseOf) -> APIRouter:
         response.headers["cache-control"] = "no-store"
         return models_of(house.listed)
 
-    return router
+    @router.get(
+        "/v1/models/{name}", tags=["OpenAI"], summary="Model", responses=refusals(401, 402, 403, 404, 503),
+        openapi_extra={"security": SECURITY},
+    )  # fmt: skip
+    async def model(name: str, request: Request, response: Response) -> ModelOut:
+        """One of the models that can be asked for."""
+        house = house_of()
+        await house.ledger.standing(_digest(house, request))
+        response.headers["cache-control"] = "no-store"
+        for found in models_of(house.listed).data:
+            if found.id == name:
+                return found
+        raise ModelNotFound(f"There is no model {name[:100]!r} here. GET /v1/models lists them.", param="model")
 
 
 def _digest(house: House, request: Request) -> str:
