@@ -32,15 +32,18 @@ format: $(VENV)/.installed-dev ## let Ruff format the code and mend what it can
 chaos: $(VENV)/.installed-dev ## the long tests: kills and restarts
 	$(BIN)/python -m pytest -m chaos
 
-bench: $(VENV)/.installed-dev ## measure a paid call against the plain loop
+bench: $(VENV)/.installed-dev ## measure a paid call beside the plain loop, and a stream beside a bare relay
 	$(BIN)/python bench/compare.py
+	$(BIN)/python bench/streams.py
 
 lock: $(VENV)/.installed-dev ## write the lock files anew; UPGRADE=--upgrade takes the newest releases
 	$(UV_COMPILE) --output-file requirements.lock
 	$(UV_COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(BIN)/uv pip compile tests/clients/instructor.in --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" $(UPGRADE) --output-file tests/clients/instructor.lock
 
 clean: ## remove the environment, builds and caches; data stays
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say for which pyproject.toml and lock the environment was installed.

@@ -1,4 +1,4 @@
-"""A paid call of Farebox beside the plain loop that keeps nothing, in turns A B A B, in one run.
+"""A paid call of Farebox, and one over the OpenAI wire, beside the plain loop that keeps nothing, in turns, in one run.
 
     python bench/compare.py [--connections 1,64] [--seconds 4] [--rounds 3] [--workers 1]
 
@@ -51,9 +51,11 @@ def _cpu_seconds(member: psutil.Process) -> float:
     return sum(member.cpu_times()[:2])
 
 
-def load(process: psutil.Process, port: int, key: str, connections: int, seconds: float) -> dict[str, float]:
+def load(
+    process: psutil.Process, port: int, key: str, connections: int, seconds: float, path: str = "/v1/generate"
+) -> dict[str, float]:
     before = cpu_seconds(process)
-    command = [sys.executable, str(HERE / "load.py"), str(port), key, str(connections), str(seconds)]
+    command = [sys.executable, str(HERE / "load.py"), str(port), key, str(connections), str(seconds), path]
     with psutil.Popen(command, stdout=subprocess.PIPE) as loader:
         if hasattr(loader, "cpu_affinity"):
             loader.cpu_affinity([1 % psutil.cpu_count()])
@@ -66,9 +68,10 @@ def load(process: psutil.Process, port: int, key: str, connections: int, seconds
 
 def compare(connections: int, rounds: int, seconds: float, farebox: tuple[psutil.Process, int, str],
             plain: tuple[psutil.Process, int, str]) -> None:  # fmt: skip
-    rows: dict[str, list[dict[str, float]]] = {"farebox": [], "plain": []}
+    rows: dict[str, list[dict[str, float]]] = {"farebox": [], "chat": [], "plain": []}
     for _ in range(rounds):
         rows["farebox"].append(load(*farebox, connections, seconds))
+        rows["chat"].append(load(*farebox, connections, seconds, "/v1/chat/completions"))
         rows["plain"].append(load(*plain, connections, seconds))
     for name, seen in rows.items():
         m = {figure: statistics.median(row[figure] for row in seen) for figure in seen[0]}
@@ -78,7 +81,9 @@ def compare(connections: int, rounds: int, seconds: float, farebox: tuple[psutil
             f"  cpu {m['cpu_ms']:.3f} ms/call  rss {m['rss_mb']:.0f} MB{'  ERRORS' if m['bad'] else ''}"
         )
     ratio = statistics.median(a["rate"] / b["rate"] for a, b in zip(rows["farebox"], rows["plain"], strict=True))
-    print(f"c={connections:<4} farebox/plain {ratio:.2f}x", flush=True)
+    print(f"c={connections:<4} farebox/plain {ratio:.2f}x")
+    ratio = statistics.median(a["rate"] / b["rate"] for a, b in zip(rows["chat"], rows["farebox"], strict=True))
+    print(f"c={connections:<4} /v1/chat/completions beside /v1/generate {ratio:.2f}x", flush=True)
 
 
 def make_key(folder: Path, env: dict[str, str]) -> str:

@@ -1,6 +1,6 @@
 """Load for `compare.py`, as a process of its own: so many connections, each sending its next call when answered.
 
-python bench/load.py PORT KEY CONNECTIONS SECONDS     prints JSON: calls, seconds, p50_ms, p99_ms, bad
+python bench/load.py PORT KEY CONNECTIONS SECONDS [PATH]     prints JSON: calls, seconds, p50_ms, p99_ms, bad
 """
 
 import asyncio
@@ -9,7 +9,11 @@ import sys
 import time
 from typing import cast
 
-BODY = b'{"prompt": "Write a tagline for a dog-walking app"}'
+PROMPT = "Write a tagline for a dog-walking app"
+BODIES = {
+    "/v1/generate": {"prompt": PROMPT},
+    "/v1/chat/completions": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": PROMPT}]},
+}
 
 
 class Caller(asyncio.Protocol):
@@ -49,11 +53,12 @@ class Caller(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def main(port: int, key: str, connections: int, seconds: float) -> None:
+async def main(port: int, key: str, connections: int, seconds: float, path: str = "/v1/generate") -> None:
+    body = json.dumps(BODIES[path]).encode()
     request = (
-        f"POST /v1/generate HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-API-Key: {key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
-    ).encode() + BODY
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-API-Key: {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
     took: list[float] = []
     loop, started = asyncio.get_running_loop(), time.perf_counter()
     callers = [
@@ -69,4 +74,4 @@ async def main(port: int, key: str, connections: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), *sys.argv[5:]))

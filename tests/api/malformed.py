@@ -120,6 +120,8 @@ def wrong_types(dice: random.Random, key: str) -> Malformed:
     fields: dict[str, object] = {"prompt": "abc", name: dice.choice(odd)}
     if name == "max_tokens" and fields[name] == 1 and fields[name] is not True:
         fields[name] = 0
+    if name == "stream" and fields[name] is True:
+        fields[name] = "true"
     if dice.random() < 0.1:
         del fields["prompt"]
     return generate("a wrong type", key, json.dumps(fields).encode())

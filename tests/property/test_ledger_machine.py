@@ -290,6 +290,11 @@ def test_every_sum_holds_after_every_step_on_postgresql(migrated_pg_url: str) ->
     run_machine(lambda: PostgresWorld(migrated_pg_url), sequences=80, steps=50)
 
 
+@pytest.mark.chaos
+def test_every_sum_holds_after_every_step_of_2000_lives_on_postgresql(migrated_pg_url: str) -> None:
+    run_machine(lambda: PostgresWorld(migrated_pg_url), sequences=2_000, steps=50)
+
+
 @pytest.fixture
 def migrated_pg_url(pg_url: str) -> str:
     database = Database(pg_url)

@@ -1,6 +1,7 @@
 """The chat dialect: whatever a provider sends, it is read, with figures that can be believed; never an exception."""
 
 import json
+import random
 from typing import Any, Final
 from zlib import crc32
 
@@ -267,3 +268,56 @@ def test_a_streams_texts_are_the_answers_and_its_bytes_are_theirs(texts: list[st
     assert found == texts
     assert reader.text_bytes == len("".join(texts).encode())
     assert reader.has_message is any(texts)
+
+
+# -- Skimming
+
+
+EVENTS: Final = st.fixed_dictionaries(
+    {"choices": st.lists(
+        st.fixed_dictionaries(
+            {
+                "index": st.integers(0, 1),
+                "delta": st.dictionaries(
+                    st.sampled_from(["role", "content", "refusal", "reasoning"]),
+                    st.sampled_from(["hi", '"', "ü", "{", ""]),
+                ),
+                "finish_reason": st.sampled_from([None, "stop"]),
+            }
+        ),
+        min_size=1, max_size=2,
+    )},
+    optional={
+        "id": st.sampled_from(["chatcmpl-1", "{", '"choices": [{']),
+        "usage": st.sampled_from([None, {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}]),
+        "error": st.sampled_from([None, {"message": "no"}]),
+        "obfuscation": st.sampled_from(["xyz", "}", "\n\n"]),
+    },
+)  # fmt: skip
+
+
+@given(EVENTS, st.sampled_from([(",", ":"), (", ", ": ")]), st.randoms())
+def test_an_event_that_is_skimmed_says_what_it_says_when_it_is_read(
+    event: dict[str, Any], separators: tuple[str, str], chance: random.Random
+) -> None:
+    names = list(event)
+    chance.shuffle(names)
+    data = json.dumps({name: event[name] for name in names}, separators=separators, ensure_ascii=False).encode()
+    skimmer, reader = CHAT.stream(), CHAT.stream()
+    if skimmer.skim(b"data: " + data + b"\n\n"):
+        assert reader.read(data)[0] is Event.PASS
+        assert (skimmer.text_bytes, skimmer.has_message) == (reader.text_bytes, reader.has_message)
+        assert skimmer._open == reader._open
+        assert reader.usage is None
+    else:
+        assert (skimmer.text_bytes, skimmer.has_message) == (0, False)
+
+
+def test_nearly_every_event_of_openai_is_skimmed() -> None:
+    event = {
+        "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini",
+        "service_tier": "default", "system_fingerprint": "fp_1",
+        "choices": [{"index": 0, "delta": {"content": " dog"}, "logprobs": None, "finish_reason": None}],
+        "usage": None, "obfuscation": "aB3x",
+    }  # fmt: skip
+    assert CHAT.stream().skim(b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n")

@@ -331,3 +331,14 @@ def test_a_request_goes_out_with_its_model_its_bound_and_all_that_nobody_knows()
     assert json.loads(RESPONSES.body(asked, "gpt-5", 40, stream=False)) == sent
     assert json.loads(RESPONSES.body(asked, "gpt-5", 40, stream=True)) == {**sent, "stream": True}
     assert asked["model"] == "mine"
+
+
+def test_a_plain_delta_is_skimmed_and_nothing_else_is() -> None:
+    delta = {"type": "response.output_text.delta", "item_id": "msg_1", "delta": " dog", "sequence_number": 4}
+    event = b"event: response.output_text.delta\ndata: " + json.dumps(delta).encode() + b"\n\n"
+    reader = RESPONSES.stream()
+    assert reader.skim(event)
+    assert (reader.text_bytes, reader.has_message) == (4, True)
+    for odd in (event[7:], event + event, event.replace(b" dog", b'\\"'), event.replace(b"output_text", b"refusal")):
+        assert not reader.skim(odd)
+    assert reader.text_bytes == 4

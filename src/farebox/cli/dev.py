@@ -25,15 +25,15 @@ GENERATE: Final = ("/v1/generate", '{"prompt": "Write a tagline for a dog-walkin
 
 def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOption = 8000) -> None:
     """Try your product out on this machine: prints a key and a curl line, and reloads when your file changes."""
-    with listen(host, port, "farebox dev") as listener:
+    with listen(host, port, "farebox dev") as listeners:
         shop = open_shop(app, migrate=True)
         wiring.check(shop.product, shop.settings)
         you = developer(shop.accounts, shop.product, shop.secret)
-        for line in _welcome(shop, you, url_of(listener)):
+        for line in _welcome(shop, you, url_of(listeners[0])):
             typer.echo(line)
         warn_of_lost_plans(shop)
         shop.database.close()
-        run("farebox.cli.dev:reloaded_app", app, listener, grace_seconds=GRACE_SECONDS, watched=shop.app.folder)
+        run("farebox.cli.dev:reloaded_app", app, listeners, grace_seconds=GRACE_SECONDS, watched=shop.app.folder)
 
 
 def reloaded_app() -> Farebox:

@@ -23,7 +23,7 @@ def serve(
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="How many processes.")] = 1,
 ) -> None:
     """Serve your product to your customers."""
-    with listen(host, port, "farebox serve") as listener:
+    with listen(host, port, "farebox serve", workers) as listeners:
         shop = open_shop(app)  # every mistake is told here, once, and not by each worker
         wiring.check(shop.product, shop.settings)
         warn_of_sandbox(shop)
@@ -32,8 +32,8 @@ def serve(
         grace_seconds = ceil(shop.settings.call_seconds_max + RECORD_SECONDS)
         shop.database.close()
         by = f"{workers} processes" if workers > 1 else "1 process"
-        typer.echo(f"{shop.product.name} is served at {url_of(listener)}, by {by}.")
-        run("farebox.cli.load:served_app", app, listener, grace_seconds=grace_seconds, workers=workers)
+        typer.echo(f"{shop.product.name} is served at {url_of(listeners[0])}, by {by}.")
+        run("farebox.cli.load:served_app", app, listeners, grace_seconds=grace_seconds, workers=workers)
 
 
 def warn_of_sandbox(shop: Shop) -> None:

@@ -4,17 +4,20 @@ import errno
 import os
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import uvicorn
 from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from farebox.cli.load import APP_VARIABLE
 from farebox.domain.errors import FounderError
 
 BACKLOG: Final = 2048
+SHARES_OUT: Final = sys.platform == "linux"
 PORTS_TRIED: Final = 20
 LOGGING: Final = {
     "version": 1,
@@ -27,22 +30,36 @@ LOGGING: Final = {
 STARTUP_FAILURE: Final = 3  # uvicorn's exit code for a process that could not start
 
 
-def listen(host: str, port: int, command: str) -> socket.socket:
+@contextmanager
+def listen(host: str, port: int, command: str, workers: int = 1) -> Iterator[list[socket.socket]]:
     """Listen at once, so that a taken port is told before anything else, and a caller who is early only waits.
+
+    Where the system shares new connections out among sockets of one port, each worker has one of its own: else
+    whichever process is awake takes them all.
 
     Raises:
         FounderError: the address cannot be listened on.
     """
     try:
-        return open_port(host, port)
+        listeners = [open_port(host, port)]
     except OSError as error:
         wrong, option = cannot_listen(error, host, port)
         raise FounderError(f"{wrong}; try: {command} {option}") from None
+    if workers > 1 and SHARES_OUT:
+        address = listeners.pop()
+        port = address.getsockname()[1]
+        address.close()
+        listeners = [open_port(host, port, is_shared=True) for _ in range(workers)]
+    try:
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.close()
 
 
-def open_port(host: str, port: int) -> socket.socket:
+def open_port(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=is_shared)
 
 
 def cannot_listen(error: OSError, host: str, port: int) -> tuple[str, str]:
@@ -72,7 +89,7 @@ def url_of(listener: socket.socket) -> str:
 def run(
     factory: str,
     target: str | None,
-    listener: socket.socket,
+    listeners: list[socket.socket],
     *,
     grace_seconds: int,
     workers: int = 1,
@@ -80,6 +97,7 @@ def run(
 ) -> None:
     """Serve until told to stop, and then for `grace_seconds` more those who are being served."""
     os.environ[APP_VARIABLE] = target or ""
+    listener = listeners[0]
     if watched is None and workers == 1 and os.name == "posix":
         listener.set_inheritable(True)
         # The same process, without all that the command line has loaded: that is memory for as long as it serves.
@@ -90,13 +108,47 @@ def run(
         with suppress(KeyboardInterrupt):
             ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
     elif workers > 1:
-        parent = Multiprocess(config, sockets=[listener])
+        parent = Workers(config, listeners)
         with suppress(KeyboardInterrupt):
             parent.run()
         if any(worker.exitcode == STARTUP_FAILURE for worker in parent.processes):
             sys.exit(STARTUP_FAILURE)
     else:
         serve_alone(config, listener)
+
+
+class Workers(Multiprocess):
+    """Uvicorn's workers, each with its own socket; one that dies leaves it to the worker that replaces it."""
+
+    def __init__(self, config: uvicorn.Config, listeners: list[socket.socket]) -> None:
+        super().__init__(config, sockets=listeners)
+        self._listeners = listeners * (config.workers // len(listeners))
+
+    def init_processes(self) -> None:
+        for listener in self._listeners:
+            process = Process(self.config, [listener])
+            process.start()
+            self.processes.append(process)
+
+    def keep_subprocess_alive(self) -> None:
+        self._one_by_one(super().keep_subprocess_alive)
+
+    def restart_all(self) -> None:
+        self._one_by_one(super().restart_all)
+
+    def _one_by_one(self, what: Callable[[], None]) -> None:
+        everyone = self.processes
+        for place, listener in enumerate(self._listeners):
+            self.processes, self.sockets = [everyone[place]], [listener]
+            what()
+            everyone[place] = self.processes[0]
+        self.processes = everyone
+
+    def handle_ttin(self) -> None:
+        """The number of workers stays: each has its socket."""
+
+    def handle_ttou(self) -> None:
+        """The number of workers stays: a socket without a worker would keep its callers waiting."""
 
 
 def serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
