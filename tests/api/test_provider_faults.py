@@ -70,7 +70,7 @@ def shown(parameter: object) -> str:
 BUSY = [
     (Behaviour(status=429, retry_after=7), 7),
     (Behaviour(status=429), 5),
-    (Behaviour(status=429, retry_after="Wed, 21 Oct 2037 07:28:00 GMT"), 5),
+    (Behaviour(status=429, retry_after="Wed, 21 Oct 2037 07:28:00 GMT"), 3600),
     (Behaviour(status=429, retry_after="-3"), 5),
     (Behaviour(status=429, retry_after=10**9), 3600),
     (Behaviour(status=503), 5),

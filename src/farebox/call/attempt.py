@@ -2,7 +2,9 @@
 
 import logging
 import random
-from time import monotonic
+from email.utils import parsedate_to_datetime
+from math import ceil
+from time import monotonic, time
 from typing import Final, NamedTuple
 
 from pydantic_core import from_json
@@ -153,5 +155,12 @@ def pause_before_retry(attempt: Attempt, tries: int) -> float | None:
 
 
 def _retry_after(reply: Reply) -> int | None:
+    """Seconds, which may be told as such or as a date (RFC 9110, section 10.2.3)."""
     told = reply.headers.get("retry-after", "")
-    return min(max(int(told), 1), BUSY_SECONDS_MAX) if told.isascii() and told.isdigit() else None
+    if told.isascii() and told.isdigit():
+        return min(max(int(told), 1), BUSY_SECONDS_MAX)
+    try:
+        seconds = parsedate_to_datetime(told).timestamp() - time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(ceil(seconds), 1), BUSY_SECONDS_MAX)

@@ -1,7 +1,7 @@
 """A paid endpoint on bare ASGI: bytes in, bytes out, nothing between the socket and the call."""
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -142,6 +142,3 @@ class HttpListener:
     async def left(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-
-
-Endpoints = Mapping[str, PaidEndpoint]
