@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.functions import serving
 from tests.api.shop import Shop
 from tests.services.postgres import PostgresServer
 from tests.services.served import Served
@@ -69,3 +70,24 @@ def seed() -> int:
     seed = int(os.environ.get("FAREBOX_TEST_SEED") or random.SystemRandom().randrange(2**32))
     print(f"To replay: FAREBOX_TEST_SEED={seed}")
     return seed
+
+
+@pytest.fixture(scope="module")
+def shop_and_server(
+    tmp_path_factory: pytest.TempPathFactory, upstream_process: FakeUpstream
+) -> Iterator[tuple[Shop, Served]]:
+    """The product of functions, on one process."""
+    with serving(tmp_path_factory.mktemp("till"), upstream_process) as both:
+        yield both
+
+
+@pytest.fixture
+def till(shop_and_server: tuple[Shop, Served]) -> Shop:
+    """Its shop."""
+    return shop_and_server[0]
+
+
+@pytest.fixture
+def server(shop_and_server: tuple[Shop, Served]) -> Served:
+    """Its server."""
+    return shop_and_server[1]

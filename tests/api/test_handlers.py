@@ -1,35 +1,15 @@
 """A founder's functions as endpoints, over real sockets: what they answer, and what is written of it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.api.functions import APP, call, serving
+from tests.api.functions import APP, call
 from tests.api.shop import Shop, assert_problem, get, send
 from tests.services.load import Request
 from tests.services.served import Served
 from tests.services.upstream import Behaviour, FakeUpstream, expected_answer
-
-
-@pytest.fixture(scope="module")
-def shop_and_server(
-    tmp_path_factory: pytest.TempPathFactory, upstream_process: FakeUpstream
-) -> Iterator[tuple[Shop, Served]]:
-    with serving(tmp_path_factory.mktemp("till"), upstream_process) as both:
-        yield both
-
-
-@pytest.fixture
-def till(shop_and_server: tuple[Shop, Served]) -> Shop:
-    return shop_and_server[0]
-
-
-@pytest.fixture
-def server(shop_and_server: tuple[Shop, Served]) -> Served:
-    return shop_and_server[1]
-
 
 # -- Plain answers
 

@@ -2,36 +2,14 @@
 
 import http.client
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from tests.api.functions import call, form, serving
+from tests.api.functions import call, form
 from tests.api.shop import Shop, assert_problem
 from tests.services.load import Reply, Request, fire_all
 from tests.services.process import wait_until
 from tests.services.served import Served
 from tests.services.upstream import Behaviour, FakeUpstream, expected_answer
-
-
-@pytest.fixture(scope="module")
-def shop_and_server(
-    tmp_path_factory: pytest.TempPathFactory, upstream_process: FakeUpstream
-) -> Iterator[tuple[Shop, Served]]:
-    with serving(tmp_path_factory.mktemp("till"), upstream_process) as both:
-        yield both
-
-
-@pytest.fixture
-def till(shop_and_server: tuple[Shop, Served]) -> Shop:
-    return shop_and_server[0]
-
-
-@pytest.fixture
-def server(shop_and_server: tuple[Shop, Served]) -> Served:
-    return shop_and_server[1]
-
 
 # -- Files
 

@@ -1,6 +1,7 @@
 """A paid endpoint on bare ASGI: bytes in, bytes out, nothing between the socket and the call."""
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -55,7 +56,7 @@ class Streamed(NamedTuple):
     work: StreamWork
 
 
-class PaidEndpoint:
+class PaidEndpoint(ABC):
     """POST to one path. What it asks for is up to the endpoint; the way there and back is the same for all."""
 
     path: str
@@ -64,13 +65,13 @@ class PaidEndpoint:
         self.house = house
         self.body_bytes_max = house.body_bytes_max
 
+    @abstractmethod
     async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
         """What is asked for. Nothing is spent on a request that is refused here.
 
         Raises:
             CallError: the request is wrong.
         """
-        raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call_id = new_call_id()

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
+from pydantic_core import from_json
+
 from farebox.domain.errors import InvalidRequest
 from farebox.domain.ledger import TOKENS_MAX
 from farebox.domain.money import divide_up
@@ -114,6 +116,15 @@ class Dialect(Protocol):
 
     def read(self, content: bytes) -> Completion: ...
     def stream(self) -> StreamReader: ...
+
+
+def json_object(content: bytes) -> JsonObject | None:
+    """A provider's answer, if it is a JSON object at all."""
+    try:
+        answer = from_json(content)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def count(value: object) -> int | None:

@@ -13,6 +13,7 @@ from farebox.domain.dialects.base import (
     JsonObject,
     Usage,
     has_only_texts,
+    json_object,
     text_of,
     usage_of,
     whole_number,
@@ -114,11 +115,8 @@ class Chat:
         return to_json(sent)
 
     def read(self, content: bytes) -> Completion:
-        try:
-            answer = from_json(content)
-        except ValueError:
-            return UNREADABLE
-        if not isinstance(answer, dict):
+        answer = json_object(content)
+        if answer is None:
             return UNREADABLE
         usage = _usage(answer.get("usage"))
         choices = answer.get("choices")

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from farebox.domain.dialects.base import (
     UNREADABLE,
@@ -11,6 +11,7 @@ from farebox.domain.dialects.base import (
     StreamReader,
     Usage,
     count,
+    json_object,
 )
 from farebox.domain.dialects.refusals import refuse_other_spellings
 from farebox.domain.errors import InvalidRequest
@@ -47,11 +48,8 @@ class Embeddings:
         return to_json(sent)
 
     def read(self, content: bytes) -> Completion:
-        try:
-            answer = from_json(content)
-        except ValueError:
-            return UNREADABLE
-        if not isinstance(answer, dict):
+        answer = json_object(content)
+        if answer is None:
             return UNREADABLE
         usage = answer.get("usage")
         read = count(usage.get("prompt_tokens")) if isinstance(usage, dict) else None

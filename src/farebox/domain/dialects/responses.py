@@ -11,6 +11,7 @@ from farebox.domain.dialects.base import (
     Event,
     JsonObject,
     Usage,
+    json_object,
     text_of,
     usage_of,
     whole_number,
@@ -81,11 +82,8 @@ class Responses:
         return to_json(sent)
 
     def read(self, content: bytes) -> Completion:
-        try:
-            answer = from_json(content)
-        except ValueError:
-            return UNREADABLE
-        return _completion(answer) if isinstance(answer, dict) else UNREADABLE
+        answer = json_object(content)
+        return UNREADABLE if answer is None else _completion(answer)
 
     def stream(self) -> "ResponsesStream":
         return ResponsesStream()
