@@ -11,15 +11,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from farebox.web.api import new_call_id
+from farebox.web.request import new_call_id
 
 from farebox.account.keys import create_key
 from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
 from farebox.domain.admission import Admitted, Ask
 from farebox.domain.ledger import Spent
-from farebox.domain.plan import Plan, Product
+from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
+from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger

@@ -1,6 +1,7 @@
 """Examples conform to their schemas, come to an end, and cost little, whatever the schema."""
 
 import json
+import math
 import re
 import time
 from contextlib import suppress
@@ -298,6 +299,8 @@ REFUSED: Final[dict[str, Any]] = {
     "a large constant often": {"type": "array", "minItems": 9_000, "items": {"const": "x" * 10_000}},
     "many variants twice": {"allOf": [{"anyOf": [{}] * 10_000}, {"anyOf": [{}] * 10_000}]},
     "a float without end": {"type": "number", "exclusiveMinimum": 10**400},
+    "a constant without end": {"const": [math.inf]},
+    "an enum of what is no number": {"enum": [math.nan]},
 }
 
 

@@ -82,8 +82,7 @@ class _Maker:
         if "allOf" in schema:
             return self.make(*self.joined(schema, place))
         if "const" in schema:
-            self.spend(len(json.dumps(schema["const"])))
-            return schema["const"]
+            return self.given(schema["const"])
         for name in ("anyOf", "oneOf"):
             if isinstance(schema.get(name), list) and schema[name]:
                 return self.one_of(schema, name, place)
@@ -169,8 +168,15 @@ class _Maker:
         fitting = [value for value in schema["enum"] if "type" not in schema or _has_type(value, types)]
         if not fitting:
             raise DeadEnd("the JSON schema has an enum that allows nothing")
-        value = fitting[place.nth % len(fitting)]
-        self.spend(len(json.dumps(value)))
+        return self.given(fitting[place.nth % len(fitting)])
+
+    def given(self, value: Any) -> Any:  # noqa: ANN401  # JSON
+        """A value that the schema itself names; JSON has no word for some that Python reads."""
+        try:
+            written = json.dumps(value, allow_nan=False)
+        except ValueError:
+            raise DeadEnd("the JSON schema names a number that JSON cannot write") from None
+        self.spend(len(written))
         return value
 
     def of_one_type(self, schema: JsonObject, kind: object, place: _Place) -> Any:  # noqa: ANN401  # JSON
