@@ -149,6 +149,8 @@ class AccountRow(NamedTuple):
     state: str
     anchor_us: int
     created_us: int
+    spend_cap_nanodollars: int | None = None
+    closed_us: int | None = None
 
 
 class KeyRow(NamedTuple):
@@ -164,6 +166,9 @@ class KeyRow(NamedTuple):
     created_us: int
     expires_us: int | None
     revoked_us: int | None
+    scopes: str = ""
+    """The endpoints that it may call, with a space between; empty for all of them."""
+    cap_calls: int | None = None
 
 
 class Accounts(Protocol):

@@ -16,17 +16,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import BigInteger, CheckConstraint, Connection, Table, Text, inspect
+from sqlalchemy import BigInteger, CheckConstraint, Connection, LargeBinary, Table, Text, inspect
 
 from farebox.domain.ledger import Hold, Meter, Outcome
+from farebox.domain.people import Link, Mail, Member, Person, Session
 from farebox.ports import AccountRow, KeyRow
 from farebox.store.database import Database
 from farebox.store.filelock import FileLock
 from farebox.store.migrations import HEAD
 from farebox.store.statements import HOLD, METER, ROLLUP_DAILY, USAGE_RECORD, Written
 from farebox.store.tables import metadata
+from farebox.store.tables_people import audit
 from tests.contract.till import SECONDS_MAX
 
+assert audit.metadata is metadata  # the tables of people are among all tables
 TABLES: Final = {table.name: table for table in metadata.sorted_tables}
 MIGRATE: Final = """
 import sys
@@ -212,7 +215,7 @@ def test_the_ledgers_statements_know_each_column_in_its_place(written: Written) 
 
 
 def columns_of(table: Table) -> dict[str, str]:
-    names = {BigInteger: "bigint", Text: "text"}
+    names = {BigInteger: "bigint", Text: "text", LargeBinary: "bytea"}
     return {column.name: names[type(column.type)] for column in table.columns}
 
 
@@ -224,6 +227,11 @@ def columns_of(table: Table) -> dict[str, str]:
         ("meter", Meter._fields),
         ("hold", Hold._fields),
         ("usage_record", Hold._fields + Outcome._fields),
+        ("person", Person._fields),
+        ("member", Member._fields),
+        ("session", Session._fields),
+        ("link", Link._fields),
+        ("mail", Mail._fields),
     ],
 )
 def test_a_row_is_a_tuple_of_its_tables_columns(name: str, fields: tuple[str, ...]) -> None:

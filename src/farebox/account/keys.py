@@ -85,13 +85,14 @@ def find_key(accounts: Accounts, secret: bytes, what: str) -> KeyRow:
 
 
 def rotate_key(accounts: Accounts, secret: bytes, brand: str, old: KeyRow, grace_seconds: float) -> NewKey:
-    """A new key with the old one's name and mode; the old one works for `grace_seconds` more.
+    """A new key for what the old one was for; the old one works for `grace_seconds` more.
 
     Raises:
         FounderError: the old key no longer works.
     """
     key = apikey.mint(brand, old.mode, secrets.randbelow)
     new = new_key(secret, old.account_id, key, old.name, accounts.now_us())
+    new = NewKey(key, new.row._replace(scopes=old.scopes, cap_calls=old.cap_calls))
     if not accounts.replace_key(old, new.row, int(grace_seconds * MICROSECONDS)):
         raise FounderError("This key is revoked or has expired; create a new one with: farebox keys create EMAIL")
     return new

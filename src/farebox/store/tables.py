@@ -5,13 +5,14 @@
 The hot tables' columns are in the order of the rows in `domain.ledger`, which are written as they are.
 """
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, MetaData, Table, Text, text
 
 metadata = MetaData()
 
 
-def _text(name: str, **more: bool) -> Column[str]:
-    return Column(name, Text, nullable=more.pop("nullable", False), **more)  # type: ignore[arg-type]  # bools only
+def _text(name: str, *, default: str | None = None, **more: bool) -> Column[str]:
+    nullable, in_sql = more.pop("nullable", False), text(default) if default else None
+    return Column(name, Text, nullable=nullable, server_default=in_sql, **more)  # type: ignore[arg-type]  # bools only
 
 
 def _int(name: str, **more: bool) -> Column[int]:
@@ -26,6 +27,8 @@ account = Table(
     _text("state"),
     _int("anchor_us"),
     _int("created_us"),
+    _int("spend_cap_nanodollars", nullable=True),
+    _int("closed_us", nullable=True),
     CheckConstraint("state IN ('active', 'past_due', 'suspended')", name="account_state"),
     sqlite_with_rowid=False,
 )  # fmt: skip
@@ -42,6 +45,8 @@ api_key = Table(
     _int("created_us"),
     _int("expires_us", nullable=True),
     _int("revoked_us", nullable=True),
+    _text("scopes", default="''"),  # the endpoints it may call; '' is all of them
+    _int("cap_calls", nullable=True),
     CheckConstraint("mode IN ('live', 'test')", name="api_key_mode"),
     sqlite_with_rowid=False,
 )  # fmt: skip

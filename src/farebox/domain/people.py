@@ -1,0 +1,254 @@
+"""People who log in: their rows as they are stored, and the rules that need no clock and no database."""
+
+import hmac
+import ipaddress
+import re
+from typing import Final, Literal, NamedTuple
+
+from farebox.domain.apikey import base62
+from farebox.domain.period import MICROSECONDS
+
+Role = Literal["owner", "member"]
+Began = Literal["password", "mail", "oauth", "passkey"]
+Purpose = Literal["confirm", "magic", "reset", "invite", "change", "code"]
+
+MINUTE_US: Final = 60 * MICROSECONDS
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
+
+SESSION_IDLE_US: Final = 14 * DAY_US
+SESSION_MAX_US: Final = 90 * DAY_US
+SEEN_EVERY_US: Final = 10 * MINUTE_US  # so that most visits write nothing
+FRESH_US: Final = 10 * MINUTE_US
+LINK_US: Final[dict[Purpose, int]] = {
+    "confirm": DAY_US,
+    "magic": 10 * MINUTE_US,
+    "reset": 30 * MINUTE_US,
+    "invite": 7 * DAY_US,
+    "change": HOUR_US,
+    "code": 10 * MINUTE_US,  # the second step of a log-in: never mailed
+}
+
+TOKEN_CHARS: Final = 43  # 256 bits
+EMAIL_CHARS_MAX: Final = 254
+USER_AGENT_CHARS_MAX: Final = 300
+# As browsers check it (HTML, "valid e-mail address"): nothing that could be two addresses, or a header.
+_EMAIL = re.compile(
+    r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
+    re.ASCII,
+)
+_LINK_TOKEN = re.compile(r"([0-9a-f]{32})-([0-9A-Za-z]{43})", re.ASCII)
+
+
+class Person(NamedTuple):
+    """A human who logs in."""
+
+    id: str
+    email: str
+    password_hash: str | None
+    confirmed_us: int
+    totp_secret: bytes | None
+    totp_last_step: int | None
+    created_us: int
+
+
+class Member(NamedTuple):
+    """A person in an account."""
+
+    account_id: str
+    person_id: str
+    role: Role
+    joined_us: int
+
+
+class Session(NamedTuple):
+    """A browser that is logged in as a person, working in one account."""
+
+    digest: str
+    id: str
+    person_id: str
+    account_id: str
+    began: Began
+    created_us: int
+    seen_us: int
+    expires_us: int
+    authenticated_us: int
+    address: str
+    user_agent: str
+
+
+class Link(NamedTuple):
+    """A link that works once. Only the newest of a purpose, an address and an account works."""
+
+    id: str
+    purpose: Purpose
+    email: str
+    person_id: str | None
+    account_id: str | None
+    data: str
+    created_us: int
+    expires_us: int
+    used_us: int | None
+
+
+class Mail(NamedTuple):
+    """A mail that is to be sent; no token stands in it. Without `next_us` nothing is to be done any more."""
+
+    id: str
+    email: str
+    template: str
+    data: str
+    link_id: str | None
+    created_us: int
+    next_us: int | None
+    tries: int
+    sent_us: int | None
+    failed: str
+
+
+class Client(NamedTuple):
+    """Who asks: the address, and what the browser calls itself."""
+
+    address: str
+    user_agent: str
+
+    @property
+    def network(self) -> str:
+        """What one customer has at least of addresses, and what may stay when the customer has gone."""
+        try:
+            address = ipaddress.ip_address(self.address)
+        except ValueError:
+            return ""
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        address = mapped or address
+        bits = 24 if isinstance(address, ipaddress.IPv4Address) else 48
+        return str(ipaddress.ip_network((address, bits), strict=False))
+
+
+class Allowance(NamedTuple):
+    """How often something may be done: at most `most` times in any window of this length."""
+
+    subject: str
+    most: int
+    window_us: int
+
+
+def guesses_of(email: str) -> Allowance:
+    """Guesses at a person's password, or at their second factor."""
+    return Allowance(f"guess {email}", 10, 15 * MINUTE_US)
+
+
+def guesses_from(client: Client) -> Allowance:
+    """Guesses from one client at anybody's password."""
+    return Allowance(f"guess from {_source(client)}", 200, 15 * MINUTE_US)
+
+
+def mails_to(email: str, purpose: Purpose) -> Allowance:
+    """Mails that strangers can have sent to an address."""
+    return Allowance(f"{purpose} {email}", 5, 15 * MINUTE_US)
+
+
+def mails_from(client: Client) -> Allowance:
+    """Mails that one client can have sent, to whomever."""
+    return Allowance(f"mail from {_source(client)}", 60, HOUR_US)
+
+
+def sign_ups_from(client: Client) -> Allowance:
+    return Allowance(f"sign-up from {_source(client)}", 20, HOUR_US)
+
+
+def _source(client: Client) -> str:
+    """One client: an IPv4 address, or the /64 that an IPv6 customer has whole."""
+    try:
+        address = ipaddress.ip_address(client.address)
+    except ValueError:
+        return client.address
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+# -- What a person at a page is told --------------------------------------------------------------------------
+
+
+class PersonError(Exception):
+    """A sentence for the person at the page, and the field of the form that it stands beside."""
+
+    status = 422
+
+    def __init__(self, detail: str, *, field: str = "", retry_after_seconds: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.retry_after_seconds = retry_after_seconds
+
+
+class WrongPassword(PersonError):
+    """The address and the password do not belong together, or were not even compared."""
+
+
+class LinkGone(PersonError):
+    """The link was used, is too old, or is not the newest."""
+
+    status = 410
+
+
+class NotAllowed(PersonError):
+    """This person may not do it, or not now."""
+
+    status = 403
+
+
+class TooOften(PersonError):
+    """It was done as often as may be."""
+
+    status = 429
+
+
+class Busy(PersonError):
+    """So many people log in that this one has to wait."""
+
+    status = 503
+
+
+# -- Rules ----------------------------------------------------------------------------------------------------
+
+
+def address_of(text: str) -> str:
+    """An e-mail address as it is stored.
+
+    Raises:
+        PersonError: it is none.
+    """
+    address = text.strip().lower()
+    if len(address) > EMAIL_CHARS_MAX or not _EMAIL.fullmatch(address):
+        raise PersonError("This is not an e-mail address; write it as name@example.com.", field="email")
+    return address
+
+
+def is_alive(session: Session, now_us: int) -> bool:
+    return now_us < session.expires_us and now_us < session.seen_us + SESSION_IDLE_US
+
+
+def is_fresh(session: Session, now_us: int) -> bool:
+    """Whether the person showed who they are a moment ago, as changing the address or deleting asks for."""
+    return now_us < session.authenticated_us + FRESH_US
+
+
+def digest(secret: bytes, kind: str, token: str) -> str:
+    """What is stored of a random token: HMAC-SHA-256 under the server's secret, in hex."""
+    return hmac.digest(secret, f"{kind} {token}".encode(), "sha256").hex()
+
+
+def link_token(secret: bytes, link_id: str) -> str:
+    """The token of a link, which is made again whenever it is needed, and kept nowhere."""
+    seal = hmac.digest(secret, f"link {link_id}".encode(), "sha256")
+    return f"{link_id}-{base62(int.from_bytes(seal), TOKEN_CHARS)}"
+
+
+def link_id_of(secret: bytes, token: str) -> str | None:
+    """The id of the link whose token this is; None where we did not make it."""
+    match = _LINK_TOKEN.fullmatch(token)
+    if match is None or not hmac.compare_digest(link_token(secret, match[1]), token):
+        return None
+    return match[1]

@@ -1,0 +1,195 @@
+"""What the use cases of people need of the outside: who they are, their passwords, their mail."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from farebox.domain.people import Allowance, Began, Client, Link, Mail, Person, Purpose, Role, Session
+from farebox.ports import AccountRow
+
+
+class Visit(NamedTuple):
+    """A session with what belongs to it."""
+
+    session: Session
+    person: Person
+    account: AccountRow
+    role: Role
+
+
+class Arrival(NamedTuple):
+    """A log-in that is about to be: the cookie's digest, how it came about, and who asks."""
+
+    digest: str
+    began: Began
+    client: Client
+
+
+class Entered(NamedTuple):
+    """Who came in. With a `code_id` they have not yet: their second factor is asked for, under this link."""
+
+    person: Person
+    account: AccountRow
+    is_new_account: bool
+    code_id: str | None
+
+
+class People(Protocol):
+    """People, their sessions and what is mailed to them. Each verb is one transaction.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def now_us(self) -> int: ...
+    def take(self, allowances: Sequence[Allowance]) -> int | None:
+        """Count one more of each; where one is full, count none, and say when (µs) there will be room again."""
+        ...
+
+    # -- Who is there
+
+    def person_by_email(self, email: str) -> Person | None: ...
+    def visit(self, digest: str) -> Visit | None:
+        """The session of a cookie, while it lives; one that does not is forgotten for good."""
+        ...
+
+    def sessions(self, person_id: str) -> list[Session]:
+        """Those that live, the newest first."""
+        ...
+
+    # -- Links
+
+    def ask(self, link: Link, mail: Mail) -> None:
+        """Note a link and the mail that brings it: both or neither."""
+        ...
+
+    def link(self, link_id: str) -> Link | None:
+        """A link that can be used now: it was not, it is not too old, and there is no newer one of its kind."""
+        ...
+
+    def confirm(self, link_id: str, password_hash: str | None, plan: str, arrival: Arrival) -> Entered | None:
+        """Use a link that confirms an address: have the person, and an account of theirs, and let them in.
+
+        The password is only set for somebody new. None where the link cannot be used.
+
+        Raises:
+            NotAllowed: they may not come in.
+        """
+        ...
+
+    def come_in(self, link_id: str, purpose: Purpose, arrival: Arrival, password_hash: str | None) -> Entered | None:
+        """Use a link of a person who is known, and let them in; with a password, set it and end all other sessions.
+
+        None where the link cannot be used.
+
+        Raises:
+            NotAllowed: they may not come in.
+        """
+        ...
+
+    # -- Sessions
+
+    def log_in(self, person: Person, arrival: Arrival) -> Entered | None:
+        """Let a person in who showed their password; None where it is another one meanwhile.
+
+        Raises:
+            NotAllowed: they may not come in.
+        """
+        ...
+
+    def log_out(self, digest: str) -> None: ...
+    def end_session(self, person_id: str, session_id: str) -> bool: ...
+    def end_other_sessions(self, person_id: str, session_id: str) -> int: ...
+    def authenticated(self, session: Session) -> None:
+        """The person of this session has shown again who they are."""
+        ...
+
+    # -- Passwords
+
+    def set_password(self, person: Person, password_hash: str, kept: Session, client: Client) -> bool:
+        """Set a password, and end all other sessions and open links; False where it is another one meanwhile."""
+        ...
+
+    def rehash(self, person: Person, password_hash: str) -> None:
+        """The same password under the parameters of today; nothing where it is another one meanwhile."""
+        ...
+
+    # -- What happened
+
+    def note(self, what: str, client: Client, *, person_id: str | None = None, account_id: str | None = None) -> None:
+        """Write into the audit log."""
+        ...
+
+
+class Passwords(Protocol):
+    """Makes and checks hashes of passwords. Each is meant to be slow; only a few are done at once.
+
+    Raises:
+        Busy: too many wait already.
+    """
+
+    def hash(self, password: str) -> str: ...
+    def check(self, password_hash: str | None, password: str) -> bool:
+        """Whether it is the password of this hash; without one, as much work, and no."""
+        ...
+
+    def is_outdated(self, password_hash: str) -> bool: ...
+
+
+class Due(NamedTuple):
+    """A mail that this process is to send now."""
+
+    mail: Mail
+    is_known: bool
+    """Whether a person has this address."""
+    is_link_alive: bool
+
+
+class Outbox(Protocol):
+    """The mails that are to be sent. Cheap to look into: it is looked into again and again.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def claim(self) -> Due | None:
+        """The next mail that is due, which no other process gets for as long as a sending may take."""
+        ...
+
+    def sent(self, mail_id: str) -> None: ...
+    def put_off(self, mail_id: str, seconds: float, reason: str) -> None: ...
+    def give_up(self, mail_id: str, reason: str) -> None: ...
+
+
+class Letter(NamedTuple):
+    """A mail as it is read."""
+
+    id: str
+    to: str
+    subject: str
+    text: str
+    html: str
+
+
+class MailRefused(Exception):
+    """The server will never take this mail."""
+
+
+class MailNotSent(Exception):
+    """It could not be sent now."""
+
+
+class Mailer(Protocol):
+    """Sends mails."""
+
+    def send(self, letter: Letter) -> None:
+        """Hand it over. The same letter has the same Message-ID each time.
+
+        Raises:
+            MailRefused: it will never be taken.
+            MailNotSent: it may be taken later.
+        """
+        ...
+
+    def close(self) -> None:
+        """There is nothing more to send for now."""
+        ...

@@ -1,0 +1,119 @@
+"""How people come to an account and into it: steps of the transactions in `store.people`."""
+
+import json
+import secrets
+from typing import Final
+
+from sqlalchemy import Connection, case, exists, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from farebox.domain.people import LINK_US, SESSION_MAX_US, USER_AGENT_CHARS_MAX, Client, NotAllowed, Person, Session
+from farebox.ports import AccountRow
+from farebox.ports_people import Arrival, Entered
+from farebox.store.audit import write_down
+from farebox.store.tables import account
+from farebox.store.tables_people import link, member, person, session
+
+SUSPENDED: Final = "This account is suspended. Write to the people who run this service."
+
+
+def person_for(
+    connection: Connection, email: str, password_hash: str | None, now_us: int, *, is_sqlite: bool
+) -> Person:
+    """The person with a confirmed address, made where there is none. The password is only set for somebody new."""
+    dialect = sqlite if is_sqlite else postgresql
+    new = Person(f"person_{secrets.token_hex(8)}", email, password_hash, now_us, None, None, now_us)
+    connection.execute(dialect.insert(person).values(new._asdict()).on_conflict_do_nothing())
+    return Person(*connection.execute(select(person).where(person.c.email == email).with_for_update()).one())
+
+
+def open_account(
+    connection: Connection, who: Person, plan: str, now_us: int, client: Client, *, is_sqlite: bool
+) -> bool:
+    """Have somebody without an account own one: that of their address where nobody is in it yet, else a new one.
+
+    Raises:
+        NotAllowed: the account of this address belongs to others.
+    """
+    if connection.execute(select(exists().where(member.c.person_id == who.id))).scalar():
+        return False
+    dialect = sqlite if is_sqlite else postgresql
+    new = AccountRow(f"acct_{secrets.token_hex(8)}", who.email, plan, "active", now_us, now_us)
+    connection.execute(dialect.insert(account).values(new._asdict()).on_conflict_do_nothing())
+    found = select(account).where(account.c.email == who.email).with_for_update()
+    theirs = AccountRow(*connection.execute(found).one())
+    if theirs.id != new.id and connection.execute(select(exists().where(member.c.account_id == theirs.id))).scalar():
+        raise NotAllowed("The account of this address belongs to a team. Ask its owner for an invitation.")
+    owner = {"account_id": theirs.id, "person_id": who.id, "role": "owner", "joined_us": now_us}
+    connection.execute(insert(member).values(owner))
+    what = "account_opened" if theirs.id == new.id else "account_claimed"
+    write_down(connection, what, client, now_us, person_id=who.id, account_id=theirs.id)
+    return True
+
+
+def let_in(
+    connection: Connection, who: Person, arrival: Arrival, now_us: int, *, is_new_account: bool = False
+) -> Entered:
+    """Begin a session, or where they have a second factor, note that it is asked for.
+
+    Raises:
+        NotAllowed: they have no account that they may work in.
+    """
+    theirs = _account_of(connection, who)
+    if who.totp_secret is not None:
+        return Entered(who, theirs, is_new_account, _ask_for_code(connection, who, arrival, now_us))
+    begin_session(connection, who, theirs.id, arrival, now_us)
+    return Entered(who, theirs, is_new_account, None)
+
+
+def begin_session(connection: Connection, who: Person, account_id: str, arrival: Arrival, now_us: int) -> None:
+    new = Session(
+        digest=arrival.digest,
+        id=f"session_{secrets.token_hex(8)}",
+        person_id=who.id,
+        account_id=account_id,
+        began=arrival.began,
+        created_us=now_us,
+        seen_us=now_us,
+        expires_us=now_us + SESSION_MAX_US,
+        authenticated_us=now_us,
+        address=arrival.client.address,
+        user_agent=arrival.client.user_agent[:USER_AGENT_CHARS_MAX],
+    )
+    connection.execute(insert(session).values(new._asdict()))
+    facts = {"began": arrival.began, "session": new.id}
+    write_down(connection, "logged_in", arrival.client, now_us, person_id=who.id, account_id=account_id, **facts)
+
+
+def _account_of(connection: Connection, who: Person) -> AccountRow:
+    """Where they work: in an account of their own if they can, in the first that they came to."""
+    joined = select(account).join(member, member.c.account_id == account.c.id)
+    found = joined.where(member.c.person_id == who.id, account.c.closed_us.is_(None))
+    own_first = (case((member.c.role == "owner", 0), else_=1), member.c.joined_us, account.c.id)
+    rows = [AccountRow(*row) for row in connection.execute(found.order_by(*own_first))]
+    for row in rows:
+        if row.state != "suspended":
+            return row
+    if rows:
+        raise NotAllowed(SUSPENDED)
+    raise NotAllowed("You are in no account any more. Sign up again to open one, or ask to be invited.")
+
+
+def _ask_for_code(connection: Connection, who: Person, arrival: Arrival, now_us: int) -> str:
+    connection.execute(
+        update(link)
+        .where(link.c.email == who.email, link.c.purpose == "code", link.c.used_us.is_(None))
+        .values(used_us=now_us)
+    )
+    code_id = secrets.token_hex(16)
+    values = {
+        "id": code_id,
+        "purpose": "code",
+        "email": who.email,
+        "person_id": who.id,
+        "data": json.dumps({"began": arrival.began}),
+        "created_us": now_us,
+        "expires_us": now_us + LINK_US["code"],
+    }
+    connection.execute(insert(link).values(values))
+    return code_id

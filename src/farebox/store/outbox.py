@@ -1,0 +1,101 @@
+"""The mails that are to be sent, on the driver's own connection: any serving process looks here again and again."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from farebox.domain.people import Mail
+from farebox.domain.period import MICROSECONDS
+from farebox.ports_people import Due
+from farebox.store.cursor import Cursor
+from farebox.store.database import Database, unavailable
+
+LEASE_SECONDS: Final = 60
+NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+LOOK: Final = "SELECT id, next_us FROM mail WHERE next_us <= ? ORDER BY next_us, id LIMIT 1"
+# Only one process finds the row as it has just seen it.
+CLAIM: Final = "UPDATE mail SET next_us = ?, tries = tries + 1 WHERE id = ? AND next_us = ?"
+READ: Final = f"""
+SELECT {", ".join(f"m.{name}" for name in Mail._fields)},
+    EXISTS (SELECT 1 FROM person p WHERE p.email = m.email),
+    EXISTS (SELECT 1 FROM link l WHERE l.id = m.link_id AND l.used_us IS NULL AND l.expires_us > ?
+        AND NOT EXISTS (SELECT 1 FROM link n WHERE n.email = l.email AND n.purpose = l.purpose
+            AND coalesce(n.account_id, '') = coalesce(l.account_id, '')
+            AND (n.created_us > l.created_us OR (n.created_us = l.created_us AND n.id > l.id))))
+FROM mail m WHERE m.id = ?"""  # noqa: S608  # the names of the columns are our own
+SENT: Final = "UPDATE mail SET sent_us = ?, next_us = NULL, failed = '' WHERE id = ? AND sent_us IS NULL"
+PUT_OFF: Final = "UPDATE mail SET next_us = ?, failed = ? WHERE id = ? AND sent_us IS NULL"
+GIVE_UP: Final = "UPDATE mail SET next_us = NULL, failed = ? WHERE id = ? AND sent_us IS NULL"
+
+
+class StoredOutbox:
+    """The port `Outbox` over one database; for one thread at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Any = None
+        self._one_at_a_time = threading.Lock()
+
+    def claim(self) -> Due | None:
+        with self._cursor() as cursor:
+            while True:
+                now_us = self._now_us(cursor)
+                self._run(cursor, LOOK, now_us)
+                seen = cursor.fetchone()
+                if seen is None:
+                    return None
+                if self._write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, *seen):
+                    self._run(cursor, READ, now_us, seen[0])
+                    *row, is_known, is_link_alive = cursor.fetchone()
+                    return Due(Mail(*row), bool(is_known), bool(is_link_alive))
+
+    def sent(self, mail_id: str) -> None:
+        with self._cursor() as cursor:
+            self._write(cursor, SENT, self._now_us(cursor), mail_id)
+
+    def put_off(self, mail_id: str, seconds: float, reason: str) -> None:
+        with self._cursor() as cursor:
+            self._write(cursor, PUT_OFF, self._now_us(cursor) + int(seconds * MICROSECONDS), reason, mail_id)
+
+    def give_up(self, mail_id: str, reason: str) -> None:
+        with self._cursor() as cursor:
+            self._write(cursor, GIVE_UP, reason, mail_id)
+
+    def close(self) -> None:
+        with self._one_at_a_time:
+            self._drop()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor]:
+        with self._one_at_a_time:
+            try:
+                if self._connection is None:
+                    self._connection = self._database.connect()
+                    if not self._database.is_sqlite:
+                        self._connection.autocommit = True
+                yield self._connection.cursor()
+            except self._database.outages as error:
+                self._drop()
+                raise unavailable(error) from error
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*self._database.outages):
+                connection.close()
+
+    def _now_us(self, cursor: Cursor) -> int:
+        if self._database.is_sqlite:
+            return time.time_ns() // 1000
+        cursor.execute(NOW)
+        return int(cursor.fetchone()[0])
+
+    def _write(self, cursor: Cursor, statement: str, *values: object) -> bool:
+        with self._database.writers_turn():
+            self._run(cursor, statement, *values)
+            return cursor.rowcount > 0
+
+    def _run(self, cursor: Cursor, statement: str, *values: object) -> None:
+        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)

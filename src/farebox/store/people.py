@@ -1,0 +1,259 @@
+"""People, their sessions and their links in the database. Loaded by pages only."""
+
+import secrets
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, text, update
+
+from farebox.domain.people import (
+    SEEN_EVERY_US,
+    SESSION_IDLE_US,
+    Allowance,
+    Client,
+    Link,
+    Mail,
+    Person,
+    Purpose,
+    Session,
+    is_alive,
+)
+from farebox.ports import AccountRow
+from farebox.ports_people import Arrival, Entered, Visit
+from farebox.store.arrivals import let_in, open_account, person_for
+from farebox.store.audit import write_down
+from farebox.store.database import Database
+from farebox.store.tables import account
+from farebox.store.tables_people import guess, link, mail, member, person, session
+
+MAILED: tuple[Purpose, ...] = ("magic", "reset", "code", "change")
+
+
+class StoredPeople:
+    """The port `People` over one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def now_us(self) -> int:
+        with self._database.read() as connection:
+            return self._database.now_us(connection)
+
+    def take(self, allowances: Sequence[Allowance]) -> int | None:
+        with self._database.write() as connection:
+            # One after the other, in one order everywhere: what is counted must not change before it is written.
+            for each in sorted(allowances):
+                self._one_by_one(connection, each.subject)
+            now_us = self._database.now_us(connection)
+            free_us = [_free_us(connection, each, now_us) for each in allowances]
+            if any(moment > now_us for moment in free_us):
+                return max(free_us)
+            rows = [{"subject": each.subject, "id": secrets.token_hex(8), "at_us": now_us} for each in allowances]
+            connection.execute(insert(guess), rows)
+            return None
+
+    def _one_by_one(self, connection: Connection, subject: str) -> None:
+        if not self._database.is_sqlite:  # SQLite has one writer at a time
+            locked = text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))")
+            connection.execute(locked, {"subject": subject})
+
+    # -- Who is there
+
+    def person_by_email(self, email: str) -> Person | None:
+        with self._database.read() as connection:
+            row = connection.execute(select(person).where(person.c.email == email)).first()
+        return Person(*row) if row is not None else None
+
+    def visit(self, digest: str) -> Visit | None:
+        with self._database.read() as connection:
+            now_us = self._database.now_us(connection)
+            found = _visit(connection, digest)
+        if found is None:
+            return None
+        if not is_alive(found.session, now_us) or found.account.state == "suspended" or found.account.closed_us:
+            self.log_out(digest)
+            return None
+        if now_us >= found.session.seen_us + SEEN_EVERY_US:
+            with self._database.write() as connection:
+                connection.execute(update(session).where(session.c.digest == digest).values(seen_us=now_us))
+        return found
+
+    def sessions(self, person_id: str) -> list[Session]:
+        with self._database.read() as connection:
+            now_us = self._database.now_us(connection)
+            alive = and_(session.c.expires_us > now_us, session.c.seen_us > now_us - SESSION_IDLE_US)
+            found = select(session).where(session.c.person_id == person_id, alive)
+            rows = connection.execute(found.order_by(session.c.created_us.desc(), session.c.id))
+            return [Session(*row) for row in rows]
+
+    # -- Links
+
+    def ask(self, asked: Link, letter: Mail) -> None:
+        with self._database.write() as connection:
+            connection.execute(insert(link).values(asked._asdict()))
+            connection.execute(insert(mail).values(letter._asdict()))
+
+    def link(self, link_id: str) -> Link | None:
+        with self._database.read() as connection:
+            usable = _usable(link_id, self._database.now_us(connection))
+            row = connection.execute(select(link).where(usable)).first()
+        return Link(*row) if row is not None else None
+
+    def confirm(self, link_id: str, password_hash: str | None, plan: str, arrival: Arrival) -> Entered | None:
+        with self._database.write() as connection:
+            now_us = self._database.now_us(connection)
+            used = _use(connection, link_id, "confirm", now_us)
+            if used is None:
+                return None
+            who = person_for(connection, used.email, password_hash, now_us, is_sqlite=self._database.is_sqlite)
+            opened = open_account(connection, who, plan, now_us, arrival.client, is_sqlite=self._database.is_sqlite)
+            return let_in(connection, who, arrival, now_us, is_new_account=opened)
+
+    def come_in(self, link_id: str, purpose: Purpose, arrival: Arrival, password_hash: str | None) -> Entered | None:
+        with self._database.write() as connection:
+            now_us = self._database.now_us(connection)
+            used = _use(connection, link_id, purpose, now_us)
+            who = _locked(connection, person.c.email == used.email) if used is not None else None
+            if who is None:
+                return None
+            if password_hash is not None:
+                _set_password(connection, who, password_hash, arrival.client, now_us)
+            return let_in(connection, who, arrival, now_us)
+
+    # -- Sessions
+
+    def log_in(self, who: Person, arrival: Arrival) -> Entered | None:
+        with self._database.write() as connection:
+            now_us = self._database.now_us(connection)
+            # Locked, so that a change of the password comes before this session and ends this, or after it and ends it.
+            if _locked(connection, _is_still(who)) is None:
+                return None
+            return let_in(connection, who, arrival, now_us)
+
+    def log_out(self, digest: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(delete(session).where(session.c.digest == digest))
+
+    def end_session(self, person_id: str, session_id: str) -> bool:
+        with self._database.write() as connection:
+            one = and_(session.c.person_id == person_id, session.c.id == session_id)
+            return connection.execute(delete(session).where(one)).rowcount > 0
+
+    def end_other_sessions(self, person_id: str, session_id: str) -> int:
+        with self._database.write() as connection:
+            others = and_(session.c.person_id == person_id, session.c.id != session_id)
+            return connection.execute(delete(session).where(others)).rowcount
+
+    def authenticated(self, here: Session) -> None:
+        with self._database.write() as connection:
+            now_us = self._database.now_us(connection)
+            connection.execute(update(session).where(session.c.digest == here.digest).values(authenticated_us=now_us))
+
+    # -- Passwords
+
+    def set_password(self, who: Person, password_hash: str, kept: Session, client: Client) -> bool:
+        with self._database.write() as connection:
+            if _locked(connection, _is_still(who)) is None:
+                return False
+            _set_password(connection, who, password_hash, client, self._database.now_us(connection), kept.digest)
+            return True
+
+    def rehash(self, who: Person, password_hash: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(person).where(_is_still(who)).values(password_hash=password_hash))
+
+    # -- What happened
+
+    def note(self, what: str, client: Client, *, person_id: str | None = None, account_id: str | None = None) -> None:
+        with self._database.write() as connection:
+            now_us = self._database.now_us(connection)
+            write_down(connection, what, client, now_us, person_id=person_id, account_id=account_id)
+
+
+def _free_us(connection: Connection, allowance: Allowance, now_us: int) -> int:
+    """When there is, or was, room for one more."""
+    subject, most, window_us = allowance
+    since_us = now_us - window_us
+    counted = select(guess.c.at_us).where(guess.c.subject == subject, guess.c.at_us > since_us)
+    # The one that has to leave the window first.
+    hindering = connection.execute(counted.order_by(guess.c.at_us.desc()).limit(1).offset(most - 1)).scalar()
+    return now_us if hindering is None else hindering + window_us
+
+
+def _visit(connection: Connection, digest: str) -> Visit | None:
+    joined = (
+        select(session, person, account, member.c.role)
+        .join(person, person.c.id == session.c.person_id)
+        .join(account, account.c.id == session.c.account_id)
+        .join(member, and_(member.c.account_id == account.c.id, member.c.person_id == person.c.id))
+    )
+    row = connection.execute(joined.where(session.c.digest == digest)).first()
+    if row is None:
+        return None
+    parts = iter(row)
+
+    def take(count: int) -> list[object]:
+        return [next(parts) for _ in range(count)]
+
+    return Visit(
+        Session(*take(len(Session._fields))),  # type: ignore[arg-type]  # the columns of the table are its fields
+        Person(*take(len(Person._fields))),  # type: ignore[arg-type]
+        AccountRow(*take(len(AccountRow._fields))),  # type: ignore[arg-type]
+        row[-1],
+    )
+
+
+def _usable(link_id: str, now_us: int) -> ColumnElement[bool]:
+    """Not used, not too old, and the newest of its purpose, address and account."""
+    newer = link.alias("newer")
+    is_newer = or_(
+        newer.c.created_us > link.c.created_us,
+        and_(newer.c.created_us == link.c.created_us, newer.c.id > link.c.id),
+    )
+    of_its_kind = and_(
+        newer.c.email == link.c.email,
+        newer.c.purpose == link.c.purpose,
+        newer.c.account_id.is_not_distinct_from(link.c.account_id),
+        is_newer,
+    )
+    return and_(
+        link.c.id == link_id, link.c.used_us.is_(None), link.c.expires_us > now_us, ~exists().where(of_its_kind)
+    )
+
+
+def _use(connection: Connection, link_id: str, purpose: Purpose, now_us: int) -> Link | None:
+    """Use a link, which only one can: who comes at the same moment waits, and finds it used."""
+    usable = and_(_usable(link_id, now_us), link.c.purpose == purpose)
+    row = connection.execute(select(link).where(usable)).first()
+    # What it carries has done its service: a password's hash is not to lie about.
+    done = update(link).where(usable).values(used_us=now_us, data="{}")
+    if row is None or connection.execute(done).rowcount == 0:
+        return None
+    return Link(*row)
+
+
+def _is_still(who: Person) -> ColumnElement[bool]:
+    return and_(person.c.id == who.id, person.c.password_hash.is_not_distinct_from(who.password_hash))
+
+
+def _locked(connection: Connection, which: ColumnElement[bool]) -> Person | None:
+    """A person whom nobody else changes until the transaction's end."""
+    row = connection.execute(select(person).where(which).with_for_update()).first()
+    return Person(*row) if row is not None else None
+
+
+def _set_password(
+    connection: Connection, who: Person, password_hash: str, client: Client, now_us: int, kept_digest: str = ""
+) -> None:
+    """With the old password goes all that it, or who knew it, opened."""
+    connection.execute(update(person).where(person.c.id == who.id).values(password_hash=password_hash))
+    others = and_(session.c.person_id == who.id, session.c.digest != kept_digest)
+    connection.execute(delete(session).where(others))
+    mailed = and_(link.c.email == who.email, link.c.purpose.in_(MAILED), link.c.used_us.is_(None))
+    connection.execute(update(link).where(mailed).values(used_us=now_us))
+    connection.execute(insert(mail).values(notice(who.email, "password_changed", now_us)._asdict()))
+    write_down(connection, "password_changed", client, now_us, person_id=who.id)
+
+
+def notice(email: str, template: str, now_us: int, data: str = "{}") -> Mail:
+    """A mail that brings no link."""
+    return Mail(f"mail_{secrets.token_hex(16)}", email, template, data, None, now_us, now_us, 0, None, "")
