@@ -1,0 +1,111 @@
+"""Send the mails that wait in the outbox: at least once after a crash, and exactly once otherwise."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from farebox.domain.errors import CallError
+from farebox.domain.people import HOUR_US
+from farebox.ports_people import Due, Letter, Mailer, MailNotSent, MailRefused, Outbox
+
+log = logging.getLogger("farebox.mail")
+
+FIRST_WAIT_SECONDS: Final = 5.0
+WAIT_SECONDS_MAX: Final = 3600.0
+GIVEN_UP_US: Final = 48 * HOUR_US
+ONLY_TO_PERSONS: Final = {"magic", "reset"}
+
+Render = Callable[[Due], Letter]
+
+
+class Post:
+    """The sender of one process. `wake` it when a mail was written; it looks by itself as well."""
+
+    def __init__(self, outbox: Outbox, render: Render, mailer: Mailer) -> None:
+        self._outbox = outbox
+        self._render = render
+        self._mailer = mailer
+        self._is_ending = threading.Event()
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def wake(self) -> None:
+        """Have the outbox looked into now; may be called from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended, and so has the process
+                self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def run(self, look_seconds: float) -> None:
+        """Send for ever; whatever is in the way is in the way only until the next look."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            self._woken.clear()
+            try:
+                await asyncio.to_thread(self.send_all)
+            except CallError as error:
+                log.warning("mails have to wait: %s", error.detail)
+            except Exception:
+                log.exception("mails could not be sent")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), look_seconds)
+
+    def end(self) -> None:
+        """Send what is in hand, and nothing after it."""
+        self._is_ending.set()
+
+    def send_all(self) -> int:
+        """Send whatever is due; how many were sent."""
+        count = 0
+        try:
+            while not self._is_ending.is_set() and (due := self._outbox.claim()) is not None:
+                count += self._send(due)
+        finally:
+            self._mailer.close()
+        return count
+
+    def _send(self, due: Due) -> bool:
+        reason = reason_not_to_send(due)
+        if reason:
+            self._outbox.give_up(due.mail.id, reason)
+            return False
+        try:
+            self._mailer.send(self._render(due))
+        except MailRefused as error:
+            log.warning("%s was refused: %s", due.mail.id, error)
+            self._outbox.give_up(due.mail.id, str(error))
+            return False
+        except MailNotSent as error:
+            self._wait(due, str(error))
+            return False
+        except Exception as error:
+            log.exception("%s could not be made", due.mail.id)
+            self._wait(due, type(error).__name__)
+            return False
+        self._outbox.sent(due.mail.id)
+        return True
+
+    def _wait(self, due: Due, reason: str) -> None:
+        mail = due.mail
+        assert mail.next_us is not None, "it is claimed"
+        if mail.next_us - mail.created_us > GIVEN_UP_US:
+            log.error("%s is given up: %s", mail.id, reason)
+            self._outbox.give_up(mail.id, reason)
+            return
+        seconds = min(FIRST_WAIT_SECONDS * 2 ** min(mail.tries - 1, 20), WAIT_SECONDS_MAX)
+        log.warning("%s has to wait %.0f s: %s", mail.id, seconds, reason)
+        self._outbox.put_off(mail.id, seconds, reason)
+
+
+def reason_not_to_send(due: Due) -> str:
+    """Why a mail would be of no use; empty where it would.
+
+    Whether somebody has the address is only asked here: no page that a stranger sees depends on it.
+    """
+    if due.mail.template in ONLY_TO_PERSONS and not due.is_known:
+        return "nobody has this address"
+    if due.mail.link_id is not None and not due.is_link_alive:
+        return "its link no longer works"
+    return ""

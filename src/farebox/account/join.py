@@ -1,0 +1,71 @@
+"""Sign up, and confirm the address. Until it is confirmed there is no person, no account and no free call."""
+
+import hmac
+import json
+from typing import Any
+
+from farebox.account.desk import GONE, Desk, LoggedIn, arrive, find_link, mail_link, new_token
+from farebox.domain.events import SignedUp
+from farebox.domain.passwords import check_password
+from farebox.domain.people import (
+    Client,
+    LinkGone,
+    TooOften,
+    address_of,
+    digest,
+    mails_to,
+    sign_ups_from,
+)
+from farebox.domain.period import MICROSECONDS
+
+
+def ask_to_join(desk: Desk, client: Client, *, email: str, password: str, plan: str = "") -> str:
+    """Have a link mailed that opens an account; the token for the browser that has chosen the password.
+
+    Whether the address is known makes no difference to anything that happens here.
+
+    Raises:
+        PersonError: what was typed cannot be, or this client has signed up too often.
+        Busy: too many passwords are being hashed.
+    """
+    address = address_of(email)
+    check_password(password, email=address, product=desk.product.name)
+    room_us = desk.people.take([sign_ups_from(client)])
+    if room_us is not None:
+        seconds = max(1, (room_us - desk.people.now_us()) // MICROSECONDS)
+        raise TooOften("Many people signed up from your network. Try again in an hour.", retry_after_seconds=seconds)
+    browser = new_token()
+    chosen = {
+        "password_hash": desk.passwords.hash(password),
+        "browser": digest(desk.secret, "browser", browser),
+        "plan": plan if plan in desk.product.by_name else "",
+    }
+    if desk.people.take([mails_to(address, "confirm")]) is None:
+        mail_link(desk, "confirm", address, **chosen)
+    return browser
+
+
+def confirm(desk: Desk, client: Client, *, token: str, browser: str) -> tuple[LoggedIn, str]:
+    """Use the link: have the person and an account, on the product's first plan, and log them in; the plan they want.
+
+    The password counts only in the browser that chose it: else whoever signs up with somebody's address would know
+    the password of their account.
+
+    Raises:
+        LinkGone: the link does not work.
+        NotAllowed: they may not come in.
+    """
+    link = find_link(desk, token)
+    chosen: dict[str, Any] = json.loads(link.data)
+    if link.purpose != "confirm":
+        raise LinkGone(GONE)
+    is_theirs = bool(browser) and hmac.compare_digest(chosen["browser"], digest(desk.secret, "browser", browser))
+    password_hash = str(chosen["password_hash"]) if is_theirs else None
+    plan = desk.product.plans[0].name
+    came = arrive(desk, "mail", client, lambda arrival: desk.people.confirm(link.id, password_hash, plan, arrival))
+    if came is None:
+        raise LinkGone(GONE)
+    account = came.entered.account
+    if came.entered.is_new_account:
+        desk.tell(SignedUp(account.id, account.plan, account.email))
+    return came, str(chosen["plan"])

@@ -1,0 +1,120 @@
+"""Log in by password or by a mailed link, and reset a forgotten password."""
+
+from collections.abc import Sequence
+from typing import Literal, NoReturn
+
+from farebox.account.desk import GONE, Desk, LoggedIn, arrive, find_link, mail_link
+from farebox.domain.passwords import CHARS_MAX, check_password
+from farebox.domain.people import (
+    Allowance,
+    Client,
+    LinkGone,
+    Person,
+    TooOften,
+    WrongPassword,
+    address_of,
+    guesses_from,
+    guesses_of,
+    mails_from,
+    mails_to,
+)
+from farebox.domain.period import MICROSECONDS
+
+WRONG = "The address and the password do not belong together."
+
+
+def log_in(desk: Desk, client: Client, *, email: str, password: str) -> LoggedIn:
+    """Let in whoever knows the password.
+
+    Raises:
+        WrongPassword: it is wrong, or there were too many guesses to look at this one.
+        NotAllowed: it is right, and they may not come in.
+        Busy: too many passwords are being hashed.
+    """
+    address = address_of(email)
+    take_guess(desk, [guesses_of(address), guesses_from(client)])
+    person = desk.people.person_by_email(address)
+    if not is_password(desk, person, password) or person is None:
+        _refuse(desk, client, person)
+    came = arrive(desk, "password", client, lambda arrival: desk.people.log_in(person, arrival))
+    if came is None:  # the password was changed while we looked
+        _refuse(desk, client, person)
+    if person.password_hash is not None and desk.passwords.is_outdated(person.password_hash):
+        desk.people.rehash(person, desk.passwords.hash(password))
+    return came
+
+
+def ask_for_link(desk: Desk, client: Client, *, email: str, purpose: Literal["magic", "reset"]) -> None:
+    """Have a link mailed that logs in, or that sets a password; whoever asks learns nothing about the address.
+
+    Raises:
+        PersonError: it is no address, or this client has asked too often.
+    """
+    address = address_of(email)
+    if desk.people.take([mails_from(client)]) is not None:
+        raise TooOften("Too many mails were asked for from your network. Try again in an hour.")
+    if desk.people.take([mails_to(address, purpose)]) is None:
+        mail_link(desk, purpose, address)
+
+
+def log_in_by_link(desk: Desk, client: Client, *, token: str) -> LoggedIn:
+    """Let in whoever reads the mail of this address.
+
+    Raises:
+        LinkGone: the link does not work.
+        NotAllowed: they may not come in.
+    """
+    link = find_link(desk, token)
+    came = arrive(desk, "mail", client, lambda arrival: desk.people.come_in(link.id, "magic", arrival, None))
+    if came is None:
+        raise LinkGone(GONE)
+    return came
+
+
+def reset_password(desk: Desk, client: Client, *, token: str, password: str) -> LoggedIn:
+    """Set a new password and let its owner in; every other session of theirs ends.
+
+    Raises:
+        PersonError: the password cannot be taken.
+        LinkGone: the link does not work.
+        NotAllowed: they may not come in.
+        Busy: too many passwords are being hashed.
+    """
+    link = find_link(desk, token)
+    if link.purpose != "reset":
+        raise LinkGone(GONE)
+    check_password(password, email=link.email, product=desk.product.name)
+    password_hash = desk.passwords.hash(password)
+    came = arrive(desk, "mail", client, lambda arrival: desk.people.come_in(link.id, "reset", arrival, password_hash))
+    if came is None:
+        raise LinkGone(GONE)
+    desk.mail_written()
+    return came
+
+
+def take_guess(desk: Desk, allowances: Sequence[Allowance]) -> None:
+    """Count a guess before it is looked at, so that no crash and no crowd gives another one.
+
+    Raises:
+        WrongPassword: there were too many: this one is not looked at.
+    """
+    room_us = desk.people.take(allowances)
+    if room_us is None:
+        return
+    seconds = max(1, -((desk.people.now_us() - room_us) // MICROSECONDS))
+    minutes = -(-seconds // 60)
+    raise WrongPassword(
+        f"Too many guesses, so this one was not looked at. Try again in {minutes} minute{'' if minutes == 1 else 's'}, "
+        "or have a link mailed to you: to log in, or to set a new password. That works now.",
+        retry_after_seconds=seconds,
+    )
+
+
+def is_password(desk: Desk, person: Person | None, password: str) -> bool:
+    """Whether it is this person's password; as much work where there is no person, or no password."""
+    return desk.passwords.check(person.password_hash if person is not None else None, password[: CHARS_MAX + 1])
+
+
+def _refuse(desk: Desk, client: Client, person: Person | None) -> NoReturn:
+    desk.people.note("log_in_failed", client, person_id=person.id if person is not None else None)
+    raise WrongPassword(WRONG)

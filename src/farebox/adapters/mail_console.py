@@ -1,0 +1,17 @@
+"""Mail without a server: printed, for whoever runs the service to read."""
+
+import sys
+
+from farebox.ports_people import Letter
+
+
+class ConsoleMailer:
+    """The port `Mailer` on standard output."""
+
+    def send(self, letter: Letter) -> None:
+        lines = "\n".join(f"  {line}".rstrip() for line in letter.text.strip().splitlines())
+        sys.stdout.write(f"\nMail to {letter.to}: {letter.subject}\n{lines}\n\n")
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing is open."""
