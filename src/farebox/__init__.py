@@ -2,11 +2,13 @@
 
 from farebox.app import Farebox
 from farebox.call.handling import Call
+from farebox.domain.brand import Brand
 from farebox.domain.errors import FounderError
 from farebox.domain.events import LimitNear, LimitReached, PaymentFailed, SignedUp
 from farebox.domain.plan import Plan
 from farebox.web.upload import File
 
 __all__ = [
-    "Call", "Farebox", "File", "FounderError", "LimitNear", "LimitReached", "PaymentFailed", "Plan", "SignedUp",
+    "Brand", "Call", "Farebox", "File", "FounderError", "LimitNear", "LimitReached", "PaymentFailed", "Plan",
+    "SignedUp",
 ]  # fmt: skip

@@ -10,29 +10,33 @@ from typing import Any, Final, TypeVar, overload
 
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
 from farebox import wiring
 from farebox.call.events import Events
 from farebox.call.handling import Choice
 from farebox.domain.apikey import Mode
+from farebox.domain.brand import Brand
 from farebox.domain.dialects import CHAT, EMBEDDINGS, RESPONSES
 from farebox.domain.errors import FounderError
 from farebox.domain.events import NAMES, Event
 from farebox.domain.money import Usd
 from farebox.domain.plan import Plan
-from farebox.domain.product import DEMO_NAME, DEMO_PLANS, Product
+from farebox.domain.product import DEFAULT_BRAND, DEMO_NAME, DEMO_PLANS, Product
 from farebox.domain.providers import ModelName
+from farebox.sandbox.example import example
 from farebox.settings import Settings
 from farebox.web.endpoint import House, PaidEndpoint
 from farebox.web.error_docs import add_error_docs
 from farebox.web.generate import GenerateEndpoint
 from farebox.web.handler import INPUT_TOKENS_DEFAULT, Handler, HandlerEndpoint, Terms, Units
+from farebox.web.logo import Logo, read_logo
 from farebox.web.openapi import add_paid
 from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
 from farebox.web.routes import add_docs, add_error_pages, routes
+from farebox.web.site import Pages, Site
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 LISTENER_SECONDS: Final = 10.0  # at the end of the process, for those who are being told something
@@ -48,6 +52,8 @@ class Farebox(FastAPI):
         prices: model prices that you know better: {"model": (input, output)} in US dollars per million tokens.
         providers: providers of your own, by the address of their OpenAI-compatible API.
         embedding_model: the model behind /v1/embeddings, as "openai:text-embedding-3-small".
+        tagline: what the product does, in a line, for its pages.
+        brand: how its pages look: a colour and a logo.
 
     Raises:
         FounderError: a mistake in the file, in a sentence.
@@ -62,8 +68,11 @@ class Farebox(FastAPI):
         prices: Mapping[str, tuple[Usd, ...]] | None = None,
         providers: Mapping[str, str] | None = None,
         embedding_model: str | None = None,
+        tagline: str = "",
+        brand: Brand = DEFAULT_BRAND,
     ) -> None:
-        self.product = Product(name, model, plans, prices or {}, providers or {}, embedding_model, None)
+        self._logo: Logo | None = None
+        self.product = Product(name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand)
         frame = sys._getframe(1)  # noqa: SLF001  # `.env` lies beside that file, and mistakes are told with its line
         written_in = frame.f_globals.get("__file__")
         self.folder = Path(written_in).resolve().parent if written_in else None
@@ -76,6 +85,7 @@ class Farebox(FastAPI):
         self.include_router(routes(self._house))
         for path in ("/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
             self._add_paid(path)
+        self.router.default = Pages(self._pages, self.router.not_found)
         add_docs(self)
         add_error_docs(self, self._house)
         add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))
@@ -167,13 +177,15 @@ class Farebox(FastAPI):
         """Find what can only be wrong when the whole file is read. Told at start-up, before anything is served.
 
         Raises:
-            FounderError: a price of a model that is never asked, or a function that no call of a plan has room for.
+            FounderError: a price of a model that is never asked, a function that no call of a plan has room for, or a
+            logo that is not there.
         """
         own = [model for handler in self.handlers.values() for model in handler.terms.models or ()]
         try:
             self.product = replace(self.product, handler_models=tuple(own))
         except FounderError as error:
             raise FounderError(f"{self._place}: {error}") from None
+        self._logo = read_logo(self.folder, self.product.brand.logo)
         for handler in self.handlers.values():
             handler.check(self.product.plans)
 
@@ -217,6 +229,11 @@ class Farebox(FastAPI):
         if self.openapi_schema is None:
             self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
         return self.openapi_schema
+
+    def _pages(self) -> ASGIApp:
+        from farebox.web.pages import pages  # noqa: PLC0415  # with all that only pages need
+
+        return pages(Site(self.product, self.handlers, self._house().public_url, self.folder, self._logo, example))
 
     def _house(self) -> House:
         assert self._running is not None, "requests come after start-up"

@@ -19,7 +19,7 @@ def test_a_product_knows_its_plans_its_model_and_its_brand() -> None:
     free, pro = Plan("free", calls=20), Plan("pro", usd=29, calls=5_000)
     product = Product("Tagliner", "openai:gpt-4o-mini", (free, pro), {"gpt-4o-mini": (0.15, 0.6, 0.075)})
     assert product.by_name == {"free": free, "pro": pro}
-    assert (product.provider, product.model_name, product.brand) == ("openai", "gpt-4o-mini", "tagliner")
+    assert (product.provider, product.model_name, product.key_prefix) == ("openai", "gpt-4o-mini", "tagliner")
     assert product.founder_prices == {MINI: (150_000_000, 75_000_000, 600_000_000)}
     assert product.models == (MINI,)
     assert product.embedding is None

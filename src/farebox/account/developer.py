@@ -31,7 +31,7 @@ def developer(accounts: Accounts, product: Product, secret: bytes) -> Developer:
     if account.plan not in product.by_name:
         accounts.set_plan(account.id, last)
         account, moved_from = account._replace(plan=last), account.plan
-    return Developer(account, _working_key(accounts, product.brand, secret, account), moved_from)
+    return Developer(account, _working_key(accounts, product.key_prefix, secret, account), moved_from)
 
 
 def _working_key(accounts: Accounts, brand: str, secret: bytes, account: AccountRow) -> ApiKey:

@@ -32,7 +32,7 @@ def create(
     """Make a key. It is the last line printed, and is shown this once."""
     shop = open_shop(app)
     mode: Mode = "test" if test else "live"
-    new = keys.create_key(shop.accounts, shop.secret, shop.product.brand, email, name=name, mode=mode)
+    new = keys.create_key(shop.accounts, shop.secret, shop.product.key_prefix, email, name=name, mode=mode)
     typer.echo(f"{new.row.id}: copy the key now; it cannot be shown again.", err=True)
     typer.echo(new.key.text)
 
@@ -87,7 +87,7 @@ def rotate(
     """Make a key that replaces another one. The new key is the last line printed, and is shown this once."""
     shop = open_shop(app)
     old = keys.find_key(shop.accounts, shop.secret, key)
-    new = keys.rotate_key(shop.accounts, shop.secret, shop.product.brand, old, _seconds(grace))
+    new = keys.rotate_key(shop.accounts, shop.secret, shop.product.key_prefix, old, _seconds(grace))
     typer.echo(f"{new.row.id} replaces {old.id}, which works for {grace} more at most.", err=True)
     typer.echo(new.key.text)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from farebox.app import Farebox
 from farebox.domain.errors import FounderError
+from farebox.domain.product import DEMO_TAGLINE
 
 APP_VARIABLE: Final = "FAREBOX_APP"
 # Where a mistake in the founder's file may show, and was not made.
@@ -38,7 +39,7 @@ def load_app(target: str | None) -> Farebox:
     """
     if target is None:
         if not Path("app.py").exists():
-            demo = Farebox()
+            demo = Farebox(tagline=DEMO_TAGLINE)
             demo.folder = None
             return demo
         target = "app.py"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from farebox.domain.apikey import brand_of
+from farebox.domain.brand import Brand
 from farebox.domain.errors import FounderError
 from farebox.domain.money import Usd
 from farebox.domain.plan import Plan
@@ -14,6 +15,9 @@ from farebox.domain.providers import ModelName, Provider, add_providers, parse_m
 DEMO_PLANS: Final = (Plan("free", calls=20), Plan("pro", usd=29, calls=5_000))
 DEMO_NAME: Final = "Farebox demo"
 DEMO_MODEL: Final = "openai:gpt-4o-mini"
+DEMO_TAGLINE: Final = "Answers from a language model, sold by the call"
+TAGLINE_CHARS_MAX: Final = 160
+DEFAULT_BRAND: Final = Brand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Product:
         providers: the addresses of providers of the founder's own, by name.
         embedding_model: what /v1/embeddings is answered by; None has no such endpoint.
         handler_models: those that only some handlers ask; None while they are not known yet.
+        tagline: what it does, in a line.
+        brand: how its pages look.
 
     Raises:
         FounderError: a value that cannot be meant.
@@ -37,6 +43,8 @@ class Product:
     providers: Mapping[str, str] = field(default_factory=dict)
     embedding_model: str | None = None
     handler_models: Sequence[ModelName] | None = ()
+    tagline: str = ""
+    brand: Brand = DEFAULT_BRAND
     by_name: Mapping[str, Plan] = field(init=False, repr=False, default_factory=dict)
     known_providers: Mapping[str, Provider] = field(init=False, repr=False, default_factory=dict)
     models: tuple[ModelName, ...] = field(init=False, repr=False, default=())
@@ -46,6 +54,7 @@ class Product:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
             raise FounderError('Farebox needs the name of your product, as in Farebox("Tagliner", …).')
+        self._check_looks()
         self._set("known_providers", add_providers(self.providers))
         self._set("models", self.parse_models(self.model))
         self._set("embedding", _embedding(self.embedding_model, self.known_providers))
@@ -64,8 +73,8 @@ class Product:
         return self.models[0].name
 
     @property
-    def brand(self) -> str:
-        """The prefix of this product's API keys."""
+    def key_prefix(self) -> str:
+        """What this product's API keys begin with."""
         return brand_of(self.name)
 
     @property
@@ -102,6 +111,13 @@ class Product:
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    def _check_looks(self) -> None:
+        tagline = self.tagline
+        if not isinstance(tagline, str) or "\n" in tagline or len(tagline) > TAGLINE_CHARS_MAX:
+            raise FounderError(f"tagline is one line of up to {TAGLINE_CHARS_MAX} characters, not {tagline!r}.")
+        if not isinstance(self.brand, Brand):
+            raise FounderError(f'brand is a Brand, as in brand=Brand(colour="#0f766e"), not {self.brand!r}.')
 
     def _prices(self) -> dict[ModelName, Price]:
         if not isinstance(self.prices, Mapping):

@@ -150,7 +150,7 @@ def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request]
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        found = _of_status(request, error)
+        found = of_status(request, error)
         if found is None:  # a founder's own route, with its own words
             return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
         response = answer(request, found)
@@ -160,9 +160,7 @@ def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request]
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][1:]) or None
-        return answer(request, InvalidRequest(f"{field or 'The request'}: {first['msg']}.", param=field))
+        return answer(request, of_validation(error))
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Response:
@@ -170,7 +168,15 @@ def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request]
         return answer(request, InternalError("Something went wrong on our side. Try again."))
 
 
-def _of_status(request: Request, error: HTTPException) -> CallError | None:
+def of_validation(error: RequestValidationError) -> InvalidRequest:
+    """What FastAPI has against a request."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"][1:]) or None
+    return InvalidRequest(f"{field or 'The request'}: {first['msg']}.", param=field)
+
+
+def of_status(request: Request, error: HTTPException) -> CallError | None:
+    """What Starlette raises without words of its own, in ours; None where there are words."""
     if error.detail != HTTPStatus(error.status_code).phrase:
         return None
     path, method = request.url.path, request.method

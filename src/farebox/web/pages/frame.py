@@ -1,0 +1,106 @@
+"""What all pages share: the templates, how a page is answered, and what a page says when something is wrong."""
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse
+
+from farebox.domain.errors import CallError, RequestRefused
+from farebox.web.pages import words
+from farebox.web.pages.assets import Assets
+from farebox.web.pages.charts import bars, top_of
+from farebox.web.problem import problem
+from farebox.web.routes import of_status, of_validation
+from farebox.web.site import Site
+
+OURS: Final = Path(__file__).parents[1] / "templates"
+FOR_STRANGERS: Final = "public, max-age=300"
+"""How long a page that is the same for everybody may be kept."""
+
+
+def environment(folder: Path | None) -> Environment:
+    """The templates: the founder's own from `templates/` in the folder, and ours where there is none of that name.
+
+    A template of the founder's may begin with {% extends "farebox/base.html" %}: that is ours.
+    """
+    ours = FileSystemLoader(OURS)
+    theirs = [FileSystemLoader(folder / "templates")] if folder is not None else []
+    found = Environment(
+        loader=ChoiceLoader([*theirs, ours, PrefixLoader({"farebox": ours})]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters.update(words.FILTERS)
+    found.filters.update(chart_bars=bars, chart_top=top_of)
+    return found
+
+
+class Frame:
+    """The frame around every page of one site."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.assets = Assets(site)
+        self.templates = environment(site.folder)
+        self.templates.globals.update(
+            site=site, product=site.product, asset=self.assets.url, initial=self.assets.initial
+        )
+
+    def page(
+        self, request: Request, template: str, /, *, status: int = 200, cache: str = "no-store", **values: object
+    ) -> HTMLResponse:
+        """A page made of a template; what the template needs comes as `values`."""
+        path = request.url.path
+        html = self.templates.get_template(template).render(
+            path=path, url=f"{self.site.public_url}{path}" if self.site.public_url else "", **values
+        )
+        return HTMLResponse(html, status, {"cache-control": cache})
+
+    def error(self, request: Request, error: CallError, title: str | None = None) -> Response:
+        """What went wrong: as a page for a browser, else as the problem body."""
+        call_id = str(request.scope["farebox.call_id"])
+        status, headers, body = problem(error, call_id, self.site.public_url)
+        if not takes_html(request):
+            response = Response(body, status)
+            response.raw_headers = [*response.raw_headers, *headers]
+            return response
+        page = self.page(request, "error.html", status=status, title=title or error.title, error=error, call_id=call_id)
+        page.raw_headers += [(name, value) for name, value in headers if name == b"retry-after"]
+        return page
+
+
+def takes_html(request: Request) -> bool:
+    """Whether it is a browser that asks, and shows what comes."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def add_errors(app: FastAPI, frame: Frame) -> None:
+    """Whatever a page raises is answered as a page. An HTTPException with a sentence of its own is told as it is."""
+
+    @app.exception_handler(CallError)
+    def refused(request: Request, error: CallError) -> Response:
+        return frame.error(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        return frame.error(request, of_validation(error))
+
+    @app.exception_handler(HTTPException)
+    def raised(request: Request, error: HTTPException) -> Response:
+        if error.status_code < HTTPStatus.BAD_REQUEST:
+            return Response(None, error.status_code, error.headers)
+        found, title = of_status(request, error), None
+        if found is None:
+            found = RequestRefused(str(error.detail)).of_status(error.status_code)
+            title = HTTPStatus(error.status_code).phrase
+        response = frame.error(request, found, title)
+        response.headers.update(error.headers or {})
+        return response

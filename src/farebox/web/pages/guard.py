@@ -1,0 +1,94 @@
+"""What stands before every page: who may send a form, the headers of the answer, a page for what none foresaw."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from fastapi import Request, Response
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from farebox.domain.errors import CallError, InternalError, RequestRefused
+
+log = logging.getLogger("farebox.web")
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+FORM_BYTES_MAX: Final = 1 << 20
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    # Not `no-referrer`: with that, a browser would send our own forms with `Origin: null`.
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+"""What each header is where a page does not say otherwise."""
+STRANGE: Final = (
+    "This form was not sent from a page of this site, so nothing was done. Open the page here and send it again."
+)
+BROKEN: Final = "Something went wrong on our side. Try again."
+
+ErrorPage = Callable[[Request, CallError], Response]
+
+
+class Guard:
+    """The pages, guarded."""
+
+    def __init__(self, app: ASGIApp, error_page: ErrorPage, public_url: str) -> None:
+        self._app = RequestBodyLimitMiddleware(app, FORM_BYTES_MAX)
+        self._error_page = error_page
+        self._origin = origin_of(public_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server leaves the body out
+        request = Request(scope)
+        if scope["method"] not in SAFE and not is_own(request.headers, self._origin):
+            refused = RequestRefused(STRANGE).of_status(403)
+            await self._error_page(request, refused)(scope, receive, sending)
+            return
+        try:
+            await self._app(scope, receive, sending)
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if not has_begun:
+                await self._error_page(request, InternalError(BROKEN))(scope, receive, sending)
+
+
+def is_own(headers: Headers, own_origin: str) -> bool:
+    """Whether a request comes from a page of this very site, by what the browser says of it.
+
+    A browser that does not say which site (it tells no address that is neither https nor this machine) still sends
+    the page's origin with a form.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin = headers.get("origin", "")
+    if own_origin and origin == own_origin:
+        return True
+    return origin in {f"{scheme}://{headers.get('host')}" for scheme in ("http", "https")}
+
+
+def origin_of(url: str) -> str:
+    """Scheme and host of an address; empty where there is none."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""

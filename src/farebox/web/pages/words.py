@@ -1,0 +1,99 @@
+"""Plans, money and numbers in words, and the filters that templates have for them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from farebox.domain.money import BASIS_POINTS, format_usd
+from farebox.domain.period import MICROSECONDS
+from farebox.domain.plan import Plan
+from farebox.domain.rate import Burst
+
+
+class Terms(NamedTuple):
+    """A plan as its card says it."""
+
+    name: str
+    price: str
+    is_free: bool
+    lines: tuple[str, ...]
+    """What is included, each in a few words."""
+    beyond: str
+    """What happens at the limit."""
+
+
+def terms(plan: Plan) -> Terms:
+    """A plan in words."""
+    lines = [*_included(plan), f"answers of up to {counted(plan.max_output_tokens, 'token')}"]
+    if plan.burst_limit is not None:
+        lines.append(burst(plan.burst_limit))
+    return Terms(
+        plan.name.replace("-", " ").replace("_", " ").capitalize(),
+        money(plan.price_nanodollars),
+        plan.price_nanodollars == 0,
+        tuple(line[0].upper() + line[1:] for line in lines),
+        _beyond(plan),
+    )
+
+
+def burst(limit: Burst) -> str:
+    """'5 calls at once, then 1 every 2 seconds'."""
+    at_once = f"{counted(limit.calls, 'call')} at once"
+    if limit.interval_us <= MICROSECONDS:
+        return f"{at_once}, then {limit.calls * MICROSECONDS / limit.window_us:,.4g} a second"
+    return f"{at_once}, then 1 every {_seconds(limit.interval_us)}"
+
+
+def money(nanodollars: int) -> str:
+    """An amount as people write it: '$29', '$0.01'."""
+    return format_usd(nanodollars).removesuffix(".00")
+
+
+def counted(number: int, what: str) -> str:
+    """'1 call', '5,000 calls'."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def number(value: float) -> str:
+    return f"{value:,}"
+
+
+def share(part: float, whole: float) -> int:
+    """Per cent, rounded down, so that 100 means all of it; of nothing, all is used."""
+    return min(100, int(100 * part / whole)) if whole > 0 else 100
+
+
+def _included(plan: Plan) -> list[str]:
+    found = []
+    if plan.calls is not None:
+        found.append(f"{counted(plan.calls, 'call')} a month")
+    if plan.tokens is not None:
+        found.append(f"{counted(plan.tokens, 'token')} a month, asked and answered")
+    if plan.credit_nanodollars is not None:
+        found.append(f"{money(plan.credit_nanodollars)} of model use a month, {_markup(plan)}")
+    return found or ["no monthly limit"]
+
+
+def _markup(plan: Plan) -> str:
+    percent = 100 * plan.markup_basis_points / BASIS_POINTS
+    return f"at the model's price plus {percent:g} %" if percent else "at the model's price"
+
+
+def _beyond(plan: Plan) -> str:
+    if plan.overage_nanodollars is not None:
+        return f"{money(plan.overage_nanodollars)} for each further call"
+    has_limit = plan.calls is not None or plan.tokens is not None or plan.is_metered_in_money
+    return "Stops at the limit: no bill that surprises" if has_limit else ""
+
+
+def _seconds(microseconds: int) -> str:
+    seconds = microseconds / MICROSECONDS
+    for size, unit in ((3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            whole = seconds / size
+            return unit if whole == 1 else f"{whole:.3g} {unit}s"
+    return f"{seconds:.3g} seconds"
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "terms": terms, "money": money, "number": number, "counted": counted, "share": share
+}  # fmt: skip

@@ -1,0 +1,51 @@
+"""The pages for people, which are loaded when the first one is asked for: a process that serves only /v1 has none."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from farebox.domain.product import Product
+from farebox.web.handler import Handler
+from farebox.web.logo import Logo
+
+API: Final = "/v1/"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the pages are made of; known at start-up."""
+
+    product: Product
+    handlers: Mapping[str, Handler]
+    public_url: str
+    """Without a slash at its end; empty where the settings name none."""
+    folder: Path | None
+    """Where the founder's `templates/` and `pages/` may be."""
+    logo: Logo | None
+    example: Callable[[object], Any]
+    """An example of what a JSON schema describes."""
+
+
+class Pages:
+    """What is asked where no other route is: pages, so that the founder's own routes come first."""
+
+    def __init__(self, load: Callable[[], ASGIApp], nothing: ASGIApp) -> None:
+        self._load = load
+        self._nothing = nothing
+        self._app: ASGIApp | None = None
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(API):
+            await self._nothing(scope, receive, send)
+            return
+        if self._app is None:
+            async with self._turn:
+                if self._app is None:
+                    self._app = await run_in_threadpool(self._load)
+        await self._app(scope, receive, send)

@@ -1,0 +1,10 @@
+// Times come in UTC, and are shown as the reader's own clock has them.
+const day = { dateStyle: "medium" };
+const minute = { dateStyle: "medium", timeStyle: "short" };
+
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const at = new Date(time.dateTime);
+  if (!time.dateTime.includes("T") || Number.isNaN(at.valueOf())) continue; // a day is a day in every zone
+  time.title = time.textContent.trim();
+  time.textContent = new Intl.DateTimeFormat(undefined, "day" in time.dataset ? day : minute).format(at);
+}
