@@ -78,6 +78,10 @@ class Farebox(FastAPI):
         self.folder = Path(written_in).resolve().parent if written_in else None
         self._place = f"{written_in}, line {frame.f_lineno}"
         self._running: House | None = None
+        self._system: wiring.System | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.keeps_mail = False
+        """Whether mails that are sent to nobody can be looked at, as in `farebox dev`."""
         self._paid: dict[str, PaidEndpoint] = {}
         self.handlers: dict[str, Handler] = {}
         self._listeners: dict[str, list[Callable[[Any], Any]]] = {}
@@ -233,7 +237,24 @@ class Farebox(FastAPI):
     def _pages(self) -> ASGIApp:
         from farebox.web.pages import pages  # noqa: PLC0415  # with all that only pages need
 
-        return pages(Site(self.product, self.handlers, self._house().public_url, self.folder, self._logo, example))
+        assert self._system is not None, "requests come after start-up"
+        site = Site(
+            product=self.product,
+            handlers=self.handlers,
+            public_url=self._house().public_url,
+            folder=self.folder,
+            logo=self._logo,
+            example=example,
+            desk=self._system.desk(self.product, self._tell_soon),
+            proxies=self._system.settings.proxies(),
+            mailbox=self._system.mailbox,
+        )
+        return pages(site)
+
+    def _tell_soon(self, event: Event) -> None:
+        """Tell the listeners of what happened on a page, whose threads are not the loop's."""
+        if self._system is not None and self._system.service.events is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._system.service.events.emit, event)
 
     def _house(self) -> House:
         assert self._running is not None, "requests come after start-up"
@@ -243,6 +264,7 @@ class Farebox(FastAPI):
         return Events(self._listeners) if self._listeners else None
 
     def _open(self, system: wiring.System, settings: Settings) -> House:
+        self._system, self._loop = system, asyncio.get_running_loop()
         product = wiring.chosen(self.product, settings)
         house = House(
             service=system.service,
@@ -295,7 +317,7 @@ async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
     app.check()
     settings = settings_module.load(app.folder)
     events = app._events()  # noqa: SLF001  # the other half of the class above
-    system = wiring.build(app.product, settings, Path.cwd(), events)
+    system = wiring.build(app.product, settings, Path.cwd(), events, templates=app.folder, keeps_mail=app.keeps_mail)
     house = app._open(system, settings)  # noqa: SLF001
     await system.start()
     try:

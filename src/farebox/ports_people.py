@@ -15,6 +15,10 @@ class Visit(NamedTuple):
     account: AccountRow
     role: Role
 
+    @property
+    def email(self) -> str:
+        return self.person.email
+
 
 class Arrival(NamedTuple):
     """A log-in that is about to be: the cookie's digest, how it came about, and who asks."""

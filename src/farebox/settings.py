@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, Self
 from uuid import uuid4
@@ -16,7 +17,10 @@ from farebox.domain.providers import PROVIDERS, Provider
 OPENAI_BASE_URL: Final = PROVIDERS["openai"].base_url
 HOLD_MARGIN_SECONDS: Final = 60.0
 SECRET_BYTES: Final = 32
+LISTENING_VARIABLE: Final = "FAREBOX_LISTENING_AT"  # told by `dev` and `serve` to the process that serves
 ENCODING: Final = "utf-8-sig"  # Windows' editors put a mark before the text, which 'utf-8' takes for a part of a name
+
+Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseSettings):
@@ -32,6 +36,15 @@ class Settings(BaseSettings):
 
     public_url: str = Field("", validation_alias="FAREBOX_PUBLIC_URL")
     """The address that customers use, as `https://api.example.com`; goes into links and error types."""
+
+    smtp_url: SecretStr | None = Field(None, validation_alias="SMTP_URL")
+    """The mail server, as `smtp://user:password@host:587`. Without one, mails are printed and sent to nobody."""
+
+    mail_from: str = Field("", validation_alias="FAREBOX_MAIL_FROM")
+    """Whom mails come from, as `Example <hello@example.com>`. By default no-reply at the public address's host."""
+
+    trusted_proxies: str = Field("", validation_alias="FAREBOX_TRUSTED_PROXIES")
+    """Whose X-Forwarded-For is believed: addresses and networks with a comma between, as `10.0.0.0/8, 127.0.0.1`."""
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
     """OpenAI's key. Any other provider's is NAME_API_KEY; without one, calls go to the sandbox model."""
@@ -80,6 +93,26 @@ class Settings(BaseSettings):
         if self.hold_ttl_seconds is not None and self.hold_ttl_seconds < self.call_seconds_max:
             raise ValueError("FAREBOX_HOLD_TTL_SECONDS is shorter than FAREBOX_CALL_SECONDS_MAX")
         return self
+
+    @model_validator(mode="after")
+    def _proxies_are_networks(self) -> Self:
+        try:
+            self.proxies()
+        except ValueError:
+            raise ValueError(
+                "FAREBOX_TRUSTED_PROXIES has something that is neither an address nor a network; write "
+                "10.0.0.0/8, 127.0.0.1"
+            ) from None
+        return self
+
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks whose word about the client's address is taken."""
+        return tuple(ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip())
+
+    @property
+    def own_url(self) -> str:
+        """Where links in mails lead: the public address, else the one that this machine listens on."""
+        return self.public_url.rstrip("/") or os.environ.get(LISTENING_VARIABLE, "http://127.0.0.1:8000")
 
     def provider_key(self, provider: Provider) -> SecretStr | None:
         """The provider's key, where it is set."""

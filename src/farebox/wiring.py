@@ -1,14 +1,16 @@
-"""Settings → the running system. The only file that names concrete adapters."""
+"""Settings → the running system. With `wiring_people`, the only place that names concrete adapters."""
 
 import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from farebox.account.deliver import Post
+from farebox.account.desk import Desk
 from farebox.adapters.openai_http import OpenAIUpstream
 from farebox.adapters.price_data import Sold, look_up
 from farebox.call import Service, Wire
@@ -19,15 +21,19 @@ from farebox.call.settle import settle
 from farebox.domain.apikey import Mode
 from farebox.domain.breaker import Breaker
 from farebox.domain.errors import FounderError
+from farebox.domain.events import Event
 from farebox.domain.prices import FREE, Price
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
+from farebox.sandbox.mailbox import Mailbox
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
+from farebox.store.outbox import StoredOutbox
+from farebox.wiring_people import check_mail, desk_of, mailbox_of, post_of
 
 log = logging.getLogger("farebox")
 
@@ -46,7 +52,11 @@ class System:
     models: Mapping[ModelName, Model]
     sandbox: Chain
     upstreams: Sequence[OpenAIUpstream]
-    _sweeper: "asyncio.Task[None] | None" = field(init=False, default=None)
+    outbox: StoredOutbox
+    post: Post
+    mailbox: Mailbox | None
+    """Where `farebox dev` keeps the mails that nobody gets."""
+    _tasks: "list[asyncio.Task[None]]" = field(init=False, default_factory=list)
 
     @property
     def has_provider(self) -> bool:
@@ -60,22 +70,40 @@ class System:
             "test": self.sandbox,
         }
 
+    def desk(self, product: Product, tell: Callable[[Event], None]) -> Desk:
+        """Where people are let in; `tell` is called on the threads of pages."""
+        return desk_of(product, self.database, self.service.secret, self.post, tell)
+
     async def start(self) -> None:
         self.ledger.start()
-        self._sweeper = asyncio.create_task(settle(self.ledger, self.settings.sweep_seconds))
+        seconds = self.settings.sweep_seconds
+        self._tasks += [asyncio.create_task(work) for work in (settle(self.ledger, seconds), self.post.run(seconds))]
 
     async def stop(self) -> None:
-        """Finish what waits for the ledger, then close everything."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        """Finish what waits for the ledger, and the mail in hand, then close everything."""
+        self.post.end()
+        for task in self._tasks:
+            task.cancel()
         await self.ledger.close()
         for upstream in self.upstreams:
             await upstream.close()
+        await asyncio.to_thread(self.outbox.close)
         self.database.close()
 
 
-def build(product: Product, settings: Settings, folder: Path, events: Events | None = None) -> System:
+def build(
+    product: Product,
+    settings: Settings,
+    folder: Path,
+    events: Events | None = None,
+    *,
+    templates: Path | None = None,
+    keeps_mail: bool = False,
+) -> System:
     """The system of one process.
+
+    The secret is kept in `folder`, if the settings have none; a founder's own templates may be in `templates`. Mails
+    that are sent to nobody are kept to be looked at where `keeps_mail` says so.
 
     Raises:
         FounderError: something is set up wrongly; the message says what to do.
@@ -108,7 +136,11 @@ def build(product: Product, settings: Settings, folder: Path, events: Events | N
         openai_client=openai_client,
         events=events,
     )
-    return System(settings, database, ledger, service, models, sandbox, [upstream for upstream, _ in ways.values()])
+    mailbox = mailbox_of(settings) if keeps_mail else None
+    outbox = StoredOutbox(database)
+    post = post_of(product, settings, templates, outbox, secret, mailbox)
+    upstreams = [upstream for upstream, _ in ways.values()]
+    return System(settings, database, ledger, service, models, sandbox, upstreams, outbox, post, mailbox)
 
 
 def check(product: Product, settings: Settings) -> None:
@@ -118,6 +150,7 @@ def check(product: Product, settings: Settings) -> None:
         FounderError: as `build`.
     """
     product = chosen(product, settings)
+    check_mail(product, settings)
     models = usable(product.asked, product, settings)
     ways = _ways(product, settings, models)
     if any(plan.is_metered_in_money for plan in product.plans):

@@ -24,10 +24,10 @@ Render = Callable[[Due], Letter]
 class Post:
     """The sender of one process. `wake` it when a mail was written; it looks by itself as well."""
 
-    def __init__(self, outbox: Outbox, render: Render, mailer: Mailer) -> None:
+    def __init__(self, outbox: Outbox, render: Render, open_mailer: Callable[[], Mailer]) -> None:
         self._outbox = outbox
         self._render = render
-        self._mailer = mailer
+        self._open_mailer = open_mailer
         self._is_ending = threading.Event()
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -58,34 +58,37 @@ class Post:
 
     def send_all(self) -> int:
         """Send whatever is due; how many were sent."""
-        count = 0
+        due = self._outbox.claim()
+        if due is None:
+            return 0
+        count, mailer = 0, self._open_mailer()
         try:
-            while not self._is_ending.is_set() and (due := self._outbox.claim()) is not None:
-                count += self._send(due)
+            while due is not None:
+                count += self._send(due, mailer)
+                due = None if self._is_ending.is_set() else self._outbox.claim()
         finally:
-            self._mailer.close()
+            mailer.close()
         return count
 
-    def _send(self, due: Due) -> bool:
+    def _send(self, due: Due, mailer: Mailer) -> bool:
         reason = reason_not_to_send(due)
         if reason:
             self._outbox.give_up(due.mail.id, reason)
             return False
         try:
-            self._mailer.send(self._render(due))
+            mailer.send(self._render(due))
         except MailRefused as error:
             log.warning("%s was refused: %s", due.mail.id, error)
             self._outbox.give_up(due.mail.id, str(error))
-            return False
         except MailNotSent as error:
             self._wait(due, str(error))
-            return False
         except Exception as error:
             log.exception("%s could not be made", due.mail.id)
             self._wait(due, type(error).__name__)
-            return False
-        self._outbox.sent(due.mail.id)
-        return True
+        else:
+            self._outbox.sent(due.mail.id)
+            return True
+        return False
 
     def _wait(self, due: Due, reason: str) -> None:
         mail = due.mail

@@ -7,64 +7,26 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
-from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from email.utils import format_datetime
+from typing import Final
 
-from farebox.domain.errors import FounderError
+from farebox.domain.mail import Sender, SmtpServer
 from farebox.ports_people import Letter, MailNotSent, MailRefused
 
 SECONDS_MAX: Final = 10.0  # of silence, for each answer of the server
-PORTS: Final = {"smtp": 587, "smtps": 465}
 PERMANENT: Final = range(500, 600)
-FORM: Final = "Write it as smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465."
-
-
-class SmtpServer(NamedTuple):
-    """Where mail is handed over, and as whom."""
-
-    host: str
-    port: int
-    is_tls: bool
-    user: str
-    password: str
-
-    @property
-    def name(self) -> str:
-        """As it may be shown: without the password."""
-        return f"{self.host}:{self.port}"
-
-
-def parse_smtp(url: str) -> SmtpServer:
-    """The server that a URL names.
-
-    Raises:
-        FounderError: it names none; the sentence does not show the password.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise FounderError(f"SMTP_URL cannot be read. {FORM} Percent-encode / @ : ? # % in the password.") from None
-    if parts.scheme not in PORTS or not host:
-        raise FounderError(f"SMTP_URL names no mail server. {FORM}")
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if bool(user) != bool(password):
-        raise FounderError(f"SMTP_URL has a user without a password, or the other way round. {FORM}")
-    return SmtpServer(host, port or PORTS[parts.scheme], parts.scheme == "smtps", user, password)
 
 
 class SmtpMailer:
-    """The port `Mailer` over one server. The connection stays while there is more to send."""
+    """The port `Mailer` over one server. Its connection is for all letters that wait."""
 
-    def __init__(self, server: SmtpServer, sender: str, product: str) -> None:
+    def __init__(self, server: SmtpServer, sender: Sender) -> None:
         self._server = server
         self._sender = sender
-        self._product = product
         self._connection: smtplib.SMTP | None = None
 
     def send(self, letter: Letter) -> None:
-        message = message_of(letter, self._sender, self._product)
+        message = message_of(letter, self._sender)
         try:
             self._hand_over(message, letter.to)
         except smtplib.SMTPRecipientsRefused as error:
@@ -84,15 +46,9 @@ class SmtpMailer:
                 connection.quit()
 
     def _hand_over(self, message: EmailMessage, recipient: str) -> None:
-        envelope_sender = parseaddr(self._sender)[1]
-        if self._connection is not None:
-            try:
-                self._connection.rset()
-            except (OSError, smtplib.SMTPException):  # it went away meanwhile: a new one is tried
-                self._drop()
         if self._connection is None:
             self._connection = connect(self._server)
-        self._connection.sendmail(envelope_sender, [recipient], message.as_bytes(policy=SMTP))
+        self._connection.sendmail(self._sender.address, [recipient], message.as_bytes(policy=SMTP))
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -120,24 +76,12 @@ def connect(server: SmtpServer) -> smtplib.SMTP:
     return connection
 
 
-def _open(connection: smtplib.SMTP, server: SmtpServer, context: ssl.SSLContext) -> None:
-    connection.ehlo_or_helo_if_needed()
-    if not server.is_tls and connection.has_extn("starttls"):
-        connection.starttls(context=context)
-        connection.ehlo()
-    elif not server.is_tls and server.user:
-        raise smtplib.SMTPNotSupportedError("the server offers no STARTTLS, and a password is not sent without it")
-    if server.user:
-        connection.login(server.user, server.password)
-
-
-def message_of(letter: Letter, sender: str, product: str) -> EmailMessage:
+def message_of(letter: Letter, sender: Sender) -> EmailMessage:
     """The letter as it goes over the wire. No header can be smuggled in: a line break in one is an error."""
-    name, address = parseaddr(sender)
     message = EmailMessage(policy=SMTP)
-    message["Message-ID"] = f"<{letter.id}@{address.rpartition('@')[2]}>"
+    message["Message-ID"] = f"<{letter.id}@{sender.domain}>"
     message["Date"] = format_datetime(datetime.now(UTC))
-    message["From"] = Address(name or product, addr_spec=address)
+    message["From"] = Address(sender.name, addr_spec=sender.address)
     message["To"] = Address(addr_spec=letter.to)
     message["Subject"] = letter.subject
     message["Auto-Submitted"] = "auto-generated"
@@ -151,6 +95,17 @@ def said(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return _line(error.smtp_code, error.smtp_error)
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _open(connection: smtplib.SMTP, server: SmtpServer, context: ssl.SSLContext) -> None:
+    connection.ehlo_or_helo_if_needed()
+    if not server.is_tls and connection.has_extn("starttls"):
+        connection.starttls(context=context)
+        connection.ehlo()
+    elif not server.is_tls and server.user:
+        raise smtplib.SMTPNotSupportedError("the server offers no STARTTLS, and a password is not sent without it")
+    if server.user:
+        connection.login(server.user, server.password)
 
 
 def _told(code: int, reason: bytes | str) -> MailRefused | MailNotSent:

@@ -44,6 +44,7 @@ def reloaded_app() -> Farebox:
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
     shop.database.close()
+    shop.app.keeps_mail = True
     # Looked for here, at each start: a key that is set later, in `.env`, is then used.
     local = local_model(shop.product, shop.settings)
     if local is not None:
@@ -56,6 +57,7 @@ def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
     return [
         f"{shop.product.name} runs at {url}",
         f"  Docs   {url}/docs",
+        *_mail_lines(shop, url),
         f"  Model  {model_line(shop.product, shop.settings, local_model(shop.product, shop.settings))}",
         f"  Plan   {you.account.plan}, for the account {DEVELOPER}{moved}",
         f"  Key    {you.key.text}",
@@ -65,6 +67,10 @@ def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
         "",
         "Ctrl-C stops it." + (" A change of your file restarts it." if shop.app.folder else ""),
     ]
+
+
+def _mail_lines(shop: Shop, url: str) -> list[str]:
+    return [f"  Mail   {url}/dev/mail, and here"] if shop.settings.smtp_url is None else []
 
 
 def _first_call(app: Farebox) -> tuple[str, str]:

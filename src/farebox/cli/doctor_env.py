@@ -15,7 +15,7 @@ from farebox.settings import Settings
 
 FOLDERS_MAX: Final = 500
 OURS: Final = "FAREBOX_"
-LATER: Final = ("FAREBOX_REDIS_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "SMTP_URL")
+LATER: Final = ("FAREBOX_REDIS_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE")
 OF_PROVIDERS: Final = {name for each in PROVIDERS.values() for name in (each.key_variable, each.url_variable)}
 KNOWN: Final = frozenset(
     {str(field.validation_alias) for field in Settings.model_fields.values()} | set(LATER) | OF_PROVIDERS

@@ -28,6 +28,7 @@ def serve(
         wiring.check(shop.product, shop.settings)
         warn_of_sandbox(shop)
         warn_of_lost_plans(shop)
+        warn_of_mail(shop, url_of(listeners[0]))
         # A call under way is finished, and recorded, before its process goes.
         grace_seconds = ceil(shop.settings.call_seconds_max + RECORD_SECONDS)
         shop.database.close()
@@ -41,6 +42,13 @@ def warn_of_sandbox(shop: Shop) -> None:
     if not wiring.usable(product.models, product, shop.settings):
         missing = key_variables(product, product.models)
         typer.echo(f"No {missing}: calls are answered by the sandbox model, farebox-sandbox.", err=True)
+
+
+def warn_of_mail(shop: Shop, url: str) -> None:
+    if shop.settings.smtp_url is None:
+        typer.echo("No SMTP_URL: mails are printed here, and sent to nobody.", err=True)
+    elif not shop.settings.public_url:
+        typer.echo(f"No FAREBOX_PUBLIC_URL: links in mails lead to {url}.", err=True)
 
 
 def warn_of_lost_plans(shop: Shop) -> None:

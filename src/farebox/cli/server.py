@@ -15,6 +15,7 @@ from uvicorn.supervisors.multiprocess import Process
 
 from farebox.cli.load import APP_VARIABLE
 from farebox.domain.errors import FounderError
+from farebox.settings import LISTENING_VARIABLE
 
 BACKLOG: Final = 2048
 SHARES_OUT: Final = sys.platform == "linux"
@@ -98,6 +99,7 @@ def run(
     """Serve until told to stop, and then for `grace_seconds` more those who are being served."""
     os.environ[APP_VARIABLE] = target or ""
     listener = listeners[0]
+    os.environ[LISTENING_VARIABLE] = url_of(listener)
     if watched is None and workers == 1 and os.name == "posix":
         listener.set_inheritable(True)
         # The same process, without all that the command line has loaded: that is memory for as long as it serves.

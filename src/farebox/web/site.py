@@ -3,17 +3,28 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from farebox.account.desk import Desk
 from farebox.domain.product import Product
+from farebox.ports_people import Letter
 from farebox.web.handler import Handler
 from farebox.web.logo import Logo
 
 API: Final = "/v1/"
+Network = IPv4Network | IPv6Network
+
+
+class KeptMail(Protocol):
+    """The last mails that were written, the newest first."""
+
+    @property
+    def letters(self) -> list[Letter]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,12 @@ class Site:
     logo: Logo | None
     example: Callable[[object], Any]
     """An example of what a JSON schema describes."""
+    desk: Desk
+    """Where people are let in."""
+    proxies: tuple[Network, ...]
+    """Whose word about the client's address is taken."""
+    mailbox: KeptMail | None
+    """What would have been mailed, where nothing is."""
 
 
 class Pages:

@@ -1,0 +1,42 @@
+"""Mails as they are read: templates in text and HTML, made at the moment of sending. Loaded when there is one."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from farebox.domain.people import link_token
+from farebox.domain.product import Product
+from farebox.ports_people import Due, Letter
+
+OURS: Final = Path(__file__).parent / "templates"
+
+
+class Letters:
+    """The letters of one product. A founder's own `templates/mail/NAME.txt` and `.html` come before ours."""
+
+    def __init__(self, product: Product, url: str, folder: Path | None, secret: bytes) -> None:
+        theirs = [FileSystemLoader(folder / "templates")] if folder is not None else []
+        self._templates = Environment(
+            loader=ChoiceLoader([*theirs, FileSystemLoader(OURS)]),
+            autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self._templates.globals.update(product=product, url=url)
+        self._url = url
+        self._secret = secret
+
+    def render(self, due: Due) -> Letter:
+        """The letter; its subject is the first line of the text."""
+        mail = due.mail
+        link = f"{self._url}/link/{link_token(self._secret, mail.link_id)}" if mail.link_id is not None else ""
+        values = {**json.loads(mail.data), "email": mail.email, "link": link, "is_known": due.is_known}
+        text = self._templates.get_template(f"mail/{mail.template}.txt").render(values)
+        subject, _, body = text.partition("\n")
+        subject = " ".join(subject.split())
+        html = self._templates.get_template(f"mail/{mail.template}.html").render(values, subject=subject)
+        return Letter(mail.id, mail.email, subject, body.lstrip("\n"), html)

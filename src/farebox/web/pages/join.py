@@ -1,0 +1,74 @@
+"""Sign up, and use whatever link was mailed. A GET of a link only shows a button: mail scanners follow GETs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+
+from farebox.account.desk import find_link
+from farebox.account.join import ask_to_join, confirm
+from farebox.account.log_in import log_in_by_link, reset_password
+from farebox.domain.people import LINK_US, LinkGone, PersonError
+from farebox.domain.period import MICROSECONDS
+from farebox.web.pages.forms import FormState
+from farebox.web.pages.frame import Frame
+from farebox.web.pages.told import form_again
+from farebox.web.pages.visitor import HOME, SIGN_UP, arrived, client_of, forget_cookie, see_other, set_cookie
+
+
+def routes(frame: Frame) -> APIRouter:
+    router = APIRouter()
+    _add_sign_up(router, frame)
+    _add_link(router, frame)
+    return router
+
+
+def _add_sign_up(router: APIRouter, frame: Frame) -> None:
+    @router.get("/signup")
+    def sign_up(request: Request, plan: str = "") -> Response:
+        return frame.page(request, "signup.html", form=FormState(), email="", plan=plan)
+
+    @router.get("/signup/sent")
+    def sent(request: Request) -> Response:
+        return frame.page(request, "signup_sent.html")
+
+    @router.post("/signup")
+    def signed_up(
+        request: Request,
+        email: Annotated[str, Form()] = "",
+        password: Annotated[str, Form()] = "",
+        plan: Annotated[str, Form()] = "",
+    ) -> Response:
+        try:
+            browser = ask_to_join(frame.site.desk, client_of(request), email=email, password=password, plan=plan)
+        except PersonError as error:
+            return form_again(frame, request, "signup.html", error, email=email, plan=plan)
+        response = see_other("/signup/sent")
+        set_cookie(response, SIGN_UP, browser, LINK_US["confirm"] // MICROSECONDS)
+        return response
+
+
+def _add_link(router: APIRouter, frame: Frame) -> None:
+    @router.get("/link/{token}")
+    def link(request: Request, token: str) -> Response:
+        found = find_link(frame.site.desk, token)
+        return frame.page(request, "link.html", form=FormState(), purpose=found.purpose, email=found.email)
+
+    @router.post("/link/{token}")
+    def used(request: Request, token: str, password: Annotated[str, Form()] = "") -> Response:
+        desk, client = frame.site.desk, client_of(request)
+        found = find_link(desk, token)
+        if found.purpose == "confirm":
+            came, _ = confirm(desk, client, token=token, browser=request.cookies.get(SIGN_UP, ""))
+            response = arrived(request, came, HOME)
+            forget_cookie(response, SIGN_UP)
+            return response
+        if found.purpose == "magic":
+            return arrived(request, log_in_by_link(desk, client, token=token), HOME)
+        if found.purpose != "reset":
+            raise LinkGone("This link is for something else. Ask for a new one.")
+        try:
+            return arrived(request, reset_password(desk, client, token=token, password=password), HOME)
+        except PersonError as error:
+            if not error.field:
+                raise
+            return form_again(frame, request, "link.html", error, purpose=found.purpose, email=found.email)

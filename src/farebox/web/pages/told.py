@@ -1,0 +1,32 @@
+"""What a person at a page is told: beside the form where there is one, else on a page of its own."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request, Response
+
+from farebox.domain.errors import RequestRefused
+from farebox.domain.people import PersonError
+from farebox.web.pages.forms import FormState
+from farebox.web.pages.frame import Frame
+
+TITLES: Mapping[int, str] = {
+    403: "You may not do this", 410: "This link no longer works", 429: "That was too often", 503: "Many are here",
+}  # fmt: skip
+
+
+def form_again(frame: Frame, request: Request, template: str, error: PersonError, **values: str) -> Response:
+    """The form once more, with the sentence beside its field and what was typed; a password is not among `values`."""
+    form = FormState(values, {error.field: error.detail})
+    page = frame.page(request, template, status=error.status, form=form, **values)
+    if error.retry_after_seconds is not None:
+        page.headers["retry-after"] = str(error.retry_after_seconds)
+    return page
+
+
+def add_person_errors(app: FastAPI, frame: Frame) -> None:
+    """Whatever a use case refuses, and no form tells, is told on a page of its own."""
+
+    @app.exception_handler(PersonError)
+    def refused(request: Request, error: PersonError) -> Response:
+        told = RequestRefused(error.detail, retry_after_seconds=error.retry_after_seconds).of_status(error.status)
+        return frame.error(request, told, TITLES.get(error.status))

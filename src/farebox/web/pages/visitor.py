@@ -1,0 +1,120 @@
+"""Who visits a page: the session of the cookie, and the client's address. A page for customers takes a `Visitor`."""
+
+from ipaddress import ip_address
+from typing import Annotated, Final, NoReturn
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, HTTPException, Request, Response
+
+from farebox.account import sessions
+from farebox.account.desk import LoggedIn
+from farebox.domain.people import LINK_US, SESSION_MAX_US, Client
+from farebox.domain.period import MICROSECONDS
+from farebox.ports_people import Visit
+from farebox.web.site import Network, Site
+
+SESSION: Final = "__Host-session"
+CODE: Final = "__Host-code"
+SIGN_UP: Final = "__Host-signup"
+HOME: Final = "/overview"
+LOGGED_OUT: Final = "You are logged out, so nothing was done. Log in and try again."
+OWNERS_ONLY: Final = "Only an owner of this account may do this. Ask one of them."
+
+
+def site_of(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
+def client_of(request: Request) -> Client:
+    """Who asks. What a proxy says is believed only where the settings name it."""
+    address = request.client.host if request.client is not None else ""
+    hops = [hop.strip() for line in request.headers.getlist("x-forwarded-for") for hop in line.split(",")]
+    return Client(believed(address, hops, site_of(request).proxies), request.headers.get("user-agent", ""))
+
+
+def believed(address: str, hops: list[str], proxies: tuple[Network, ...]) -> str:
+    """The client's address: that of the last one who is not a proxy of ours. What came before it may be made up."""
+    for hop in reversed(hops):
+        if not _is_within(address, proxies) or not _is_address(hop):
+            break
+        address = hop
+    return address
+
+
+def visit_of(request: Request) -> Visit | None:
+    """Whoever is logged in, for a page that is for everybody."""
+    return sessions.visit(site_of(request).desk, request.cookies.get(SESSION, ""))
+
+
+def visitor(request: Request) -> Visit:
+    """Whoever is logged in; a stranger is sent to log in first."""
+    found = visit_of(request)
+    if found is None:
+        _send_away(request)
+    return found
+
+
+def owner(visit: Annotated[Visit, Depends(visitor)]) -> Visit:
+    """An owner of the account."""
+    if visit.role != "owner":
+        raise HTTPException(403, OWNERS_ONLY)
+    return visit
+
+
+Visitor = Annotated[Visit, Depends(visitor)]
+OwnerVisitor = Annotated[Visit, Depends(owner)]
+
+
+def is_path(path: str) -> bool:
+    """Whether it is a place on this very site, where one may be sent after logging in."""
+    parts = urlsplit(path)
+    return path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and not parts.netloc
+
+
+def see_other(path: str) -> Response:
+    """After a form, a page."""
+    return Response(None, 303, {"location": path})
+
+
+def arrived(request: Request, came: LoggedIn, path: str) -> Response:
+    """Where somebody goes who came in: on, or to show their second factor first."""
+    before = request.cookies.get(SESSION, "")
+    if before:  # the session that this browser had is not left open behind the new one
+        sessions.log_out(site_of(request).desk, before)
+    target = path if is_path(path) else HOME
+    if not came.cookie:
+        response = see_other(f"/login/code?next={quote(target)}")
+        set_cookie(response, CODE, came.code, LINK_US["code"] // MICROSECONDS)
+        return response
+    response = see_other(target)
+    set_cookie(response, SESSION, came.cookie, SESSION_MAX_US // MICROSECONDS)
+    return response
+
+
+def set_cookie(response: Response, name: str, value: str, seconds: int) -> None:
+    """A cookie of this host alone, that no script can read and no other site can have sent with a form."""
+    response.set_cookie(name, value, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax")
+
+
+def forget_cookie(response: Response, name: str) -> None:
+    set_cookie(response, name, "", 0)
+
+
+def _send_away(request: Request) -> NoReturn:
+    if request.method != "GET":
+        raise HTTPException(403, LOGGED_OUT)
+    place = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    raise HTTPException(303, headers={"location": f"/login?next={quote(place, safe='')}"})
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
+    return _is_address(address) and any(ip_address(address) in network for network in networks)
