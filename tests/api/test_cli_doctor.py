@@ -1,6 +1,7 @@
 """`farebox doctor` as a command: every line of it, and the files around."""
 
 import socket
+import ssl
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +11,11 @@ from farebox import settings as settings_module
 from farebox.cli.doctor_env import check_env_files
 from farebox.domain.errors import FounderError
 from tests.services.command import farebox, printed
+from tests.services.mail import MailServer
 from tests.services.process import free_port
 from tests.services.served import Served
 from tests.services.upstream import FakeUpstream
+from tests.services.upstream.certificate import self_signed
 
 KEY: Final = "sk-proj-0123456789abcdefghijABCD"
 
@@ -36,7 +39,8 @@ def examined(folder: Path, *arguments: str, code: int = 1, **settings: str) -> l
 def test_nothing_configured_is_nothing_wrong_and_nothing_is_made(bare: Path) -> None:
     lines = examined(bare, code=0)
     assert levels(lines) == {
-        "python": "ok", "app file": "note", ".env": "ok", "provider": "note", "database": "ok", "port": "ok",
+        "python": "ok", "app file": "note", ".env": "ok", "provider": "note", "database": "ok", "mail": "note",
+        "port": "ok",
     }  # fmt: skip
     assert lines[0].startswith("ok  python: 3.")
     assert list(bare.iterdir()) == []
@@ -49,7 +53,8 @@ def test_all_in_order_is_said_line_by_line(bare: Path, upstream: FakeUpstream, p
     (bare / ".env").write_text(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={upstream.base_url}\n")
     settings = {"FAREBOX_DATABASE_URL": pg_url, "FAREBOX_SECRET_KEY": "a secret of the tests, long enough"}
     printed(bare, "migrate", **settings)
-    with Served(env=settings, cwd=bare) as server:
+    with MailServer() as mail, Served(env=settings, cwd=bare) as server:
+        settings |= {"SMTP_URL": mail.url, "FAREBOX_PUBLIC_URL": "https://till.example"}
         lines = examined(bare, "--port", str(server.port), code=0, **settings)
     assert set(levels(lines).values()) == {"ok"}
     text = "\n".join(lines)
@@ -59,7 +64,44 @@ def test_all_in_order_is_said_line_by_line(bare: Path, upstream: FakeUpstream, p
     assert "price: gpt-4o-mini costs $" in text
     assert "is written to and up to date" in text
     assert "clock: as the database's" in text
+    assert f"mail: 127.0.0.1:{mail.port} takes mails, from no-reply@till.example" in text
     assert f"port: {server.port} is served by a Farebox" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"SMTP_URL": "mail.example.com"}, "SMTP_URL names no mail server. Write it as smtp://user:password@host:587"),
+        ({"SMTP_URL": "smtp://me:s3cret@127.0.0.1:1"}, "127.0.0.1:1 cannot be used ("),
+        ({"FAREBOX_MAIL_FROM": "me"}, "FAREBOX_MAIL_FROM is no address; write hello@example.com"),
+        ({"FAREBOX_TRUSTED_PROXIES": "proxy"}, "FAREBOX_TRUSTED_PROXIES has something that is neither an address"),
+    ],
+)
+def test_mail_that_would_not_be_sent_is_told(bare: Path, settings: dict[str, str], told: str) -> None:
+    lines = examined(bare, **settings)
+    [line] = [line for line in lines if told in line]
+    assert line.startswith("FIX")
+    assert "s3cret" not in "".join(lines)
+    for command in (["serve", "--port", "0"], ["dev", "--port", "0"]):
+        if "127.0.0.1:1" not in told:
+            done = farebox(bare, *command, **settings)
+            assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+def test_a_password_that_the_mail_server_does_not_take_is_told(bare: Path, tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path)
+    if certificate is None:
+        pytest.skip("there is no openssl here")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with MailServer(user="till", password="right", tls_context=context) as server:
+        settings = {"SSL_CERT_FILE": str(certificate), "FAREBOX_PUBLIC_URL": "https://till.example"}
+        url = f"smtp://till:{{}}@127.0.0.1:{server.port}"
+        lines = examined(bare, **settings, SMTP_URL=url.format("wr0ng-one"))
+        [line] = [line for line in lines if "does not let till in (535" in line]
+        assert "mend SMTP_URL" in line
+        assert "wr0ng-one" not in "".join(lines)
+        assert levels(examined(bare, code=0, **settings, SMTP_URL=url.format("right")))["mail"] == "ok"
 
 
 def test_files_that_are_not_read_are_found_around(bare: Path) -> None:
