@@ -78,7 +78,7 @@ def test_all_in_order_is_said_line_by_line(bare: Path, upstream: FakeUpstream, p
     ],
 )
 def test_mail_that_would_not_be_sent_is_told(bare: Path, settings: dict[str, str], told: str) -> None:
-    lines = examined(bare, **settings)
+    lines = examined(bare, code=1, **settings)
     [line] = [line for line in lines if told in line]
     assert line.startswith("FIX")
     assert "s3cret" not in "".join(lines)
@@ -97,7 +97,7 @@ def test_a_password_that_the_mail_server_does_not_take_is_told(bare: Path, tmp_p
     with MailServer(user="till", password="right", tls_context=context) as server:
         settings = {"SSL_CERT_FILE": str(certificate), "FAREBOX_PUBLIC_URL": "https://till.example"}
         url = f"smtp://till:{{}}@127.0.0.1:{server.port}"
-        lines = examined(bare, **settings, SMTP_URL=url.format("wr0ng-one"))
+        lines = examined(bare, code=1, **settings, SMTP_URL=url.format("wr0ng-one"))
         [line] = [line for line in lines if "does not let till in (535" in line]
         assert "mend SMTP_URL" in line
         assert "wr0ng-one" not in "".join(lines)

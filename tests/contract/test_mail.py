@@ -14,6 +14,7 @@ from sqlalchemy import insert, text
 
 from farebox.account.deliver import FIRST_WAIT_SECONDS, GIVEN_UP_US, Post
 from farebox.adapters.mail_smtp import SmtpMailer
+from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.mail import Sender, SmtpServer, parse_smtp
 from farebox.domain.people import Mail
 from farebox.ports_people import Due, Letter, MailNotSent, MailRefused
@@ -204,6 +205,26 @@ def test_with_nothing_to_send_no_server_is_asked(database: Database, outbox: Sto
         raise AssertionError("nothing is to be sent")
 
     assert Post(outbox, render, unwanted).send_all() == 0
+
+
+def test_a_database_that_is_away_when_a_mail_was_sent_does_not_have_it_sent_again(
+    books: Books, outbox: StoredOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.write(new_mail(1))
+    monkeypatch.setattr("farebox.account.deliver.NOTE_WAIT_SECONDS", 0)
+    sent, outages = outbox.sent, [LedgerUnavailable("away"), LedgerUnavailable("away")]
+
+    def away(mail_id: str) -> None:
+        if outages:
+            raise outages.pop()
+        sent(mail_id)
+
+    monkeypatch.setattr(outbox, "sent", away)
+    mailer = Wayward()
+    assert Post(outbox, render, lambda: mailer).send_all() == 1
+    books.rows(f"UPDATE mail SET next_us = next_us - {LEASE_SECONDS * 10**6}")
+    assert Post(outbox, render, lambda: mailer).send_all() == 0
+    assert len(mailer.sent) == 1
 
 
 # -- SMTP

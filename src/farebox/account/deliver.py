@@ -15,6 +15,8 @@ log = logging.getLogger("farebox.mail")
 
 FIRST_WAIT_SECONDS: Final = 5.0
 WAIT_SECONDS_MAX: Final = 3600.0
+NOTE_TRIES: Final = 30
+NOTE_WAIT_SECONDS: Final = 1.0
 GIVEN_UP_US: Final = 48 * HOUR_US
 ONLY_TO_PERSONS: Final = {"magic", "reset"}
 
@@ -86,9 +88,20 @@ class Post:
             log.exception("%s could not be made", due.mail.id)
             self._wait(due, type(error).__name__)
         else:
-            self._outbox.sent(due.mail.id)
+            self._note_sent(due.mail.id)
             return True
         return False
+
+    def _note_sent(self, mail_id: str) -> None:
+        """Have it noted even if the database is away for a moment: else the mail would go out again."""
+        for _ in range(NOTE_TRIES):
+            try:
+                self._outbox.sent(mail_id)
+            except CallError as error:
+                log.warning("that %s was sent is not noted yet: %s", mail_id, error.detail)
+                self._is_ending.wait(NOTE_WAIT_SECONDS)
+            else:
+                return
 
     def _wait(self, due: Due, reason: str) -> None:
         mail = due.mail

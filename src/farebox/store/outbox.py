@@ -79,6 +79,9 @@ class StoredOutbox:
             except self._database.outages as error:
                 self._drop()
                 raise unavailable(error) from error
+            except BaseException:
+                self._drop()
+                raise
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
