@@ -13,7 +13,7 @@ from farebox.domain.product import Product
 from farebox.web.handler import Handler
 from farebox.web.logo import Logo
 
-API: Final = "/v1/"
+API: Final = "/v1/"  # under which errors stay what programs read
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Pages:
         self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(API):
+        if scope["type"] != "http" or f"{scope['path']}/".startswith(API):
             await self._nothing(scope, receive, send)
             return
         if self._app is None:

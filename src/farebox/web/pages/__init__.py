@@ -3,7 +3,8 @@
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from farebox.web.pages import landing
+from farebox.web.founder_pages import HOME, founder_pages
+from farebox.web.pages import landing, robots, texts
 from farebox.web.pages.frame import Frame, add_errors
 from farebox.web.pages.guard import Guard
 from farebox.web.site import Site
@@ -11,9 +12,18 @@ from farebox.web.site import Site
 
 def pages(site: Site) -> ASGIApp:
     """All pages of a site, guarded."""
-    frame = Frame(site)
+    files = founder_pages(site.folder)
+    frame = Frame(site, files)
+    found = ("/", "/pricing", "/docs", "/terms", "/privacy", *(f"/{name}" for name in files if name != HOME))
     app = FastAPI(title=site.product.name, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    for router in (frame.assets.routes(), landing.routes(frame)):
+    routers = (
+        frame.assets.routes(),
+        texts.founders(frame, files),
+        landing.routes(frame),
+        texts.legal(frame),
+        robots.routes(frame, tuple(dict.fromkeys(found))),
+    )
+    for router in routers:
         app.include_router(router)
     add_errors(app, frame)
     return Guard(app, frame.error, site.public_url)
