@@ -29,6 +29,7 @@ from farebox.sandbox.example import example
 from farebox.settings import Settings
 from farebox.web.endpoint import House, PaidEndpoint
 from farebox.web.error_docs import add_error_docs
+from farebox.web.founder_pages import founder_pages
 from farebox.web.generate import GenerateEndpoint
 from farebox.web.handler import INPUT_TOKENS_DEFAULT, Handler, HandlerEndpoint, Terms, Units
 from farebox.web.logo import Logo, read_logo
@@ -182,7 +183,7 @@ class Farebox(FastAPI):
 
         Raises:
             FounderError: a price of a model that is never asked, a function that no call of a plan has room for, or a
-            logo that is not there.
+            logo or a page that cannot be shown.
         """
         own = [model for handler in self.handlers.values() for model in handler.terms.models or ()]
         try:
@@ -190,6 +191,7 @@ class Farebox(FastAPI):
         except FounderError as error:
             raise FounderError(f"{self._place}: {error}") from None
         self._logo = read_logo(self.folder, self.product.brand.logo)
+        founder_pages(self.folder)
         for handler in self.handlers.values():
             handler.check(self.product.plans)
 

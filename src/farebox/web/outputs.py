@@ -60,6 +60,10 @@ class Output:
             value = self.adapter.validate_python(value)
         return to_json({"text": value})
 
+    def enclosed(self, value: Any) -> Any:  # noqa: ANN401  # JSON
+        """A JSON value as it stands in the body."""
+        return value if self.is_object else {"text" if self.is_text else "result": value}
+
     def wrapped(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The schema of the body, given that of the value."""
         if self.is_text:

@@ -16,7 +16,7 @@ from farebox.ports_people import Letter
 from farebox.web.handler import Handler
 from farebox.web.logo import Logo
 
-API: Final = "/v1/"
+API: Final = "/v1/"  # under which errors stay what programs read
 Network = IPv4Network | IPv6Network
 
 
@@ -58,7 +58,7 @@ class Pages:
         self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(API):
+        if scope["type"] != "http" or f"{scope['path']}/".startswith(API):
             await self._nothing(scope, receive, send)
             return
         if self._app is None:

@@ -3,7 +3,8 @@
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from farebox.web.pages import dev_mail, join, landing, log_in, overview
+from farebox.web.founder_pages import HOME, founder_pages
+from farebox.web.pages import dev_mail, join, landing, log_in, overview, robots, texts
 from farebox.web.pages.frame import Frame, add_errors
 from farebox.web.pages.guard import Guard
 from farebox.web.pages.told import add_person_errors
@@ -12,13 +13,22 @@ from farebox.web.site import Site
 
 def pages(site: Site) -> ASGIApp:
     """All pages of a site, guarded."""
-    frame = Frame(site)
+    files = founder_pages(site.folder)
+    frame = Frame(site, files)
+    found = ("/", "/pricing", "/docs", "/terms", "/privacy", *(f"/{name}" for name in files if name != HOME))
     app = FastAPI(title=site.product.name, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.site = site
-    parts = [frame.assets.routes(), *(part.routes(frame) for part in (landing, join, log_in, overview))]
+    routers = [
+        frame.assets.routes(),
+        texts.founders(frame, files),
+        landing.routes(frame),
+        texts.legal(frame),
+        robots.routes(frame, tuple(dict.fromkeys(found))),
+        *(part.routes(frame) for part in (join, log_in, overview)),
+    ]
     if site.mailbox is not None:
-        parts.append(dev_mail.routes(frame, site.mailbox))
-    for router in parts:
+        routers.append(dev_mail.routes(frame, site.mailbox))
+    for router in routers:
         app.include_router(router)
     add_errors(app, frame)
     add_person_errors(app, frame)

@@ -1,5 +1,6 @@
 """What all pages share: the templates, how a page is answered, and what a page says when something is wrong."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -11,14 +12,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
 from farebox.domain.errors import CallError, RequestRefused
+from farebox.web.founder_pages import HOME
 from farebox.web.pages import words
 from farebox.web.pages.assets import Assets
 from farebox.web.pages.charts import bars, top_of
+from farebox.web.pages.fields import fields
+from farebox.web.pages.markdown import html_of, read_text
 from farebox.web.problem import problem
 from farebox.web.routes import of_status, of_validation
 from farebox.web.site import Site
 
 OURS: Final = Path(__file__).parents[1] / "templates"
+OWN_PLACES: Final = ("pricing", "terms", "privacy")
+"""Pages that the footer leads to in any case."""
 FOR_STRANGERS: Final = "public, max-age=300"
 """How long a page that is the same for everybody may be kept."""
 
@@ -39,20 +45,29 @@ def environment(folder: Path | None) -> Environment:
         keep_trailing_newline=True,
     )
     found.filters.update(words.FILTERS)
-    found.filters.update(chart_bars=bars, chart_top=top_of)
+    found.filters.update(chart_bars=bars, chart_top=top_of, fields=fields, markdown=html_of)
     return found
 
 
 class Frame:
-    """The frame around every page of one site."""
+    """The frame around every page of one site.
 
-    def __init__(self, site: Site) -> None:
+    Args:
+        files: the founder's own pages, which the footer leads to.
+    """
+
+    def __init__(self, site: Site, files: Mapping[str, Path]) -> None:
         self.site = site
         self.assets = Assets(site)
         self.templates = environment(site.folder)
+        named = {name: read_text(file).title for name, file in files.items() if name not in {HOME, *OWN_PLACES}}
         self.templates.globals.update(
-            site=site, product=site.product, asset=self.assets.url, initial=self.assets.initial
+            site=site, product=site.product, asset=self.assets.url, initial=self.assets.initial, more_pages=named
         )
+
+    def address(self, request: Request) -> str:
+        """Where the service is, as its customers write it, without a slash at the end."""
+        return self.site.public_url or str(request.base_url).rstrip("/")
 
     def page(
         self, request: Request, template: str, /, *, status: int = 200, cache: str = "no-store", **values: object

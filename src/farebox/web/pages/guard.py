@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Match
+from starlette.types import Message, Receive, Scope, Send
 
 from farebox.domain.errors import CallError, InternalError, RequestRefused
 
@@ -41,7 +42,8 @@ ErrorPage = Callable[[Request, CallError], Response]
 class Guard:
     """The pages, guarded."""
 
-    def __init__(self, app: ASGIApp, error_page: ErrorPage, public_url: str) -> None:
+    def __init__(self, app: FastAPI, error_page: ErrorPage, public_url: str) -> None:
+        self.routes = app.routes
         self._app = RequestBodyLimitMiddleware(app, FORM_BYTES_MAX)
         self._error_page = error_page
         self._origin = origin_of(public_url)
@@ -61,7 +63,7 @@ class Guard:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server leaves the body out
         request = Request(scope)
-        if scope["method"] not in SAFE and not is_own(request.headers, self._origin):
+        if self._does_something(scope) and not is_own(request.headers, self._origin):
             refused = RequestRefused(STRANGE).of_status(403)
             await self._error_page(request, refused)(scope, receive, sending)
             return
@@ -71,6 +73,10 @@ class Guard:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if not has_begun:
                 await self._error_page(request, InternalError(BROKEN))(scope, receive, sending)
+
+    def _does_something(self, scope: Scope) -> bool:
+        """Whether a page would act on this request: where there is none, that is told, and nothing else."""
+        return scope["method"] not in SAFE and any(route.matches(scope)[0] is Match.FULL for route in self.routes)
 
 
 def is_own(headers: Headers, own_origin: str) -> bool:

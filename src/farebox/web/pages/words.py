@@ -12,26 +12,26 @@ from farebox.domain.rate import Burst
 class Terms(NamedTuple):
     """A plan as its card says it."""
 
+    id: str
     name: str
     price: str
     is_free: bool
     lines: tuple[str, ...]
-    """What is included, each in a few words."""
-    beyond: str
-    """What happens at the limit."""
+    """What is included, and what happens at the limit, each in a few words."""
 
 
 def terms(plan: Plan) -> Terms:
     """A plan in words."""
-    lines = [*_included(plan), f"answers of up to {counted(plan.max_output_tokens, 'token')}"]
+    lines = [*_included(plan), *_beyond(plan)]
     if plan.burst_limit is not None:
         lines.append(burst(plan.burst_limit))
+    lines.append(f"answers of up to {counted(plan.max_output_tokens, 'token')}")
     return Terms(
+        plan.name,
         plan.name.replace("-", " ").replace("_", " ").capitalize(),
         money(plan.price_nanodollars),
         plan.price_nanodollars == 0,
         tuple(line[0].upper() + line[1:] for line in lines),
-        _beyond(plan),
     )
 
 
@@ -78,11 +78,11 @@ def _markup(plan: Plan) -> str:
     return f"at the model's price plus {percent:g} %" if percent else "at the model's price"
 
 
-def _beyond(plan: Plan) -> str:
+def _beyond(plan: Plan) -> list[str]:
     if plan.overage_nanodollars is not None:
-        return f"{money(plan.overage_nanodollars)} for each further call"
+        return [f"{money(plan.overage_nanodollars)} for each call beyond"]
     has_limit = plan.calls is not None or plan.tokens is not None or plan.is_metered_in_money
-    return "Stops at the limit: no bill that surprises" if has_limit else ""
+    return ["stops at the limit, so it never costs more"] if has_limit else []
 
 
 def _seconds(microseconds: int) -> str:
