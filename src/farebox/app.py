@@ -248,6 +248,7 @@ class Farebox(FastAPI):
             logo=self._logo,
             example=example,
             desk=self._system.desk(self.product, self._tell_soon),
+            readings=self._system.readings(),
             proxies=self._system.settings.proxies(),
             mailbox=self._system.mailbox,
         )

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farebox.account.desk import Desk
 from farebox.domain.product import Product
+from farebox.ports import Readings
 from farebox.ports_people import Letter
 from farebox.web.handler import Handler
 from farebox.web.logo import Logo
@@ -42,6 +43,8 @@ class Site:
     """An example of what a JSON schema describes."""
     desk: Desk
     """Where people are let in."""
+    readings: Readings
+    """What customers have used."""
     proxies: tuple[Network, ...]
     """Whose word about the client's address is taken."""
     mailbox: KeptMail | None

@@ -1,10 +1,11 @@
 """Plans, money and numbers in words, and the filters that templates have for them."""
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any, Final, NamedTuple
 
 from farebox.domain.money import BASIS_POINTS, format_usd
-from farebox.domain.period import MICROSECONDS
+from farebox.domain.period import MICROSECONDS, iso
 from farebox.domain.plan import Plan
 from farebox.domain.rate import Burst
 
@@ -62,6 +63,17 @@ def share(part: float, whole: float) -> int:
     return min(100, int(100 * part / whole)) if whole > 0 else 100
 
 
+def utc(us: int) -> str:
+    """A moment as HTML has it, to the second."""
+    return f"{iso(us)[:19]}Z"
+
+
+def day_label(name: str) -> str:
+    """'5 Nov', of a day such as 2026-11-05."""
+    found = date.fromisoformat(name)
+    return f"{found.day} {found:%b}"
+
+
 def _included(plan: Plan) -> list[str]:
     found = []
     if plan.calls is not None:
@@ -95,5 +107,6 @@ def _seconds(microseconds: int) -> str:
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "terms": terms, "money": money, "number": number, "counted": counted, "share": share
+    "terms": terms, "money": money, "number": number, "counted": counted, "share": share, "utc": utc,
+    "day_label": day_label, "burst": burst,
 }  # fmt: skip
