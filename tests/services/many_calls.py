@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from farebox.domain import apikey
 from farebox.domain.people import Client, Person, digest
-from farebox.domain.period import DAY_US, Period, day, period_at
+from farebox.domain.period import DAY_US, Period, period_at
 from farebox.ports import AccountRow, KeyRow
 from farebox.ports_people import Arrival
 from farebox.store.arrivals import begin_session
@@ -22,6 +22,7 @@ KEYS: Final = 6
 ENDPOINTS: Final = ("/v1/generate", "/v1/tagline", "/v1/summary", "/v1/chat/completions")
 MODELS: Final = ("gpt-4o-mini", "gpt-4o", "o4-mini")
 OVERAGE: Final = 10_000_000
+CACHE_KIB: Final = 200_000
 HELD_US: Final = 180 * 10**6
 HELD: Final = """
     account_id, call_id, key_id, mode, plan, endpoint, model, period_start_us, admitted_us, expires_us, held_calls,
@@ -30,7 +31,9 @@ HELD: Final = """
 ENDED: Final = """
     state, calls, tokens, input_tokens, cached_tokens, output_tokens, charge_nanodollars, cost_nanodollars, marks,
     attempts, error, recorded_us"""
-ATTEMPT: Final = '[{"model":"gpt-4o-mini","ms":812,"status":200,"input_tokens":60,"output_tokens":90,"cost_nanodollars":9}]'
+ATTEMPT: Final = (
+    '[{"model":"gpt-4o-mini","ms":812,"status":200,"input_tokens":60,"output_tokens":90,"cost_nanodollars":9}]'
+)
 
 
 class Customer(NamedTuple):
@@ -43,7 +46,7 @@ class Customer(NamedTuple):
 
 def new_customer(database: Database, secret: bytes, plan: str, *, age_days: int = 75, name: str = "") -> Customer:
     """An account that was opened some days ago, and a browser's session in it."""
-    name, token = name or secrets.token_hex(6), secrets.token_hex(20)
+    name = name or secrets.token_hex(6)
     with database.write() as connection:
         now_us = database.now_us(connection)
         since_us = now_us - age_days * DAY_US - 5 * 3600 * 10**6  # a period begins within a day
@@ -55,9 +58,27 @@ def new_customer(database: Database, secret: bytes, plan: str, *, age_days: int 
         connection.execute(person.insert().values(who._asdict()))
         owner = {"account_id": row.id, "person_id": who.id, "role": "owner", "joined_us": since_us}
         connection.execute(member.insert().values(owner))
-        arrival = Arrival(digest(secret, "session", token), "password", Client("127.0.0.1", "Tests/1.0"))
-        begin_session(connection, who, row.id, arrival, now_us)
-    return Customer(row, keys, f"__Host-session={token}")
+        return Customer(row, keys, _log_in(connection, secret, who, row, now_us))
+
+
+def known_customer(database: Database, secret: bytes, name: str) -> Customer | None:
+    """The one who was made under this name, in another browser."""
+    with database.write() as connection:
+        found = connection.execute(account.select().where(account.c.id == f"acct_{name}")).first()
+        if found is None:
+            return None
+        row = AccountRow(*found)
+        keys = [KeyRow(*key) for key in connection.execute(api_key.select().where(api_key.c.account_id == row.id))]
+        who = Person(*connection.execute(person.select().where(person.c.email == row.email)).one())
+        return Customer(row, keys, _log_in(connection, secret, who, row, database.now_us(connection)))
+
+
+def _log_in(connection: Connection, secret: bytes, who: Person, row: AccountRow, now_us: int) -> str:
+    """A session; the cookie."""
+    token = secrets.token_hex(20)
+    arrival = Arrival(digest(secret, "session", token), "password", Client("127.0.0.1", "Tests/1.0"))
+    begin_session(connection, who, row.id, arrival, now_us)
+    return f"__Host-session={token}"
 
 
 def _new_key(row: AccountRow, secret: bytes, number: int) -> KeyRow:
@@ -72,6 +93,10 @@ def _new_key(row: AccountRow, secret: bytes, number: int) -> KeyRow:
 def add_calls(database: Database, customer: Customer, calls: int, *, days: int = 60, held: int = 0) -> None:
     """So many calls, evenly over the last days, with all of their sums; a few of them are under way."""
     with database.write() as connection:
+        if database.is_sqlite:
+            connection.exec_driver_sql(
+                f"PRAGMA cache_size = -{CACHE_KIB}"
+            )  # with less, it writes pages again and again
         now_us = database.now_us(connection)
         first_us = now_us - days * DAY_US
         step_us = days * DAY_US // calls
@@ -100,7 +125,9 @@ def _insert(
         CASE WHEN i % 50 = 7 OR i % 997 = 3 OR i % 6 = 5 OR i % 10 <> 0 THEN 0 ELSE :overage END,
         11000 + i % 1000, CASE WHEN i % 41 = 0 THEN 'estimated' ELSE '' END, :attempt,
         CASE WHEN i % 50 = 7 THEN 'upstream_timeout' ELSE '' END, at_us + 400000 + i % 7000000"""
-    insert = f"INSERT INTO usage_record ({HELD}, {ENDED}) SELECT {_held(database)}, {ended} FROM ({_numbers(database)}) n"
+    insert = (
+        f"INSERT INTO usage_record ({HELD}, {ENDED}) SELECT {_held(database)}, {ended} FROM ({_numbers(database)}) n"
+    )
     values = {"first": first, "last": last, "first_us": steps[0], "step_us": steps[1]} | _values(row, period)
     connection.execute(text(insert), values | {"attempt": ATTEMPT})
 
@@ -164,8 +191,12 @@ def _sum_up(connection: Connection, database: Database, row: AccountRow) -> None
         found = f"SELECT account_id, mode, period_start_us, :end, {sums} FROM usage_record"
         where = "WHERE account_id = :account AND period_start_us = :start GROUP BY account_id, mode, period_start_us"
         end_us = period_at(row.anchor_us, start_us).end_us
-        connection.execute(text(f"INSERT INTO meter ({names}) {found} {where}"), of | {"start": start_us, "end": end_us})
-    states = ", ".join(f"sum(CASE WHEN state = '{state}' THEN 1 ELSE 0 END)" for state in ("posted", "voided", "expired"))
+        connection.execute(
+            text(f"INSERT INTO meter ({names}) {found} {where}"), of | {"start": start_us, "end": end_us}
+        )
+    states = ", ".join(
+        f"sum(CASE WHEN state = '{state}' THEN 1 ELSE 0 END)" for state in ("posted", "voided", "expired")
+    )
     summed = ("calls", "tokens", "input_tokens", "output_tokens", "charge_nanodollars", "cost_nanodollars")
     sums = ", ".join(f"sum({name})" for name in summed)
     name = DAY_SQLITE if database.is_sqlite else DAY_POSTGRES

@@ -5,7 +5,7 @@ index but the primary key.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -20,6 +20,8 @@ CALL_ID: Final = re.compile(r"req_[0-9a-f]{32}", re.ASCII)
 PLACE: Final = re.compile(r"req_[0-9a-f]{12}(?:[0-9a-f]{20})?", re.ASCII)
 """A call's id, or the beginning that all ids of a moment share."""
 ABOVE_ALL: Final = "req_g"
+BETWEEN_MAX: Final = 1_000
+"""So many calls are gone through in the time that one more statement takes."""
 MOMENT_US_MAX: Final = 2**48 * 1000 - 1
 
 
@@ -98,17 +100,56 @@ def span_of(first_day: str, last_day: str) -> Span:
     return Span(place_of(low_us - CLOCKS_APART_US), place_of(high_us + CLOCKS_APART_US))
 
 
-def spans(days: Iterable[str], below: str) -> list[Span]:
-    """The ids of the calls of some days, the newest first, as far as they are below a place; none comes twice."""
+class DayCount(NamedTuple):
+    """How many calls of a day fit a search, and how many there are at all."""
+
+    name: str
+    fitting: int
+    whole: int
+
+
+class Route(NamedTuple):
+    """Where a search looks, the newest first."""
+
+    spans: list[Span]
+    """All calls in these."""
+    rest: Span | None
+    """Behind them, as many calls as may still be looked at."""
+    rest_max: int
+    is_whole: bool
+    """Whether there is no day behind it on which a call fits."""
+
+
+def route(days: Sequence[DayCount], below: str, wanted: int, looked_at_max: int) -> Route:
+    """The way through the days with calls, until there are as many as wanted or enough were looked at.
+
+    Days on which no call fits are stepped over, unless they are so small that going through them is less work.
+    """
     found: list[Span] = []
-    for name in sorted(days, reverse=True):
-        low, high = span_of(name, name)
-        high = min(high, below)
-        if found and high >= found[-1].low:
+    left, sure, between = looked_at_max, 0, 0
+    for name, fitting, whole in sorted(days, reverse=True):
+        low, top = span_of(name, name)
+        high = min(top, below)
+        if low >= high:
+            continue
+        if not fitting:
+            between += whole
+            continue
+        if sure >= wanted:
+            return Route(found, None, 0, is_whole=False)
+        goes_on = bool(found) and (between <= BETWEEN_MAX or high >= found[-1].low)
+        cost = whole + between if goes_on else whole
+        if cost > left:
+            rest = Span(low, min(high, found[-1].low) if found else high)
+            return Route(found, rest if left and low < rest.high else None, left, is_whole=False)
+        if goes_on:
             found[-1] = Span(low, found[-1].high)
-        elif low < high:
+        else:
             found.append(Span(low, high))
-    return found
+        left, between = left - cost, 0
+        # Of the day in which an earlier page ended, nobody knows how many are left.
+        sure += fitting if top <= below else 0
+    return Route(found, None, 0, is_whole=True)
 
 
 def days_looked_at(search: Search, now_us: int, most: int) -> tuple[str, str]:

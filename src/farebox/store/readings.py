@@ -1,6 +1,7 @@
 """What customers read of their calls: from the meters and the daily sums, and of the calls a page at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, cast, exists, func, literal, null, select, union_all
@@ -11,7 +12,7 @@ from farebox.domain.period import DAY_US, Period, day
 from farebox.domain.reading import Search, Sums, days_between, periods_of, place_of, starting_at, under_way
 from farebox.ports import CallRow, DayUse, Found, KeyRow, PeriodUse, Summary
 from farebox.store.database import Database
-from farebox.store.search import HOLD_COLUMNS, MODES, call_of, find
+from farebox.store.search import HOLD_COLUMNS, MODES, call_of, find, whole
 from farebox.store.tables import api_key, hold, meter, rollup_daily, usage_record
 
 SUMMARY_DAYS: Final = 30
@@ -23,7 +24,10 @@ PARTS_MAX: Final = 50
 CHOICES_MAX: Final = 100
 PERIODS_MAX: Final = 120
 """Ten years of months."""
-SUMMED: Final = Sums._fields[1:]
+BY_INDEX: Final = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
+# Made once: putting them together takes as long as the database takes to answer.
+SUMS: Final = tuple(whole(func.sum(rollup_daily.c[name])).label(name) for name in Sums._fields[1:])
+LARGEST_FIRST: Final = (SUMS[3].desc(), SUMS[0].desc())
 
 
 class StoredReadings:
@@ -32,8 +36,19 @@ class StoredReadings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def summary(self, account_id: str, anchor_us: int) -> Summary:
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        """A transaction in which calls come in the order of the primary key, and nothing is read whole to be sorted.
+
+        PostgreSQL would choose that where it takes an account for an average one, and its calls for few.
+        """
         with self._database.read() as connection:
+            if not self._database.is_sqlite:
+                connection.exec_driver_sql(BY_INDEX)
+            yield connection
+
+    def summary(self, account_id: str, anchor_us: int) -> Summary:
+        with self._read() as connection:
             now_us = self._database.now_us(connection)
             meters = _meters(connection, account_id)
             period = under_way(periods_of(meters, anchor_us, now_us), now_us)
@@ -50,7 +65,7 @@ class StoredReadings:
             )
 
     def period(self, account_id: str, anchor_us: int, mode: Mode, start_us: int | None) -> PeriodUse | None:
-        with self._database.read() as connection:
+        with self._read() as connection:
             now_us = self._database.now_us(connection)
             meters = _meters(connection, account_id)
             periods = periods_of(meters, anchor_us, now_us)
@@ -73,7 +88,7 @@ class StoredReadings:
             )
 
     def find(self, account_id: str, search: Search) -> Found:
-        with self._database.read() as connection:
+        with self._read() as connection:
             now_us = self._database.now_us(connection)
             hits = find(connection, account_id, search, now_us, PAGE_CALLS)
             keys = _newest_keys(connection, account_id)
@@ -82,7 +97,7 @@ class StoredReadings:
             return Found(*hits, now_us, keys, _endpoints(connection, account_id, now_us))
 
     def call(self, account_id: str, call_id: str) -> tuple[CallRow, KeyRow | None] | None:
-        with self._database.read() as connection:
+        with self._read() as connection:
             for table in (usage_record, hold):
                 one = select(table).where(table.c.account_id == account_id, table.c.call_id == call_id)
                 row = connection.execute(one).first()
@@ -93,16 +108,16 @@ class StoredReadings:
         return None
 
     def keys(self, account_id: str, key_ids: Sequence[str]) -> Mapping[str, KeyRow]:
-        with self._database.read() as connection:
+        with self._read() as connection:
             return _keys(connection, account_id, key_ids)
 
     def all_use(self, account_id: str, period: Period) -> Iterator[Sequence[DayUse]]:
         c = rollup_daily.c
         names = (c.mode, c.endpoint, c.key_id)
         for name in days_between(period.start_us, period.end_us - 1):
-            of_day = select(*names, c.day, *_sums()).where(c.account_id == account_id, c.mode.in_(MODES), c.day == name)
+            of_day = select(*names, c.day, *SUMS).where(c.account_id == account_id, c.mode.in_(MODES), c.day == name)
             grouped = of_day.group_by(*names, c.day).order_by(*names)
-            with self._database.read() as connection:
+            with self._read() as connection:
                 rows = connection.execute(grouped).all()
             yield [DayUse(row.mode, row.endpoint, row.key_id, Sums(*row[3:])) for row in rows]
 
@@ -110,7 +125,7 @@ class StoredReadings:
         # The period of a call is in its row. Its id is only where to look, so that a clock may be off by a day.
         after, below = place_of(period.start_us - DAY_US), place_of(period.end_us + DAY_US)
         while True:
-            with self._database.read() as connection:
+            with self._read() as connection:
                 page = _page(connection, account_id, period, after, below)
             yield page
             if len(page) < EXPORT_CALLS:
@@ -125,18 +140,14 @@ def _meters(connection: Connection, account_id: str) -> list[Meter]:
     return [Meter(*row) for row in connection.execute(last)]
 
 
-def _sums() -> list[Any]:
-    # PostgreSQL makes a numeric of the sum of a bigint.
-    return [cast(func.sum(rollup_daily.c[name]), rollup_daily.c[name].type).label(name) for name in SUMMED]
-
-
 def _by(
     connection: Connection, account_id: str, mode: Mode, days: tuple[str, str], name: Column[str], order: Sequence[Any]
 ) -> list[Sums]:
     c = rollup_daily.c
-    within = select(name, *_sums()).where(c.account_id == account_id, c.mode == mode, c.day.between(*days))
+    within = select(name, *SUMS).where(c.account_id == account_id, c.mode == mode, c.day.between(*days))
     grouped = within.group_by(name).order_by(*order, name).limit(max(PARTS_MAX, SUMMARY_DAYS) + 1)
-    return [Sums(*row) for row in connection.execute(grouped)]
+    rows: Sequence[Any] = connection.execute(grouped).all()
+    return [Sums(*row) for row in rows]
 
 
 def _by_day(connection: Connection, account_id: str, mode: Mode, days: tuple[str, str]) -> list[Sums]:
@@ -145,8 +156,7 @@ def _by_day(connection: Connection, account_id: str, mode: Mode, days: tuple[str
 
 def _parts(connection: Connection, account_id: str, mode: Mode, days: tuple[str, str], name: Column[str]) -> list[Sums]:
     """The parts of what was used, the largest first; one more than a page lists, where there are as many."""
-    by_calls = func.sum(rollup_daily.c.calls).desc(), func.sum(rollup_daily.c.posted).desc()
-    return _by(connection, account_id, mode, days, name, by_calls)
+    return _by(connection, account_id, mode, days, name, LARGEST_FIRST)
 
 
 def _key_ids(calls: Sequence[CallRow]) -> list[str]:

@@ -6,11 +6,20 @@ wanted, the daily sums say on which days there are such, and nothing else is loo
 
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, exists, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, and_, case, cast, exists, func, select, true
 
 from farebox.domain.ledger import Hold, Outcome, State
 from farebox.domain.period import DAY_US
-from farebox.domain.reading import Search, Span, day_start_us, days_looked_at, moment_us, span_of, spans
+from farebox.domain.reading import (
+    DayCount,
+    Search,
+    Span,
+    day_start_us,
+    days_looked_at,
+    moment_us,
+    route,
+    span_of,
+)
 from farebox.ports import CallRow
 from farebox.store.tables import hold, rollup_daily, usage_record
 
@@ -56,28 +65,26 @@ def _recorded(
     if not search.is_narrow:
         return _fitting(connection, account_id, Span("", search.below), search, most + 1), ""
     first, last = days_looked_at(search, now_us, DAYS_MAX)
+    way = route(_days(connection, account_id, search, first, last), search.below, most + 1, LOOKED_AT_MAX)
     found: list[CallRow] = []
-    left = LOOKED_AT_MAX
-    for span in spans(_days(connection, account_id, search, first, last), search.below):
-        looked_at, floor = _reach(connection, account_id, span, left)
-        if looked_at:
-            span = Span(floor, span.high)  # noqa: PLW2901  # as much of it as may be looked at
-            found += _fitting(connection, account_id, span, search, most + 1 - len(found))
-        left -= looked_at
-        if len(found) > most:
-            return found, ""
-        if not left:
-            return found, floor
-    is_end = bool(search.day) or not _has_older(connection, account_id, first)
-    return found, "" if is_end else span_of(first, first).low
+    stopped = way.spans[-1].low if way.spans else search.below
+    for span in way.spans:
+        found += _fitting(connection, account_id, span, search, most + 1)
+    if way.rest is not None and len(found) <= most:
+        stopped = _reach(connection, account_id, way.rest, way.rest_max)
+        found += _fitting(connection, account_id, Span(stopped, way.rest.high), search, most + 1)
+    if way.is_whole:
+        is_end = bool(search.day) or not _has_older(connection, account_id, first)
+        stopped = "" if is_end else span_of(first, first).low
+    return found, stopped
 
 
-def _reach(connection: Connection, account_id: str, span: Span, most: int) -> tuple[int, str]:
-    """How many calls of a span may be looked at, from its end, and the id of the last of them."""
+def _reach(connection: Connection, account_id: str, span: Span, most: int) -> str:
+    """How far back in a span one comes with so many calls."""
     ids = select(usage_record.c.call_id).where(_within(usage_record, account_id, span))
     looked_at = ids.order_by(usage_record.c.call_id.desc()).limit(most).subquery()
     row = connection.execute(select(func.count(), func.min(looked_at.c.call_id)).select_from(looked_at)).one()
-    return int(row[0]), row[1] or ""
+    return str(row[1]) if row[0] == most else span.low
 
 
 def _fitting(connection: Connection, account_id: str, span: Span, search: Search, most: int) -> list[CallRow]:
@@ -102,28 +109,34 @@ def _within(table: Table, account_id: str, span: Span) -> ColumnElement[bool]:
     return and_(table.c.account_id == account_id, table.c.call_id >= span.low, table.c.call_id < span.high)
 
 
+def _of_search(search: Search) -> tuple[tuple[str, str | None], ...]:
+    return ("endpoint", search.endpoint), ("key_id", search.key_id), ("mode", search.mode)
+
+
 def _fits(table: Table, search: Search) -> list[ColumnElement[bool]]:
     """Everything but the state, which a call under way has no column for."""
-    fits = [
-        table.c[name] == value
-        for name, value in (("endpoint", search.endpoint), ("key_id", search.key_id), ("mode", search.mode))
-        if value
-    ]
+    fits = [table.c[name] == value for name, value in _of_search(search) if value]
     if search.day:
         start_us = day_start_us(search.day)
         fits += [table.c.admitted_us >= start_us, table.c.admitted_us < start_us + DAY_US]
     return fits
 
 
-def _days(connection: Connection, account_id: str, search: Search, first: str, last: str) -> list[str]:
-    """The days on which calls that fit were admitted, and have ended."""
+def _days(connection: Connection, account_id: str, search: Search, first: str, last: str) -> list[DayCount]:
+    """The days on which calls were admitted that have ended, and how many of them fit."""
     c = rollup_daily.c
-    fits = [c[name] == value for name, value in (("endpoint", search.endpoint), ("key_id", search.key_id)) if value]
-    if search.state is not None:
-        fits.append(c[search.state.value] > 0)
-    modes = [search.mode] if search.mode else MODES
-    of_account = and_(c.account_id == account_id, c.mode.in_(modes), c.day.between(first, last))
-    return list(connection.execute(select(c.day).distinct().where(of_account, *fits)).scalars())
+    ended = c.posted + c.voided + c.expired
+    fits = [c[name] == value for name, value in _of_search(search) if value]
+    of_state = ended if search.state is None else c[search.state.value]
+    fitting = func.sum(case((and_(true(), *fits), of_state), else_=0))
+    of_account = and_(c.account_id == account_id, c.mode.in_(MODES), c.day.between(first, last))
+    counted = select(c.day, whole(fitting), whole(func.sum(ended))).where(of_account).group_by(c.day)
+    return [DayCount(*row) for row in connection.execute(counted)]
+
+
+def whole(summed: ColumnElement[int]) -> ColumnElement[int]:
+    """A sum as a whole number, as PostgreSQL makes a numeric of it."""
+    return cast(summed, BigInteger)
 
 
 def _has_older(connection: Connection, account_id: str, first: str) -> bool:
