@@ -28,7 +28,6 @@ from farebox.domain.providers import ModelName
 from farebox.sandbox.example import example
 from farebox.settings import Settings
 from farebox.web.endpoint import House, PaidEndpoint
-from farebox.web.error_docs import add_error_docs
 from farebox.web.founder_pages import founder_pages
 from farebox.web.generate import GenerateEndpoint
 from farebox.web.handler import INPUT_TOKENS_DEFAULT, Handler, HandlerEndpoint, Terms, Units
@@ -36,7 +35,7 @@ from farebox.web.logo import Logo, read_logo
 from farebox.web.openapi import add_paid
 from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
-from farebox.web.routes import add_docs, add_error_pages, routes
+from farebox.web.routes import add_docs_files, add_error_pages, routes
 from farebox.web.site import Pages, Site
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -87,8 +86,7 @@ class Farebox(FastAPI):
         for path in ("/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
             self._add_paid(path)
         self.router.default = Pages(self._pages, self.router.not_found)
-        add_docs(self)
-        add_error_docs(self, self._house)
+        add_docs_files(self)
         add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))
 
     # -- What the founder writes
@@ -184,9 +182,9 @@ class Farebox(FastAPI):
         own = [model for handler in self.handlers.values() for model in handler.terms.models or ()]
         try:
             self.product = replace(self.product, handler_models=tuple(own))
+            self._logo = read_logo(self.folder, self.product.brand.logo)
         except FounderError as error:
             raise FounderError(f"{self._place}: {error}") from None
-        self._logo = read_logo(self.folder, self.product.brand.logo)
         founder_pages(self.folder)
         for handler in self.handlers.values():
             handler.check(self.product.plans)

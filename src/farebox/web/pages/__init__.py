@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from farebox.web.founder_pages import HOME, founder_pages
-from farebox.web.pages import landing, robots, texts
+from farebox.web.pages import docs, landing, robots, texts
 from farebox.web.pages.frame import Frame, add_errors
 from farebox.web.pages.guard import Guard
 from farebox.web.site import Site
@@ -21,6 +21,7 @@ def pages(site: Site) -> ASGIApp:
         texts.founders(frame, files),
         landing.routes(frame),
         texts.legal(frame),
+        docs.routes(frame),
         robots.routes(frame, tuple(dict.fromkeys(found))),
     )
     for router in routers:
