@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, overload
 
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
 from farebox import wiring
@@ -85,7 +85,6 @@ class Farebox(FastAPI):
         self.include_router(routes(self._house))
         for path in ("/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
             self._add_paid(path)
-        self.router.default = Pages(self._pages, self.router.not_found)
         add_docs_files(self)
         add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))
 
@@ -230,11 +229,6 @@ class Farebox(FastAPI):
             self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
         return self.openapi_schema
 
-    def _pages(self) -> ASGIApp:
-        from farebox.web.pages import pages  # noqa: PLC0415  # with all that only pages need
-
-        return pages(Site(self.product, self.handlers, self._house().public_url, self.folder, self._logo, example))
-
     def _house(self) -> House:
         assert self._running is not None, "requests come after start-up"
         return self._running
@@ -267,6 +261,8 @@ class Farebox(FastAPI):
                 HandlerEndpoint(house, handler, chosen, _choices(embedding, system.service.embedding_models))
             )
         self._paid.update({endpoint.path: endpoint for endpoint in endpoints})
+        site = Site(product, self.handlers, house.public_url, self.folder, self._logo, example)
+        self.router.default = Pages(site, self.router.not_found)  # what no route takes: the founder's come first
         self._running = house
         return house
 

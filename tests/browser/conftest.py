@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 from tests.browser.chromium import chromium
 from tests.browser.inspection import Inspector
 from tests.browser.markup import Validator
-from tests.browser.shop_window import write_shop_window
+from tests.browser.shop_window import write_crowded, write_shop_window
 from tests.services.served import Served
 
 SECRET = "a secret for tests, of more than 16 characters"
@@ -46,5 +46,14 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A product with everything."""
     folder = tmp_path_factory.mktemp("window")
     write_shop_window(folder)
+    with Served(env={"FAREBOX_SECRET_KEY": SECRET}, cwd=folder) as served:
+        yield served
+
+
+@pytest.fixture(scope="package")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A product with too much of everything."""
+    folder = tmp_path_factory.mktemp("crowded")
+    write_crowded(folder)
     with Served(env={"FAREBOX_SECRET_KEY": SECRET}, cwd=folder) as served:
         yield served

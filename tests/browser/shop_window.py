@@ -89,6 +89,38 @@ Write *few* words. <b>No HTML</b> here.
 2. Two
 """
 
+CROWDED: Final = '''
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from farebox import Brand, Call, Farebox, Plan
+
+app = Farebox(
+    "Donaudampfschifffahrtsgesellschaftskapitänswörter and all the others",
+    tagline="One hundred and sixty characters about what this product does, which is a lot, and more than "
+    "the headline of a page should have, but it may",
+    brand=Brand(colour="#facc15"),
+    plans=[Plan(f"plan_{n}", usd=n * 1_234, calls=10**n, tokens=10**n * 1_000, burst="9/7h") for n in range(2, 9)],
+)
+
+
+@app.paid
+async def a_function_with_a_very_long_name_that_says_what_it_does_in_full_and_then_goes_on(
+    call: Call,
+    an_argument_with_a_name_that_is_about_as_long_as_names_get: Annotated[str, Field(description="Words. " * 40)],
+    choices: Literal["one", "two", "three", "four", "five", "six", "seven", "eight"] = "one",
+    numbers: dict[str, list[float]] | None = None,
+) -> dict[str, str]:
+    """Do what its name says, at length, with a first line that is longer than it should be."""
+    return {}
+'''
+
+
+def write_crowded(folder: Path) -> None:
+    """The founder's folder."""
+    (folder / "app.py").write_text(CROWDED)
+
 
 def write_shop_window(folder: Path) -> None:
     """The founder's folder."""

@@ -19,6 +19,13 @@ def test_a_product_without_a_file_looks_as_good(demo: Served, page: Page, inspec
     inspector.assert_page(page, f"{demo.url}/", name="demo")
 
 
+@pytest.mark.parametrize("path", ["/", "/pricing"])
+def test_a_product_with_too_much_of_everything_fits(
+    crowded: Served, page: Page, inspector: Inspector, path: str
+) -> None:
+    inspector.assert_page(page, f"{crowded.url}{path}", name=f"crowded{path.replace('/', '-')}".rstrip("-"))
+
+
 def test_what_is_not_there_is_a_page_as_well(window: Served, page: Page, inspector: Inspector) -> None:
     inspector.assert_page(page, f"{window.url}/nothing/here", name="error-404", status=404)
 
