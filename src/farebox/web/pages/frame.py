@@ -1,5 +1,6 @@
 """What all pages share: the templates, how a page is answered, and what a page says when something is wrong."""
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -11,7 +12,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from farebox.domain.errors import CallError, RequestRefused
+from farebox.domain.errors import CallError, InternalError, RequestRefused
 from farebox.web.founder_pages import HOME
 from farebox.web.pages import words
 from farebox.web.pages.assets import Assets
@@ -21,6 +22,8 @@ from farebox.web.pages.markdown import html_of, read_text
 from farebox.web.problem import problem
 from farebox.web.routes import of_status, of_validation
 from farebox.web.site import Site
+
+log = logging.getLogger("farebox.web")
 
 OURS: Final = Path(__file__).parents[1] / "templates"
 OWN_PLACES: Final = ("pricing", "terms", "privacy")
@@ -61,8 +64,15 @@ class Frame:
         self.assets = Assets(site)
         self.templates = environment(site.folder)
         named = {name: read_text(file).title for name, file in files.items() if name not in {HOME, *OWN_PLACES}}
+        has_length = all(handler.terms.max_output_tokens is None for handler in site.handlers.values())
+        self.plans = words.all_terms(site.product.plans, has_length=has_length)
         self.templates.globals.update(
-            site=site, product=site.product, asset=self.assets.url, initial=self.assets.initial, more_pages=named
+            plans=self.plans,
+            site=site,
+            product=site.product,
+            asset=self.assets.url,
+            initial=self.assets.initial,
+            more_pages=named,
         )
 
     def address(self, request: Request) -> str:
@@ -119,3 +129,8 @@ def add_errors(app: FastAPI, frame: Frame) -> None:
         response = frame.error(request, found, title)
         response.headers.update(error.headers or {})
         return response
+
+    @app.exception_handler(Exception)
+    def broken(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return frame.error(request, InternalError("Something went wrong on our side. Try again."))
