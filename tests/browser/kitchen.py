@@ -9,10 +9,8 @@ from types import SimpleNamespace
 from fastapi import Request, Response
 
 from farebox import Farebox
-from farebox.sandbox.example import example
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
-from farebox.web.site import Site
 
 app = Farebox("Kitchen")
 form = FormState(
@@ -25,7 +23,7 @@ days = [(f"2026-11-{day:02}", (day * 37) % 211) for day in range(1, 31)]
 
 @app.get("/kitchen")
 def kitchen(request: Request) -> Response:
-    frame = Frame(Site(app.product, app.handlers, "", app.folder, None, example), {})
+    frame = Frame(app._site(), {})
     template = request.query_params.get("template", "kitchen.html")
     return frame.page(request, template, form=form, visitor=visitor, days=days)
 """
