@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+# The tests wait as often as they reckon: so there are more processes than the two processors of the least machine.
+AT_ONCE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format chaos bench lock clean chromium
@@ -17,7 +19,8 @@ run: $(VENV)/.installed ## install what is needed, then start the demo product
 	$(BIN)/farebox dev
 
 test: lint chromium ## every check but the long ones: lint, then pytest
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(AT_ONCE) -m "not chaos and not alone"
+	$(BIN)/python -m pytest -m alone
 
 # The tests of the pages need a browser. Without it they fail, and say what to install.
 chromium:
