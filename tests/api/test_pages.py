@@ -258,6 +258,18 @@ def test_it_is_sent_small_to_whoever_takes_it(serve: Serve) -> None:
     assert small.headers["vary"] == "accept-encoding"
 
 
+def test_a_page_for_everybody_is_sent_small_and_no_other(serve: Serve) -> None:
+    client = serve(Farebox())
+    plain = client.get("/", headers={"accept-encoding": "identity"})
+    small = client.get("/", headers={"accept-encoding": "gzip, br"})
+    assert small.headers["content-encoding"] == "gzip"
+    assert int(small.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+    assert small.text == plain.text
+    assert plain.headers["vary"] == small.headers["vary"] == "accept-encoding"
+    mine = client.get("/nothing", headers=HTML | {"accept-encoding": "gzip"})
+    assert (mine.headers["cache-control"], "content-encoding" in mine.headers) == ("no-store", False)
+
+
 @pytest.mark.parametrize("name", ["nope.css", "..%2Fsite.py", "%2e%2e/site.py", "errors.css"])
 def test_there_is_no_file_but_those(serve: Serve, name: str) -> None:
     client = serve(Farebox())

@@ -25,7 +25,10 @@ def find_chromium() -> str | None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser. While it runs, this thread has an event loop, so that no test of another kind fits in between."""
+    """The browser.
+
+    While it runs, this thread has an event loop.
+    """
     path = find_chromium()
     if path is None:
         if shutil.which("apt-get") is None:

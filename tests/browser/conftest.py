@@ -14,8 +14,9 @@ from tests.services.served import Served
 SECRET = "a secret for tests, of more than 16 characters"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for each file: while it runs, this thread has an event loop, and a test of another kind could start none."""
     with chromium() as browser:
         yield browser
 

@@ -1,5 +1,6 @@
 """What all pages share: the templates, how a page is answered, and what a page says when something is wrong."""
 
+import gzip
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -30,6 +31,7 @@ OWN_PLACES: Final = ("pricing", "terms", "privacy")
 """Pages that the footer leads to in any case."""
 FOR_STRANGERS: Final = "public, max-age=300"
 """How long a page that is the same for everybody may be kept."""
+PACKING: Final = 6  # of 1 to 9: beyond it, time grows and the page hardly shrinks
 
 
 def environment(folder: Path | None) -> Environment:
@@ -87,7 +89,19 @@ class Frame:
         html = self.templates.get_template(template).render(
             path=path, url=f"{self.site.public_url}{path}" if self.site.public_url else "", **values
         )
-        return HTMLResponse(html, status, {"cache-control": cache})
+        response = HTMLResponse(html, status, {"cache-control": cache})
+        if (
+            cache == FOR_STRANGERS
+        ):  # what holds nothing of anybody's: to pack secrets together with what is sent tells them
+            self._pack(request, response)
+        return response
+
+    def _pack(self, request: Request, response: HTMLResponse) -> None:
+        response.headers["vary"] = "accept-encoding"
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            response.body = gzip.compress(bytes(response.body), PACKING, mtime=0)
+            response.headers["content-encoding"] = "gzip"
+            response.headers["content-length"] = str(len(response.body))
 
     def error(self, request: Request, error: CallError, title: str | None = None) -> Response:
         """What went wrong: as a page for a browser, else as the problem body."""
