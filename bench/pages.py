@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from compare import cpu_seconds
 from sqlalchemy import text
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from bench.compare import cpu_seconds  # noqa: E402  # after the path is set
-from farebox.domain.period import DAY_US, day  # noqa: E402
+from farebox.domain.period import DAY_US, day  # noqa: E402  # after the path is set
 from farebox.domain.reading import place_of  # noqa: E402
 from farebox.store.database import Database  # noqa: E402
 from tests.services.many_calls import Customer, add_calls, known_customer, new_customer  # noqa: E402
@@ -29,7 +29,8 @@ from tests.services.postgres import PostgresServer  # noqa: E402
 from tests.services.served import Served  # noqa: E402
 
 SECRET = "a secret of the benchmark, long enough"
-APP = 'from farebox import Farebox, Plan\n\napp = Farebox("Bench", plans=[Plan("over", calls=500_000, overage_usd=0.01)])\n'
+PLAN = 'Plan("over", calls=500_000, overage_usd=0.01)'
+APP = f'from farebox import Farebox, Plan\n\napp = Farebox("Bench", plans=[{PLAN}])\n'
 OTHERS, OTHERS_CALLS = 20, 2_000
 
 

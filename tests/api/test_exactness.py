@@ -124,3 +124,4 @@ def test_a_tokens_limit_holds_at_every_commit(shop: Shop, served: Served, upstre
 def test_the_sums_are_right_after_all_of_it(shop: Shop, served: Served) -> None:
     assert served.running
     shop.assert_sums()
+    assert "every sum is right" in shop.farebox("reconcile")

@@ -12,7 +12,7 @@ from tests.services.served import Served
 from tests.services.upstream import FakeUpstream
 
 CASES: Final = 1_000
-EXAMPLES_PER_OPERATION: Final = 500  # the operations without input end after a few
+EXAMPLES_PER_OPERATION: Final = 150  # the operations without input end after a few
 SCHEMATHESIS: Final = Path(sys.executable).with_name("schemathesis")
 # What a provider takes, and what it has against a request, stands in no schema of ours.
 CONFIG: Final = """

@@ -202,8 +202,9 @@ def _sum_up(connection: Connection, database: Database, row: AccountRow) -> None
     name = DAY_SQLITE if database.is_sqlite else DAY_POSTGRES
     connection.execute(
         text(
-            f"INSERT INTO rollup_daily SELECT account_id, mode, {name} AS day, key_id, endpoint, model, {states}, {sums}"
-            " FROM usage_record WHERE account_id = :account GROUP BY account_id, mode, day, key_id, endpoint, model"
+            f"INSERT INTO rollup_daily SELECT account_id, mode, {name} AS day, key_id, endpoint, model, {states},"
+            f" {sums} FROM usage_record WHERE account_id = :account"
+            " GROUP BY account_id, mode, day, key_id, endpoint, model"
         ),
         of,
     )
