@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from farebox.domain.money import BASIS_POINTS, format_usd
-from farebox.domain.period import MICROSECONDS
+from farebox.domain.period import MICROSECONDS, iso
 from farebox.domain.plan import Plan
 from farebox.domain.rate import Burst
 
@@ -62,6 +62,11 @@ def share(part: float, whole: float) -> int:
     return min(100, int(100 * part / whole)) if whole > 0 else 100
 
 
+def utc(us: int) -> str:
+    """A moment as HTML has it, to the second."""
+    return f"{iso(us)[:19]}Z"
+
+
 def _included(plan: Plan) -> list[str]:
     found = []
     if plan.calls is not None:
@@ -95,5 +100,5 @@ def _seconds(microseconds: int) -> str:
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "terms": terms, "money": money, "number": number, "counted": counted, "share": share
+    "terms": terms, "money": money, "number": number, "counted": counted, "share": share, "utc": utc
 }  # fmt: skip
