@@ -82,6 +82,8 @@ class Farebox(FastAPI):
         self._loop: asyncio.AbstractEventLoop | None = None
         self.keeps_mail = False
         """Whether mails that are sent to nobody can be looked at, as in `farebox dev`."""
+        self.paid_paths: list[str] = []
+        """The endpoints that a key can be made for."""
         self._paid: dict[str, PaidEndpoint] = {}
         self.handlers: dict[str, Handler] = {}
         self._listeners: dict[str, list[Callable[[Any], Any]]] = {}
@@ -214,6 +216,7 @@ class Farebox(FastAPI):
     # -- How it is served
 
     def _add_paid(self, path: str) -> None:
+        self.paid_paths.append(path)
         self.router.routes.append(Route(path, _Paid(self._paid), methods=["POST"], include_in_schema=False))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -238,6 +241,7 @@ class Farebox(FastAPI):
         return Site(
             product=wiring.chosen(self.product, self._system.settings),
             handlers=self.handlers,
+            paid=self._paid,
             public_url=self._house().public_url,
             folder=self.folder,
             logo=self._logo,

@@ -82,9 +82,11 @@ def mailbox_of(settings: Settings) -> Mailbox | None:
 def desk_of(product: Product, database: Database, secret: bytes, post: Post, tell: Callable[[Event], None]) -> Desk:
     """Where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
+    from farebox.store.keys import StoredKeys  # noqa: PLC0415  # as above
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
 
-    return Desk(StoredPeople(database), Argon2Passwords(), secret, product, post.wake, tell)
+    people, keys = StoredPeople(database), StoredKeys(database)
+    return Desk(people, Argon2Passwords(), secret, product, post.wake, tell, keys)
 
 
 def readings_of(database: Database) -> Readings:

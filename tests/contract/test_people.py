@@ -32,6 +32,7 @@ from farebox.domain.product import Product
 from farebox.ports_people import Visit
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
+from farebox.store.keys import StoredKeys
 from farebox.store.outbox import StoredOutbox
 from farebox.store.people import StoredPeople
 
@@ -67,10 +68,11 @@ class World:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.people = StoredPeople(database)
+        self.keys = StoredKeys(database)
         self.passwords = CountedPasswords()
         self.told: list[Event] = []
         self.woken = 0
-        self.desk = Desk(self.people, self.passwords, SECRET, PRODUCT, self._wake, self.told.append)
+        self.desk = Desk(self.people, self.passwords, SECRET, PRODUCT, self._wake, self.told.append, self.keys)
 
     def _wake(self) -> None:
         self.woken += 1

@@ -11,7 +11,7 @@ from farebox.domain.apikey import ALPHABET
 from farebox.domain.events import Event
 from farebox.domain.people import LINK_US, Began, Client, Link, LinkGone, Mail, Purpose
 from farebox.domain.product import Product
-from farebox.ports_people import Arrival, Entered, Passwords, People
+from farebox.ports_people import Arrival, Entered, Keys, Passwords, People
 
 GONE = "This link has been used, has expired, or a newer one was sent. Ask for a new one."
 
@@ -28,6 +28,7 @@ class Desk:
     """Have the outbox looked into soon."""
     tell: Callable[[Event], None]
     """Tell the founder's listeners."""
+    keys: Keys
 
 
 class LoggedIn(NamedTuple):
