@@ -96,7 +96,8 @@ def test_a_way_looks_at_no_more_than_it_may_and_leaves_out_nothing_on_its_way(
 
     def is_in(name: str) -> bool:
         low, high = span_of(name, name)
-        return any(span.low <= low and min(high, below) <= span.high for span in way.spans)
+        high = min(high, below)
+        return low < high and any(span.low <= low and high <= span.high for span in way.spans)
 
     # What lies whole within the spans is no more than may be looked at.
     assert sum(one.whole for one in days if is_in(one.name)) + way.rest_max <= max(most, way.rest_max)

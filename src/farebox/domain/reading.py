@@ -140,7 +140,7 @@ def route(days: Sequence[DayCount], below: str, wanted: int, looked_at_max: int)
             continue
         if sure >= wanted:
             return Route(found, None, 0, is_whole=False)
-        goes_on = bool(found) and (between <= BETWEEN_MAX or high >= found[-1].low)
+        goes_on = bool(found) and between <= BETWEEN_MAX
         cost = whole + between if goes_on else whole
         if cost > left:
             rest = Span(low, min(high, found[-1].low) if found else high)
