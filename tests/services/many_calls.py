@@ -42,6 +42,8 @@ class Customer(NamedTuple):
     account: AccountRow
     keys: Sequence[KeyRow]
     cookie: str
+    texts: Sequence[str] = ()
+    """The keys as they are sent."""
 
 
 def new_customer(database: Database, secret: bytes, plan: str, *, age_days: int = 75, name: str = "") -> Customer:
@@ -52,13 +54,14 @@ def new_customer(database: Database, secret: bytes, plan: str, *, age_days: int 
         since_us = now_us - age_days * DAY_US - 5 * 3600 * 10**6  # a period begins within a day
         row = AccountRow(f"acct_{name}", f"{name}@example.com", plan, "active", since_us, since_us)
         connection.execute(account.insert().values(row._asdict()))
-        keys = [_new_key(row, secret, number) for number in range(KEYS)]
+        made = [_new_key(row, secret, number) for number in range(KEYS)]
+        keys = [key for key, _ in made]
         connection.execute(api_key.insert(), [key._asdict() for key in keys])
         who = Person(f"person_{name}", row.email, "x", since_us, None, None, since_us)
         connection.execute(person.insert().values(who._asdict()))
         owner = {"account_id": row.id, "person_id": who.id, "role": "owner", "joined_us": since_us}
         connection.execute(member.insert().values(owner))
-        return Customer(row, keys, _log_in(connection, secret, who, row, now_us))
+        return Customer(row, keys, _log_in(connection, secret, who, row, now_us), [text for _, text in made])
 
 
 def known_customer(database: Database, secret: bytes, name: str) -> Customer | None:
@@ -81,13 +84,13 @@ def _log_in(connection: Connection, secret: bytes, who: Person, row: AccountRow,
     return f"__Host-session={token}"
 
 
-def _new_key(row: AccountRow, secret: bytes, number: int) -> KeyRow:
+def _new_key(row: AccountRow, secret: bytes, number: int) -> tuple[KeyRow, str]:
     key = apikey.mint("till", "test" if number == KEYS - 1 else "live", secrets.randbelow)
     name = ("Website", "Nightly batch", "", "Mobile app", "Partner", "Try-outs")[number]
     return KeyRow(
         row.id, f"key_{row.id[5:]}_{number}", apikey.digest(secret, key), name, key.mode, key.prefix, key.last4,
         row.created_us + number, None, None,
-    )  # fmt: skip
+    ), key.text  # fmt: skip
 
 
 def add_calls(database: Database, customer: Customer, calls: int, *, days: int = 60, held: int = 0) -> None:

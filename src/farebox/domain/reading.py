@@ -20,6 +20,8 @@ CALL_ID: Final = re.compile(r"req_[0-9a-f]{32}", re.ASCII)
 PLACE: Final = re.compile(r"req_[0-9a-f]{12}(?:[0-9a-f]{20})?", re.ASCII)
 """A call's id, or the beginning that all ids of a moment share."""
 ABOVE_ALL: Final = "req_g"
+FIRST_DAY: Final = date(1970, 1, 2)
+LAST_DAY: Final = date(9999, 1, 1)
 BETWEEN_MAX: Final = 1_000
 """So many calls are gone through in the time that one more statement takes."""
 MOMENT_US_MAX: Final = 2**48 * 1000 - 1
@@ -89,9 +91,10 @@ def day_start_us(name: str) -> int:
 def is_day(name: str) -> bool:
     """Whether it is a day as rollups name it, of a time in which there are calls."""
     try:
-        return date(1970, 1, 2) <= date.fromisoformat(name) <= date(9999, 1, 1) and len(name) == len("2026-11-23")
+        found = date.fromisoformat(name)
     except ValueError:
         return False
+    return FIRST_DAY <= found <= LAST_DAY and found.isoformat() == name
 
 
 def span_of(first_day: str, last_day: str) -> Span:
@@ -137,7 +140,7 @@ def route(days: Sequence[DayCount], below: str, wanted: int, looked_at_max: int)
             continue
         if sure >= wanted:
             return Route(found, None, 0, is_whole=False)
-        goes_on = bool(found) and (between <= BETWEEN_MAX or high >= found[-1].low)
+        goes_on = bool(found) and between <= BETWEEN_MAX
         cost = whole + between if goes_on else whole
         if cost > left:
             rest = Span(low, min(high, found[-1].low) if found else high)
