@@ -243,6 +243,7 @@ class Farebox(FastAPI):
         site = Site(
             product=self.product,
             handlers=self.handlers,
+            paid=self._paid,
             public_url=self._house().public_url,
             folder=self.folder,
             logo=self._logo,

@@ -81,6 +81,7 @@ def mailbox_of(settings: Settings) -> Mailbox | None:
 def desk_of(product: Product, database: Database, secret: bytes, post: Post, tell: Callable[[Event], None]) -> Desk:
     """Where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
+    from farebox.store.accounts import StoredAccounts  # noqa: PLC0415  # as above
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
 
-    return Desk(StoredPeople(database), Argon2Passwords(), secret, product, post.wake, tell)
+    return Desk(StoredPeople(database), StoredAccounts(database), Argon2Passwords(), secret, product, post.wake, tell)

@@ -70,7 +70,9 @@ class World:
         self.passwords = CountedPasswords()
         self.told: list[Event] = []
         self.woken = 0
-        self.desk = Desk(self.people, self.passwords, SECRET, PRODUCT, self._wake, self.told.append)
+        self.desk = Desk(
+            self.people, StoredAccounts(database), self.passwords, SECRET, PRODUCT, self._wake, self.told.append
+        )
 
     def _wake(self) -> None:
         self.woken += 1

@@ -11,6 +11,7 @@ from farebox.domain.apikey import ALPHABET
 from farebox.domain.events import Event
 from farebox.domain.people import LINK_US, Began, Client, Link, LinkGone, Mail, Purpose
 from farebox.domain.product import Product
+from farebox.ports import Accounts
 from farebox.ports_people import Arrival, Entered, Passwords, People
 
 GONE = "This link has been used, has expired, or a newer one was sent. Ask for a new one."
@@ -21,6 +22,7 @@ class Desk:
     """Where people are let in."""
 
     people: People
+    accounts: Accounts
     passwords: Passwords
     secret: bytes
     product: Product
