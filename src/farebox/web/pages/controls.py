@@ -158,7 +158,7 @@ def _list_kind(part: Json, items: Json) -> Kind:
         return "json"
     if items.get("format") == "binary":
         return "files"
-    if "enum" in items:
+    if "enum" in items or "const" in items:
         return "ticks"
     return "lines" if _is_scalar(items) else "json"
 
