@@ -82,11 +82,20 @@ def mailbox_of(settings: Settings) -> Mailbox | None:
 def desk_of(product: Product, database: Database, secret: bytes, post: Post, tell: Callable[[Event], None]) -> Desk:
     """Where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
+    from farebox.store.accounts import StoredAccounts  # noqa: PLC0415  # as above
     from farebox.store.keys import StoredKeys  # noqa: PLC0415  # as above
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
 
-    people, keys = StoredPeople(database), StoredKeys(database)
-    return Desk(people, Argon2Passwords(), secret, product, post.wake, tell, keys)
+    return Desk(
+        people=StoredPeople(database),
+        accounts=StoredAccounts(database),
+        keys=StoredKeys(database),
+        passwords=Argon2Passwords(),
+        secret=secret,
+        product=product,
+        mail_written=post.wake,
+        tell=tell,
+    )
 
 
 def readings_of(database: Database) -> Readings:

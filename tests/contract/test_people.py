@@ -72,7 +72,16 @@ class World:
         self.passwords = CountedPasswords()
         self.told: list[Event] = []
         self.woken = 0
-        self.desk = Desk(self.people, self.passwords, SECRET, PRODUCT, self._wake, self.told.append, self.keys)
+        self.desk = Desk(
+            people=self.people,
+            accounts=StoredAccounts(database),
+            keys=self.keys,
+            passwords=self.passwords,
+            secret=SECRET,
+            product=PRODUCT,
+            mail_written=self._wake,
+            tell=self.told.append,
+        )
 
     def _wake(self) -> None:
         self.woken += 1

@@ -11,6 +11,7 @@ from farebox.domain.apikey import ALPHABET
 from farebox.domain.events import Event
 from farebox.domain.people import LINK_US, Began, Client, Link, LinkGone, Mail, Purpose
 from farebox.domain.product import Product
+from farebox.ports import Accounts
 from farebox.ports_people import Arrival, Entered, Keys, Passwords, People
 
 GONE = "This link has been used, has expired, or a newer one was sent. Ask for a new one."
@@ -21,6 +22,8 @@ class Desk:
     """Where people are let in."""
 
     people: People
+    accounts: Accounts
+    keys: Keys
     passwords: Passwords
     secret: bytes
     product: Product
@@ -28,7 +31,6 @@ class Desk:
     """Have the outbox looked into soon."""
     tell: Callable[[Event], None]
     """Tell the founder's listeners."""
-    keys: Keys
 
 
 class LoggedIn(NamedTuple):
