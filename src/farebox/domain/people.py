@@ -59,6 +59,8 @@ class Member(NamedTuple):
     person_id: str
     role: Role
     joined_us: int
+    has_limit_mails: int = 1
+    """Whether an owner is written to when a limit comes near."""
 
 
 class Session(NamedTuple):
@@ -104,6 +106,8 @@ class Mail(NamedTuple):
     tries: int
     sent_us: int | None
     failed: str
+    account_id: str | None = None
+    """The account that it tells of: it goes with that account."""
 
 
 class Client(NamedTuple):

@@ -1,7 +1,6 @@
 """The mails that are to be sent, on the driver's own connection: any serving process looks here again and again."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -9,11 +8,10 @@ from typing import Any, Final
 from farebox.domain.people import DAY_US, Mail
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Due
-from farebox.store.cursor import Cursor
+from farebox.store.cursor import Cursor, clock_us
 from farebox.store.database import Database, unavailable
 
 LEASE_SECONDS: Final = 60
-NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 LOOK: Final = "SELECT id, next_us FROM mail WHERE next_us <= ? ORDER BY next_us, id LIMIT 1"
 # Only one process finds the row as it has just seen it.
 CLAIM: Final = "UPDATE mail SET next_us = ?, tries = tries + 1 WHERE id = ? AND next_us = ?"
@@ -103,10 +101,7 @@ class StoredOutbox:
                 connection.close()
 
     def _now_us(self, cursor: Cursor) -> int:
-        if self._database.is_sqlite:
-            return time.time_ns() // 1000
-        cursor.execute(NOW)
-        return int(cursor.fetchone()[0])
+        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
 
     def _write(self, cursor: Cursor, statement: str, *values: object) -> bool:
         with self._database.writers_turn():
