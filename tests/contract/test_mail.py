@@ -132,6 +132,24 @@ def test_an_outbox_whose_connection_broke_opens_another(books: Books, outbox: St
     assert books.rows("SELECT next_us FROM mail") == [(None,)]
 
 
+def test_what_has_had_its_time_is_forgotten_and_nothing_else(books: Books, outbox: StoredOutbox) -> None:
+    now_us, day_us = books.now_us(), 86_400 * 10**6
+    for name, age_us in (("old", 31 * day_us), ("young", 0)):
+        then_us = now_us - age_us
+        for row in (
+            f"mail VALUES ('{name}', 'a@x.example', 't', '{{}}', NULL, {then_us}, NULL, 1, {then_us}, '')",
+            f"mail VALUES ('{name} waits', 'a@x.example', 't', '{{}}', NULL, {then_us}, {then_us}, 1, NULL, '')",
+            f"guess VALUES ('x', '{name}', {then_us})",
+            f"link VALUES ('{name}', 'magic', 'a', NULL, NULL, '{{}}', {then_us}, {then_us + day_us}, NULL)",
+            f"session VALUES ('{name}', '{name}', 'p', 'a', 'mail', 0, 0, {then_us + day_us}, 0, '', '')",
+        ):
+            books.rows(f"INSERT INTO {row}")
+    outbox.forget()
+    for table in ("guess", "link", "session"):
+        assert books.rows(f"SELECT id FROM {table}") == [("young",)]
+    assert books.rows("SELECT id FROM mail ORDER BY id") == [("old waits",), ("young",), ("young waits",)]
+
+
 # -- The sender
 
 

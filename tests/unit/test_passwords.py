@@ -83,13 +83,12 @@ def test_a_hash_is_of_its_password_alone_and_nobodys_matches_nothing() -> None:
 
 def test_only_a_few_are_hashed_at_once_and_who_waits_too_long_is_told() -> None:
     passwords = Argon2Passwords(wait_seconds_max=0.05)
+    gate = threading.Event()
     for _ in range(AT_ONCE_MAX):
-        passwords._turns.acquire()
+        passwords._threads.submit(gate.wait)
     with pytest.raises(Busy) as told:
         passwords.hash("three odd words")
     assert (told.value.status, told.value.retry_after_seconds) == (503, 5)
-    waiting = Argon2Passwords()
-    for _ in range(AT_ONCE_MAX):
-        waiting._turns.acquire()
-    threading.Timer(0.05, waiting._turns.release).start()
-    assert waiting.hash("three odd words")
+    passwords._wait_seconds_max = 30
+    threading.Timer(0.05, gate.set).start()
+    assert passwords.check(passwords.hash("three odd words"), "three odd words")

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -15,6 +16,7 @@ log = logging.getLogger("farebox.mail")
 
 FIRST_WAIT_SECONDS: Final = 5.0
 WAIT_SECONDS_MAX: Final = 3600.0
+FORGET_SECONDS: Final = 3600.0
 NOTE_TRIES: Final = 30
 NOTE_WAIT_SECONDS: Final = 1.0
 GIVEN_UP_US: Final = 48 * HOUR_US
@@ -30,6 +32,7 @@ class Post:
         self._outbox = outbox
         self._render = render
         self._open_mailer = open_mailer
+        self._forgets_at = time.monotonic()
         self._is_ending = threading.Event()
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -46,13 +49,19 @@ class Post:
         while True:
             self._woken.clear()
             try:
-                await asyncio.to_thread(self.send_all)
+                await asyncio.to_thread(self._look)
             except CallError as error:
                 log.warning("mails have to wait: %s", error.detail)
             except Exception:
                 log.exception("mails could not be sent")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), look_seconds)
+
+    def _look(self) -> None:
+        self.send_all()
+        if time.monotonic() >= self._forgets_at:
+            self._forgets_at = time.monotonic() + FORGET_SECONDS
+            self._outbox.forget()
 
     def end(self) -> None:
         """Send what is in hand, and nothing after it."""

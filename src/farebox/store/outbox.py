@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from farebox.domain.people import Mail
+from farebox.domain.people import DAY_US, Mail
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Due
 from farebox.store.cursor import Cursor
@@ -27,6 +27,13 @@ SELECT {", ".join(f"m.{name}" for name in Mail._fields)},
 FROM mail m WHERE m.id = ?"""  # noqa: S608  # the names of the columns are our own
 SENT: Final = "UPDATE mail SET sent_us = ?, next_us = NULL, failed = '' WHERE id = ? AND sent_us IS NULL"
 PUT_OFF: Final = "UPDATE mail SET next_us = ?, failed = ? WHERE id = ? AND sent_us IS NULL"
+FORGET: Final = (
+    # What has had its time, and how long after it; an address that was never confirmed goes with its link.
+    ("DELETE FROM guess WHERE at_us <= ?", DAY_US),
+    ("DELETE FROM link WHERE expires_us <= ?", 7 * DAY_US),
+    ("DELETE FROM session WHERE expires_us <= ?", 0),
+    ("DELETE FROM mail WHERE next_us IS NULL AND created_us <= ?", 30 * DAY_US),
+)
 GIVE_UP: Final = "UPDATE mail SET next_us = NULL, failed = ? WHERE id = ? AND sent_us IS NULL"
 
 
@@ -62,6 +69,12 @@ class StoredOutbox:
     def give_up(self, mail_id: str, reason: str) -> None:
         with self._cursor() as cursor:
             self._write(cursor, GIVE_UP, reason, mail_id)
+
+    def forget(self) -> None:
+        with self._cursor() as cursor:
+            now_us = self._now_us(cursor)
+            for statement, kept_us in FORGET:
+                self._write(cursor, statement, now_us - kept_us)
 
     def close(self) -> None:
         with self._one_at_a_time:
