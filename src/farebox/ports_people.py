@@ -62,8 +62,8 @@ class People(Protocol):
 
     # -- Links
 
-    def ask(self, link: Link, mail: Mail) -> None:
-        """Note a link and the mail that brings it: both or neither."""
+    def ask(self, link: Link, *mails: Mail) -> None:
+        """Note a link and the mails that go with it: all or nothing."""
         ...
 
     def link(self, link_id: str) -> Link | None:

@@ -30,6 +30,7 @@ FORGET: Final = (
     ("DELETE FROM guess WHERE at_us <= ?", DAY_US),
     ("DELETE FROM link WHERE expires_us <= ?", 7 * DAY_US),
     ("DELETE FROM session WHERE expires_us <= ?", 0),
+    ("DELETE FROM ceremony WHERE expires_us <= ?", 0),
     ("DELETE FROM mail WHERE next_us IS NULL AND created_us <= ?", 30 * DAY_US),
 )
 GIVE_UP: Final = "UPDATE mail SET next_us = NULL, failed = ? WHERE id = ? AND sent_us IS NULL"

@@ -111,6 +111,19 @@ identity = Table(
 )  # fmt: skip
 Index("identity_person", identity.c.person_id)
 
+ceremony = Table(
+    "ceremony", metadata,
+    # Found by the digest of a cookie; gone as soon as its browser comes back.
+    _text("digest", primary_key=True),
+    _text("kind"),
+    _text("person_id", nullable=True),
+    _text("data"),
+    _int("expires_us"),
+    CheckConstraint("kind IN ('passkey', 'totp', 'oauth')", name="ceremony_kind"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+Index("ceremony_expires", ceremony.c.expires_us)
+
 mail = Table(
     "mail", metadata,
     # `next_us` is when it is to be tried next; none is left when it was sent or given up.

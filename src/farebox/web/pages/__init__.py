@@ -4,7 +4,22 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from farebox.web.founder_pages import HOME, founder_pages
-from farebox.web.pages import dev_mail, join, landing, log_in, overview, robots, texts
+from farebox.web.pages import (
+    again,
+    dev_mail,
+    elsewhere,
+    join,
+    landing,
+    log_in,
+    overview,
+    passkeys,
+    robots,
+    second_step,
+    security,
+    session_list,
+    settings,
+    texts,
+)
 from farebox.web.pages.frame import Frame, add_errors
 from farebox.web.pages.guard import Guard
 from farebox.web.pages.told import add_person_errors
@@ -24,7 +39,8 @@ def pages(site: Site) -> ASGIApp:
         landing.routes(frame),
         texts.legal(frame),
         robots.routes(frame, tuple(dict.fromkeys(found))),
-        *(part.routes(frame) for part in (join, log_in, overview)),
+        *(part.routes(frame) for part in (join, log_in, second_step, elsewhere, overview)),
+        *(part.routes(frame) for part in (settings, security, passkeys, session_list, again)),
     ]
     if site.mailbox is not None:
         routers.append(dev_mail.routes(frame, site.mailbox))

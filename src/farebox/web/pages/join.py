@@ -1,9 +1,11 @@
 """Sign up, and use whatever link was mailed. A GET of a link only shows a button: mail scanners follow GETs."""
 
+import json
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
+from farebox.account.address import change_address
 from farebox.account.desk import find_link
 from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import log_in_by_link, reset_password
@@ -12,7 +14,7 @@ from farebox.domain.period import MICROSECONDS
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_again
-from farebox.web.pages.visitor import HOME, SIGN_UP, arrived, client_of, forget_cookie, see_other, set_cookie
+from farebox.web.pages.visitor import HOME, SIGN_UP, arrived, client_of, forget_cookie, see_other, set_cookie, visitor
 
 
 def routes(frame: Frame) -> APIRouter:
@@ -51,6 +53,8 @@ def _add_link(router: APIRouter, frame: Frame) -> None:
     @router.get("/link/{token}")
     def link(request: Request, token: str) -> Response:
         found = find_link(frame.site.desk, token)
+        if found.purpose == "change":
+            visitor(request)  # only who asked for it can use it: others log in first
         return frame.page(request, "link.html", form=FormState(), purpose=found.purpose, email=found.email)
 
     @router.post("/link/{token}")
@@ -63,7 +67,11 @@ def _add_link(router: APIRouter, frame: Frame) -> None:
             forget_cookie(response, SIGN_UP)
             return response
         if found.purpose == "magic":
-            return arrived(request, log_in_by_link(desk, client, token=token), HOME)
+            next_path = str(json.loads(found.data).get("next", HOME))
+            return arrived(request, log_in_by_link(desk, client, token=token), next_path)
+        if found.purpose == "change":
+            change_address(desk, visitor(request), client, token=token)
+            return see_other("/settings?told=address")
         if found.purpose != "reset":
             raise LinkGone("This link is for something else. Ask for a new one.")
         try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from farebox.domain.money import BASIS_POINTS, format_usd
-from farebox.domain.period import MICROSECONDS
+from farebox.domain.period import MICROSECONDS, iso
 from farebox.domain.plan import Plan
 from farebox.domain.rate import Burst
 
@@ -95,5 +95,5 @@ def _seconds(microseconds: int) -> str:
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "terms": terms, "money": money, "number": number, "counted": counted, "share": share
+    "terms": terms, "money": money, "number": number, "counted": counted, "share": share, "iso": iso,
 }  # fmt: skip

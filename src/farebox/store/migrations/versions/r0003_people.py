@@ -85,6 +85,15 @@ CREATE TABLE identity (
     PRIMARY KEY (issuer, subject)
 )""",
     """
+CREATE TABLE ceremony (
+    digest TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    person_id TEXT,
+    data TEXT NOT NULL,
+    expires_us BIGINT NOT NULL,
+    CONSTRAINT ceremony_kind CHECK (kind IN ('passkey', 'totp', 'oauth'))
+)""",
+    """
 CREATE TABLE mail (
     id TEXT NOT NULL PRIMARY KEY,
     email TEXT NOT NULL,
@@ -135,6 +144,7 @@ INDEXES: Final = (
     "CREATE INDEX link_account ON link (account_id)",
     "CREATE INDEX passkey_person ON passkey (person_id)",
     "CREATE INDEX identity_person ON identity (person_id)",
+    "CREATE INDEX ceremony_expires ON ceremony (expires_us)",
     "CREATE INDEX mail_next ON mail (next_us)",
     "CREATE INDEX mail_created ON mail (created_us)",
     "CREATE INDEX guess_at ON guess (at_us)",
