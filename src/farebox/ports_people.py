@@ -7,6 +7,13 @@ from farebox.domain.people import Allowance, Began, Client, Link, Mail, Person, 
 from farebox.ports import AccountRow
 
 
+class OtherAccount(NamedTuple):
+    """An account that a person could work in instead."""
+
+    id: str
+    email: str
+
+
 class Visit(NamedTuple):
     """A session with what belongs to it."""
 
@@ -14,6 +21,7 @@ class Visit(NamedTuple):
     person: Person
     account: AccountRow
     role: Role
+    others: tuple[OtherAccount, ...] = ()
 
     @property
     def email(self) -> str:

@@ -1,7 +1,7 @@
 """What the use cases around an account need of the outside: its people, its plan, its limits, its end."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from farebox.domain.ledger import Meter
 from farebox.domain.limits import Limit
@@ -155,6 +155,7 @@ class Plans(Protocol):
         ...
 
 
+ACTIVITY_MAX: Final = 50
 Row = dict[str, Any]
 
 
@@ -166,15 +167,17 @@ class Part(NamedTuple):
 
 
 class Happened(NamedTuple):
-    """A line of the audit log. The address is the one that its person has now; None where they have gone."""
+    """A line of the audit log. Addresses are those that its people have now; there is none where they have gone."""
 
     id: str
     at_us: int
     what: str
-    person_id: str | None
     email: str | None
+    """Whose doing it was."""
     network: str
     facts: dict[str, str]
+    about: str
+    """Whom it was done to."""
 
 
 class Archive(Protocol):

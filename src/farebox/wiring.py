@@ -75,7 +75,7 @@ class System:
 
     def desk(self, product: Product, tell: Callable[[Event], None]) -> Desk:
         """Where people are let in; `tell` is called on the threads of pages."""
-        return desk_of(product, self.settings, self.database, self.service.secret, self.post, tell)
+        return desk_of(product, self.settings, self.database, self.service.secret, self.post, self.limits, tell)
 
     async def start(self) -> None:
         self.ledger.start()

@@ -100,7 +100,7 @@ def test_each_mark_is_told_of_once_to_the_owner(watched: Watched) -> None:
     assert [watch.look_at_all() for watch in watched.watches] == [0] * 8
     data = json.loads(watched.rows("SELECT data FROM mail WHERE template = 'limit' ORDER BY created_us LIMIT 1")[0][0])
     assert (data["account"], data["used"], data["most"], data["then"]) == (
-        ADA, "10", "20 calls", "Beyond that, calls are refused until then."
+        ADA, "10", "20 calls", "At the limit, calls are refused until then."
     )  # fmt: skip
 
 

@@ -137,9 +137,9 @@ def words(use: AccountUse, one: Used, plan: Plan) -> dict[str, object]:
 def _then(one: Used, plan: Plan, *, is_over: bool) -> str:
     if one.limit == "calls" and plan.overage_nanodollars is not None:
         price = format_usd(plan.overage_nanodollars)
-        return f"Each further call costs {price}." if is_over else f"Each call beyond them costs {price}."
+        return f"Each further call costs {price}." if is_over else f"Each call beyond these costs {price}."
     if one.limit == "spend_cap":
         refused = "calls that cost something are refused until then, or until an owner sets another cap."
     else:
         refused = "calls are refused until then."
-    return f"Further {refused}" if is_over else f"Beyond that, {refused}"
+    return f"Further {refused}" if is_over else f"At the limit, {refused}"

@@ -19,7 +19,8 @@ STATEMENT_SECONDS_MAX: Final = 10
 CALLER_COLUMNS: Final = "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us"
 METER_COLUMNS: Final = ", ".join(Meter._fields)
 SQLITE_CALLER: Final = (
-    f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.digest = ?"
+    f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id AND a.closed_us IS NULL"
+    " WHERE k.digest = ?"
 )
 SQLITE_METERS: Final = f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ? AND period_end_us > ?"
 SQLITE_OUTCOME: Final = f"SELECT call_id, {OUTCOME_COLUMNS} FROM usage_record WHERE account_id = ? AND call_id = ?"
@@ -199,7 +200,7 @@ class PostgresStatements(SeldomStatements):
 
     def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
         cursor.execute(
-            f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id"
+            f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id AND a.closed_us IS NULL"
             " WHERE k.digest = ANY(%s::text[])",
             (digests,),
         )

@@ -166,6 +166,7 @@ audit = Table(
     sqlite_with_rowid=False,
 )  # fmt: skip
 Index("audit_account", audit.c.account_id, audit.c.at_us)
+Index("audit_person", audit.c.person_id, audit.c.at_us)
 
 limit_mark = Table(
     "limit_mark", metadata,

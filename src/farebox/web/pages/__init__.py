@@ -5,19 +5,25 @@ from starlette.types import ASGIApp
 
 from farebox.web.founder_pages import HOME, founder_pages
 from farebox.web.pages import (
+    activity,
     again,
+    delete,
     dev_mail,
     elsewhere,
+    export,
+    goodbye,
     join,
     landing,
     log_in,
     overview,
     passkeys,
+    plan,
     robots,
     second_step,
     security,
     session_list,
     settings,
+    team,
     texts,
 )
 from farebox.web.pages.frame import Frame, add_errors
@@ -41,6 +47,7 @@ def pages(site: Site) -> ASGIApp:
         robots.routes(frame, tuple(dict.fromkeys(found))),
         *(part.routes(frame) for part in (join, log_in, second_step, elsewhere, overview)),
         *(part.routes(frame) for part in (settings, security, passkeys, session_list, again)),
+        *(part.routes(frame) for part in (team, plan, export, activity, delete, goodbye)),
     ]
     if site.mailbox is not None:
         routers.append(dev_mail.routes(frame, site.mailbox))

@@ -11,6 +11,7 @@ from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import log_in_by_link, reset_password
 from farebox.domain.people import LINK_US, LinkGone, PersonError
 from farebox.domain.period import MICROSECONDS
+from farebox.web.pages.accept import accepted, invitation_page
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_again
@@ -21,6 +22,7 @@ def routes(frame: Frame) -> APIRouter:
     router = APIRouter()
     _add_sign_up(router, frame)
     _add_link(router, frame)
+    _add_used(router, frame)
     return router
 
 
@@ -55,8 +57,12 @@ def _add_link(router: APIRouter, frame: Frame) -> None:
         found = find_link(frame.site.desk, token)
         if found.purpose == "change":
             visitor(request)  # only who asked for it can use it: others log in first
+        if found.purpose == "invite":
+            return invitation_page(frame, request, token)
         return frame.page(request, "link.html", form=FormState(), purpose=found.purpose, email=found.email)
 
+
+def _add_used(router: APIRouter, frame: Frame) -> None:
     @router.post("/link/{token}")
     def used(request: Request, token: str, password: Annotated[str, Form()] = "") -> Response:
         desk, client = frame.site.desk, client_of(request)
@@ -72,6 +78,8 @@ def _add_link(router: APIRouter, frame: Frame) -> None:
         if found.purpose == "change":
             change_address(desk, visitor(request), client, token=token)
             return see_other("/settings?told=address")
+        if found.purpose == "invite":
+            return accepted(frame, request, token, password)
         if found.purpose != "reset":
             raise LinkGone("This link is for something else. Ask for a new one.")
         try:

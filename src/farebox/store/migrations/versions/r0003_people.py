@@ -149,6 +149,7 @@ INDEXES: Final = (
     "CREATE INDEX mail_created ON mail (created_us)",
     "CREATE INDEX guess_at ON guess (at_us)",
     "CREATE INDEX audit_account ON audit (account_id, at_us)",
+    "CREATE INDEX audit_person ON audit (person_id, at_us)",
 )
 
 COLUMNS: Final = (
