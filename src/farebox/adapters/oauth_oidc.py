@@ -118,7 +118,8 @@ class OidcService:
 
 def _verified(claims: Mapping[str, Any]) -> str | None:
     """The address, if the issuer says that it has verified it."""
-    if claims.get("email_verified") not in {True, "true"}:
+    is_verified = claims.get("email_verified")
+    if is_verified is not True and is_verified != "true":  # some say it so
         return None
     try:
         return address_of(str(claims.get("email", "")))
