@@ -88,6 +88,8 @@ def account_of(accounts: Accounts, email: str) -> AccountRow:
         FounderError: there is none.
     """
     account = accounts.account_by_email(email)
+    if account is not None and account.closed_us is not None:
+        raise FounderError("This account was deleted by its owner; it can have no key any more.")
     if account is None:
         raise FounderError(
             f"There is no account {email!r}. Create it with: farebox accounts create {email} --plan NAME"
