@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+# Each of the hundreds of processes that the tests start would compile Farebox anew.
+unexport PYTHONDONTWRITEBYTECODE
 # The tests wait as often as they reckon: so there are more processes than the two processors of the least machine.
 AT_ONCE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 

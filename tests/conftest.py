@@ -37,12 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def group_of(item: pytest.Item) -> str:
-    """The tests of the shop of `tests/api` on one kind of database; else those of one file, on one kind."""
+    """The tests that share what is started for a folder, or else those of one file; on one kind of database."""
     assert isinstance(item, pytest.Function)
     chosen = item.callspec.params if hasattr(item, "callspec") else {}
     kind = next((value for value in chosen.values() if value in KINDS), "")
-    of_the_shop = "database_kind" in chosen and "shop" in item.fixturenames
-    return f"{item.path.parent.name if of_the_shop else item.path.stem} {kind}".strip()
+    used = [defined[-1] for defined in item._fixtureinfo.name2fixturedefs.values()]
+    is_shared = any(fixture.scope == "package" and not fixture.params for fixture in used)
+    return f"{item.path.parent.name if is_shared else item.path.stem} {kind}".strip()
 
 
 @pytest.fixture(scope="session")

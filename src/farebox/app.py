@@ -54,12 +54,13 @@ class Farebox(FastAPI):
         embedding_model: the model behind /v1/embeddings, as "openai:text-embedding-3-small".
         tagline: what the product does, in a line, for its pages.
         brand: how its pages look: a colour and a logo.
+        contact: the e-mail address that customers can write to.
 
     Raises:
         FounderError: a mistake in the file, in a sentence.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is named in the founder's file
         self,
         name: str = DEMO_NAME,
         *,
@@ -70,9 +71,12 @@ class Farebox(FastAPI):
         embedding_model: str | None = None,
         tagline: str = "",
         brand: Brand = DEFAULT_BRAND,
+        contact: str = "",
     ) -> None:
         self._logo: Logo | None = None
-        self.product = Product(name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand)
+        self.product = Product(
+            name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand, contact
+        )
         frame = sys._getframe(1)  # noqa: SLF001  # `.env` lies beside that file, and mistakes are told with its line
         written_in = frame.f_globals.get("__file__")
         self.folder = Path(written_in).resolve().parent if written_in else None
@@ -82,6 +86,8 @@ class Farebox(FastAPI):
         self._loop: asyncio.AbstractEventLoop | None = None
         self.keeps_mail = False
         """Whether mails that are sent to nobody can be looked at, as in `farebox dev`."""
+        self.paid_paths: list[str] = []
+        """The endpoints that a key can be made for."""
         self._paid: dict[str, PaidEndpoint] = {}
         self.handlers: dict[str, Handler] = {}
         self._listeners: dict[str, list[Callable[[Any], Any]]] = {}
@@ -214,6 +220,7 @@ class Farebox(FastAPI):
     # -- How it is served
 
     def _add_paid(self, path: str) -> None:
+        self.paid_paths.append(path)
         self.router.routes.append(Route(path, _Paid(self._paid), methods=["POST"], include_in_schema=False))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -238,6 +245,7 @@ class Farebox(FastAPI):
         return Site(
             product=wiring.chosen(self.product, self._system.settings),
             handlers=self.handlers,
+            paid=self._paid,
             public_url=self._house().public_url,
             folder=self.folder,
             logo=self._logo,

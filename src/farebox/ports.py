@@ -169,8 +169,11 @@ class KeyRow(NamedTuple):
     expires_us: int | None
     revoked_us: int | None
     scopes: str = ""
-    """The endpoints that it may call, with a space between; empty for all of them."""
+    """The endpoints that it may call, with a comma between; empty for all of them."""
     cap_calls: int | None = None
+    """The most calls a month, chosen when the key is made and never changed."""
+    cap_id: str = ""
+    """Where its cap is counted: its own id, or that of the key that it replaced; empty without a cap."""
 
 
 class Accounts(Protocol):
@@ -214,7 +217,7 @@ class Summary(NamedTuple):
     now_us: int
     period: Period
     """The one under way."""
-    meters: Mapping[Mode, Meter]
+    meters: Mapping[str, Meter]
     """Of that period, where anything was called."""
     days: Sequence[Sums]
     """What the live calls of the last days came to; a day without any is left out."""

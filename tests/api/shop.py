@@ -73,7 +73,9 @@ class Shop:
         self.farebox("accounts", "create", email, "--plan", plan)
         return self.farebox("keys", "create", email).splitlines()[-1]
 
-    def new_keys(self, plan: str, count: int = 1, mode: Mode = "live") -> list[str]:
+    def new_keys(
+        self, plan: str, count: int = 1, mode: Mode = "live", *, cap_calls: int | None = None, scopes: str = ""
+    ) -> list[str]:
         """As many accounts with a key each, without the cost of two commands for each."""
         now_us = time.time_ns() // 1000
         keys = [apikey.mint(BRAND, mode, secrets.randbelow) for _ in range(count)]
@@ -84,13 +86,14 @@ class Shop:
                 account = AccountRow(account_id, f"{account_id}@example.com", plan, "active", now_us, now_us)
                 digest = apikey.digest(SECRET.encode(), key)
                 key_id = f"key_{secrets.token_hex(8)}"
-                row = KeyRow(account_id, key_id, digest, "", mode, key.prefix, key.last4, now_us, None, None)
+                limits = (scopes, cap_calls, "" if cap_calls is None else key_id)
+                row = KeyRow(account_id, key_id, digest, "", mode, key.prefix, key.last4, now_us, None, None, *limits)
                 cursor.execute(self._sql(f"INSERT INTO account VALUES ({_marks(account)})"), account)
                 cursor.execute(self._sql(f"INSERT INTO api_key VALUES ({_marks(row)})"), row)
         return [key.text for key in keys]
 
-    def new_key(self, plan: str, mode: Mode = "live") -> str:
-        return self.new_keys(plan, mode=mode)[0]
+    def new_key(self, plan: str, mode: Mode = "live", *, cap_calls: int | None = None, scopes: str = "") -> str:
+        return self.new_keys(plan, mode=mode, cap_calls=cap_calls, scopes=scopes)[0]
 
     # -- the database
 
@@ -118,12 +121,13 @@ class Shop:
         owners = {self.account_of(key) for key in keys}
         return [row[1:] for row in found if not keys or row[0] in owners]
 
-    def meter(self, key: str) -> dict[str, Any]:
-        """The one meter of a key's account."""
+    def meter(self, key: str, *, of_key: bool = False) -> dict[str, Any]:
+        """The one meter of a key's account, or of its own cap."""
         names = (
             "posted_calls", "held_calls", "posted_tokens", "held_tokens", "posted_nanodollars", "held_nanodollars",
         )  # fmt: skip
-        sql = f"SELECT {', '.join(names)} FROM meter WHERE account_id = %s"
+        which = "NOT IN" if of_key else "IN"
+        sql = f"SELECT {', '.join(names)} FROM meter WHERE account_id = %s AND name {which} ('live', 'test')"
         rows = self.query(sql, self.account_of(key))
         assert len(rows) == 1, f"{len(rows)} meters"
         return dict(zip(names, rows[0], strict=True))

@@ -802,7 +802,7 @@ def test_the_database_itself_refuses_a_row_that_cannot_be(till: Till, key: NewKe
     columns = list(statements.USAGE_RECORD.columns)
     values = [value if column == name else "'another'" if column == "call_id" else column for column in columns]
     with pytest.raises(till.database._driver.IntegrityError):
-        till.query(f"INSERT INTO usage_record SELECT {', '.join(values)} FROM usage_record")
+        till.query(f"INSERT INTO usage_record ({', '.join(columns)}) SELECT {', '.join(values)} FROM usage_record")
     assert till.query("SELECT count(*) FROM usage_record") == [(1,)]
 
 

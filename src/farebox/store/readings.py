@@ -57,7 +57,7 @@ class StoredReadings:
             return Summary(
                 now_us=now_us,
                 period=period,
-                meters={one.mode: one for one in meters if one.period_start_us == period.start_us},
+                meters={one.name: one for one in meters if one.period_start_us == period.start_us},
                 days=_by_day(connection, account_id, "live", last_days),
                 calls=calls,
                 keys=_keys(connection, account_id, _key_ids(calls)),
@@ -74,7 +74,7 @@ class StoredReadings:
                 return None
             days = day(period.start_us), day(period.end_us - 1)
             keys = _parts(connection, account_id, mode, days, rollup_daily.c.key_id)
-            of_mode = [one for one in meters if one.mode == mode and one.period_start_us == period.start_us]
+            of_mode = [one for one in meters if one.name == mode and one.period_start_us == period.start_us]
             return PeriodUse(
                 now_us=now_us,
                 periods=periods,
@@ -135,7 +135,7 @@ class StoredReadings:
 
 def _meters(connection: Connection, account_id: str) -> list[Meter]:
     """The meters of the account's last periods, of both modes."""
-    of_account = select(meter).where(meter.c.account_id == account_id, meter.c.mode.in_(MODES))
+    of_account = select(meter).where(meter.c.account_id == account_id, meter.c.name.in_(MODES))
     last = of_account.order_by(meter.c.period_start_us.desc()).limit(PERIODS_MAX * len(MODES))
     return [Meter(*row) for row in connection.execute(last)]
 

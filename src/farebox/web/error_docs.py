@@ -37,6 +37,9 @@ ADVICE: Final[dict[type[CallError], Advice]] = {
         "Update the payment method, or choose another plan.",
     ),
     errors.AccountSuspended: Advice("The account is suspended.", "Write to the service's support."),
+    errors.InsufficientPermissions: Advice(
+        "The key was made for other endpoints.", "Use a key that may call this one, or make one for it."
+    ),
     errors.NotFound: Advice("There is nothing at this address.", "See `/docs` for the endpoints."),
     errors.ModelNotFound: Advice("The service does not offer this model.", "Choose one that `GET /v1/models` lists."),
     errors.CallNotFound: Advice(
@@ -67,8 +70,10 @@ ADVICE: Final[dict[type[CallError], Advice]] = {
         "The plan's burst limit: too many calls in a short time.", "Wait as long as `Retry-After` says."
     ),
     errors.QuotaExceeded: Advice(
-        "The plan's calls, tokens or money of this month are used, or the call could come to more than is left.",
-        "Wait for the next month, change the plan, or ask for less: a shorter prompt, a lower `max_tokens`.",
+        "What the plan has of calls, tokens or money this month, or what you allowed your account or this key, is "
+        "used, or the call could come to more than is left.",
+        "Wait for the next month, change the plan or the limit that is your own, or ask for less: a shorter prompt, a "
+        "lower `max_tokens`.",
     ),
     errors.InternalError: Advice(
         "A fault of the service.", "Try again; if it stays, send the `instance` to its support."

@@ -14,6 +14,7 @@ from farebox.account.desk import Desk
 from farebox.domain.product import Product
 from farebox.ports import Readings
 from farebox.ports_people import Letter
+from farebox.web.endpoint import PaidEndpoint
 from farebox.web.handler import Handler
 from farebox.web.logo import Logo
 
@@ -34,6 +35,8 @@ class Site:
 
     product: Product
     handlers: Mapping[str, Handler]
+    paid: Mapping[str, PaidEndpoint]
+    """The paid endpoints by their paths."""
     public_url: str
     """Without a slash at its end; empty where the settings name none."""
     folder: Path | None
