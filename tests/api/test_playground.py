@@ -214,8 +214,8 @@ def test_a_file_that_is_too_large_is_refused_in_a_sentence(pia: Customer) -> Non
 def test_the_form_begins_with_what_makes_a_call(pia: Customer) -> None:
     for name in ("tagline", "score", "sized", "story", "generate"):
         page = pia.browser.get(f"/playground/{name}")
-        typed = dict(re.findall(r'<textarea id="(in[^"]+)"[^>]*>\n([^<]*)</textarea>', page.text))
-        typed |= dict(re.findall(r'<input id="(in[^"]+)"[^>]* value="([^"]*)"', page.text))
+        typed = dict(re.findall(r'<textarea id="[^"]+" name="(in[^"]+)"[^>]*>\n([^<]*)</textarea>', page.text))
+        typed |= dict(re.findall(r'<input id="[^"]+" name="(in[^"]+)"[^>]* value="([^"]*)"', page.text))
         typed |= dict(
             re.findall(r'<input type="(?:radio|checkbox)" name="(in[^"]+)" value="([^"]+)" checked', page.text)
         )
