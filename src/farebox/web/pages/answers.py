@@ -137,7 +137,7 @@ def _charge(row: CallRow, standing: Standing) -> str:
 
 
 def _left(standing: Standing) -> list[str]:
-    plan, meter, _ = standing
+    plan, meter = standing[:2]
     used = ((plan.calls, meter.posted_calls + meter.held_calls, "call"),
             (plan.tokens, meter.posted_tokens + meter.held_tokens, "token"))  # fmt: skip
     found = [f"{max(most - spent, 0):,} of {counted(most, what)}" for most, spent, what in used if most is not None]
