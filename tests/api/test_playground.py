@@ -149,7 +149,7 @@ def test_a_stream_whose_reader_leaves_is_cut(pia: Customer, upstream: FakeUpstre
 
     call_id = asyncio.run(leave())
     receipt = pia.browser.get(f"/playground/story/receipts/{call_id}")
-    assert "It was stopped: what had come until then is charged." in receipt.text
+    assert "It ended early. What had been written until then is counted." in receipt.text
     [(state, marks, tokens)] = pia.records("state, marks, output_tokens")
     assert (state, marks.split()[0]) == ("posted", "cut")
     assert 3 <= tokens < 60

@@ -1,4 +1,4 @@
-"""The Playground in a real browser: the first call, answers that come in pieces, stop, and all of it without a script."""
+"""The Playground in a real browser: the first call, answers that come in pieces, stop; and all without a script."""
 
 import re
 import sqlite3
@@ -221,7 +221,7 @@ def test_stop_ends_the_call_and_its_row_is_cut(product: Product, inside: Page) -
     expect(stop).to_be_focused()
     inside.keyboard.press("Enter")
     expect(inside.get_by_role("status")).to_contain_text("Stopped.")
-    expect(inside.locator("#receipt")).to_contain_text("It was stopped: what had come until then is charged.")
+    expect(inside.locator("#receipt")).to_contain_text("It ended early. What had been written until then is counted.")
     expect(inside.get_by_role("button", name="Run")).to_be_focused()
     expect(stop).to_be_hidden()
     endpoint, state, marks = product.records("ada@example.com")[-1]

@@ -232,7 +232,9 @@ def _add_beside(router: APIRouter, playground: Playground) -> None:
         found = await run_in_threadpool(playground_key, playground.desk, visitor.account, mode)
         known = await _receipt(stand, found.key, call_id)
         if known is None:
-            raise CallNotFound("There is no receipt of this call: it was refused, is under way, or is not one of yours.")
+            raise CallNotFound(
+                "There is no receipt of this call: it was refused, is under way, or is not one of yours."
+            )
         return playground.frame.page(request, "playground_receipt.html", receipt=known)
 
 
