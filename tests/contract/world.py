@@ -18,7 +18,6 @@ from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.ports_people import Visit
 from farebox.ports_proofs import OtherService
-from farebox.store.accounts import StoredAccounts
 from farebox.store.addresses import StoredAddresses
 from farebox.store.ceremonies import StoredCeremonies
 from farebox.store.database import Database
@@ -69,7 +68,6 @@ class World:
         self.keys = StoredKeys(database)
         self.desk = Desk(
             people=self.people,
-            accounts=StoredAccounts(database),
             keys=self.keys,
             passwords=self.passwords,
             secret=SECRET,
