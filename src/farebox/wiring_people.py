@@ -9,6 +9,7 @@ from farebox.account.desk import Desk
 from farebox.domain.events import Event
 from farebox.domain.mail import parse_sender, parse_smtp
 from farebox.domain.product import Product
+from farebox.ports import Readings
 from farebox.ports_people import Due, Letter, Mailer
 from farebox.sandbox.mailbox import Mailbox
 from farebox.settings import Settings
@@ -86,3 +87,10 @@ def desk_of(product: Product, database: Database, secret: bytes, post: Post, tel
 
     people, keys = StoredPeople(database), StoredKeys(database)
     return Desk(people, Argon2Passwords(), secret, product, post.wake, tell, keys)
+
+
+def readings_of(database: Database) -> Readings:
+    """What customers read of their calls. For pages only: this loads SQLAlchemy."""
+    from farebox.store.readings import StoredReadings  # noqa: PLC0415  # as above
+
+    return StoredReadings(database)

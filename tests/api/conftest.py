@@ -2,7 +2,6 @@
 
 import os
 import random
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,11 +27,8 @@ def empty_database(kind: str, folder: Path, request: pytest.FixtureRequest) -> I
         yield f"sqlite:///{folder}/farebox.db"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    server.start()
-    name = f"shop_{uuid.uuid4().hex[:12]}"
-    yield server.create_database(name)
-    server.start()
-    server.drop_database(name)
+    with server.database() as url:
+        yield url
 
 
 @pytest.fixture(scope="package")

@@ -1,9 +1,6 @@
 """A founder's folder with an app file, its database, and the real commands run in it."""
 
-import os
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,8 +10,11 @@ from typing import Any
 from farebox.domain import apikey
 from farebox.domain.apikey import Mode
 from farebox.ports import AccountRow, KeyRow
+from farebox.store.database import Database
+from farebox.store.reconcile import reconcile
+from tests.services.command import printed
 from tests.services.load import Reply, Request, fire_all
-from tests.services.served import FOREIGN_SETTINGS, Served
+from tests.services.served import Served
 from tests.services.sums import check_sums_at, connect, held
 from tests.services.upstream import FakeUpstream
 
@@ -55,25 +55,12 @@ class Shop:
         self.settings = {"FAREBOX_DATABASE_URL": database_url, "FAREBOX_SECRET_KEY": SECRET}
         if upstream is not None:
             self.settings |= {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": PROVIDER_KEY}
-        self.farebox("migrate")
+        with closing(Database(database_url)) as database:
+            database.migrate()
 
     def farebox(self, *arguments: str) -> str:
         """What a command printed; it must succeed."""
-        done = self.try_farebox(*arguments)
-        assert done.returncode == 0, f"farebox {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}"
-        return done.stdout
-
-    def try_farebox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
-        return subprocess.run(
-            [sys.executable, "-m", "farebox", *arguments],
-            cwd=self.folder,
-            env=own | self.settings,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return printed(self.folder, *arguments, **self.settings)
 
     def served(self, *, workers: int = 4, **settings: str) -> Served:
         """`farebox serve`, not yet started."""
@@ -151,9 +138,10 @@ class Shop:
             return held(connection)
 
     def assert_sums(self) -> None:
-        """Every sum is right, as the tests reckon it and as the founder's own command does."""
+        """Every sum is right, as the tests reckon it and as `farebox reconcile` does."""
         assert check_sums_at(self.database_url) == []
-        self.farebox("reconcile")
+        with closing(Database(self.database_url)) as database:
+            assert reconcile(database, {}).findings == []
 
 
 def _marks(row: tuple[object, ...]) -> str:

@@ -180,3 +180,4 @@ def test_a_key_for_some_endpoints_is_refused_by_the_others_before_anything_is_sp
 def test_the_sums_are_right_after_all_of_it(shop: Shop, served: Served) -> None:
     assert served.running
     shop.assert_sums()
+    assert "every sum is right" in shop.farebox("reconcile")

@@ -22,7 +22,6 @@ from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
 from farebox.ports import Recorded
 from farebox.store.batch import Finish, Item, Look
-from farebox.store.database import Database
 from tests.property.ledger_model import Account, Key, Model, limits
 from tests.property.ledger_world import PostgresWorld, SqliteWorld, World
 
@@ -342,22 +341,20 @@ def run_machine(make_world: Callable[[], World], sequences: int, steps: int) -> 
     )
 
 
-def test_every_sum_holds_after_every_step_of_2000_lives_on_sqlite() -> None:
-    run_machine(SqliteWorld, sequences=2_000, steps=50)
+# In four parts, so that several processes can share them.
+@pytest.mark.parametrize("part", [pytest.param(n, marks=pytest.mark.xdist_group(f"lives {n}")) for n in range(4)])
+def test_every_sum_holds_after_every_step_of_2000_lives_on_sqlite(part: int) -> None:
+    del part  # nothing differs: each begins at another random place
+    run_machine(SqliteWorld, sequences=500, steps=50)
 
 
 def test_every_sum_holds_after_every_step_on_postgresql(migrated_pg_url: str) -> None:
     run_machine(lambda: PostgresWorld(migrated_pg_url), sequences=80, steps=50)
 
 
+# Each part on a database of its own: the sums are made of all that is in it, after each step.
 @pytest.mark.chaos
-def test_every_sum_holds_after_every_step_of_2000_lives_on_postgresql(migrated_pg_url: str) -> None:
-    run_machine(lambda: PostgresWorld(migrated_pg_url), sequences=2_000, steps=50)
-
-
-@pytest.fixture
-def migrated_pg_url(pg_url: str) -> str:
-    database = Database(pg_url)
-    database.migrate()
-    database.close()
-    return pg_url
+@pytest.mark.parametrize("part", range(20))
+def test_every_sum_holds_after_every_step_of_2000_lives_on_postgresql(part: int, migrated_pg_url: str) -> None:
+    del part
+    run_machine(lambda: PostgresWorld(migrated_pg_url), sequences=100, steps=50)

@@ -87,6 +87,7 @@ def add_paid(page: Json, handlers: Sequence[Handler] = ()) -> Json:
     for model in (GenerateIn, GenerateOut, ProblemOut):
         schemas.update(_schema(model))
     page["components"].setdefault("securitySchemes", {}).update(SCHEMES)
+    page["tags"] = [{"name": name} for name in ("Calls", "OpenAI", "Service")]  # the order in which they are shown
     paths = page.setdefault("paths", {})
     _own_validation(paths, schemas)
     paths["/v1/generate"] = _generate()

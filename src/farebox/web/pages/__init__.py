@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from farebox.web.founder_pages import HOME, founder_pages
-from farebox.web.pages import dev_mail, join, keys, landing, log_in, overview, robots, texts
+from farebox.web.pages import calls, dev_mail, docs, join, keys, landing, log_in, overview, robots, texts, usage
 from farebox.web.pages.frame import Frame, add_errors
 from farebox.web.pages.guard import Guard
 from farebox.web.pages.told import add_person_errors
@@ -23,8 +23,9 @@ def pages(site: Site) -> ASGIApp:
         texts.founders(frame, files),
         landing.routes(frame),
         texts.legal(frame),
+        docs.routes(frame),
         robots.routes(frame, tuple(dict.fromkeys(found))),
-        *(part.routes(frame) for part in (join, log_in, overview, keys)),
+        *(part.routes(frame) for part in (join, log_in, overview, usage, calls, keys)),
     ]
     if site.mailbox is not None:
         routers.append(dev_mail.routes(frame, site.mailbox))

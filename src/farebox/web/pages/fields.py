@@ -14,7 +14,7 @@ CHOICES_MAX: Final = 6  # as many as a line has room for
 class Field(NamedTuple):
     name: str
     kind: str
-    """As 'text', 'warm or bold', 'list of whole numbers'."""
+    """As 'text', 'warm or bold', 'list of whole numbers', 'object of name, age'."""
     is_required: bool
     default: str
     """As JSON; empty where there is none that says anything."""
@@ -50,6 +50,9 @@ def kind_of(part: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if kind == "array":
         items = part.get("items")
         return f"list of {_many(kind_of(items, schema))}" if isinstance(items, dict) and items else "list"
+    inner = part.get("properties")
+    if kind == "object" and inner:
+        return f"object of {', '.join(inner)}"
     return KINDS.get(str(kind), "any value")
 
 

@@ -89,7 +89,7 @@ def suggested(schema: Any, sample: str) -> Any:  # noqa: ANN401  # JSON
         return {"const": "document.txt"}
     if isinstance(schema.get("examples"), list) and schema["examples"]:
         return {"const": schema["examples"][0]}
-    if schema.get("default") is not None:
+    if schema.get("default") not in (None, "", [], {}):
         return {"const": schema["default"]}
     if schema.get("type") == "string" and not NARROWED & schema.keys() and _has_room(schema, sample):
         return {"const": sample}
