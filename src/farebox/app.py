@@ -54,12 +54,13 @@ class Farebox(FastAPI):
         embedding_model: the model behind /v1/embeddings, as "openai:text-embedding-3-small".
         tagline: what the product does, in a line, for its pages.
         brand: how its pages look: a colour and a logo.
+        contact: the e-mail address that customers can write to.
 
     Raises:
         FounderError: a mistake in the file, in a sentence.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is named in the founder's file
         self,
         name: str = DEMO_NAME,
         *,
@@ -70,9 +71,12 @@ class Farebox(FastAPI):
         embedding_model: str | None = None,
         tagline: str = "",
         brand: Brand = DEFAULT_BRAND,
+        contact: str = "",
     ) -> None:
         self._logo: Logo | None = None
-        self.product = Product(name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand)
+        self.product = Product(
+            name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand, contact
+        )
         frame = sys._getframe(1)  # noqa: SLF001  # `.env` lies beside that file, and mistakes are told with its line
         written_in = frame.f_globals.get("__file__")
         self.folder = Path(written_in).resolve().parent if written_in else None

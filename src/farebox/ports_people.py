@@ -7,6 +7,13 @@ from farebox.domain.people import Allowance, Began, Client, Link, Mail, Person, 
 from farebox.ports import AccountRow, KeyRow
 
 
+class OtherAccount(NamedTuple):
+    """An account that a person could work in instead."""
+
+    id: str
+    email: str
+
+
 class Visit(NamedTuple):
     """A session with what belongs to it."""
 
@@ -14,6 +21,7 @@ class Visit(NamedTuple):
     person: Person
     account: AccountRow
     role: Role
+    others: tuple[OtherAccount, ...] = ()
 
     @property
     def email(self) -> str:
@@ -62,8 +70,8 @@ class People(Protocol):
 
     # -- Links
 
-    def ask(self, link: Link, mail: Mail) -> None:
-        """Note a link and the mail that brings it: both or neither."""
+    def ask(self, link: Link, *mails: Mail) -> None:
+        """Note a link and the mails that go with it: all or nothing."""
         ...
 
     def link(self, link_id: str) -> Link | None:

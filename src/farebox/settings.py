@@ -6,6 +6,7 @@ from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSou
 from farebox.domain.errors import FounderError
 from farebox.domain.providers import PROVIDERS, Provider
 
+GITHUB_URL: Final = "https://github.com"
 OPENAI_BASE_URL: Final = PROVIDERS["openai"].base_url
 HOLD_MARGIN_SECONDS: Final = 60.0
 SECRET_BYTES: Final = 32
@@ -45,6 +47,33 @@ class Settings(BaseSettings):
 
     trusted_proxies: str = Field("", validation_alias="FAREBOX_TRUSTED_PROXIES")
     """Whose X-Forwarded-For is believed: addresses and networks with a comma between, as `10.0.0.0/8, 127.0.0.1`."""
+
+    google_client_id: str = Field("", validation_alias="GOOGLE_CLIENT_ID")
+    """Whom Google knows the product as. With its secret, people can log in with Google."""
+
+    google_client_secret: SecretStr | None = Field(None, validation_alias="GOOGLE_CLIENT_SECRET")
+    """The secret that goes with it."""
+
+    github_client_id: str = Field("", validation_alias="GITHUB_CLIENT_ID")
+    """Whom GitHub knows the product as. With its secret, people can log in with GitHub."""
+
+    github_client_secret: SecretStr | None = Field(None, validation_alias="GITHUB_CLIENT_SECRET")
+    """The secret that goes with it."""
+
+    github_base_url: str = Field(GITHUB_URL, validation_alias="GITHUB_BASE_URL")
+    """Another GitHub to log in with: the address of a GitHub Enterprise."""
+
+    oidc_issuer: str = Field("", validation_alias="OIDC_ISSUER")
+    """Any other OpenID Connect issuer to log in with, by its address."""
+
+    oidc_client_id: str = Field("", validation_alias="OIDC_CLIENT_ID")
+    """Whom that issuer knows the product as."""
+
+    oidc_client_secret: SecretStr | None = Field(None, validation_alias="OIDC_CLIENT_SECRET")
+    """The secret that goes with it."""
+
+    oidc_name: str = Field("single sign-on", validation_alias="OIDC_NAME")
+    """What that issuer is called on the button: `Continue with …`."""
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
     """OpenAI's key. Any other provider's is NAME_API_KEY; without one, calls go to the sandbox model."""
@@ -105,6 +134,23 @@ class Settings(BaseSettings):
             ) from None
         return self
 
+    @model_validator(mode="after")
+    def _log_ins_are_whole(self) -> Self:
+        needed: dict[str, tuple[object, ...]] = {
+            "GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET": (self.google_client_id, self.google_client_secret),
+            "GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET": (self.github_client_id, self.github_client_secret),
+            "OIDC_ISSUER, OIDC_CLIENT_ID and OIDC_CLIENT_SECRET": (
+                self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret,
+            ),
+        }  # fmt: skip
+        for names, values in needed.items():
+            if any(values) and not all(values):
+                raise ValueError(f"{names} belong together; set all of them, or none")
+        for name, url in (("GITHUB_BASE_URL", self.github_base_url), ("OIDC_ISSUER", self.oidc_issuer)):
+            if url and not _is_safe(url):
+                raise ValueError(f"{name} is no address that can be trusted; write https://login.example.com")
+        return self
+
     def proxies(self) -> tuple[Network, ...]:
         """The networks whose word about the client's address is taken."""
         return tuple(ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part.strip())
@@ -153,6 +199,17 @@ def load(beside: Path | None = None) -> Settings:
         name = str(first["loc"][0]) if first["loc"] else ""
         raise FounderError(f"{name}: {first['msg'].removeprefix('Value error, ')}.".lstrip(": ")) from None
     return settings
+
+
+def _is_safe(url: str) -> bool:
+    """Whether nobody in between can answer in its place."""
+    try:
+        parts = urlsplit(url)
+        is_here = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    except ValueError:
+        return False
+    is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    return bool(parts.hostname) and is_plain and (parts.scheme == "https" or (parts.scheme == "http" and is_here))
 
 
 def _provider_variables(files: Sequence[str]) -> dict[str, SecretStr]:

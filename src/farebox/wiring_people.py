@@ -3,18 +3,26 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from farebox.account.deliver import Post
-from farebox.account.desk import Desk
+from farebox.account.desk import Desk, Proofs, Upkeep
+from farebox.account.limit_mails import LimitWatch
 from farebox.domain.events import Event
 from farebox.domain.mail import parse_sender, parse_smtp
 from farebox.domain.product import Product
 from farebox.ports import Readings
 from farebox.ports_people import Due, Letter, Mailer
+from farebox.ports_proofs import Authenticators, OtherService, Vault
 from farebox.sandbox.mailbox import Mailbox
 from farebox.settings import Settings
 from farebox.store.database import Database
 from farebox.store.outbox import StoredOutbox
+
+GOOGLE: Final = "https://accounts.google.com"
+GOOGLE_HOSTS: Final = (
+    "https://oauth2.googleapis.com", "https://www.googleapis.com", "https://openidconnect.googleapis.com",
+)  # fmt: skip
 
 
 def check_mail(product: Product, settings: Settings) -> None:
@@ -79,14 +87,33 @@ def mailbox_of(settings: Settings) -> Mailbox | None:
     return Mailbox(_to_console()) if settings.smtp_url is None else None
 
 
-def desk_of(product: Product, database: Database, secret: bytes, post: Post, tell: Callable[[Event], None]) -> Desk:
+def desk_of(
+    product: Product,
+    settings: Settings,
+    database: Database,
+    secret: bytes,
+    post: Post,
+    limits: LimitWatch,
+    tell: Callable[[Event], None],
+) -> Desk:
     """Where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
+    from farebox.store.accounts import StoredAccounts  # noqa: PLC0415  # as above
     from farebox.store.keys import StoredKeys  # noqa: PLC0415  # as above
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
 
-    people, keys = StoredPeople(database), StoredKeys(database)
-    return Desk(people, Argon2Passwords(), secret, product, post.wake, tell, keys)
+    return Desk(
+        people=StoredPeople(database),
+        accounts=StoredAccounts(database),
+        keys=StoredKeys(database),
+        passwords=Argon2Passwords(),
+        secret=secret,
+        product=product,
+        mail_written=post.wake,
+        tell=tell,
+        proofs=_proofs(settings, database, secret),
+        upkeep=upkeep_of(database, limits.soon),
+    )
 
 
 def readings_of(database: Database) -> Readings:
@@ -94,3 +121,67 @@ def readings_of(database: Database) -> Readings:
     from farebox.store.readings import StoredReadings  # noqa: PLC0415  # as above
 
     return StoredReadings(database)
+
+
+def upkeep_of(database: Database, limits_changed: Callable[[str], None]) -> Upkeep:
+    """What accounts are looked after with."""
+    from farebox.store.archive import StoredArchive  # noqa: PLC0415  # as above
+    from farebox.store.closing import StoredClosing  # noqa: PLC0415
+    from farebox.store.plans_chosen import StoredPlans  # noqa: PLC0415
+    from farebox.store.team import StoredTeam  # noqa: PLC0415
+
+    return Upkeep(
+        StoredTeam(database), StoredPlans(database), StoredArchive(database), StoredClosing(database), limits_changed
+    )
+
+
+def _proofs(settings: Settings, database: Database, secret: bytes) -> Proofs:
+    from farebox.store.addresses import StoredAddresses  # noqa: PLC0415  # as above
+    from farebox.store.ceremonies import StoredCeremonies  # noqa: PLC0415
+    from farebox.store.identities import StoredIdentities  # noqa: PLC0415
+    from farebox.store.passkeys import StoredPasskeys  # noqa: PLC0415
+    from farebox.store.second_factors import StoredSecondFactors  # noqa: PLC0415
+
+    @cache
+    def vault() -> Vault:
+        from farebox.adapters.vault import AesVault  # noqa: PLC0415  # 14 MB, with the next
+
+        return AesVault(secret)
+
+    @cache
+    def authenticators() -> Authenticators:
+        from farebox.adapters.authenticators import WebAuthn  # noqa: PLC0415
+
+        return WebAuthn()
+
+    return Proofs(
+        StoredCeremonies(database),
+        StoredSecondFactors(database),
+        StoredPasskeys(database),
+        StoredIdentities(database),
+        StoredAddresses(database),
+        vault,
+        authenticators,
+        _services(settings),
+    )
+
+
+def _services(settings: Settings) -> dict[str, OtherService]:
+    """Where people can log in, by the name in the address. Authlib is loaded where there is one."""
+    found: dict[str, OtherService] = {}
+    if settings.google_client_secret is not None:
+        from farebox.adapters.oauth_oidc import OidcService  # noqa: PLC0415
+
+        secret = settings.google_client_secret.get_secret_value()
+        found["google"] = OidcService("Google", GOOGLE, settings.google_client_id, secret, GOOGLE_HOSTS)
+    if settings.github_client_secret is not None:
+        from farebox.adapters.oauth_github import GitHub  # noqa: PLC0415
+
+        secret = settings.github_client_secret.get_secret_value()
+        found["github"] = GitHub(settings.github_client_id, secret, settings.github_base_url)
+    if settings.oidc_client_secret is not None:
+        from farebox.adapters.oauth_oidc import OidcService  # noqa: PLC0415
+
+        secret = settings.oidc_client_secret.get_secret_value()
+        found["oidc"] = OidcService(settings.oidc_name, settings.oidc_issuer, settings.oidc_client_id, secret)
+    return found

@@ -3,18 +3,15 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
 
 import pytest
-from sqlalchemy import text
 
 from farebox.account import sessions
-from farebox.account.desk import Desk, LoggedIn
+from farebox.account.desk import LoggedIn
 from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import ask_for_link, log_in, log_in_by_link, reset_password
 from farebox.account.sign_up import sign_up
-from farebox.domain.events import Event, SignedUp
+from farebox.domain.events import SignedUp
 from farebox.domain.people import (
     SESSION_IDLE_US,
     SESSION_MAX_US,
@@ -27,89 +24,10 @@ from farebox.domain.people import (
     WrongPassword,
     link_token,
 )
-from farebox.domain.plan import Plan
-from farebox.domain.product import Product
-from farebox.ports_people import Visit
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.keys import StoredKeys
 from farebox.store.outbox import StoredOutbox
-from farebox.store.people import StoredPeople
-
-SECRET: Final = b"a secret of the tests, long enough"
-PRODUCT: Final = Product("Till", plans=(Plan("free", calls=20), Plan("pro", usd=29, calls=5_000)))
-CLIENT: Final = Client("203.0.113.9", "Firefox")
-ADA: Final = "ada@example.com"
-GOOD: Final = "three odd words"
-OTHER: Final = "four other odd words"
-
-
-class CountedPasswords:
-    """As much of hashing as the use cases see, counted, and free."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-
-    def hash(self, password: str) -> str:
-        self.done.append("hash")
-        return f"hash of {password}"
-
-    def check(self, password_hash: str | None, password: str) -> bool:
-        self.done.append("check")
-        return password_hash in {f"hash of {password}", f"old hash of {password}"}
-
-    def is_outdated(self, password_hash: str) -> bool:
-        return password_hash.startswith("old")
-
-
-class World:
-    """A desk on one database, and a look behind it."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.people = StoredPeople(database)
-        self.keys = StoredKeys(database)
-        self.passwords = CountedPasswords()
-        self.told: list[Event] = []
-        self.woken = 0
-        self.desk = Desk(self.people, self.passwords, SECRET, PRODUCT, self._wake, self.told.append, self.keys)
-
-    def _wake(self) -> None:
-        self.woken += 1
-
-    def rows(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
-        with self.database.write() as connection:
-            done = connection.execute(text(sql), values)
-            return [tuple(row) for row in done] if done.returns_rows else []
-
-    def count(self, table: str) -> int:
-        return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])
-
-    def counts(self) -> dict[str, int]:
-        return {name: self.count(name) for name in ("person", "account", "member", "session", "link", "mail", "audit")}
-
-    def token(self, purpose: str = "confirm", email: str = ADA) -> str:
-        """The token of the last link that was mailed to an address."""
-        found = self.rows(
-            "SELECT id FROM link WHERE purpose = :purpose AND email = :email ORDER BY created_us DESC, id DESC",
-            purpose=purpose, email=email,
-        )  # fmt: skip
-        return link_token(SECRET, found[0][0])
-
-    def join(self, email: str = ADA, password: str = GOOD) -> LoggedIn:
-        browser = ask_to_join(self.desk, CLIENT, email=email, password=password)
-        return confirm(self.desk, CLIENT, token=self.token(email=email), browser=browser)[0]
-
-    def visit(self, cookie: str) -> Visit:
-        found = sessions.visit(self.desk, cookie)
-        assert found is not None
-        return found
-
-    def is_out(self, *cookies: str) -> bool:
-        return all(sessions.visit(self.desk, cookie) is None for cookie in cookies)
-
-    def log_in(self, password: str = GOOD, email: str = ADA) -> str:
-        return log_in(self.desk, CLIENT, email=email, password=password).cookie
+from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, SECRET, World, together
 
 
 @pytest.fixture
@@ -122,19 +40,6 @@ def outbox(database: Database) -> Iterator[StoredOutbox]:
     found = StoredOutbox(database)
     yield found
     found.close()
-
-
-def together(count: int, work: Callable[[], object]) -> list[object]:
-    """The results of so many at once; what was raised is a result."""
-
-    def one(_: int) -> object:
-        try:
-            return work()
-        except PersonError as error:
-            return error
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
 
 
 # -- Sign-up

@@ -21,6 +21,7 @@ NOTE_TRIES: Final = 30
 NOTE_WAIT_SECONDS: Final = 1.0
 GIVEN_UP_US: Final = 48 * HOUR_US
 ONLY_TO_PERSONS: Final = {"magic", "reset"}
+ONLY_TO_STRANGERS: Final = {"change"}
 
 Render = Callable[[Due], Letter]
 
@@ -131,6 +132,8 @@ def reason_not_to_send(due: Due) -> str:
     """
     if due.mail.template in ONLY_TO_PERSONS and not due.is_known:
         return "nobody has this address"
+    if due.mail.template in ONLY_TO_STRANGERS and due.is_known:
+        return "somebody has this address already"
     if due.mail.link_id is not None and not due.is_link_alive:
         return "its link no longer works"
     return ""

@@ -2,25 +2,80 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from farebox.domain import people as rules
 from farebox.domain.apikey import ALPHABET
 from farebox.domain.events import Event
-from farebox.domain.people import LINK_US, Began, Client, Link, LinkGone, Mail, Purpose
+from farebox.domain.people import (
+    LINK_US,
+    Allowance,
+    Began,
+    Ceremony,
+    CeremonyKind,
+    Client,
+    Link,
+    LinkGone,
+    Mail,
+    Purpose,
+    TooOften,
+)
+from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
+from farebox.ports import Accounts
 from farebox.ports_people import Arrival, Entered, Keys, Passwords, People
+from farebox.ports_proofs import (
+    Addresses,
+    Authenticators,
+    Ceremonies,
+    Identities,
+    OtherService,
+    Passkeys,
+    SecondFactors,
+    Vault,
+)
+from farebox.ports_team import Archive, Closing, Plans, Team
 
 GONE = "This link has been used, has expired, or a newer one was sent. Ask for a new one."
 
 
 @dataclass(frozen=True, slots=True)
+class Proofs:
+    """What people prove who they are with, besides a password and their mailbox."""
+
+    ceremonies: Ceremonies
+    second_factors: SecondFactors
+    passkeys: Passkeys
+    identities: Identities
+    addresses: Addresses
+    vault: Callable[[], Vault]
+    authenticators: Callable[[], Authenticators]
+    """This and the vault are loaded when they are first used: most pages need neither."""
+    services: Mapping[str, OtherService]
+    """Those that the settings name, by the name in their address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What accounts are looked after with by those who are in them."""
+
+    team: Team
+    plans: Plans
+    archive: Archive
+    closing: Closing
+    limits_changed: Callable[[str], None]
+    """Have the limits of an account looked at soon."""
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
-    """Where people are let in."""
+    """Where people are let in, and their accounts are looked after."""
 
     people: People
+    accounts: Accounts
+    keys: Keys
     passwords: Passwords
     secret: bytes
     product: Product
@@ -28,7 +83,8 @@ class Desk:
     """Have the outbox looked into soon."""
     tell: Callable[[Event], None]
     """Tell the founder's listeners."""
-    keys: Keys
+    proofs: Proofs
+    upkeep: Upkeep
 
 
 class LoggedIn(NamedTuple):
@@ -63,15 +119,54 @@ def find_link(desk: Desk, token: str) -> Link:
     return link
 
 
-def mail_link(desk: Desk, purpose: Purpose, email: str, **data: str) -> None:
+def mail_link(
+    desk: Desk, purpose: Purpose, email: str, *notices: Mail, person_id: str | None = None, **data: str
+) -> None:
     """Have a link mailed to an address. What is done is the same for every address: the sender looks who has it."""
     now_us = desk.people.now_us()
-    link = Link(
-        secrets.token_hex(16), purpose, email, None, None, json.dumps(data), now_us, now_us + LINK_US[purpose], None
-    )
-    mail = Mail(f"mail_{secrets.token_hex(16)}", email, purpose, "{}", link.id, now_us, now_us, 0, None, "")
-    desk.people.ask(link, mail)
+    until_us = now_us + LINK_US[purpose]
+    link = Link(secrets.token_hex(16), purpose, email, person_id, None, json.dumps(data), now_us, until_us, None)
+    desk.people.ask(link, new_mail(email, purpose, now_us, link.id), *notices)
     desk.mail_written()
+
+
+def new_mail(email: str, template: str, now_us: int, link_id: str | None = None, **data: str) -> Mail:
+    """A mail that is to be sent at once."""
+    new_id = f"mail_{secrets.token_hex(16)}"
+    return Mail(new_id, email, template, json.dumps(data), link_id, now_us, now_us, 0, None, "")
+
+
+def begin_ceremony(desk: Desk, client: Client, kind: CeremonyKind, person_id: str | None = None, **data: str) -> str:
+    """Note what a browser begins; the token for its cookie, without which nothing comes of it.
+
+    Raises:
+        TooOften: this client has begun too often.
+    """
+    if desk.people.take([rules.ceremonies_from(client)]) is not None:
+        raise TooOften("This was begun too often from your network. Try again in a few minutes.")
+    token = new_token()
+    until_us = desk.people.now_us() + rules.CEREMONY_US
+    desk.proofs.ceremonies.begin(Ceremony(ceremony_digest(desk, token), kind, person_id, json.dumps(data), until_us))
+    return token
+
+
+def ceremony_digest(desk: Desk, token: str) -> str:
+    return rules.digest(desk.secret, "ceremony", token)
+
+
+def take(desk: Desk, allowances: Sequence[Allowance], told: str) -> None:
+    """Count something that may be done only so often.
+
+    Raises:
+        TooOften: it was; `told` says so, and when it can be done again is added.
+    """
+    room_us = desk.people.take(allowances)
+    if room_us is None:
+        return
+    seconds = max(1, -((desk.people.now_us() - room_us) // MICROSECONDS))
+    minutes = -(-seconds // 60)
+    again = f"Try again in {minutes} minute{'' if minutes == 1 else 's'}."
+    raise TooOften(f"{told} {again}", retry_after_seconds=seconds)
 
 
 def new_token() -> str:

@@ -21,6 +21,7 @@ from farebox.domain.people import (
 from farebox.domain.period import MICROSECONDS
 
 WRONG = "The address and the password do not belong together."
+INSTEAD = "have a link mailed to you: to log in, or to set a new password."
 
 
 def log_in(desk: Desk, client: Client, *, email: str, password: str) -> LoggedIn:
@@ -44,8 +45,12 @@ def log_in(desk: Desk, client: Client, *, email: str, password: str) -> LoggedIn
     return came
 
 
-def ask_for_link(desk: Desk, client: Client, *, email: str, purpose: Literal["magic", "reset"]) -> None:
+def ask_for_link(
+    desk: Desk, client: Client, *, email: str, purpose: Literal["magic", "reset"], next_path: str = ""
+) -> None:
     """Have a link mailed that logs in, or that sets a password; whoever asks learns nothing about the address.
+
+    It leads on to `next_path`.
 
     Raises:
         PersonError: it is no address, or this client has asked too often.
@@ -54,7 +59,7 @@ def ask_for_link(desk: Desk, client: Client, *, email: str, purpose: Literal["ma
     if desk.people.take([mails_from(client)]) is not None:
         raise TooOften("Too many mails were asked for from your network. Try again in an hour.")
     if desk.people.take([mails_to(address, purpose)]) is None:
-        mail_link(desk, purpose, address)
+        mail_link(desk, purpose, address, **({"next": next_path} if next_path else {}))
 
 
 def log_in_by_link(desk: Desk, client: Client, *, token: str) -> LoggedIn:
@@ -92,7 +97,7 @@ def reset_password(desk: Desk, client: Client, *, token: str, password: str) -> 
     return came
 
 
-def take_guess(desk: Desk, allowances: Sequence[Allowance]) -> None:
+def take_guess(desk: Desk, allowances: Sequence[Allowance], instead: str = INSTEAD) -> None:
     """Count a guess before it is looked at, so that no crash and no crowd gives another one.
 
     Raises:
@@ -105,7 +110,7 @@ def take_guess(desk: Desk, allowances: Sequence[Allowance]) -> None:
     minutes = -(-seconds // 60)
     raise WrongPassword(
         f"Too many guesses, so this one was not looked at. Try again in {minutes} minute{'' if minutes == 1 else 's'}, "
-        "or have a link mailed to you: to log in, or to set a new password. That works now.",
+        f"or {instead} That works now.",
         retry_after_seconds=seconds,
     )
 

@@ -11,6 +11,7 @@ from farebox.domain.period import MICROSECONDS
 Role = Literal["owner", "member"]
 Began = Literal["password", "mail", "oauth", "passkey"]
 Purpose = Literal["confirm", "magic", "reset", "invite", "change", "code"]
+CeremonyKind = Literal["passkey", "totp", "oauth"]
 
 MINUTE_US: Final = 60 * MICROSECONDS
 HOUR_US: Final = 60 * MINUTE_US
@@ -28,6 +29,11 @@ LINK_US: Final[dict[Purpose, int]] = {
     "change": HOUR_US,
     "code": 10 * MINUTE_US,  # the second step of a log-in: never mailed
 }
+
+LAST_MAILS: Final = frozenset({"removed", "account_deleted"})
+"""Mails whose address and words are forgotten once they are sent: there may be no such person any more."""
+
+CEREMONY_US: Final = 10 * MINUTE_US
 
 TOKEN_CHARS: Final = 43  # 256 bits
 EMAIL_CHARS_MAX: Final = 254
@@ -59,6 +65,8 @@ class Member(NamedTuple):
     person_id: str
     role: Role
     joined_us: int
+    has_limit_mails: int = 1
+    """Whether an owner is written to when a limit comes near."""
 
 
 class Session(NamedTuple):
@@ -91,6 +99,38 @@ class Link(NamedTuple):
     used_us: int | None
 
 
+class Passkey(NamedTuple):
+    """A key pair whose other half never leaves a person's device."""
+
+    id: str
+    person_id: str
+    public_key: bytes
+    sign_count: int
+    transports: str
+    name: str
+    created_us: int
+    used_us: int | None
+
+
+class Identity(NamedTuple):
+    """Who a person is at another service. The subject alone names nobody: it is the issuer's."""
+
+    issuer: str
+    subject: str
+    person_id: str
+    created_us: int
+
+
+class Ceremony(NamedTuple):
+    """What a browser began elsewhere, at its authenticator or another service, and comes back from once."""
+
+    digest: str
+    kind: CeremonyKind
+    person_id: str | None
+    data: str
+    expires_us: int
+
+
 class Mail(NamedTuple):
     """A mail that is to be sent; no token stands in it. Without `next_us` nothing is to be done any more."""
 
@@ -104,6 +144,8 @@ class Mail(NamedTuple):
     tries: int
     sent_us: int | None
     failed: str
+    account_id: str | None = None
+    """The account that it tells of: it goes with that account."""
 
 
 class Client(NamedTuple):
@@ -134,8 +176,18 @@ class Allowance(NamedTuple):
 
 
 def guesses_of(email: str) -> Allowance:
-    """Guesses at a person's password, or at their second factor."""
+    """Guesses at a person's password."""
     return Allowance(f"guess {email}", 10, 15 * MINUTE_US)
+
+
+def codes_of(person_id: str) -> Allowance:
+    """Guesses at a person's second factor: counted apart, so that only who has shown the first can use them up."""
+    return Allowance(f"code {person_id}", 10, 15 * MINUTE_US)
+
+
+def ceremonies_from(client: Client) -> Allowance:
+    """How often one client can begin to log in by a passkey, or at another service."""
+    return Allowance(f"ceremony from {_source(client)}", 300, 15 * MINUTE_US)
 
 
 def guesses_from(client: Client) -> Allowance:
@@ -151,6 +203,16 @@ def mails_to(email: str, purpose: Purpose) -> Allowance:
 def mails_from(client: Client) -> Allowance:
     """Mails that one client can have sent, to whomever."""
     return Allowance(f"mail from {_source(client)}", 60, HOUR_US)
+
+
+def invitations_by(account_id: str) -> Allowance:
+    """Mails that the owners of an account can have sent to whomever."""
+    return Allowance(f"invitation by {account_id}", 50, HOUR_US)
+
+
+def exports_by(person_id: str) -> Allowance:
+    """How often somebody can have all that is kept collected."""
+    return Allowance(f"export by {person_id}", 10, HOUR_US)
 
 
 def sign_ups_from(client: Client) -> Allowance:

@@ -32,6 +32,7 @@ class StoredAccounts:
 
     def list_keys(self, email: str | None = None) -> list[tuple[str, KeyRow]]:
         found = select(account.c.email, api_key).join(account, account.c.id == api_key.c.account_id)
+        found = found.where(account.c.closed_us.is_(None))
         if email is not None:
             found = found.where(account.c.email == _address(email))
         found = found.order_by(account.c.email, api_key.c.created_us, api_key.c.id)

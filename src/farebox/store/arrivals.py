@@ -52,15 +52,21 @@ def open_account(
 
 
 def let_in(
-    connection: Connection, who: Person, arrival: Arrival, now_us: int, *, is_new_account: bool = False
+    connection: Connection,
+    who: Person,
+    arrival: Arrival,
+    now_us: int,
+    *,
+    is_new_account: bool = False,
+    is_proven: bool = False,
 ) -> Entered:
-    """Begin a session, or where they have a second factor, note that it is asked for.
+    """Begin a session, or where they have a second factor and have not shown it, note that it is asked for.
 
     Raises:
         NotAllowed: they have no account that they may work in.
     """
     theirs = _account_of(connection, who)
-    if who.totp_secret is not None:
+    if who.totp_secret is not None and not is_proven:
         return Entered(who, theirs, is_new_account, _ask_for_code(connection, who, arrival, now_us))
     begin_session(connection, who, theirs.id, arrival, now_us)
     return Entered(who, theirs, is_new_account, None)

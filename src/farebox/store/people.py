@@ -1,5 +1,6 @@
 """People, their sessions and their links in the database. Loaded by pages only."""
 
+import json
 import secrets
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from farebox.domain.people import (
     is_alive,
 )
 from farebox.ports import AccountRow
-from farebox.ports_people import Arrival, Entered, Visit
+from farebox.ports_people import Arrival, Entered, OtherAccount, Visit
 from farebox.store.arrivals import let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
@@ -26,6 +27,7 @@ from farebox.store.tables import account
 from farebox.store.tables_people import guess, link, mail, member, person, session
 
 MAILED: tuple[Purpose, ...] = ("magic", "reset", "code", "change")
+OTHERS_MAX = 50
 
 
 class StoredPeople:
@@ -87,21 +89,21 @@ class StoredPeople:
 
     # -- Links
 
-    def ask(self, asked: Link, letter: Mail) -> None:
+    def ask(self, asked: Link, *letters: Mail) -> None:
         with self._database.write() as connection:
             connection.execute(insert(link).values(asked._asdict()))
-            connection.execute(insert(mail).values(letter._asdict()))
+            connection.execute(insert(mail), [letter._asdict() for letter in letters])
 
     def link(self, link_id: str) -> Link | None:
         with self._database.read() as connection:
-            usable = _usable(link_id, self._database.now_us(connection))
-            row = connection.execute(select(link).where(usable)).first()
+            is_usable = usable(link_id, self._database.now_us(connection))
+            row = connection.execute(select(link).where(is_usable)).first()
         return Link(*row) if row is not None else None
 
     def confirm(self, link_id: str, password_hash: str | None, plan: str, arrival: Arrival) -> Entered | None:
         with self._database.write() as connection:
             now_us = self._database.now_us(connection)
-            used = _use(connection, link_id, "confirm", now_us)
+            used = use_link(connection, link_id, "confirm", now_us)
             if used is None:
                 return None
             who = person_for(connection, used.email, password_hash, now_us, is_sqlite=self._database.is_sqlite)
@@ -111,8 +113,8 @@ class StoredPeople:
     def come_in(self, link_id: str, purpose: Purpose, arrival: Arrival, password_hash: str | None) -> Entered | None:
         with self._database.write() as connection:
             now_us = self._database.now_us(connection)
-            used = _use(connection, link_id, purpose, now_us)
-            who = _locked(connection, person.c.email == used.email) if used is not None else None
+            used = use_link(connection, link_id, purpose, now_us)
+            who = locked(connection, person.c.email == used.email) if used is not None else None
             if who is None:
                 return None
             if password_hash is not None:
@@ -125,7 +127,7 @@ class StoredPeople:
         with self._database.write() as connection:
             now_us = self._database.now_us(connection)
             # Locked, so that a change of the password comes before this session and ends this, or after it and ends it.
-            if _locked(connection, _is_still(who)) is None:
+            if locked(connection, _is_still(who)) is None:
                 return None
             return let_in(connection, who, arrival, now_us)
 
@@ -152,7 +154,7 @@ class StoredPeople:
 
     def set_password(self, who: Person, password_hash: str, kept: Session, client: Client) -> bool:
         with self._database.write() as connection:
-            if _locked(connection, _is_still(who)) is None:
+            if locked(connection, _is_still(who)) is None:
                 return False
             _set_password(connection, who, password_hash, client, self._database.now_us(connection), kept.digest)
             return True
@@ -199,10 +201,23 @@ def _visit(connection: Connection, digest: str) -> Visit | None:
         Person(*take(len(Person._fields))),  # type: ignore[arg-type]
         AccountRow(*take(len(AccountRow._fields))),  # type: ignore[arg-type]
         row[-1],
+        _others(connection, row.person_id, row.account_id),
     )
 
 
-def _usable(link_id: str, now_us: int) -> ColumnElement[bool]:
+def _others(connection: Connection, person_id: str, account_id: str) -> tuple[OtherAccount, ...]:
+    found = select(account.c.id, account.c.email).join(member, member.c.account_id == account.c.id)
+    open_ones = and_(account.c.id != account_id, account.c.state != "suspended", account.c.closed_us.is_(None))
+    found = found.where(member.c.person_id == person_id, open_ones).order_by(account.c.email).limit(OTHERS_MAX)
+    return tuple(OtherAccount(*row) for row in connection.execute(found))
+
+
+def usable(link_id: str, now_us: int) -> ColumnElement[bool]:
+    """Whether it is this link, and open."""
+    return and_(link.c.id == link_id, is_open(now_us))
+
+
+def is_open(now_us: int) -> ColumnElement[bool]:
     """Not used, not too old, and the newest of its purpose, address and account."""
     newer = link.alias("newer")
     is_newer = or_(
@@ -215,17 +230,15 @@ def _usable(link_id: str, now_us: int) -> ColumnElement[bool]:
         newer.c.account_id.is_not_distinct_from(link.c.account_id),
         is_newer,
     )
-    return and_(
-        link.c.id == link_id, link.c.used_us.is_(None), link.c.expires_us > now_us, ~exists().where(of_its_kind)
-    )
+    return and_(link.c.used_us.is_(None), link.c.expires_us > now_us, ~exists().where(of_its_kind))
 
 
-def _use(connection: Connection, link_id: str, purpose: Purpose, now_us: int) -> Link | None:
+def use_link(connection: Connection, link_id: str, purpose: Purpose, now_us: int) -> Link | None:
     """Use a link, which only one can: who comes at the same moment waits, and finds it used."""
-    usable = and_(_usable(link_id, now_us), link.c.purpose == purpose)
-    row = connection.execute(select(link).where(usable)).first()
+    is_usable = and_(usable(link_id, now_us), link.c.purpose == purpose)
+    row = connection.execute(select(link).where(is_usable)).first()
     # What it carries has done its service: a password's hash is not to lie about.
-    done = update(link).where(usable).values(used_us=now_us, data="{}")
+    done = update(link).where(is_usable).values(used_us=now_us, data="{}")
     if row is None or connection.execute(done).rowcount == 0:
         return None
     return Link(*row)
@@ -235,7 +248,7 @@ def _is_still(who: Person) -> ColumnElement[bool]:
     return and_(person.c.id == who.id, person.c.password_hash.is_not_distinct_from(who.password_hash))
 
 
-def _locked(connection: Connection, which: ColumnElement[bool]) -> Person | None:
+def locked(connection: Connection, which: ColumnElement[bool]) -> Person | None:
     """A person whom nobody else changes until the transaction's end."""
     row = connection.execute(select(person).where(which).with_for_update()).first()
     return Person(*row) if row is not None else None
@@ -248,12 +261,19 @@ def _set_password(
     connection.execute(update(person).where(person.c.id == who.id).values(password_hash=password_hash))
     others = and_(session.c.person_id == who.id, session.c.digest != kept_digest)
     connection.execute(delete(session).where(others))
-    mailed = and_(link.c.email == who.email, link.c.purpose.in_(MAILED), link.c.used_us.is_(None))
+    theirs = or_(link.c.email == who.email, link.c.person_id == who.id)  # a new address is not yet theirs
+    mailed = and_(theirs, link.c.purpose.in_(MAILED), link.c.used_us.is_(None))
     connection.execute(update(link).where(mailed).values(used_us=now_us))
     connection.execute(insert(mail).values(notice(who.email, "password_changed", now_us)._asdict()))
     write_down(connection, "password_changed", client, now_us, person_id=who.id)
 
 
-def notice(email: str, template: str, now_us: int, data: str = "{}") -> Mail:
+def notice(email: str, template: str, now_us: int, **data: str) -> Mail:
     """A mail that brings no link."""
-    return Mail(f"mail_{secrets.token_hex(16)}", email, template, data, None, now_us, now_us, 0, None, "")
+    new_id = f"mail_{secrets.token_hex(16)}"
+    return Mail(new_id, email, template, json.dumps(data), None, now_us, now_us, 0, None, "")
+
+
+def tell_of(connection: Connection, who: Person, what: str, now_us: int) -> None:
+    """Have somebody told of a change to how they log in, which they may not have made themselves."""
+    connection.execute(insert(mail).values(notice(who.email, "changed", now_us, what=what)._asdict()))

@@ -22,7 +22,8 @@ CALLER_COLUMNS: Final = (
 )
 METER_COLUMNS: Final = ", ".join(Meter._fields)
 SQLITE_CALLER: Final = (
-    f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.digest = ?"
+    f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id AND a.closed_us IS NULL"
+    " WHERE k.digest = ?"
 )
 SQLITE_METERS: Final = f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ? AND name = ? AND period_end_us > ?"
 SQLITE_OUTCOME: Final = f"SELECT call_id, {OUTCOME_COLUMNS} FROM usage_record WHERE account_id = ? AND call_id = ?"
@@ -205,7 +206,7 @@ class PostgresStatements(SeldomStatements):
 
     def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
         cursor.execute(
-            f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id"
+            f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id AND a.closed_us IS NULL"
             " WHERE k.digest = ANY(%s::text[])",
             (digests,),
         )

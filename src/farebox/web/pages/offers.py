@@ -40,6 +40,10 @@ class Offer(NamedTuple):
     """An example; a file stands as its name."""
     answer: str
     """An example of the body."""
+    is_text: bool
+    """Whether the answer, or each item of it, is a text."""
+    streams_on_demand: bool = False
+    """Whether `stream` in the request decides how it is answered."""
 
 
 def offers(site: Site) -> list[Offer]:
@@ -55,12 +59,22 @@ def offer_at(site: Site, paths: Sequence[str]) -> Offer:
     return next((offer for path, offer in found.items() if path in paths or not paths), plain)
 
 
+def callable_offers(site: Site) -> list[Offer]:
+    """Every endpoint of Farebox's own wire; the plain prompt streams, as that is seen to begin sooner."""
+    plain = _generate()
+    stream = {"type": "boolean", "default": True, "description": "Show the answer as it is written."}
+    schema = {**plain.schema, "properties": {**plain.schema["properties"], "stream": stream}}
+    request = {**plain.request, "stream": True}
+    handlers = [_of_handler(handler, site.example) for handler in site.handlers.values()]
+    return [*handlers, plain._replace(schema=schema, request=request, streams_on_demand=True)]
+
+
 def _generate() -> Offer:
     return Offer(
         "generate", "/v1/generate", "Ask the model",
         "A prompt goes in, and the model's answer comes out, with what it used and what is left.", "",
         is_stream=False, takes_files=False, schema=GenerateIn.model_json_schema(), request={"prompt": PROMPT},
-        answer=written({"text": TEXT, **ANSWERED, **LEFT}),
+        answer=written({"text": TEXT, **ANSWERED, **LEFT}), is_text=True,
     )  # fmt: skip
 
 
@@ -75,7 +89,7 @@ def _of_handler(handler: Handler, example: Callable[[object], Any]) -> Offer:
         body = written(handler.output.enclosed(answer))
     return Offer(
         handler.name, handler.path, handler.summary, handler.description.partition("\n")[2].strip(), _counts(handler),
-        handler.is_stream, handler.inputs.takes_files, handler.inputs.schema, request, body,
+        handler.is_stream, handler.inputs.takes_files, handler.inputs.schema, request, body, handler.output.is_text,
     )  # fmt: skip
 
 

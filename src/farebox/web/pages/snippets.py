@@ -51,7 +51,7 @@ def curl(offer: Offer, address: str, key: str, values: dict[str, Any]) -> str:
     if offer.takes_files:
         files = _file_fields(offer)
         lines += [f"-F {shlex.quote(f'{name}=@{value}' if name in files else f'{name}={_as_text(value)}')}"
-                  for name, value in values.items()]  # fmt: skip
+                  for name, value in _parts(values, files)]  # fmt: skip
     else:
         lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(_indented(_json(values), 2))}"]
     return " \\\n  ".join(lines)
@@ -61,9 +61,13 @@ def python(offer: Offer, address: str, key: str, values: dict[str, Any]) -> str:
     arguments = [f'"{address}"', f'headers={{"X-API-Key": "{key}"}}']
     if offer.takes_files:
         files = _file_fields(offer)
-        opened = ", ".join(f'"{name}": open("{value}", "rb")' for name, value in values.items() if name in files)
+        opened = [(name, f'open({json.dumps(value)}, "rb")')
+                  for name, value in _parts(values, files) if name in files]  # fmt: skip
+        is_plain = len(dict(opened)) == len(opened)
+        listed = ", ".join(f'"{name}": {file}' if is_plain else f'("{name}", {file})' for name, file in opened)
         rest = {name: _as_text(value) for name, value in values.items() if name not in files}
-        arguments += [f"files={{{opened}}}", *([f"data={_python(rest)}"] if rest else [])]
+        arguments += [f"files={{{listed}}}" if is_plain else f"files=[{listed}]"]
+        arguments += [f"data={_python(rest)}"] if rest else []
     else:
         arguments.append(f"json={_indented(_python(values))}")
     if offer.is_stream:
@@ -77,7 +81,7 @@ def javascript(offer: Offer, address: str, key: str, values: dict[str, Any]) -> 
     if offer.takes_files:
         files = _file_fields(offer)
         parts = []
-        for name, value in values.items():
+        for name, value in _parts(values, files):
             part = f'new File(["…"], "{value}")' if name in files else json.dumps(_as_text(value))
             parts.append(f'form.append("{name}", {part});')
         before = "const form = new FormData();\n" + "\n".join(parts) + "\n\n"
@@ -100,6 +104,15 @@ def javascript(offer: Offer, address: str, key: str, values: dict[str, Any]) -> 
 
 def _file_fields(offer: Offer) -> set[str]:
     return {name for name, part in offer.schema.get("properties", {}).items() if '"binary"' in json.dumps(part)}
+
+
+def _parts(values: dict[str, Any], files: set[str]) -> list[tuple[str, Any]]:
+    """The parts of a form: each of several files is one."""
+    return [
+        (name, one)
+        for name, value in values.items()
+        for one in (value if name in files and isinstance(value, list) else [value])
+    ]
 
 
 def _as_text(value: object) -> str:

@@ -14,10 +14,14 @@ TITLES: Mapping[int, str] = {
 }  # fmt: skip
 
 
+def form_of(error: PersonError | None, **values: str) -> FormState:
+    """A form as it was typed, with what is wrong with it."""
+    return FormState(values, {error.field: error.detail} if error is not None else {})
+
+
 def form_again(frame: Frame, request: Request, template: str, error: PersonError, **values: str) -> Response:
     """The form once more, with the sentence beside its field and what was typed; a password is not among `values`."""
-    form = FormState(values, {error.field: error.detail})
-    page = frame.page(request, template, status=error.status, form=form, **values)
+    page = frame.page(request, template, status=error.status, form=form_of(error, **values), **values)
     if error.retry_after_seconds is not None:
         page.headers["retry-after"] = str(error.retry_after_seconds)
     return page

@@ -8,7 +8,7 @@ from fastapi import Depends, HTTPException, Request, Response
 
 from farebox.account import sessions
 from farebox.account.desk import LoggedIn
-from farebox.domain.people import LINK_US, SESSION_MAX_US, Client
+from farebox.domain.people import LINK_US, SESSION_MAX_US, Client, is_fresh
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Visit
 from farebox.web.site import Network, Site
@@ -62,7 +62,15 @@ def owner(visit: Annotated[Visit, Depends(visitor)]) -> Visit:
     return visit
 
 
+def fresh(request: Request, visit: Annotated[Visit, Depends(visitor)]) -> Visit:
+    """Whoever showed a moment ago who they are; others are sent to show it again, and come back to the page."""
+    if not is_fresh(visit.session, site_of(request).desk.people.now_us()):
+        raise HTTPException(303, headers={"location": f"/settings/confirm?next={quote(page_of(request), safe='')}"})
+    return visit
+
+
 Visitor = Annotated[Visit, Depends(visitor)]
+Fresh = Annotated[Visit, Depends(fresh)]
 OwnerVisitor = Annotated[Visit, Depends(owner)]
 
 
@@ -101,11 +109,19 @@ def forget_cookie(response: Response, name: str) -> None:
     set_cookie(response, name, "", 0)
 
 
+def page_of(request: Request) -> str:
+    """The page that somebody is on: this one, or the one that the form was on."""
+    if request.method == "GET":
+        return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    came_from = urlsplit(request.headers.get("referer", ""))
+    is_ours = came_from.netloc in {request.headers.get("host"), urlsplit(site_of(request).public_url).netloc}
+    return came_from.path if is_ours and is_path(came_from.path) else HOME
+
+
 def _send_away(request: Request) -> NoReturn:
     if request.method != "GET":
         raise HTTPException(403, LOGGED_OUT)
-    place = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-    raise HTTPException(303, headers={"location": f"/login?next={quote(place, safe='')}"})
+    raise HTTPException(303, headers={"location": f"/login?next={quote(page_of(request), safe='')}"})
 
 
 def _is_address(text: str) -> bool:

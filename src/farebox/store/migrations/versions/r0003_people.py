@@ -29,6 +29,7 @@ CREATE TABLE member (
     person_id TEXT NOT NULL,
     role TEXT NOT NULL,
     joined_us BIGINT NOT NULL,
+    has_limit_mails BIGINT NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, person_id),
     CONSTRAINT member_role CHECK (role IN ('owner', 'member'))
 )""",
@@ -87,6 +88,15 @@ CREATE TABLE identity (
     PRIMARY KEY (issuer, subject)
 )""",
     """
+CREATE TABLE ceremony (
+    digest TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    person_id TEXT,
+    data TEXT NOT NULL,
+    expires_us BIGINT NOT NULL,
+    CONSTRAINT ceremony_kind CHECK (kind IN ('passkey', 'totp', 'oauth'))
+)""",
+    """
 CREATE TABLE mail (
     id TEXT NOT NULL PRIMARY KEY,
     email TEXT NOT NULL,
@@ -97,7 +107,8 @@ CREATE TABLE mail (
     next_us BIGINT,
     tries BIGINT NOT NULL,
     sent_us BIGINT,
-    failed TEXT NOT NULL
+    failed TEXT NOT NULL,
+    account_id TEXT
 )""",
     """
 CREATE TABLE guess (
@@ -116,6 +127,15 @@ CREATE TABLE audit (
     network TEXT NOT NULL,
     data TEXT NOT NULL
 )""",
+    """
+CREATE TABLE limit_mark (
+    account_id TEXT NOT NULL,
+    period_start_us BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    percent BIGINT NOT NULL,
+    at_us BIGINT NOT NULL,
+    PRIMARY KEY (account_id, period_start_us, name, percent)
+)""",
 )
 
 INDEXES: Final = (
@@ -124,12 +144,15 @@ INDEXES: Final = (
     "CREATE INDEX session_expires ON session (expires_us)",
     "CREATE INDEX link_email ON link (email, purpose)",
     "CREATE INDEX link_expires ON link (expires_us)",
+    "CREATE INDEX link_account ON link (account_id)",
     "CREATE INDEX passkey_person ON passkey (person_id)",
     "CREATE INDEX identity_person ON identity (person_id)",
+    "CREATE INDEX ceremony_expires ON ceremony (expires_us)",
     "CREATE INDEX mail_next ON mail (next_us)",
     "CREATE INDEX mail_created ON mail (created_us)",
     "CREATE INDEX guess_at ON guess (at_us)",
     "CREATE INDEX audit_account ON audit (account_id, at_us)",
+    "CREATE INDEX audit_person ON audit (person_id, at_us)",
 )
 
 COLUMNS: Final = (

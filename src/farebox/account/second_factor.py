@@ -1,0 +1,163 @@
+"""The second factor: turn it on and off, show it at a log-in, and what stands in for it when the device is lost."""
+
+import json
+import secrets
+from typing import Final, NamedTuple, NoReturn
+
+from farebox.account.desk import Desk, LoggedIn, arrive, begin_ceremony, ceremony_digest
+from farebox.account.log_in import take_guess
+from farebox.domain import people as rules
+from farebox.domain.people import Began, Client, LinkGone, NotAllowed, Person, PersonError, codes_of
+from farebox.domain.second_factor import (
+    RECOVERY_CODES,
+    SECRET_BYTES,
+    key_uri,
+    new_recovery_code,
+    read_code,
+    secret_text,
+    step_shown,
+)
+from farebox.ports_people import Visit
+from farebox.ports_proofs import Shown
+
+AGAIN: Final = "Your log-in took too long, or was begun again elsewhere. Log in once more."
+TURN_ON_AGAIN: Final = "This took too long. Begin once more, and remove the entry that your app has by now."
+WRONG: Final = "This code does not hold. Each is good once, and for a minute; wait for the next one."
+NONE: Final = "There is no second factor."
+ON_ALREADY: Final = "There is a second factor already."
+INSTEAD: Final = "log in with a passkey, if you have one."
+
+
+class Enrolment(NamedTuple):
+    """A secret that an app is to be told; it does not count before it has shown a code."""
+
+    text: str
+    uri: str
+
+
+def begin_second_factor(desk: Desk, here: Visit, client: Client) -> str:
+    """Make a secret; the token of the cookie that it is found by.
+
+    Raises:
+        NotAllowed: there is a second factor already.
+        TooOften: this client has begun too often.
+    """
+    if here.person.totp_secret is not None:
+        raise NotAllowed(ON_ALREADY)
+    sealed = desk.proofs.vault().seal(secrets.token_bytes(SECRET_BYTES), here.person.id)
+    return begin_ceremony(desk, client, "totp", here.person.id, sealed=sealed.hex())
+
+
+def enrolment(desk: Desk, here: Visit, token: str) -> Enrolment:
+    """What the app is told.
+
+    Raises:
+        LinkGone: it took too long, or was somebody else's.
+    """
+    secret = _begun(desk, here, token)[0]
+    return Enrolment(secret_text(secret), key_uri(secret, here.person.email, desk.product.name))
+
+
+def turn_on_second_factor(desk: Desk, here: Visit, client: Client, *, token: str, code: str) -> list[str]:
+    """Have the second factor, now that the app shows its code; the recovery codes, which are shown this once.
+
+    Raises:
+        PersonError: the code is wrong, or there were too many guesses to look at this one.
+        LinkGone: it took too long, or was somebody else's.
+        NotAllowed: there is a second factor already.
+    """
+    secret, sealed = _begun(desk, here, token)
+    take_guess(desk, [codes_of(here.person.id)], INSTEAD)
+    step = step_shown(secret, read_code(code).text, desk.people.now_us(), None)
+    if step is None:
+        raise PersonError(WRONG, field="code")
+    codes, digests = _new_codes(desk, here.person)
+    if not desk.proofs.second_factors.turn_on(here.person, sealed, step, digests, client):
+        raise NotAllowed(ON_ALREADY)
+    desk.proofs.ceremonies.end(ceremony_digest(desk, token), "totp")
+    desk.mail_written()
+    return codes
+
+
+def turn_off_second_factor(desk: Desk, here: Visit, client: Client) -> None:
+    """Ask for no second factor any more; its recovery codes are gone."""
+    desk.proofs.second_factors.turn_off(here.person, client)
+    desk.mail_written()
+
+
+def new_recovery_codes(desk: Desk, here: Visit, client: Client) -> list[str]:
+    """Other recovery codes instead of all there are.
+
+    Raises:
+        NotAllowed: there is no second factor.
+    """
+    codes, digests = _new_codes(desk, here.person)
+    if not desk.proofs.second_factors.replace_codes(here.person, digests, client):
+        raise NotAllowed(NONE)
+    desk.mail_written()
+    return codes
+
+
+def log_in_by_code(desk: Desk, client: Client, *, token: str, code: str) -> LoggedIn:
+    """Let in whoever has shown the first factor and now shows the second, or a recovery code.
+
+    Raises:
+        LinkGone: the first factor was not shown, or too long ago.
+        PersonError: the code is wrong, or there were too many guesses to look at this one.
+        NotAllowed: it is right, and they may not come in.
+    """
+    link_id = rules.link_id_of(desk.secret, token)
+    link = desk.people.link(link_id) if link_id is not None else None
+    person = desk.proofs.second_factors.person(link.person_id) if link is not None and link.person_id else None
+    if link is None or person is None or link.purpose != "code":
+        raise LinkGone(AGAIN)
+    began: Began = json.loads(link.data)["began"]
+    shown = look_at_code(desk, person, client, code)
+    came = arrive(desk, began, client, lambda arrival: desk.proofs.second_factors.log_in(link.id, shown, arrival))
+    if came is None:
+        _refuse(desk, person, client)
+    desk.mail_written()
+    return came
+
+
+def look_at_code(desk: Desk, person: Person, client: Client, code: str) -> Shown:
+    """What somebody has shown, which counts only when it is used up.
+
+    Raises:
+        PersonError: the code is wrong, or there were too many guesses to look at this one.
+    """
+    take_guess(desk, [codes_of(person.id)], INSTEAD)
+    sealed = person.totp_secret
+    secret = desk.proofs.vault().unseal(sealed, person.id) if sealed is not None else None
+    if sealed is None or secret is None:
+        _refuse(desk, person, client)
+    typed = read_code(code)
+    if typed.is_recovery:
+        return Shown(sealed, None, _digest(desk, person, typed.text))
+    step = step_shown(secret, typed.text, desk.people.now_us(), person.totp_last_step)
+    if step is None:
+        _refuse(desk, person, client)
+    return Shown(sealed, step, "")
+
+
+def _begun(desk: Desk, here: Visit, token: str) -> tuple[bytes, bytes]:
+    found = desk.proofs.ceremonies.look(ceremony_digest(desk, token), "totp")
+    sealed = bytes.fromhex(json.loads(found.data)["sealed"]) if found is not None else b""
+    secret = desk.proofs.vault().unseal(sealed, here.person.id)
+    if found is None or found.person_id != here.person.id or secret is None:
+        raise LinkGone(TURN_ON_AGAIN)
+    return secret, sealed
+
+
+def _new_codes(desk: Desk, person: Person) -> tuple[list[str], list[str]]:
+    codes = [new_recovery_code(secrets.randbelow) for _ in range(RECOVERY_CODES)]
+    return codes, [_digest(desk, person, read_code(code).text) for code in codes]
+
+
+def _digest(desk: Desk, person: Person, plain: str) -> str:
+    return rules.digest(desk.secret, f"recovery {person.id}", plain)
+
+
+def _refuse(desk: Desk, person: Person, client: Client) -> NoReturn:
+    desk.people.note("code_wrong", client, person_id=person.id)
+    raise PersonError(WRONG, field="code")

@@ -1,0 +1,127 @@
+"""OpenID Connect: any issuer that publishes where it is asked, Google among them."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from authlib.oidc.core import CodeIDToken  # type: ignore[import-untyped]
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError
+from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
+
+from farebox.adapters.oauth_http import address, client_of, origin_of, read
+from farebox.domain.people import PersonError, address_of
+from farebox.ports_proofs import Known, Trip
+
+# What an issuer signs with, and nothing that anybody could who knows what is public.
+ALGORITHMS: Final = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+    "Ed25519",
+)
+SCOPE: Final = "openid email"
+KEPT_SECONDS: Final = 3600.0
+CLOCKS_OFF_SECONDS: Final = 60
+
+
+class OidcService:
+    """The port `OtherService` over one issuer.
+
+    Args:
+        label: as people know it.
+        issuer: its address, as its tokens have it.
+        client_id: whom it knows us as.
+        client_secret: what it knows us by.
+        hosts: further servers of the issuer's own that may be asked, each with its scheme.
+    """
+
+    def __init__(self, label: str, issuer: str, client_id: str, client_secret: str, hosts: Sequence[str] = ()) -> None:
+        self.label = label
+        self.issuer = issuer
+        self._client = (client_id, client_secret)
+        self._origins = frozenset(origin_of(url) for url in (issuer, *hosts))
+        self._turn = threading.Lock()
+        self._told: Mapping[str, Any] = {}
+        self._keys: KeySet | None = None
+        self._until = 0.0
+
+    def address(self, trip: Trip) -> str:
+        with self._open() as client:
+            return address(client, self._metadata(client)["authorization_endpoint"], trip, nonce=trip.nonce)
+
+    def known(self, trip: Trip, code: str, issuer: str) -> Known:
+        with self._open() as client:
+            if issuer and issuer != self.issuer:
+                raise ValueError("another issuer has sent the browser back")
+            told = self._metadata(client)
+            token = client.fetch_token(
+                told["token_endpoint"], code=code, code_verifier=trip.verifier, redirect_uri=trip.back,
+                grant_type="authorization_code",
+            )  # fmt: skip
+            said = self._claims(client, token, trip.nonce)
+            subject = str(said["sub"])
+            if "email" not in said and "userinfo_endpoint" in told:
+                said = read(client, told["userinfo_endpoint"])
+                if said["sub"] != subject:
+                    raise ValueError("the address is somebody else's")
+        return Known(self.issuer, subject, _verified(said))
+
+    def _open(self) -> Any:  # noqa: ANN401
+        return client_of(self.label, *self._client, self._origins, scope=SCOPE)
+
+    def _metadata(self, client: Any) -> Mapping[str, Any]:  # noqa: ANN401
+        """Where the issuer is asked; looked up again each hour."""
+        with self._turn:
+            if time.monotonic() >= self._until:
+                url = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
+                told = read(client, url, withhold_token=True)
+                if told["issuer"] != self.issuer:
+                    raise ValueError(f"{url} speaks for the issuer {told['issuer']!r}, which is not {self.issuer!r}")
+                if origin_of(told["authorization_endpoint"]) not in self._origins:
+                    raise ValueError("the browser would be sent to another host")
+                self._told, self._keys, self._until = told, None, time.monotonic() + KEPT_SECONDS
+            return self._told
+
+    def _claims(self, client: Any, token: Mapping[str, Any], nonce: str) -> dict[str, Any]:  # noqa: ANN401
+        """What the issuer says, once its signature, its audience and its nonce are right."""
+        id_token = str(token["id_token"])
+        registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
+        try:
+            found = jwt.decode(id_token, self._key_set(client), registry=registry)
+        except InvalidKeyIdError:  # it has other keys now
+            found = jwt.decode(id_token, self._key_set(client, is_new=True), registry=registry)
+        wanted = {
+            "iss": {"essential": True, "value": self.issuer},
+            "aud": {"essential": True, "value": self._client[0]},
+        }
+        params = {"nonce": nonce, "client_id": self._client[0], "access_token": token.get("access_token")}
+        claims = CodeIDToken(found.claims, found.header, wanted, params)
+        claims.validate(leeway=CLOCKS_OFF_SECONDS)
+        return dict(claims)
+
+    def _key_set(self, client: Any, *, is_new: bool = False) -> KeySet:  # noqa: ANN401
+        with self._turn:
+            if self._keys is None or is_new:
+                self._keys = KeySet.import_key_set(read(client, self._told["jwks_uri"], withhold_token=True))
+            return self._keys
+
+
+def _verified(claims: Mapping[str, Any]) -> str | None:
+    """The address, if the issuer says that it has verified it."""
+    is_verified = claims.get("email_verified")
+    if is_verified is not True and is_verified != "true":  # some say it so
+        return None
+    try:
+        return address_of(str(claims.get("email", "")))
+    except PersonError:
+        return None

@@ -1,0 +1,215 @@
+"""What people prove who they are with, besides a password: second factors, passkeys, other services."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from farebox.domain.people import Ceremony, CeremonyKind, Client, Identity, Passkey, Person, Session
+from farebox.ports_people import Arrival, Entered
+
+
+class Ceremonies(Protocol):
+    """What browsers have begun. Each verb is one transaction, here and in the ports below.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def begin(self, ceremony: Ceremony) -> None: ...
+    def look(self, digest: str, kind: CeremonyKind) -> Ceremony | None:
+        """One that was begun and is not over."""
+        ...
+
+    def end(self, digest: str, kind: CeremonyKind) -> Ceremony | None:
+        """The same, which is over now: of several who come back at once, one gets it."""
+        ...
+
+
+class Shown(NamedTuple):
+    """What was shown as a second factor: a step under this secret, else a recovery code. Each counts once."""
+
+    sealed: bytes
+    step: int | None
+    recovery_digest: str
+
+
+class SecondFactors(Protocol):
+    """Second factors and recovery codes. What may be shown only once is decided here."""
+
+    def person(self, person_id: str) -> Person | None: ...
+    def codes_left(self, person_id: str) -> int: ...
+    def turn_on(self, person: Person, sealed: bytes, step: int, codes: Sequence[str], client: Client) -> bool:
+        """Have a second factor, whose step is used, and recovery codes by their digests; False where there is one."""
+        ...
+
+    def turn_off(self, person: Person, client: Client) -> None: ...
+    def replace_codes(self, person: Person, codes: Sequence[str], client: Client) -> bool:
+        """Other recovery codes instead of all there are; False without a second factor."""
+        ...
+
+    def log_in(self, link_id: str, shown: Shown, arrival: Arrival) -> Entered | None:
+        """Let in whoever has shown both factors; None where the link, the step or the code has been used.
+
+        Raises:
+            NotAllowed: they may not come in.
+        """
+        ...
+
+    def show_again(self, session: Session, shown: Shown, client: Client) -> bool:
+        """The person of this session has shown again who they are; False where it has been used."""
+        ...
+
+
+class Passkeys(Protocol):
+    """The passkeys of people."""
+
+    def of(self, person_id: str) -> list[Passkey]:
+        """The oldest first."""
+        ...
+
+    def find(self, passkey_id: str) -> Passkey | None: ...
+    def add(self, person: Person, passkey: Passkey, client: Client) -> bool:
+        """False where somebody has it already."""
+        ...
+
+    def rename(self, person_id: str, passkey_id: str, name: str) -> bool: ...
+    def remove(self, person: Person, passkey_id: str, client: Client) -> bool: ...
+    def log_in(self, passkey: Passkey, sign_count: int, arrival: Arrival) -> Entered | None:
+        """Let in its owner, without a second factor: a passkey is two. None where it was used meanwhile, or removed.
+
+        Raises:
+            NotAllowed: they may not come in.
+        """
+        ...
+
+    def show_again(self, session: Session, passkey: Passkey, sign_count: int, client: Client) -> bool:
+        """The person of this session has shown again who they are; False as above."""
+        ...
+
+
+class Known(NamedTuple):
+    """Who somebody is, as another service says it. The address is one that it has verified; else there is none."""
+
+    issuer: str
+    subject: str
+    email: str | None
+
+
+class Identities(Protocol):
+    """Who people are at other services."""
+
+    def of(self, person_id: str) -> list[Identity]: ...
+    def is_news(self, known: Known) -> bool:
+        """Whether somebody new would come in."""
+        ...
+
+    def log_in(self, known: Known, service: str, plan: str, arrival: Arrival) -> Entered | None:
+        """Let in the person of an identity, else of its verified address, else somebody new; note the identity.
+
+        None where nobody has the identity, and there is no verified address.
+
+        Raises:
+            NotAllowed: they may not come in.
+        """
+        ...
+
+    def connect(self, person: Person, known: Known, service: str, client: Client) -> bool:
+        """Give a person an identity; False where another has it."""
+        ...
+
+    def disconnect(self, person: Person, issuer: str, subject: str, service: str, client: Client) -> bool: ...
+
+
+class Addresses(Protocol):
+    """How a person gets another address."""
+
+    def change(self, link_id: str, session: Session, client: Client) -> bool:
+        """Use the link that was mailed to the new address; False where it cannot be used, or is another person's.
+
+        Raises:
+            NotAllowed: somebody else has the address.
+        """
+        ...
+
+
+class Vault(Protocol):
+    """Keeps what has to be read again, so that a stolen database tells nothing."""
+
+    def seal(self, plain: bytes, owner: str) -> bytes: ...
+    def unseal(self, sealed: bytes, owner: str) -> bytes | None:
+        """None where it is another owner's, or was sealed under another secret."""
+        ...
+
+
+class Place(NamedTuple):
+    """The site as authenticators know it."""
+
+    host: str
+    origins: tuple[str, ...]
+    name: str
+
+
+class NewPasskey(NamedTuple):
+    """What an authenticator made."""
+
+    id: str
+    public_key: bytes
+    sign_count: int
+    transports: str
+
+
+class Authenticators(Protocol):
+    """What is said to authenticators, and whether what they answer holds. User verification is always required.
+
+    Raises:
+        PersonError: what came does not hold.
+    """
+
+    def ask_to_make(self, place: Place, challenge: bytes, person: Person, others: Sequence[Passkey]) -> str:
+        """The options of a registration, as JSON."""
+        ...
+
+    def made(self, place: Place, challenge: bytes, answer: str) -> NewPasskey: ...
+    def ask_to_show(self, place: Place, challenge: bytes, passkeys: Sequence[Passkey]) -> str:
+        """The options of a log-in, as JSON; without passkeys, any that the browser has for this site."""
+        ...
+
+    def passkey_id(self, answer: str) -> str:
+        """Which passkey an answer says it is of."""
+        ...
+
+    def shown(self, place: Place, challenge: bytes, answer: str, passkey: Passkey) -> int:
+        """How often the authenticator has signed now."""
+        ...
+
+
+class Trip(NamedTuple):
+    """What ties a browser's way to another service and back together."""
+
+    back: str
+    """The address of ours that the service sends the browser back to."""
+    state: str
+    nonce: str
+    verifier: str
+
+
+class OtherService(Protocol):
+    """Another service that says who somebody is.
+
+    Raises:
+        PersonError: it does not say it now.
+    """
+
+    @property
+    def label(self) -> str:
+        """As people know it."""
+        ...
+
+    @property
+    def issuer(self) -> str: ...
+    def address(self, trip: Trip) -> str:
+        """Where the browser has to go."""
+        ...
+
+    def known(self, trip: Trip, code: str, issuer: str) -> Known:
+        """Who came back with this code; `issuer` is who says so in the address, where it is said."""
+        ...
