@@ -19,7 +19,7 @@ from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.limit_marks import StoredLimitMarks
-from tests.contract.test_people import ADA, SECRET, World
+from tests.contract.world import ADA, SECRET, World
 from tests.services.process import wait_until
 
 PLANS: Final = Product(

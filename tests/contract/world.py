@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -25,6 +26,8 @@ from farebox.store.identities import StoredIdentities
 from farebox.store.passkeys import StoredPasskeys
 from farebox.store.people import StoredPeople
 from farebox.store.second_factors import StoredSecondFactors
+from farebox.store.tables import metadata
+from farebox.wiring_people import upkeep_of
 
 SECRET: Final = b"a secret of the tests, long enough"
 PRODUCT: Final = Product("Till", plans=(Plan("free", calls=20), Plan("pro", usd=29, calls=5_000)))
@@ -62,7 +65,15 @@ class World:
         self.told: list[Event] = []
         self.woken = 0
         self.services: dict[str, OtherService] = {}
-        self.desk = Desk(self.people, self.passwords, SECRET, PRODUCT, self._wake, self.told.append, self._proofs())
+        self.limits_changed: list[str] = []
+        upkeep = upkeep_of(database, self.limits_changed.append)
+        self.desk = Desk(
+            self.people, self.passwords, SECRET, PRODUCT, self._wake, self.told.append, self._proofs(), upkeep
+        )
+
+    def over(self) -> Desk:
+        """The same desk, where the first plan charges for calls beyond it."""
+        return replace(self.desk, product=Product("Till", plans=(Plan("free", calls=20, overage_usd="0.01"),)))
 
     def _proofs(self) -> Proofs:
         return Proofs(
@@ -109,6 +120,16 @@ class World:
 
     def is_out(self, *cookies: str) -> bool:
         return all(sessions.visit(self.desk, cookie) is None for cookie in cookies)
+
+    def traces_of(self, *texts: str) -> list[str]:
+        """Where in the database these texts stand, but for the audit log."""
+        return sorted(
+            f"{table.name}: {row[2]}" if table.name == "mail" else table.name
+            for table in metadata.sorted_tables
+            if table.name != "audit"
+            for row in self.rows(f"SELECT * FROM {table.name}")
+            if any(part in str(row) for part in texts)
+        )
 
     def log_in(self, password: str = GOOD, email: str = ADA) -> str:
         return log_in(self.desk, CLIENT, email=email, password=password).cookie
