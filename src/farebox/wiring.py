@@ -26,6 +26,7 @@ from farebox.domain.events import Event
 from farebox.domain.prices import FREE, Price
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
+from farebox.ports import Readings
 from farebox.sandbox.mailbox import Mailbox
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
@@ -35,7 +36,7 @@ from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
 from farebox.store.outbox import StoredOutbox
-from farebox.wiring_people import check_mail, desk_of, mailbox_of, post_of
+from farebox.wiring_people import check_mail, desk_of, mailbox_of, post_of, readings_of
 
 log = logging.getLogger("farebox")
 
@@ -76,6 +77,10 @@ class System:
     def desk(self, product: Product, tell: Callable[[Event], None]) -> Desk:
         """Where people are let in; `tell` is called on the threads of pages."""
         return desk_of(product, self.settings, self.database, self.service.secret, self.post, self.limits, tell)
+
+    def readings(self) -> Readings:
+        """What customers read of their calls."""
+        return readings_of(self.database)
 
     async def start(self) -> None:
         self.ledger.start()

@@ -11,6 +11,7 @@ from farebox.account.limit_mails import LimitWatch
 from farebox.domain.events import Event
 from farebox.domain.mail import parse_sender, parse_smtp
 from farebox.domain.product import Product
+from farebox.ports import Readings
 from farebox.ports_people import Due, Letter, Mailer
 from farebox.ports_proofs import Authenticators, OtherService, Vault
 from farebox.sandbox.mailbox import Mailbox
@@ -97,11 +98,22 @@ def desk_of(
 ) -> Desk:
     """Where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
+    from farebox.store.accounts import StoredAccounts  # noqa: PLC0415  # as above
+    from farebox.store.keys import StoredKeys  # noqa: PLC0415  # as above
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
 
-    proofs = _proofs(settings, database, secret)
-    upkeep = upkeep_of(database, limits.soon)
-    return Desk(StoredPeople(database), Argon2Passwords(), secret, product, post.wake, tell, proofs, upkeep)
+    return Desk(
+        people=StoredPeople(database),
+        accounts=StoredAccounts(database),
+        keys=StoredKeys(database),
+        passwords=Argon2Passwords(),
+        secret=secret,
+        product=product,
+        mail_written=post.wake,
+        tell=tell,
+        proofs=_proofs(settings, database, secret),
+        upkeep=upkeep_of(database, limits.soon),
+    )
 
 
 def upkeep_of(database: Database, limits_changed: Callable[[str], None]) -> Upkeep:
@@ -166,3 +178,10 @@ def _services(settings: Settings) -> dict[str, OtherService]:
         secret = settings.oidc_client_secret.get_secret_value()
         found["oidc"] = OidcService(settings.oidc_name, settings.oidc_issuer, settings.oidc_client_id, secret)
     return found
+
+
+def readings_of(database: Database) -> Readings:
+    """What customers read of their calls. For pages only: this loads SQLAlchemy."""
+    from farebox.store.readings import StoredReadings  # noqa: PLC0415  # as above
+
+    return StoredReadings(database)

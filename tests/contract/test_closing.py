@@ -10,7 +10,7 @@ import pytest
 from farebox.account import team
 from farebox.account.close import close_account
 from farebox.account.deliver import Post
-from farebox.account.keys import NewKey, create_key
+from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.log_in import ask_for_link
 from farebox.account.sign_up import sign_up
 from farebox.domain.admission import Admitted, Ask, Once, Refused
@@ -41,7 +41,7 @@ class ClosingWorld(TeamWorld):
         super().__init__(database)
         self.url = url
         self.accounts = StoredAccounts(database)
-        self.key = create_key(self.accounts, SECRET, "till", ADA, name=KEY_NAME)
+        self.key = create_key(self.accounts, SECRET, "till", ADA, KeyTerms(KEY_NAME))
 
     def ask(self, key: NewKey, once: Once | None = None) -> Ask:
         return Ask(f"req_{time.time_ns():032x}", key.row.digest, "/v1/generate", "m", None, 40, 60, 10**9, once=once)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from farebox.account.keys import NewKey, create_key
+from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.limit_mails import LimitWatch
 from farebox.domain.admission import Admitted, Ask
 from farebox.domain.ledger import Spent
@@ -49,7 +49,8 @@ class Watched(World):
         return LimitWatch(StoredLimitMarks(self.database), PLANS.by_name, self._wake)
 
     def new_key(self, *, test: bool = False) -> NewKey:
-        return create_key(StoredAccounts(self.database), SECRET, "till", ADA, mode="test" if test else "live")
+        terms = KeyTerms(mode="test" if test else "live")
+        return create_key(StoredAccounts(self.database), SECRET, "till", ADA, terms)
 
     def on(self, plan: str, **columns: Any) -> None:  # noqa: ANN401  # any column
         for name, value in {"plan": plan, **columns}.items():
@@ -211,7 +212,7 @@ def test_all_accounts_are_looked_at_page_by_page(watched: Watched, monkeypatch: 
             id=f"acct_{number}", email=ADA,
         )  # fmt: skip
         watched.rows(
-            "INSERT INTO meter SELECT :id, mode, period_start_us, period_end_us, posted_calls, 0, 0, 0, 0, 0, 0"
+            "INSERT INTO meter SELECT :id, name, period_start_us, period_end_us, posted_calls, 0, 0, 0, 0, 0, 0"
             " FROM meter WHERE account_id = :first",
             id=f"acct_{number}", first=watched.account.id,
         )  # fmt: skip

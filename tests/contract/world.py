@@ -19,10 +19,12 @@ from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.ports_people import Visit
 from farebox.ports_proofs import OtherService
+from farebox.store.accounts import StoredAccounts
 from farebox.store.addresses import StoredAddresses
 from farebox.store.ceremonies import StoredCeremonies
 from farebox.store.database import Database
 from farebox.store.identities import StoredIdentities
+from farebox.store.keys import StoredKeys
 from farebox.store.passkeys import StoredPasskeys
 from farebox.store.people import StoredPeople
 from farebox.store.second_factors import StoredSecondFactors
@@ -61,6 +63,7 @@ class World:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.people = StoredPeople(database)
+        self.keys = StoredKeys(database)
         self.passwords = CountedPasswords()
         self.told: list[Event] = []
         self.woken = 0
@@ -68,7 +71,16 @@ class World:
         self.limits_changed: list[str] = []
         upkeep = upkeep_of(database, self.limits_changed.append)
         self.desk = Desk(
-            self.people, self.passwords, SECRET, PRODUCT, self._wake, self.told.append, self._proofs(), upkeep
+            people=self.people,
+            accounts=StoredAccounts(database),
+            keys=self.keys,
+            passwords=self.passwords,
+            secret=SECRET,
+            product=PRODUCT,
+            mail_written=self._wake,
+            tell=self.told.append,
+            proofs=self._proofs(),
+            upkeep=upkeep,
         )
 
     def over(self) -> Desk:

@@ -41,7 +41,7 @@ class Browser:
         headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
         return self._send("POST", path, urlencode(fields), headers)
 
-    def _send(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Page:
+    def _send(self, method: str, path: str, body: str | bytes | None, headers: Mapping[str, str]) -> Page:
         cookies = (
             {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}
         )

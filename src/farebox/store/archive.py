@@ -32,7 +32,7 @@ OF_A_DAY: Final = (
     "output_tokens", "charge_nanodollars",
 )  # fmt: skip
 OF_A_PERIOD: Final = (
-    "mode", "period_start_us", "period_end_us", "posted_calls", "posted_tokens", "posted_nanodollars", "held_calls",
+    "name", "period_start_us", "period_end_us", "posted_calls", "posted_tokens", "posted_nanodollars", "held_calls",
     "held_tokens", "held_nanodollars",
 )  # fmt: skip
 OF_A_KEY: Final = (
@@ -67,7 +67,7 @@ class StoredArchive:
             self._part("calls", of(usage_record, OF_A_CALL), usage_record.c.call_id),
             self._part("calls_under_way", of(hold, UNDER_WAY), hold.c.call_id),
             self._part("days", of(rollup_daily, OF_A_DAY), *(rollup_daily.c[name] for name in DAY_KEY)),
-            self._part("periods", of(meter, OF_A_PERIOD), meter.c.mode, meter.c.period_start_us),
+            self._part("periods", of(meter, OF_A_PERIOD), meter.c.name, meter.c.period_start_us),
             self._part("activity", of(audit, (*OF_A_LINE, "person_id")), audit.c.at_us, audit.c.id),
         ]
 

@@ -16,7 +16,7 @@ PAGE_ROWS: Final = 1000
 USE: Final = f"""
 SELECT a.id, a.email, a.plan, a.spend_cap_nanodollars, {", ".join(f"m.{name}" for name in Meter._fields)}
 FROM account a JOIN meter m ON m.account_id = a.id
-WHERE m.mode = 'live' AND m.period_start_us <= ? AND m.period_end_us > ? AND a.closed_us IS NULL AND """
+WHERE m.name = 'live' AND m.period_start_us <= ? AND m.period_end_us > ? AND a.closed_us IS NULL AND """
 NEXT: Final = f"a.id > ? ORDER BY a.id LIMIT {PAGE_ROWS}"
 NOTED: Final = "SELECT name, percent FROM limit_mark WHERE account_id = ? AND period_start_us = ?"
 # Shared with the ledger, which only takes a weaker lock; whoever closes the account, or changes its people, waits.

@@ -28,7 +28,7 @@ class StoredPlans:
         account_id = here.account.id
         with self._database.read() as connection:
             period = period_at(here.account.anchor_us, self._database.now_us(connection))
-            current = and_(meter.c.account_id == account_id, meter.c.mode == "live")
+            current = and_(meter.c.account_id == account_id, meter.c.name == "live")
             used = connection.execute(select(meter).where(current, meter.c.period_start_us == period.start_us)).first()
             noted = select(limit_mark.c.name, limit_mark.c.percent).where(limit_mark.c.account_id == account_id)
             marks = connection.execute(noted.where(limit_mark.c.period_start_us == period.start_us)).all()

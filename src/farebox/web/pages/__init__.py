@@ -7,17 +7,21 @@ from farebox.web.founder_pages import HOME, founder_pages
 from farebox.web.pages import (
     activity,
     again,
+    calls,
     delete,
     dev_mail,
+    docs,
     elsewhere,
     export,
     goodbye,
     join,
+    keys,
     landing,
     log_in,
     overview,
     passkeys,
     plan,
+    playground,
     robots,
     second_step,
     security,
@@ -25,6 +29,7 @@ from farebox.web.pages import (
     settings,
     team,
     texts,
+    usage,
 )
 from farebox.web.pages.frame import Frame, add_errors
 from farebox.web.pages.guard import Guard
@@ -44,8 +49,12 @@ def pages(site: Site) -> ASGIApp:
         texts.founders(frame, files),
         landing.routes(frame),
         texts.legal(frame),
+        docs.routes(frame),
         robots.routes(frame, tuple(dict.fromkeys(found))),
-        *(part.routes(frame) for part in (join, log_in, second_step, elsewhere, overview)),
+        *(
+            part.routes(frame)
+            for part in (join, log_in, second_step, elsewhere, overview, usage, calls, keys, playground)
+        ),
         *(part.routes(frame) for part in (settings, security, passkeys, session_list, again)),
         *(part.routes(frame) for part in (team, plan, export, activity, delete, goodbye)),
     ]

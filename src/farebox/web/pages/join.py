@@ -1,7 +1,7 @@
 """Sign up, and use whatever link was mailed. A GET of a link only shows a button: mail scanners follow GETs."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request, Response
 
@@ -16,6 +16,8 @@ from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_again
 from farebox.web.pages.visitor import HOME, SIGN_UP, arrived, client_of, forget_cookie, see_other, set_cookie, visitor
+
+FIRST: Final = "/playground"  # so that the first call is a click away
 
 
 def routes(frame: Frame) -> APIRouter:
@@ -69,7 +71,7 @@ def _add_used(router: APIRouter, frame: Frame) -> None:
         found = find_link(desk, token)
         if found.purpose == "confirm":
             came, _ = confirm(desk, client, token=token, browser=request.cookies.get(SIGN_UP, ""))
-            response = arrived(request, came, HOME)
+            response = arrived(request, came, FIRST if came.entered.is_new_account else HOME)
             forget_cookie(response, SIGN_UP)
             return response
         if found.purpose == "magic":

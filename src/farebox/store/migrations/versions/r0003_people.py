@@ -1,4 +1,7 @@
-"""People who log in: members, sessions, mailed links, the mail itself, guesses, and an audit log."""
+"""People who log in: members, sessions, mailed links, the mail itself, guesses, and an audit log; caps of customers.
+
+A cap of a key is counted on a meter of its own, so a meter has a name instead of a mode.
+"""
 
 from typing import Final
 
@@ -155,6 +158,15 @@ INDEXES: Final = (
 COLUMNS: Final = (
     "ALTER TABLE api_key ADD COLUMN scopes TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE api_key ADD COLUMN cap_calls BIGINT",
+    (
+        "ALTER TABLE api_key ADD COLUMN cap_id TEXT NOT NULL DEFAULT ''"
+        " CONSTRAINT api_key_cap CHECK ((cap_calls IS NULL) = (cap_id = ''))"
+    ),
+    "ALTER TABLE meter RENAME COLUMN mode TO name",
+    "ALTER TABLE hold ADD COLUMN cap_id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE hold ADD COLUMN cap_calls BIGINT",
+    "ALTER TABLE usage_record ADD COLUMN cap_id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE usage_record ADD COLUMN cap_calls BIGINT",
     "ALTER TABLE account ADD COLUMN spend_cap_nanodollars BIGINT",
     "ALTER TABLE account ADD COLUMN closed_us BIGINT",
 )
