@@ -98,13 +98,11 @@ def desk_of(
 ) -> Desk:
     """Where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
-    from farebox.store.accounts import StoredAccounts  # noqa: PLC0415  # as above
     from farebox.store.keys import StoredKeys  # noqa: PLC0415  # as above
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
 
     return Desk(
         people=StoredPeople(database),
-        accounts=StoredAccounts(database),
         keys=StoredKeys(database),
         passwords=Argon2Passwords(),
         secret=secret,
@@ -114,6 +112,13 @@ def desk_of(
         proofs=_proofs(settings, database, secret),
         upkeep=upkeep_of(database, limits.soon),
     )
+
+
+def readings_of(database: Database) -> Readings:
+    """What customers read of their calls. For pages only: this loads SQLAlchemy."""
+    from farebox.store.readings import StoredReadings  # noqa: PLC0415  # as above
+
+    return StoredReadings(database)
 
 
 def upkeep_of(database: Database, limits_changed: Callable[[str], None]) -> Upkeep:
@@ -178,10 +183,3 @@ def _services(settings: Settings) -> dict[str, OtherService]:
         secret = settings.oidc_client_secret.get_secret_value()
         found["oidc"] = OidcService(settings.oidc_name, settings.oidc_issuer, settings.oidc_client_id, secret)
     return found
-
-
-def readings_of(database: Database) -> Readings:
-    """What customers read of their calls. For pages only: this loads SQLAlchemy."""
-    from farebox.store.readings import StoredReadings  # noqa: PLC0415  # as above
-
-    return StoredReadings(database)

@@ -63,8 +63,8 @@ class ClosingWorld(TeamWorld):
 
 
 @pytest.fixture
-def world(database: Database, empty_url: str) -> ClosingWorld:
-    return ClosingWorld(database, empty_url)
+def world(database: Database, migrated_url: str) -> ClosingWorld:
+    return ClosingWorld(database, migrated_url)
 
 
 def test_what_names_anybody_goes_and_the_money_rows_stay(world: ClosingWorld) -> None:

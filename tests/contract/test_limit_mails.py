@@ -49,8 +49,7 @@ class Watched(World):
         return LimitWatch(StoredLimitMarks(self.database), PLANS.by_name, self._wake)
 
     def new_key(self, *, test: bool = False) -> NewKey:
-        terms = KeyTerms(mode="test" if test else "live")
-        return create_key(StoredAccounts(self.database), SECRET, "till", ADA, terms)
+        return create_key(StoredAccounts(self.database), SECRET, "till", ADA, KeyTerms(mode="test" if test else "live"))
 
     def on(self, plan: str, **columns: Any) -> None:  # noqa: ANN401  # any column
         for name, value in {"plan": plan, **columns}.items():
@@ -212,7 +211,7 @@ def test_all_accounts_are_looked_at_page_by_page(watched: Watched, monkeypatch: 
             id=f"acct_{number}", email=ADA,
         )  # fmt: skip
         watched.rows(
-            "INSERT INTO meter SELECT :id, name, period_start_us, period_end_us, posted_calls, 0, 0, 0, 0, 0, 0"
+            "INSERT INTO meter SELECT :id, mode, period_start_us, period_end_us, posted_calls, 0, 0, 0, 0, 0, 0"
             " FROM meter WHERE account_id = :first",
             id=f"acct_{number}", first=watched.account.id,
         )  # fmt: skip

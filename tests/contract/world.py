@@ -19,7 +19,6 @@ from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.ports_people import Visit
 from farebox.ports_proofs import OtherService
-from farebox.store.accounts import StoredAccounts
 from farebox.store.addresses import StoredAddresses
 from farebox.store.ceremonies import StoredCeremonies
 from farebox.store.database import Database
@@ -63,16 +62,14 @@ class World:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.people = StoredPeople(database)
-        self.keys = StoredKeys(database)
         self.passwords = CountedPasswords()
         self.told: list[Event] = []
         self.woken = 0
-        self.services: dict[str, OtherService] = {}
         self.limits_changed: list[str] = []
-        upkeep = upkeep_of(database, self.limits_changed.append)
+        self.services: dict[str, OtherService] = {}
+        self.keys = StoredKeys(database)
         self.desk = Desk(
             people=self.people,
-            accounts=StoredAccounts(database),
             keys=self.keys,
             passwords=self.passwords,
             secret=SECRET,
@@ -80,7 +77,7 @@ class World:
             mail_written=self._wake,
             tell=self.told.append,
             proofs=self._proofs(),
-            upkeep=upkeep,
+            upkeep=upkeep_of(database, self.limits_changed.append),
         )
 
     def over(self) -> Desk:

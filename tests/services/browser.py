@@ -37,9 +37,9 @@ class Browser:
     def get(self, path: str) -> Page:
         return self._send("GET", path, None, {})
 
-    def post(self, path: str, **fields: str) -> Page:
+    def post(self, path: str, **fields: str | list[str]) -> Page:
         headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
-        return self._send("POST", path, urlencode(fields), headers)
+        return self._send("POST", path, urlencode(fields, doseq=True), headers)
 
     def _send(self, method: str, path: str, body: str | bytes | None, headers: Mapping[str, str]) -> Page:
         cookies = (

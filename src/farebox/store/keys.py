@@ -41,6 +41,12 @@ class StoredKeys:
             capped = _capped(connection, account_id, period_start_us)
         return [KeyUsed(key, *used.get(key.id, ("", 0)), capped.get(key.cap_id, 0)) for key in keys]
 
+    def named(self, account_id: str, name: str) -> list[KeyRow]:
+        found = select(api_key).where(api_key.c.account_id == account_id, api_key.c.name == name)
+        with self._database.read() as connection:
+            rows = connection.execute(found.order_by(api_key.c.created_us.desc(), api_key.c.id))
+            return [KeyRow(*row) for row in rows]
+
     def find(self, account_id: str, key_id: str) -> KeyRow | None:
         with self._database.read() as connection:
             row = connection.execute(select(api_key).where(is_key(account_id, key_id))).first()

@@ -51,10 +51,8 @@ def pages(site: Site) -> ASGIApp:
         texts.legal(frame),
         docs.routes(frame),
         robots.routes(frame, tuple(dict.fromkeys(found))),
-        *(
-            part.routes(frame)
-            for part in (join, log_in, second_step, elsewhere, overview, usage, calls, keys, playground)
-        ),
+        *(part.routes(frame) for part in (join, log_in, second_step, elsewhere)),
+        *(part.routes(frame) for part in (overview, usage, calls, keys, playground)),
         *(part.routes(frame) for part in (settings, security, passkeys, session_list, again)),
         *(part.routes(frame) for part in (team, plan, export, activity, delete, goodbye)),
     ]

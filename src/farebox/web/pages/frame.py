@@ -68,6 +68,8 @@ class Frame:
         named = {name: read_text(file).title for name, file in files.items() if name not in {HOME, *OWN_PLACES}}
         has_length = all(handler.terms.max_output_tokens is None for handler in site.handlers.values())
         self.plans = words.all_terms(site.product.plans, has_length=has_length)
+        in_words = {terms.id: terms for terms in self.plans}
+        self.templates.filters["terms"] = lambda plan: in_words[plan.name]
         self.templates.globals.update(
             plans=self.plans,
             site=site,

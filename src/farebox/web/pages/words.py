@@ -125,5 +125,5 @@ def _seconds(microseconds: int) -> str:
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "money": money, "number": number, "counted": counted, "share": share, "utc": utc, "day_label": day_label,
-    "burst": burst, "plan_name": plan_name, "iso": iso,
+    "burst": burst, "iso": iso, "plan_name": plan_name,
 }  # fmt: skip
