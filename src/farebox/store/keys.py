@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Connection, case, func, insert, select
 
-from farebox.domain.people import Client
+from farebox.domain.people import Client, NotAllowed
 from farebox.domain.period import DAY_US, day
 from farebox.ports import KeyRow
 from farebox.ports_people import KeyMade, KeyUsed, Visit
@@ -85,7 +85,9 @@ class StoredKeys:
 
 def _hindered(connection: Connection, new: KeyRow, others_max: int, now_us: int) -> KeyMade | None:
     """Why there cannot be one more key; the account is locked, so that two at once are counted one by one."""
-    connection.execute(select(account.c.id).where(account.c.id == new.account_id).with_for_update(key_share=True))
+    theirs = select(account.c.closed_us).where(account.c.id == new.account_id)
+    if connection.execute(theirs.with_for_update(key_share=True)).scalar() is not None:
+        raise NotAllowed("This account was deleted.")
     mine = api_key.c.account_id == new.account_id
     if connection.execute(select(api_key.c.id).where(mine, api_key.c.id == new.id)).first() is not None:
         return "again"
