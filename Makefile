@@ -6,9 +6,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+# Each of the hundreds of processes that the tests start would compile Farebox anew.
+unexport PYTHONDONTWRITEBYTECODE
+# The tests wait as often as they reckon: so there are more processes than the two processors of the least machine.
+AT_ONCE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format chaos bench lock clean
+.PHONY: help run test lint format chaos bench lock clean chromium
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -16,8 +20,14 @@ help: ## list these commands
 run: $(VENV)/.installed ## install what is needed, then start the demo product
 	$(BIN)/farebox dev
 
-test: lint ## every check but the long ones: lint, then pytest
-	$(BIN)/python -m pytest
+test: lint chromium ## every check but the long ones: lint, then pytest
+	$(BIN)/python -m pytest $(AT_ONCE) -m "not chaos and not alone"
+	$(BIN)/python -m pytest -m alone
+
+# The tests of the pages need a browser. Without it they fail, and say what to install.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || ! command -v apt-get >/dev/null || \
+		[ "$$(id -u)" != 0 ] || { echo "Installing Chromium for the tests."; apt-get update -qq && apt-get install -qq -y chromium >/dev/null; }
 
 lint: $(VENV)/.installed-dev ## Ruff, mypy and import-linter
 	$(BIN)/ruff check
@@ -43,7 +53,7 @@ lock: $(VENV)/.installed-dev ## write the lock files anew; UPGRADE=--upgrade tak
 		--no-emit-index-url --custom-compile-command "make lock" $(UPGRADE) --output-file tests/clients/instructor.lock
 
 clean: ## remove the environment, builds and caches; data stays
-	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules tests/browser/node/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say for which pyproject.toml and lock the environment was installed.

@@ -24,13 +24,14 @@ sys.path.insert(0, str(HERE.parent))
 
 from tests.services.process import free_port, is_listening, wait_until  # noqa: E402  # after the path is set
 
+PROCESSORS = psutil.cpu_count() or 1
 APP = 'from farebox import Farebox, Plan\n\napp = Farebox("Bench", plans=[Plan("bench", calls=10**12)])\n'
 
 
 def start(command: list[str], port: int, processor: int, env: dict[str, str], cwd: Path) -> psutil.Process:
     process = psutil.Popen([sys.executable, *command], env=env, cwd=cwd, stdout=subprocess.DEVNULL)
     if hasattr(process, "cpu_affinity"):
-        process.cpu_affinity([processor % psutil.cpu_count()])
+        process.cpu_affinity([processor % PROCESSORS])
     wait_until(lambda: is_listening(port), f"{command} on port {port}", timeout_seconds=60)
     return process
 
@@ -58,7 +59,7 @@ def load(
     command = [sys.executable, str(HERE / "load.py"), str(port), key, str(connections), str(seconds), path]
     with psutil.Popen(command, stdout=subprocess.PIPE) as loader:
         if hasattr(loader, "cpu_affinity"):
-            loader.cpu_affinity([1 % psutil.cpu_count()])
+            loader.cpu_affinity([1 % PROCESSORS])
         seen: dict[str, float] = json.loads(loader.communicate(timeout=10 * seconds + 60)[0])
     seen["rate"] = seen["calls"] / seen["seconds"]
     seen["cpu_ms"] = 1000 * (cpu_seconds(process) - before) / max(seen["calls"], 1)

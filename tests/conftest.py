@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from farebox.store.database import Database
 
 if TYPE_CHECKING:
     from tests.services.postgres import PostgresServer
@@ -22,7 +24,26 @@ settings.load_profile("farebox")
 
 
 SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_", "GOOGLE_CLIENT_", "GITHUB_CLIENT_", "OIDC_")
+KINDS = ("sqlite", "postgresql")
 OF_PROVIDERS = ("_API_KEY", "_BASE_URL")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, tests that share a server run on the same one, unless a mark says otherwise."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
+def group_of(item: pytest.Item) -> str:
+    """The tests that share what is started for a folder, or else those of one file; on one kind of database."""
+    assert isinstance(item, pytest.Function)
+    chosen = item.callspec.params if hasattr(item, "callspec") else {}
+    kind = next((value for value in chosen.values() if value in KINDS), "")
+    used = [defined[-1] for defined in item._fixtureinfo.name2fixturedefs.values()]
+    is_shared = any(fixture.scope == "package" and not fixture.params for fixture in used)
+    return f"{item.path.parent.name if is_shared else item.path.stem} {kind}".strip()
 
 
 @pytest.fixture(scope="session")
@@ -39,19 +60,43 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def pg_url(postgres: PostgresServer) -> Iterator[str]:
     """A fresh, empty database."""
-    postgres.start()  # the test before may have left it stopped
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    yield postgres.create_database(name)
-    postgres.start()
-    postgres.drop_database(name)
+    with postgres.database() as url:
+        yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def pg_template(postgres: PostgresServer) -> str:
+    """The name of a migrated database that others are copied from: to migrate each costs more."""
+    name = "migrated"
+    with closing(Database(postgres.create_database(name))) as database:
+        database.migrate()
+    return name
+
+
+@pytest.fixture
+def migrated_pg_url(postgres: PostgresServer, pg_template: str) -> Iterator[str]:
+    """A fresh database with its tables."""
+    with postgres.database(pg_template) as url:
+        yield url
+
+
+@pytest.fixture(params=KINDS)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database; a test that uses it runs once on each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/farebox.db"
     return str(request.getfixturevalue("pg_url"))
+
+
+@pytest.fixture(params=KINDS)
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with its tables; a test that uses it runs once on each kind."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("migrated_pg_url"))
+    url = f"sqlite:///{tmp_path}/farebox.db"
+    with closing(Database(url)) as database:
+        database.migrate()
+    return url
 
 
 @pytest.fixture

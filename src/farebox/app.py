@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, overload
 
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
 from farebox import wiring
@@ -28,7 +28,6 @@ from farebox.domain.providers import ModelName
 from farebox.sandbox.example import example
 from farebox.settings import Settings
 from farebox.web.endpoint import House, PaidEndpoint
-from farebox.web.error_docs import add_error_docs
 from farebox.web.founder_pages import founder_pages
 from farebox.web.generate import GenerateEndpoint
 from farebox.web.handler import INPUT_TOKENS_DEFAULT, Handler, HandlerEndpoint, Terms, Units
@@ -36,7 +35,7 @@ from farebox.web.logo import Logo, read_logo
 from farebox.web.openapi import add_paid
 from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
-from farebox.web.routes import add_docs, add_error_pages, routes
+from farebox.web.routes import add_docs_files, add_error_pages, routes
 from farebox.web.site import Pages, Site
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -55,12 +54,13 @@ class Farebox(FastAPI):
         embedding_model: the model behind /v1/embeddings, as "openai:text-embedding-3-small".
         tagline: what the product does, in a line, for its pages.
         brand: how its pages look: a colour and a logo.
+        contact: the e-mail address that customers can write to.
 
     Raises:
         FounderError: a mistake in the file, in a sentence.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is named in the founder's file
         self,
         name: str = DEMO_NAME,
         *,
@@ -71,9 +71,12 @@ class Farebox(FastAPI):
         embedding_model: str | None = None,
         tagline: str = "",
         brand: Brand = DEFAULT_BRAND,
+        contact: str = "",
     ) -> None:
         self._logo: Logo | None = None
-        self.product = Product(name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand)
+        self.product = Product(
+            name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand, contact
+        )
         frame = sys._getframe(1)  # noqa: SLF001  # `.env` lies beside that file, and mistakes are told with its line
         written_in = frame.f_globals.get("__file__")
         self.folder = Path(written_in).resolve().parent if written_in else None
@@ -83,6 +86,8 @@ class Farebox(FastAPI):
         self._loop: asyncio.AbstractEventLoop | None = None
         self.keeps_mail = False
         """Whether mails that are sent to nobody can be looked at, as in `farebox dev`."""
+        self.paid_paths: list[str] = []
+        """The endpoints that a key can be made for."""
         self._paid: dict[str, PaidEndpoint] = {}
         self.handlers: dict[str, Handler] = {}
         self._listeners: dict[str, list[Callable[[Any], Any]]] = {}
@@ -90,9 +95,7 @@ class Farebox(FastAPI):
         self.include_router(routes(self._house))
         for path in ("/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
             self._add_paid(path)
-        self.router.default = Pages(self._pages, self.router.not_found)
-        add_docs(self)
-        add_error_docs(self, self._house)
+        add_docs_files(self)
         add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))
 
     # -- What the founder writes
@@ -188,9 +191,9 @@ class Farebox(FastAPI):
         own = [model for handler in self.handlers.values() for model in handler.terms.models or ()]
         try:
             self.product = replace(self.product, handler_models=tuple(own))
+            self._logo = read_logo(self.folder, self.product.brand.logo)
         except FounderError as error:
             raise FounderError(f"{self._place}: {error}") from None
-        self._logo = read_logo(self.folder, self.product.brand.logo)
         founder_pages(self.folder)
         for handler in self.handlers.values():
             handler.check(self.product.plans)
@@ -217,6 +220,7 @@ class Farebox(FastAPI):
     # -- How it is served
 
     def _add_paid(self, path: str) -> None:
+        self.paid_paths.append(path)
         self.router.routes.append(Route(path, _Paid(self._paid), methods=["POST"], include_in_schema=False))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -236,22 +240,21 @@ class Farebox(FastAPI):
             self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
         return self.openapi_schema
 
-    def _pages(self) -> ASGIApp:
-        from farebox.web.pages import pages  # noqa: PLC0415  # with all that only pages need
-
+    def _site(self) -> Site:
         assert self._system is not None, "requests come after start-up"
-        site = Site(
-            product=self.product,
+        return Site(
+            product=wiring.chosen(self.product, self._system.settings),
             handlers=self.handlers,
+            paid=self._paid,
             public_url=self._house().public_url,
             folder=self.folder,
             logo=self._logo,
             example=example,
             desk=self._system.desk(self.product, self._tell_soon),
+            readings=self._system.readings(),
             proxies=self._system.settings.proxies(),
             mailbox=self._system.mailbox,
         )
-        return pages(site)
 
     def _tell_soon(self, event: Event) -> None:
         """Tell the listeners of what happened on a page, whose threads are not the loop's."""
@@ -291,6 +294,7 @@ class Farebox(FastAPI):
                 HandlerEndpoint(house, handler, chosen, _choices(embedding, system.service.embedding_models))
             )
         self._paid.update({endpoint.path: endpoint for endpoint in endpoints})
+        self.router.default = Pages(self._site, self.router.not_found)  # what no route takes: the founder's come first
         self._running = house
         return house
 

@@ -1,11 +1,13 @@
 """What the core needs of the outside. A port is a page of verbs; each adapter passes the same tests."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from farebox.domain.admission import Admitted, Answered, Ask, Refused, Standing
 from farebox.domain.apikey import Mode
-from farebox.domain.ledger import Ending, Hold, Outcome, Spent
+from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent
+from farebox.domain.period import Period
+from farebox.domain.reading import Search, Sums
 
 
 class Recorded(NamedTuple):
@@ -167,8 +169,11 @@ class KeyRow(NamedTuple):
     expires_us: int | None
     revoked_us: int | None
     scopes: str = ""
-    """The endpoints that it may call, with a space between; empty for all of them."""
+    """The endpoints that it may call, with a comma between; empty for all of them."""
     cap_calls: int | None = None
+    """The most calls a month, chosen when the key is made and never changed."""
+    cap_id: str = ""
+    """Where its cap is counted: its own id, or that of the key that it replaced; empty without a cap."""
 
 
 class Accounts(Protocol):
@@ -203,4 +208,90 @@ class Accounts(Protocol):
 
     def replace_key(self, old: KeyRow, new: KeyRow, grace_us: int) -> bool:
         """Add a key, and have the old one expire; False, and nothing done, where the old one no longer works."""
+        ...
+
+
+class Summary(NamedTuple):
+    """Where an account stands, in one state of the database."""
+
+    now_us: int
+    period: Period
+    """The one under way."""
+    meters: Mapping[str, Meter]
+    """Of that period, where anything was called."""
+    days: Sequence[Sums]
+    """What the live calls of the last days came to; a day without any is left out."""
+    calls: Sequence[CallRow]
+    """The last ones, the newest first."""
+    keys: Mapping[str, KeyRow]
+    """Those of the calls, by their ids."""
+    has_key: bool
+
+
+class PeriodUse(NamedTuple):
+    """What an account used in one billing period, in one mode, in one state of the database."""
+
+    now_us: int
+    periods: Sequence[Period]
+    """All that there were, the newest first."""
+    period: Period
+    meter: Meter | None
+    days: Sequence[Sums]
+    endpoints: Sequence[Sums]
+    """These, and those below, are of all days of the period, the one that has most calls first."""
+    keys: Sequence[Sums]
+    models: Sequence[Sums]
+    key_rows: Mapping[str, KeyRow]
+
+
+class DayUse(NamedTuple):
+    """What came of one key's calls of one endpoint on one day."""
+
+    mode: Mode
+    endpoint: str
+    key_id: str
+    sums: Sums
+
+
+class Found(NamedTuple):
+    """What a search came to."""
+
+    calls: Sequence[CallRow]
+    older: str
+    """Where to go on, as `Search.before`; empty at the end."""
+    searched_to_us: int | None
+    """How far was looked, where that was too far to go on at once."""
+    now_us: int
+    keys: Mapping[str, KeyRow]
+    """Those of the calls, and the account's newest."""
+    endpoints: Sequence[str]
+    """What was called lately."""
+
+
+class Readings(Protocol):
+    """What an account has used, as its customer reads it. Each verb is one transaction, and sees one account only.
+
+    No verb looks at more than a bounded number of calls, however many there are.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def summary(self, account_id: str, anchor_us: int) -> Summary: ...
+    def period(self, account_id: str, anchor_us: int, mode: Mode, start_us: int | None) -> PeriodUse | None:
+        """The use of the period that starts then, or of the one under way; None where no period starts then."""
+        ...
+
+    def find(self, account_id: str, search: Search) -> Found: ...
+    def call(self, account_id: str, call_id: str) -> tuple[CallRow, KeyRow | None] | None:
+        """One call, with its key."""
+        ...
+
+    def keys(self, account_id: str, key_ids: Sequence[str]) -> Mapping[str, KeyRow]: ...
+    def all_use(self, account_id: str, period: Period) -> Iterator[Sequence[DayUse]]:
+        """The use of each day of a period; a day is one transaction, read when it is asked for."""
+        ...
+
+    def all_calls(self, account_id: str, period: Period) -> Iterator[Sequence[CallRow]]:
+        """All calls that a period admitted, in their order; a page is one transaction, read when it is asked for."""
         ...

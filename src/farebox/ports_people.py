@@ -1,10 +1,17 @@
 """What the use cases of people need of the outside: who they are, their passwords, their mail."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from farebox.domain.people import Allowance, Began, Client, Link, Mail, Person, Purpose, Role, Session
-from farebox.ports import AccountRow
+from farebox.ports import AccountRow, KeyRow
+
+
+class OtherAccount(NamedTuple):
+    """An account that a person could work in instead."""
+
+    id: str
+    email: str
 
 
 class Visit(NamedTuple):
@@ -14,6 +21,7 @@ class Visit(NamedTuple):
     person: Person
     account: AccountRow
     role: Role
+    others: tuple[OtherAccount, ...] = ()
 
     @property
     def email(self) -> str:
@@ -121,6 +129,54 @@ class People(Protocol):
 
     def note(self, what: str, client: Client, *, person_id: str | None = None, account_id: str | None = None) -> None:
         """Write into the audit log."""
+        ...
+
+
+class KeyUsed(NamedTuple):
+    """A key with what it was used for."""
+
+    row: KeyRow
+    last_day: str
+    """The last UTC day that it was used, as '2026-11-23'; empty where that is long ago, or never was."""
+    calls: int
+    """Since the day that the period began."""
+    capped_calls: int
+    """What counts on its cap in this period, calls under way too, and those of a key that shares it."""
+
+
+KeyMade = Literal["made", "again", "full", "gone"]
+"""What came of a new key: there is one of its id `again`, the account is `full`, the one to be replaced is `gone`."""
+
+
+class Keys(Protocol):
+    """The keys of the account that somebody works in. Each verb is one transaction; each change is in the audit log.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def now_us(self) -> int: ...
+    def listed(self, account_id: str, period_start_us: int) -> list[KeyUsed]:
+        """Those that work first, and some of the others; of each the newest first."""
+        ...
+
+    def named(self, account_id: str, name: str) -> list[KeyRow]:
+        """All that have this name, those too that no longer work; the newest first."""
+        ...
+
+    def find(self, account_id: str, key_id: str) -> KeyRow | None: ...
+    def add(self, here: Visit, client: Client, new: KeyRow, working_max: int) -> KeyMade:
+        """Add a key, but not beyond so many that work."""
+        ...
+
+    def replace(
+        self, here: Visit, client: Client, old: KeyRow, new: KeyRow, grace_us: int, working_max: int
+    ) -> KeyMade:
+        """Add a key, and have the old one end after the grace; both or neither."""
+        ...
+
+    def revoke(self, here: Visit, client: Client, key_id: str) -> bool:
+        """False where it was revoked before, or is no key of the account."""
         ...
 
 

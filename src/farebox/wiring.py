@@ -11,6 +11,7 @@ from typing import Final
 
 from farebox.account.deliver import Post
 from farebox.account.desk import Desk
+from farebox.account.limit_mails import LimitWatch
 from farebox.adapters.openai_http import OpenAIUpstream
 from farebox.adapters.price_data import Sold, look_up
 from farebox.call import Service, Wire
@@ -25,15 +26,17 @@ from farebox.domain.events import Event
 from farebox.domain.prices import FREE, Price
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
+from farebox.ports import Readings
 from farebox.sandbox.mailbox import Mailbox
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
+from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
 from farebox.store.outbox import StoredOutbox
-from farebox.wiring_people import check_mail, desk_of, mailbox_of, post_of
+from farebox.wiring_people import check_mail, desk_of, mailbox_of, post_of, readings_of
 
 log = logging.getLogger("farebox")
 
@@ -54,6 +57,7 @@ class System:
     upstreams: Sequence[OpenAIUpstream]
     outbox: StoredOutbox
     post: Post
+    limits: LimitWatch
     mailbox: Mailbox | None
     """Where `farebox dev` keeps the mails that nobody gets."""
     _tasks: "list[asyncio.Task[None]]" = field(init=False, default_factory=list)
@@ -72,12 +76,17 @@ class System:
 
     def desk(self, product: Product, tell: Callable[[Event], None]) -> Desk:
         """Where people are let in; `tell` is called on the threads of pages."""
-        return desk_of(product, self.settings, self.database, self.service.secret, self.post, tell)
+        return desk_of(product, self.settings, self.database, self.service.secret, self.post, self.limits, tell)
+
+    def readings(self) -> Readings:
+        """What customers read of their calls."""
+        return readings_of(self.database)
 
     async def start(self) -> None:
         self.ledger.start()
         seconds = self.settings.sweep_seconds
-        self._tasks += [asyncio.create_task(work) for work in (settle(self.ledger, seconds), self.post.run(seconds))]
+        works = settle(self.ledger, seconds), self.post.run(seconds), self.limits.run()
+        self._tasks += [asyncio.create_task(work) for work in works]
 
     async def stop(self) -> None:
         """Finish what waits for the ledger, and the mail in hand, then close everything."""
@@ -119,6 +128,10 @@ def build(
         _warn_of_left_out(product, [model for model in product.asked if model not in models])
     database, secret = open_store(settings, folder)
     ledger = GroupCommitLedger(database, product.by_name)
+    mailbox = mailbox_of(settings) if keeps_mail else None
+    outbox = StoredOutbox(database)
+    post = post_of(product, settings, templates, outbox, secret, mailbox)
+    limits = LimitWatch(StoredLimitMarks(database), product.by_name, post.wake)
     sandbox: Chain = (Model(SANDBOX_MODEL, "sandbox", FREE, SandboxModel(), Breaker(0, 0), is_billed=False),)
     service = Service(
         ledger=ledger,
@@ -135,12 +148,10 @@ def build(
         idempotency_seconds=settings.idempotency_seconds,
         openai_client=openai_client,
         events=events,
+        watch=limits.recorded,
     )
-    mailbox = mailbox_of(settings) if keeps_mail else None
-    outbox = StoredOutbox(database)
-    post = post_of(product, settings, templates, outbox, secret, mailbox)
     upstreams = [upstream for upstream, _ in ways.values()]
-    return System(settings, database, ledger, service, models, sandbox, upstreams, outbox, post, mailbox)
+    return System(settings, database, ledger, service, models, sandbox, upstreams, outbox, post, limits, mailbox)
 
 
 def check(product: Product, settings: Settings) -> None:

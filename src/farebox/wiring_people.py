@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from farebox.account.deliver import Post
-from farebox.account.desk import Desk, Proofs
+from farebox.account.desk import Desk, Proofs, Upkeep
+from farebox.account.limit_mails import LimitWatch
 from farebox.domain.events import Event
 from farebox.domain.mail import parse_sender, parse_smtp
 from farebox.domain.product import Product
+from farebox.ports import Readings
 from farebox.ports_people import Due, Letter, Mailer
 from farebox.ports_proofs import Authenticators, OtherService, Vault
 from farebox.sandbox.mailbox import Mailbox
@@ -86,14 +88,49 @@ def mailbox_of(settings: Settings) -> Mailbox | None:
 
 
 def desk_of(
-    product: Product, settings: Settings, database: Database, secret: bytes, post: Post, tell: Callable[[Event], None]
+    product: Product,
+    settings: Settings,
+    database: Database,
+    secret: bytes,
+    post: Post,
+    limits: LimitWatch,
+    tell: Callable[[Event], None],
 ) -> Desk:
     """Where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
+    from farebox.store.keys import StoredKeys  # noqa: PLC0415  # as above
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
 
-    proofs = _proofs(settings, database, secret)
-    return Desk(StoredPeople(database), Argon2Passwords(), secret, product, post.wake, tell, proofs)
+    return Desk(
+        people=StoredPeople(database),
+        keys=StoredKeys(database),
+        passwords=Argon2Passwords(),
+        secret=secret,
+        product=product,
+        mail_written=post.wake,
+        tell=tell,
+        proofs=_proofs(settings, database, secret),
+        upkeep=upkeep_of(database, limits.soon),
+    )
+
+
+def readings_of(database: Database) -> Readings:
+    """What customers read of their calls. For pages only: this loads SQLAlchemy."""
+    from farebox.store.readings import StoredReadings  # noqa: PLC0415  # as above
+
+    return StoredReadings(database)
+
+
+def upkeep_of(database: Database, limits_changed: Callable[[str], None]) -> Upkeep:
+    """What accounts are looked after with."""
+    from farebox.store.archive import StoredArchive  # noqa: PLC0415  # as above
+    from farebox.store.closing import StoredClosing  # noqa: PLC0415
+    from farebox.store.plans_chosen import StoredPlans  # noqa: PLC0415
+    from farebox.store.team import StoredTeam  # noqa: PLC0415
+
+    return Upkeep(
+        StoredTeam(database), StoredPlans(database), StoredArchive(database), StoredClosing(database), limits_changed
+    )
 
 
 def _proofs(settings: Settings, database: Database, secret: bytes) -> Proofs:

@@ -2,7 +2,6 @@
 
 import os
 import random
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,8 @@ import pytest
 
 from tests.api.fort import Fort
 from tests.api.functions import serving
-from tests.api.place import serve_place
+from tests.api.place import Place, serve_place
+from tests.api.playground import Customer, opened
 from tests.api.shop import Shop
 from tests.services.issuer import CLIENT_ID, CLIENT_SECRET, FakeGitHub, FakeIssuer
 from tests.services.postgres import PostgresServer
@@ -31,11 +31,8 @@ def empty_database(kind: str, folder: Path, request: pytest.FixtureRequest) -> I
         yield f"sqlite:///{folder}/farebox.db"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    server.start()
-    name = f"shop_{uuid.uuid4().hex[:12]}"
-    yield server.create_database(name)
-    server.start()
-    server.drop_database(name)
+    with server.database() as url:
+        yield url
 
 
 @pytest.fixture(scope="package")
@@ -58,6 +55,26 @@ def fresh_database_url(database_kind: str, request: pytest.FixtureRequest, tmp_p
 def shop(database_url: str, tmp_path_factory: pytest.TempPathFactory, upstream_process: FakeUpstream) -> Shop:
     """A product whose provider is the fake one."""
     return Shop(tmp_path_factory.mktemp("shop"), database_url, upstream_process)
+
+
+@pytest.fixture(scope="package")
+def playground(
+    database_kind: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    upstream_process: FakeUpstream,
+) -> Iterator[Place]:
+    """A product whose pages are served, with mail."""
+    folder = tmp_path_factory.mktemp("playground")
+    with empty_database(database_kind, folder, request) as url, opened(folder, url, upstream_process) as place:
+        yield place
+
+
+@pytest.fixture
+def pia(playground: Place, upstream: FakeUpstream) -> Customer:
+    """A new customer of it."""
+    del upstream  # it has forgotten what it was told
+    return Customer(playground)
 
 
 @pytest.fixture(scope="package")

@@ -109,6 +109,7 @@ def check_books(shop: Shop, upstream: FakeUpstream, replies: Sequence[Reply], in
     assert len(unseen) + len(expired) <= len(cut) <= in_flight_max
     assert whole(replies) <= upstream.count() <= len(rows)
     shop.assert_sums()
+    shop.farebox("reconcile")
     if shop.is_sqlite:
         assert integrity(shop) == "ok"
 

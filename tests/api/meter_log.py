@@ -13,12 +13,15 @@ COLUMNS = (
 NAMES = ", ".join(COLUMNS)
 NEW = ", ".join(f"NEW.{name}" for name in COLUMNS)
 WRITE_DOWN = f"INSERT INTO test_meter_log ({NAMES}) VALUES ({NEW});"
+# The meter's row is locked from its writing to the commit, so the numbers are in the order of the commits.
+NUMBERED = "ALTER TABLE test_meter_log ADD COLUMN rowid bigserial"  # as SQLite has it by itself
 TABLE = f"CREATE TABLE test_meter_log AS SELECT {NAMES} FROM meter WHERE 1 = 0"
 ON_SQLITE = [
     f"CREATE TRIGGER test_meter_log_{event} AFTER {event} ON meter BEGIN {WRITE_DOWN} END"
     for event in ("INSERT", "UPDATE")
 ]
 ON_POSTGRES = [
+    NUMBERED,
     f"CREATE FUNCTION test_meter_log() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {WRITE_DOWN} RETURN NULL; END $$",
     "CREATE TRIGGER test_meter_log AFTER INSERT OR UPDATE ON meter FOR EACH ROW EXECUTE FUNCTION test_meter_log()",
 ]
@@ -39,5 +42,6 @@ def meter_log(shop: Shop) -> Iterator[None]:
 
 
 def logged(shop: Shop, key: str) -> list[dict[str, Any]]:
-    rows = shop.query(f"SELECT {NAMES} FROM test_meter_log WHERE account_id = %s", shop.account_of(key))
+    statement = f"SELECT {NAMES} FROM test_meter_log WHERE account_id = %s ORDER BY rowid"
+    rows = shop.query(statement, shop.account_of(key))
     return [dict(zip(COLUMNS, row, strict=True)) for row in rows]

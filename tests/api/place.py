@@ -55,7 +55,7 @@ class Place:
     def joined(self, email: str) -> Browser:
         browser = self.browser()
         browser.post("/signup", email=email, password=PASSWORD)
-        assert browser.post(self.link_to(email)).header("location") == "/overview"
+        assert browser.post(self.link_to(email)).header("location") == "/playground"
         return browser
 
     def log_in(self, email: str, password: str = PASSWORD, **more: str) -> tuple[Browser, Page]:

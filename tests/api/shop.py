@@ -1,9 +1,6 @@
 """A founder's folder with an app file, its database, and the real commands run in it."""
 
-import os
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,8 +10,11 @@ from typing import Any
 from farebox.domain import apikey
 from farebox.domain.apikey import Mode
 from farebox.ports import AccountRow, KeyRow
+from farebox.store.database import Database
+from farebox.store.reconcile import reconcile
+from tests.services.command import printed
 from tests.services.load import Reply, Request, fire_all
-from tests.services.served import FOREIGN_SETTINGS, Served
+from tests.services.served import Served
 from tests.services.sums import check_sums_at, connect, held
 from tests.services.upstream import FakeUpstream
 
@@ -55,25 +55,12 @@ class Shop:
         self.settings = {"FAREBOX_DATABASE_URL": database_url, "FAREBOX_SECRET_KEY": SECRET}
         if upstream is not None:
             self.settings |= {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": PROVIDER_KEY}
-        self.farebox("migrate")
+        with closing(Database(database_url)) as database:
+            database.migrate()
 
     def farebox(self, *arguments: str) -> str:
         """What a command printed; it must succeed."""
-        done = self.try_farebox(*arguments)
-        assert done.returncode == 0, f"farebox {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}"
-        return done.stdout
-
-    def try_farebox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
-        return subprocess.run(
-            [sys.executable, "-m", "farebox", *arguments],
-            cwd=self.folder,
-            env=own | self.settings,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return printed(self.folder, *arguments, **self.settings)
 
     def served(self, *, workers: int = 4, **settings: str) -> Served:
         """`farebox serve`, not yet started."""
@@ -86,7 +73,9 @@ class Shop:
         self.farebox("accounts", "create", email, "--plan", plan)
         return self.farebox("keys", "create", email).splitlines()[-1]
 
-    def new_keys(self, plan: str, count: int = 1, mode: Mode = "live") -> list[str]:
+    def new_keys(
+        self, plan: str, count: int = 1, mode: Mode = "live", *, cap_calls: int | None = None, scopes: str = ""
+    ) -> list[str]:
         """As many accounts with a key each, without the cost of two commands for each."""
         now_us = time.time_ns() // 1000
         keys = [apikey.mint(BRAND, mode, secrets.randbelow) for _ in range(count)]
@@ -97,13 +86,14 @@ class Shop:
                 account = AccountRow(account_id, f"{account_id}@example.com", plan, "active", now_us, now_us)
                 digest = apikey.digest(SECRET.encode(), key)
                 key_id = f"key_{secrets.token_hex(8)}"
-                row = KeyRow(account_id, key_id, digest, "", mode, key.prefix, key.last4, now_us, None, None)
+                limits = (scopes, cap_calls, "" if cap_calls is None else key_id)
+                row = KeyRow(account_id, key_id, digest, "", mode, key.prefix, key.last4, now_us, None, None, *limits)
                 cursor.execute(self._sql(f"INSERT INTO account VALUES ({_marks(account)})"), account)
                 cursor.execute(self._sql(f"INSERT INTO api_key VALUES ({_marks(row)})"), row)
         return [key.text for key in keys]
 
-    def new_key(self, plan: str, mode: Mode = "live") -> str:
-        return self.new_keys(plan, mode=mode)[0]
+    def new_key(self, plan: str, mode: Mode = "live", *, cap_calls: int | None = None, scopes: str = "") -> str:
+        return self.new_keys(plan, mode=mode, cap_calls=cap_calls, scopes=scopes)[0]
 
     # -- the database
 
@@ -131,12 +121,13 @@ class Shop:
         owners = {self.account_of(key) for key in keys}
         return [row[1:] for row in found if not keys or row[0] in owners]
 
-    def meter(self, key: str) -> dict[str, Any]:
-        """The one meter of a key's account."""
+    def meter(self, key: str, *, of_key: bool = False) -> dict[str, Any]:
+        """The one meter of a key's account, or of its own cap."""
         names = (
             "posted_calls", "held_calls", "posted_tokens", "held_tokens", "posted_nanodollars", "held_nanodollars",
         )  # fmt: skip
-        sql = f"SELECT {', '.join(names)} FROM meter WHERE account_id = %s"
+        which = "NOT IN" if of_key else "IN"
+        sql = f"SELECT {', '.join(names)} FROM meter WHERE account_id = %s AND name {which} ('live', 'test')"
         rows = self.query(sql, self.account_of(key))
         assert len(rows) == 1, f"{len(rows)} meters"
         return dict(zip(names, rows[0], strict=True))
@@ -147,9 +138,10 @@ class Shop:
             return held(connection)
 
     def assert_sums(self) -> None:
-        """Every sum is right, as the tests reckon it and as the founder's own command does."""
+        """Every sum is right, as the tests reckon it and as `farebox reconcile` does."""
         assert check_sums_at(self.database_url) == []
-        self.farebox("reconcile")
+        with closing(Database(self.database_url)) as database:
+            assert reconcile(database, {}).findings == []
 
 
 def _marks(row: tuple[object, ...]) -> str:

@@ -22,6 +22,7 @@ def test_what_it_writes_has_a_test_that_passes(tmp_path: Path) -> None:
     assert "cd dog-walker" in said
     assert "farebox dev" in said
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    command += ["-p", "no:langsmith_plugin", "-p", "no:schemathesis"]  # ours, and no founder's
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout

@@ -19,7 +19,7 @@ def test_the_type_of_a_refusal_leads_to_its_page_and_that_to_all_others(served: 
     assert (refused.status, page.status) == (401, 200)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert b"invalid_api_key" in page.body
-    assert get(f"{served.url}/errors").body.count(b'<a href="errors/') > 20
+    assert get(f"{served.url}/errors").body.count(b'<a href="/errors/') > 20
     assert "/errors" not in get(f"{served.url}/openapi.json").json()["paths"]
 
 

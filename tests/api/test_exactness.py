@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.meter_log import logged, meter_log
-from tests.api.shop import Shop, ask
+from tests.api.shop import Shop, ask, assert_problem, get, send
 from tests.services.load import Reply, Request, fire_all
 from tests.services.served import Served
 from tests.services.upstream import Behaviour, FakeUpstream
@@ -92,7 +92,7 @@ def test_a_money_limit_holds_at_every_commit(
         replies = fire_all(random_calls(served, key, dice, 500))
         log = logged(shop, key)
     assert statuses(replies).keys() == {200, 429}, statuses(replies)
-    assert len(log) > 10
+    assert len(log) > 3  # a busy machine makes large batches
     most = max(state["posted_nanodollars"] + state["held_nanodollars"] for state in log)
     assert CREDIT_NANODOLLARS * 0.9 < most <= CREDIT_NANODOLLARS  # it was reached, and not passed
     assert min(min(figure for name, figure in state.items() if name != "account_id") for state in log) >= 0
@@ -121,6 +121,63 @@ def test_a_tokens_limit_holds_at_every_commit(shop: Shop, served: Served, upstre
     assert meter["held_tokens"] == 0
 
 
+@pytest.mark.parametrize("turn", range(2))
+def test_of_three_hundred_callers_exactly_fifty_pass_a_keys_own_cap(
+    turn: int, shop: Shop, served: Served, upstream: FakeUpstream, seed: int
+) -> None:
+    shuffled_latency(upstream, seed + turn)
+    key = shop.new_key("open", cap_calls=50)
+    replies = fire_all([ask(served, key)] * 300)
+    assert statuses(replies) == {200: 50, 429: 250}
+    for reply in refusals(replies):
+        body = reply.json()
+        assert (body["error"]["code"], body["violated-policies"]) == ("insufficient_quota", ["key"])
+        assert "This key's own limit of 50 calls a month is used." in body["detail"]
+        assert reply.headers["x-should-retry"] == "false"
+        assert reply.headers["ratelimit-policy"] == '"key";q=50'
+    assert upstream.count() == 50
+    assert {reply.headers["ratelimit"].partition(";t=")[0] for reply in refusals(replies)} <= {'"key";r=0'}
+    assert shop.meter(key, of_key=True) == shop.meter(key)
+    assert shop.meter(key, of_key=True)["posted_calls"] == 50
+    usage = get(f"{served.url}/v1/usage", key).json()
+    names = ("key_calls_limit", "key_calls_used", "key_calls_held", "key_calls_remaining", "calls_limit", "calls_used")
+    assert [usage[name] for name in names] == [50, 50, 0, 0, None, 50]
+
+
+def test_a_spend_cap_of_the_customers_own_holds_at_every_commit(
+    shop: Shop, served: Served, upstream: FakeUpstream, seed: int
+) -> None:
+    dice = shuffled_latency(upstream, seed)
+    key = shop.new_key("credit")
+    spend_cap = CREDIT_NANODOLLARS // 4
+    shop.query("UPDATE account SET spend_cap_nanodollars = %s WHERE id = %s", spend_cap, shop.account_of(key))
+    with meter_log(shop):
+        replies = fire_all(random_calls(served, key, dice, 300))
+        log = logged(shop, key)
+    assert statuses(replies).keys() == {200, 429}, statuses(replies)
+    most = max(state["posted_nanodollars"] + state["held_nanodollars"] for state in log)
+    assert spend_cap * 0.7 < most <= spend_cap
+    for reply in refusals(replies):
+        assert reply.json()["violated-policies"] == ["spend-cap"]
+        assert "An owner can change the cap at /plan." in reply.json()["detail"]
+
+
+def test_a_key_for_some_endpoints_is_refused_by_the_others_before_anything_is_spent(
+    shop: Shop, served: Served, upstream: FakeUpstream
+) -> None:
+    upstream.reset()
+    key = shop.new_key("one", scopes="/v1/embeddings,/v1/responses")
+    reply = send(ask(served, key))
+    body = assert_problem(reply, 403, "insufficient_permissions")
+    assert "may not call /v1/generate, only /v1/embeddings, /v1/responses." in body["detail"]
+    assert upstream.count() == 0
+    assert shop.records("state", key) == []
+    assert get(f"{served.url}/v1/usage", key).json()["calls_remaining"] == 1
+    asked = {"model": "text-embedding-3-small", "input": "hello"}
+    assert send(Request(f"{served.url}/v1/embeddings", asked, {"x-api-key": key})).status == 200
+
+
 def test_the_sums_are_right_after_all_of_it(shop: Shop, served: Served) -> None:
     assert served.running
     shop.assert_sums()
+    assert "every sum is right" in shop.farebox("reconcile")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.api.functions import APP, call
 from tests.api.shop import Shop, assert_problem, get, send
+from tests.services.command import farebox
 from tests.services.load import Request
 from tests.services.served import Served
 from tests.services.upstream import Behaviour, FakeUpstream, expected_answer
@@ -185,7 +186,7 @@ def test_a_mistake_is_told_before_anything_is_served(tmp_path: Path, upstream: F
     shop = Shop(tmp_path, f"sqlite:///{tmp_path}/farebox.db", upstream)
     small = APP.replace('Plan("open"),', 'Plan("small", tokens=20_000),')
     (tmp_path / "app.py").write_text(small)
-    done = shop.try_farebox(command)
+    done = farebox(shop.folder, command, **shop.settings)
     line = next(number for number, text in enumerate(small.splitlines(), 1) if "def tagline" in text) - 1
     assert done.returncode == 1
     assert f"app.py, line {line}: a call of tagline can come to 32,400 tokens, and Plan('small')" in done.stderr

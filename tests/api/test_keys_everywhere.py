@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 import psutil
 import psycopg
@@ -117,22 +118,21 @@ def test_an_account_on_a_plan_that_is_gone_has_to_choose_another(
     assert upstream.count() == 0
 
 
-@pytest.mark.parametrize(
-    "mistake",
-    [
-        lambda key: key[:-1] + ("a" if key[-1] != "a" else "b"),  # the checksum is wrong
-        lambda key: key[:-7] + ("a" if key[-7] != "a" else "b") + key[-6:],  # the body is
-        lambda key: key[:-1],
-        lambda key: key + "a",
-        lambda key: key.upper(),
-        lambda key: key.replace("till_live", "till_test"),  # right form and checksum, no such key
-        lambda key: key.replace("till_", "toll_"),
-        lambda key: f"sk-{key}",
-        lambda _key: "",
-        lambda _key: apikey.mint("till", "live", lambda n: n // 3).text,  # well-formed, and nobody's
-    ],
-    ids=str,
-)
+MISTAKES: Final[dict[str, Callable[[str], str]]] = {
+    "the checksum is wrong": lambda key: key[:-1] + ("a" if key[-1] != "a" else "b"),
+    "the body is wrong": lambda key: key[:-7] + ("a" if key[-7] != "a" else "b") + key[-6:],
+    "the end is missing": lambda key: key[:-1],
+    "something follows": lambda key: key + "a",
+    "in capitals": lambda key: key.upper(),
+    "right form and checksum, no such key": lambda key: key.replace("till_live", "till_test"),
+    "another brand": lambda key: key.replace("till_", "toll_"),
+    "another provider's form": lambda key: f"sk-{key}",
+    "empty": lambda _key: "",
+    "well-formed, and nobody's": lambda _key: apikey.mint("till", "live", lambda n: n // 3).text,
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 def test_a_key_that_is_nearly_right_is_refused(
     mistake: Callable[[str], str], shop: Shop, served: Served, upstream: FakeUpstream
 ) -> None:

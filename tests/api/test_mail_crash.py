@@ -55,7 +55,7 @@ def test_mails_survive_kill_9_between_sign_up_and_sending_and_are_sent_once(
                 [letter] = server.to(f"{name}@example.com")
                 found = LINK.search(text_of(letter))
                 assert found is not None
-                assert browser.post(found[1]).header("location") == "/overview"
+                assert browser.post(found[1]).header("location") == "/playground"
                 assert f"{name}@example.com" in browser.get("/overview").text
             assert len(server.letters) == len({letter["Message-ID"] for letter in server.letters}) == 2
         assert "Traceback" not in served.output()
@@ -96,7 +96,7 @@ def test_without_a_mail_server_mails_are_printed_and_that_is_told(tmp_path: Path
         found = re.search(rf"{re.escape(served.url)}(/link/\S+)", served.output())
         assert found is not None
         assert browser.get("/dev/mail").status == 404
-        assert browser.post(found[1]).header("location") == "/overview"
+        assert browser.post(found[1]).header("location") == "/playground"
 
 
 def test_a_process_that_serves_calls_and_looks_for_mails_has_loaded_nothing_for_pages(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def assert_nothing_lost_and_nothing_double(
         assert rows[call_id] == ("posted", answer["input_tokens"], answer["output_tokens"])
     assert upstream.count() == len(posted)  # a call that was refused has not reached the model
     shop.assert_sums()
+    shop.farebox("reconcile")
 
 
 def test_postgresql_is_restarted_five_times_under_load(

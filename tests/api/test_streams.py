@@ -48,6 +48,7 @@ def prompt_of(call: Any) -> str:  # noqa: ANN401
 # -- The client leaves
 
 
+@pytest.mark.alone
 def test_200_streams_cut_anywhere_are_paid_as_far_as_they_came(
     shop: Shop, served: Served, upstream: FakeUpstream, seed: int
 ) -> None:

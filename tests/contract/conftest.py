@@ -9,7 +9,6 @@ from farebox.store.database import Database
 
 
 @pytest.fixture
-def database(empty_url: str) -> Iterator[Database]:
-    with closing(Database(empty_url)) as found:
-        found.migrate()
+def database(migrated_url: str) -> Iterator[Database]:
+    with closing(Database(migrated_url)) as found:
         yield found

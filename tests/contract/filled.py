@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from farebox.account.keys import NewKey, create_key
+from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
 from farebox.domain.admission import Admitted, Ask
@@ -40,7 +40,8 @@ def open_accounts(database: Database, modes: tuple[Mode, ...] = ("live", "test")
     keys = []
     for plan in PRODUCT.plans:
         sign_up(accounts, PRODUCT, f"{plan.name}@example.com", plan.name)
-        keys += [create_key(accounts, SECRET, "till", f"{plan.name}@example.com", mode=mode) for mode in modes]
+        email = f"{plan.name}@example.com"
+        keys += [create_key(accounts, SECRET, "till", email, KeyTerms(mode=mode)) for mode in modes]
     return keys
 
 

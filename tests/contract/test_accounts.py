@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from farebox.account.developer import DEVELOPER, developer
-from farebox.account.keys import NewKey, account_of, create_key, find_key, rotate_key
+from farebox.account.keys import KeyTerms, NewKey, account_of, create_key, find_key, rotate_key
 from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
 from farebox.domain.admission import Caller, identify
@@ -37,7 +37,7 @@ def ada(accounts: StoredAccounts) -> AccountRow:
 
 
 def create(accounts: StoredAccounts, email: str = "ada@example.com", name: str = "") -> NewKey:
-    return create_key(accounts, SECRET, "till", email, name=name)
+    return create_key(accounts, SECRET, "till", email, KeyTerms(name))
 
 
 def stored(accounts: StoredAccounts, key_id: str) -> KeyRow:

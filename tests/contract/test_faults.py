@@ -65,8 +65,8 @@ KINDS: Final[dict[str, Callable[[Any], Exception]]] = {
 
 
 @pytest.fixture
-def till(empty_url: str, database: Database) -> Till:
-    return Till(empty_url, database)
+def till(migrated_url: str, database: Database) -> Till:
+    return Till(migrated_url, database)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -51,8 +51,8 @@ from tests.services.postgres import PostgresServer
 
 
 @pytest.fixture
-def till(empty_url: str, database: Database) -> Till:
-    return Till(empty_url, database)
+def till(migrated_url: str, database: Database) -> Till:
+    return Till(migrated_url, database)
 
 
 @pytest.fixture
@@ -148,10 +148,10 @@ def test_a_key_revoked_and_an_account_suspended_are_refused_at_the_very_next_cal
     asyncio.run(call())
 
 
-def test_a_burst_is_one_for_all_ledgers_of_a_database(till: Till, empty_url: str) -> None:
+def test_a_burst_is_one_for_all_ledgers_of_a_database(till: Till, migrated_url: str) -> None:
     async def call() -> None:
         bursty = till.new_key("burst")
-        with closing(Database(empty_url)) as second:
+        with closing(Database(migrated_url)) as second:
             async with running(till.database) as one, running(second) as other:
                 answers = [await ledger.admit(ask(bursty)) for ledger in (one, other) * 4]
         assert sum(isinstance(answer, Admitted) for answer in answers) == 5
@@ -196,11 +196,11 @@ def test_a_call_that_has_ended_is_not_ended_in_another_way(
     asyncio.run(call())
 
 
-def test_of_many_outcomes_at_once_from_two_ledgers_one_wins(till: Till, key: NewKey, empty_url: str) -> None:
+def test_of_many_outcomes_at_once_from_two_ledgers_one_wins(till: Till, key: NewKey, migrated_url: str) -> None:
     endings: list[Ending] = ["post", "void", "expire"] * 10
 
     async def call() -> None:
-        with closing(Database(empty_url)) as second:
+        with closing(Database(migrated_url)) as second:
             async with running(till.database) as one, running(second) as other:
                 hold = await admit(one, key)
                 ended = await asyncio.gather(
@@ -235,9 +235,9 @@ def test_only_holds_whose_time_is_over_expire_and_each_is_counted_once(till: Til
     asyncio.run(call())
 
 
-def test_two_sweepers_at_once_expire_a_hold_once(till: Till, key: NewKey, empty_url: str) -> None:
+def test_two_sweepers_at_once_expire_a_hold_once(till: Till, key: NewKey, migrated_url: str) -> None:
     async def call() -> None:
-        with closing(Database(empty_url)) as second:
+        with closing(Database(migrated_url)) as second:
             async with running(till.database) as one, running(second) as other:
                 await asyncio.gather(*(admit(one, key, hold_ttl_us=0) for _ in range(40)))
                 # A sweeper whose hold was expired by the other one finds what it would have written itself.
@@ -261,7 +261,7 @@ def test_one_sweep_ends_every_dead_hold_however_many(till: Till, key: NewKey, mo
 
 
 def test_a_process_that_comes_after_records_and_expires_what_the_one_before_held(
-    till: Till, key: NewKey, empty_url: str
+    till: Till, key: NewKey, migrated_url: str
 ) -> None:
     async def life(database: Database, *, first: bool) -> None:
         async with running(database) as ledger:
@@ -275,7 +275,7 @@ def test_a_process_that_comes_after_records_and_expires_what_the_one_before_held
 
     holds: list[Any] = []
     asyncio.run(life(till.database, first=True))
-    with closing(Database(empty_url)) as second:
+    with closing(Database(migrated_url)) as second:
         asyncio.run(life(second, first=False))
     assert [till.state(hold.call_id) for hold in holds] == ["posted", "expired"]
     assert till.held() == 0
@@ -286,7 +286,7 @@ def test_a_process_that_comes_after_records_and_expires_what_the_one_before_held
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_two_ledgers_with_400_admissions_at_once_pass_fifty_of_a_plan_of_fifty(
-    till: Till, empty_url: str, seed: int
+    till: Till, migrated_url: str, seed: int
 ) -> None:
     fifty = till.new_key("fifty")
     chance = random.Random(seed)
@@ -301,7 +301,7 @@ def test_two_ledgers_with_400_admissions_at_once_pass_fifty_of_a_plan_of_fifty(
 
         return list(await asyncio.gather(*(one() for _ in range(200))))
 
-    answers = in_two_threads(empty_url, callers)
+    answers = in_two_threads(migrated_url, callers)
     assert answers.count(Admitted) == 50
     assert answers.count(QuotaExceeded) == 350
 
@@ -309,7 +309,7 @@ def test_two_ledgers_with_400_admissions_at_once_pass_fifty_of_a_plan_of_fifty(
 @pytest.mark.parametrize("plan", ["tokens", "credit"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_two_ledgers_with_calls_of_random_size_pass_no_limit_and_refuse_nobody_who_would_fit(
-    till: Till, empty_url: str, plan: str, seed: int
+    till: Till, migrated_url: str, plan: str, seed: int
 ) -> None:
     limited = till.new_key(plan)
     limit = PRODUCT.by_name[plan].tokens or PRODUCT.by_name[plan].credit_nanodollars or 0
@@ -335,7 +335,7 @@ def test_two_ledgers_with_calls_of_random_size_pass_no_limit_and_refuse_nobody_w
         chances = [random.Random(f"{seed} {n}") for n in range(250)]
         return list(await asyncio.gather(*map(one, chances)))
 
-    answers = in_two_threads(empty_url, callers)
+    answers = in_two_threads(migrated_url, callers)
     assert set(answers) == {Admitted, QuotaExceeded}
     assert till.held() == 0
 
@@ -356,17 +356,17 @@ def in_two_threads(url: str, callers: Any) -> list[object]:  # noqa: ANN401  # a
         return [answer for answers in pool.map(live, range(2)) for answer in answers]
 
 
-def test_first_calls_of_a_new_account_at_once_share_one_meter(till: Till, empty_url: str) -> None:
+def test_first_calls_of_a_new_account_at_once_share_one_meter(till: Till, migrated_url: str) -> None:
     fresh = till.new_key()
 
     async def callers(ledger: GroupCommitLedger) -> list[object]:
         return list(await asyncio.gather(*(ledger.admit(ask(fresh)) for _ in range(50))))
 
-    assert len(in_two_threads(empty_url, callers)) == 100
+    assert len(in_two_threads(migrated_url, callers)) == 100
     assert till.query("SELECT held_calls FROM meter WHERE account_id = %s", fresh.row.account_id) == [(100,)]
 
 
-def test_many_accounts_in_two_ledgers_do_not_lock_each_other_out(till: Till, empty_url: str) -> None:
+def test_many_accounts_in_two_ledgers_do_not_lock_each_other_out(till: Till, migrated_url: str) -> None:
     """Batches that touch the same accounts in every order: a deadlock would be an error in one of them."""
     keys = [till.new_key() for _ in range(12)]
 
@@ -379,7 +379,7 @@ def test_many_accounts_in_two_ledgers_do_not_lock_each_other_out(till: Till, emp
         random.Random(id(ledger)).shuffle(numbers)
         return list(await asyncio.gather(*map(one, numbers)))
 
-    assert len(in_two_threads(empty_url, callers)) == 480
+    assert len(in_two_threads(migrated_url, callers)) == 480
     assert till.query("SELECT count(*) FROM usage_record") == [(480,)]
 
 
@@ -471,13 +471,13 @@ def test_a_poisoned_record_fails_alone_and_its_hold_expires(till: Till, key: New
 
 
 def test_a_poisoned_batch_whose_database_then_goes_away_answers_all_of_it(
-    key: NewKey, empty_url: str, monkeypatch: pytest.MonkeyPatch
+    key: NewKey, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One by one, after the poison: records wait for the database, each of them, and none is forgotten."""
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.01)
 
     async def call() -> None:
-        with closing(FaultyDatabase(empty_url)) as database:
+        with closing(FaultyDatabase(migrated_url)) as database:
             async with running(database) as ledger:
                 holds = [await admit(ledger, key) for _ in range(6)]
                 with stalled(ledger, "delete_holds") as stall:
@@ -597,10 +597,10 @@ def test_what_comes_while_the_ledger_closes_is_answered(till: Till, key: NewKey)
 
 
 def test_a_database_that_is_not_there_is_told_with_when_to_come_back(
-    till: Till, key: NewKey, empty_url: str, caplog: pytest.LogCaptureFixture
+    till: Till, key: NewKey, migrated_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    nowhere = "sqlite:////no/such/folder/farebox.db" if till.is_sqlite else f"{empty_url}_that_is_not_there"
+    nowhere = "sqlite:////no/such/folder/farebox.db" if till.is_sqlite else f"{migrated_url}_that_is_not_there"
 
     async def call() -> None:
         async with running(Database(nowhere)) as ledger:
@@ -614,12 +614,12 @@ def test_a_database_that_is_not_there_is_told_with_when_to_come_back(
 
 
 def test_a_record_waits_for_its_database_and_admissions_do_not(
-    till: Till, key: NewKey, empty_url: str, monkeypatch: pytest.MonkeyPatch
+    till: Till, key: NewKey, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.01)
 
     async def call() -> None:
-        with closing(FaultyDatabase(empty_url)) as database:
+        with closing(FaultyDatabase(migrated_url)) as database:
             async with running(database) as ledger:
                 hold = await admit(ledger, key)
                 database.faults = Faults(database._driver.OperationalError, times=10**9)
@@ -636,9 +636,9 @@ def test_a_record_waits_for_its_database_and_admissions_do_not(
     asyncio.run(call())
 
 
-def test_a_record_gives_up_at_its_deadline_and_the_hold_expires(till: Till, key: NewKey, empty_url: str) -> None:
+def test_a_record_gives_up_at_its_deadline_and_the_hold_expires(till: Till, key: NewKey, migrated_url: str) -> None:
     async def call() -> None:
-        with closing(FaultyDatabase(empty_url)) as database:
+        with closing(FaultyDatabase(migrated_url)) as database:
             async with running(database) as ledger:
                 hold = await admit(ledger, key, hold_ttl_us=0)
                 database.faults = Faults(database._driver.OperationalError, times=10**9)
@@ -652,7 +652,7 @@ def test_a_record_gives_up_at_its_deadline_and_the_hold_expires(till: Till, key:
 
 
 def test_a_commit_whose_answer_is_lost_is_recorded_once_and_an_admission_is_taken_back(
-    till: Till, key: NewKey, empty_url: str, monkeypatch: pytest.MonkeyPatch
+    till: Till, key: NewKey, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.01)
 
@@ -660,7 +660,7 @@ def test_a_commit_whose_answer_is_lost_is_recorded_once_and_an_admission_is_take
         database.faults = Faults(database._driver.OperationalError, first=operations, done_first=True)
 
     async def call() -> None:
-        with closing(FaultyDatabase(empty_url)) as database:
+        with closing(FaultyDatabase(migrated_url)) as database:
             async with running(database) as ledger:
                 database.faults = Faults()
                 hold = await admit(ledger, key)
@@ -802,7 +802,7 @@ def test_the_database_itself_refuses_a_row_that_cannot_be(till: Till, key: NewKe
     columns = list(statements.USAGE_RECORD.columns)
     values = [value if column == name else "'another'" if column == "call_id" else column for column in columns]
     with pytest.raises(till.database._driver.IntegrityError):
-        till.query(f"INSERT INTO usage_record SELECT {', '.join(values)} FROM usage_record")
+        till.query(f"INSERT INTO usage_record ({', '.join(columns)}) SELECT {', '.join(values)} FROM usage_record")
     assert till.query("SELECT count(*) FROM usage_record") == [(1,)]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -22,11 +23,9 @@ SECRET = b"read only" * 4
 
 
 @pytest.fixture
-def database(pg_url: str) -> Iterator[Database]:
-    opened = Database(pg_url)
-    opened.migrate()
-    yield opened
-    opened.close()
+def database(migrated_pg_url: str) -> Iterator[Database]:
+    with closing(Database(migrated_pg_url)) as opened:
+        yield opened
 
 
 def set_read_only(url: str, *, on: bool) -> None:
@@ -41,7 +40,7 @@ def set_read_only(url: str, *, on: bool) -> None:
 
 
 def test_a_database_that_takes_no_writes_is_an_outage_and_a_record_waits_for_its_end(
-    database: Database, pg_url: str
+    database: Database, migrated_pg_url: str
 ) -> None:
     accounts = StoredAccounts(database)
     sign_up(accounts, Product(), "ada@example.com", "free")
@@ -55,13 +54,13 @@ def test_a_database_that_takes_no_writes_is_an_outage_and_a_record_waits_for_its
         ledger.start()
         admitted = await ledger.admit(ask("req_1"))
         assert isinstance(admitted, Admitted)
-        await asyncio.to_thread(set_read_only, pg_url, on=True)
+        await asyncio.to_thread(set_read_only, migrated_pg_url, on=True)
         with pytest.raises(LedgerUnavailable):
             await ledger.admit(ask("req_2"))
         waiting = asyncio.create_task(ledger.record(admitted.hold, "post", NOTHING_SPENT, time.monotonic() + 30))
         await asyncio.sleep(0.5)
         assert not waiting.done()
-        await asyncio.to_thread(set_read_only, pg_url, on=False)
+        await asyncio.to_thread(set_read_only, migrated_pg_url, on=False)
         assert (await waiting).outcome.state is State.POSTED
         await ledger.close()
 

@@ -18,7 +18,9 @@ from farebox.store.reports import usage
 from tests.contract.filled import PRODUCT, fill, open_accounts, query, tamper
 
 CALLS: Final = 1_600
-LIVE: Final = "account_id = (SELECT id FROM account WHERE email = 'calls@example.com') AND mode = 'live'"
+CALLER: Final = "account_id = (SELECT id FROM account WHERE email = 'calls@example.com')"
+LIVE: Final = f"{CALLER} AND mode = 'live'"
+LIVE_METER: Final = f"{CALLER} AND name = 'live'"
 COPIED: Final = ", ".join(name for name in Hold._fields + Outcome._fields if name != "call_id")
 
 
@@ -118,12 +120,12 @@ def test_an_altered_row_does_not_come_to_what_it_says(database: Database, change
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
-        (f"UPDATE meter SET held_calls = held_calls + 1 WHERE {LIVE}", {"meter: held_calls"}),
-        (f"UPDATE meter SET posted_tokens = posted_tokens + 1 WHERE {LIVE}", {"meter: posted_tokens"}),
-        (f"UPDATE meter SET posted_nanodollars = 5 WHERE {LIVE}", {"meter: posted_nanodollars"}),
-        (f"DELETE FROM meter WHERE {LIVE}", {"meter"}),
+        (f"UPDATE meter SET held_calls = held_calls + 1 WHERE {LIVE_METER}", {"meter: held_calls"}),
+        (f"UPDATE meter SET posted_tokens = posted_tokens + 1 WHERE {LIVE_METER}", {"meter: posted_tokens"}),
+        (f"UPDATE meter SET posted_nanodollars = 5 WHERE {LIVE_METER}", {"meter: posted_nanodollars"}),
+        (f"DELETE FROM meter WHERE {LIVE_METER}", {"meter"}),
         (
-            "INSERT INTO meter SELECT account_id, mode, 1, 2, 0, 0, 0, 0, 0, 0, 0 FROM meter WHERE posted_calls > 0",
+            "INSERT INTO meter SELECT account_id, name, 1, 2, 0, 0, 0, 0, 0, 0, 0 FROM meter WHERE posted_calls > 0",
             {"meter"},
         ),
         ("UPDATE rollup_daily SET voided = voided + 1 WHERE model = 'priced'", {"rollup"}),
@@ -190,8 +192,8 @@ def test_every_call_is_taken_out_once_in_the_order_of_account_and_id(
     held = query(filled, "SELECT count(*) FROM hold")[0][0]
     assert sum(used.outcome is None for used in taken) == held > 0
     assert [used.hold for used in taken if used.outcome] == [
-        Hold(*row[: len(Hold._fields)])
-        for row in query(filled, "SELECT * FROM usage_record ORDER BY account_id, call_id")
+        Hold(*row)
+        for row in query(filled, f"SELECT {', '.join(Hold._fields)} FROM usage_record ORDER BY account_id, call_id")
     ]
 
 
@@ -212,10 +214,11 @@ def test_a_call_that_ends_while_it_is_read_is_seen_once(database: Database, monk
         seen.append(used.hold.call_id)
         if len(seen) == 15:
             columns = ", ".join(Hold._fields)
+            outcome = ", ".join(Outcome._fields)
             ended = "'voided', 0, 0, 0, 0, 0, 0, 0, '', '[]', '', admitted_us"
             tamper(
                 database,
-                f"INSERT INTO usage_record SELECT {columns}, {ended} FROM hold",
+                f"INSERT INTO usage_record ({columns}, {outcome}) SELECT {columns}, {ended} FROM hold",
                 "DELETE FROM hold",
             )
     assert len(seen) == len(set(seen)) == 300

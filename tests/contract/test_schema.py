@@ -102,7 +102,10 @@ def test_keys_and_rules_of_every_table_are_in_the_database(database: Database) -
         found = inspect(connection)
         assert set(found.get_table_names()) == {*TABLES, "alembic_version"}
         for name, table in TABLES.items():
-            assert [column["name"] for column in found.get_columns(name)] == [column.name for column in table.columns]
+            columns, expected = [column["name"] for column in found.get_columns(name)], [c.name for c in table.columns]
+            if name == "usage_record":  # the one table whose rows are longer than when it was made, and not at the end
+                columns, expected = sorted(columns), sorted(expected)
+            assert columns == expected
             assert found.get_pk_constraint(name)["constrained_columns"] == [c.name for c in table.primary_key]
             checks = {str(each["name"]) for each in found.get_check_constraints(name)}
             assert checks == {str(each.name) for each in table.constraints if isinstance(each, CheckConstraint)}

@@ -15,9 +15,9 @@ def filled(database: Database) -> Database:
     return database
 
 
-def test_what_the_ledger_wrote_adds_up(filled: Database, empty_url: str) -> None:
-    assert check_sums_at(empty_url) == []
-    with closing(connect(empty_url)) as connection:
+def test_what_the_ledger_wrote_adds_up(filled: Database, migrated_url: str) -> None:
+    assert check_sums_at(migrated_url) == []
+    with closing(connect(migrated_url)) as connection:
         assert check_limits(connection, PRODUCT.by_name) == []
         assert held(connection) > 0
         assert filled.revision() is not None
@@ -63,7 +63,7 @@ DAMAGES = {
     "a meter counts one call too many": ("UPDATE meter SET posted_calls = posted_calls + 1", "meter"),
     "a meter holds what nobody holds": ("UPDATE meter SET held_tokens = held_tokens + 1", "meter"),
     "a meter overlaps the one before": (
-        "INSERT INTO meter SELECT account_id, mode, period_start_us + 1, period_end_us, 0, 0, 0, 0, 0, 0, 0 FROM meter",
+        "INSERT INTO meter SELECT account_id, name, period_start_us + 1, period_end_us, 0, 0, 0, 0, 0, 0, 0 FROM meter",
         "meters overlap",
     ),
     "a rollup is lost": ("DELETE FROM rollup_daily WHERE posted > 0", "rollup"),
@@ -73,18 +73,18 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_every_damage_is_found(filled: Database, empty_url: str, damage: str) -> None:
+def test_every_damage_is_found(filled: Database, migrated_url: str, damage: str) -> None:
     statement, *kinds = DAMAGES[damage]
     tamper(filled, statement)
-    findings = check_sums_at(empty_url)
+    findings = check_sums_at(migrated_url)
     for kind in kinds:
         assert any(finding.startswith(kind) for finding in findings), (kind, findings)
 
 
-def test_a_limit_that_was_passed_is_found(filled: Database, empty_url: str) -> None:
+def test_a_limit_that_was_passed_is_found(filled: Database, migrated_url: str) -> None:
     with filled.read() as connection:
         account = connection.exec_driver_sql("SELECT id FROM account WHERE plan = 'tokens'").scalar_one()
-    tamper(filled, f"UPDATE meter SET held_tokens = 1000000001 WHERE account_id = '{account}' AND mode = 'live'")
-    with closing(connect(empty_url)) as connection:
+    tamper(filled, f"UPDATE meter SET held_tokens = 1000000001 WHERE account_id = '{account}' AND name = 'live'")
+    with closing(connect(migrated_url)) as connection:
         [finding] = check_limits(connection, PRODUCT.by_name)
     assert finding.startswith("over the plan tokens")

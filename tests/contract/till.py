@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any, Final, NamedTuple
 
-from farebox.account.keys import NewKey, create_key
+from farebox.account.keys import PLAIN, KeyTerms, NewKey, create_key
 from farebox.account.sign_up import sign_up
 from farebox.domain.admission import Admitted, Ask
 from farebox.domain.ledger import Ending, Hold, Spent
@@ -19,6 +19,7 @@ from farebox.ports import Recorded
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
+from farebox.store.statements import USAGE_RECORD
 from tests.services.sums import check_limits as limits_passed
 from tests.services.sums import check_sums, connect, held
 
@@ -54,12 +55,12 @@ class Till:
         self.database = database
         self.is_sqlite = database.is_sqlite
 
-    def new_key(self, plan: str = "open") -> NewKey:
+    def new_key(self, plan: str = "open", terms: KeyTerms = PLAIN) -> NewKey:
         """A key of a new account."""
         accounts = StoredAccounts(self.database)
         email = f"{secrets.token_hex(8)}@example.com"
         sign_up(accounts, PRODUCT, email, plan)
-        return create_key(accounts, SECRET, "till", email)
+        return create_key(accounts, SECRET, "till", email, terms)
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Rows of a statement, which has %s for its parameters; none where it is no query."""
@@ -69,7 +70,7 @@ class Till:
 
     def row(self, call_id: str) -> tuple[Any, ...] | None:
         """A call's usage record."""
-        rows = self.query("SELECT * FROM usage_record WHERE call_id = %s", call_id)
+        rows = self.query(f"SELECT {', '.join(USAGE_RECORD.columns)} FROM usage_record WHERE call_id = %s", call_id)
         return rows[0] if rows else None
 
     def state(self, call_id: str) -> str:

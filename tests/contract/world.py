@@ -22,9 +22,11 @@ from farebox.store.addresses import StoredAddresses
 from farebox.store.ceremonies import StoredCeremonies
 from farebox.store.database import Database
 from farebox.store.identities import StoredIdentities
+from farebox.store.keys import StoredKeys
 from farebox.store.passkeys import StoredPasskeys
 from farebox.store.people import StoredPeople
 from farebox.store.second_factors import StoredSecondFactors
+from farebox.wiring_people import upkeep_of
 
 SECRET: Final = b"a secret of the tests, long enough"
 PRODUCT: Final = Product("Till", plans=(Plan("free", calls=20), Plan("pro", usd=29, calls=5_000)))
@@ -61,8 +63,20 @@ class World:
         self.passwords = CountedPasswords()
         self.told: list[Event] = []
         self.woken = 0
+        self.limits_changed: list[str] = []
         self.services: dict[str, OtherService] = {}
-        self.desk = Desk(self.people, self.passwords, SECRET, PRODUCT, self._wake, self.told.append, self._proofs())
+        self.keys = StoredKeys(database)
+        self.desk = Desk(
+            people=self.people,
+            keys=self.keys,
+            passwords=self.passwords,
+            secret=SECRET,
+            product=PRODUCT,
+            mail_written=self._wake,
+            tell=self.told.append,
+            proofs=self._proofs(),
+            upkeep=upkeep_of(database, self.limits_changed.append),
+        )
 
     def _proofs(self) -> Proofs:
         return Proofs(

@@ -16,6 +16,7 @@ from farebox.domain.errors import (
     BurstExceeded,
     CallError,
     HoldLost,
+    InsufficientPermissions,
     InvalidApiKey,
     PaymentRequired,
     PriceUnknown,
@@ -31,6 +32,7 @@ Row = tuple[Any, ...]
 Owner = tuple[str, str]  # account and mode
 Sums = tuple[int, ...]  # calls, tokens, nanodollars
 
+HOLD_COLUMNS: Final = 22
 STATES: Final = {"post": "posted", "post_free": "posted", "void": "voided", "expire": "expired"}
 NONE: Final[Sums] = (0, 0, 0)
 
@@ -42,6 +44,9 @@ class Key:
     mode: str
     expires_us: int | None = None
     revoked_us: int | None = None
+    scopes: frozenset[str] = frozenset()
+    cap_calls: int | None = None
+    cap_id: str = ""
 
 
 @dataclass
@@ -49,13 +54,18 @@ class Account:
     plan: str
     anchor_us: int
     state: str = "active"
+    spend_cap: int | None = None
 
 
 class Call(NamedTuple):
-    """A call that was admitted: its row as far as it is known then, and where its sums count."""
+    """A call that was admitted: its row as far as it is known then, and where its sums count.
+
+    `of_key` is the meter of its key's cap; None where the key has none.
+    """
 
     row: Row
     meter: Row
+    of_key: Row | None
     most: Sums
     ask: Ask
     plan: Plan
@@ -124,8 +134,8 @@ class Model:
         assert result.hold == call.row, (result.hold, call.row)
         assert ask.call_id not in self.ended, "an ended call was revived"
         self.open[ask.call_id] = call
-        self._add(self.held, call.meter, call.most)
-        self._assert_meter(call.meter, result.standing.meter)
+        self._count(self.held, call, call.most)
+        self._assert_standing(call, result.standing)
 
     def looked(self, digest: str, result: Result) -> None:
         """Assert that a caller who asks where it stands is told the sums as they are."""
@@ -137,6 +147,9 @@ class Model:
         key = self.keys[digest]
         period = period_at(self.accounts[key.account].anchor_us, self.now_us)
         self._assert_meter((key.account, key.mode, *period), result.meter)
+        assert (result.cap is None) == (key.cap_calls is None)
+        if result.cap is not None:
+            self._assert_meter((key.account, key.cap_id, *period), result.cap.meter)
         assert (result.plan.name, result.now_us) == (self.accounts[key.account].plan, self.now_us)
 
     def _stranger(self, digest: str) -> type[CallError] | None:
@@ -152,19 +165,33 @@ class Model:
 
     def _refusal(self, ask: Ask) -> type[CallError] | None:
         stranger = self._stranger(ask.key_digest)
-        if stranger is not None:
+        key = self.keys.get(ask.key_digest)
+        if key is None or stranger not in {None, PaymentRequired}:
             return stranger
-        key = self.keys[ask.key_digest]
-        plan = self.plans[self.accounts[key.account].plan]
-        if self.accounts[key.account].state == "past_due":
+        if key.scopes and ask.endpoint not in key.scopes:
+            return InsufficientPermissions
+        if stranger is not None or self.accounts[key.account].state == "past_due":
             return PaymentRequired
+        plan = self.plans[self.accounts[key.account].plan]
         if plan.credit_nanodollars is not None and ask.price is None:
             return PriceUnknown
         call = self._call(ask, key, plan)
         used = zip(self.posted.get(call.meter, NONE), self.held.get(call.meter, NONE), call.most, strict=True)
         if any(limit is not None and sum(sums) > limit for limit, sums in zip(limits(plan), used, strict=True)):
             return QuotaExceeded
-        return None
+        return QuotaExceeded if self._is_over_own(call, key) else None
+
+    def _is_over_own(self, call: Call, key: Key) -> bool:
+        """Whether a call is more than its customer allowed the account, or the key."""
+        spend_cap = self.accounts[key.account].spend_cap
+        if spend_cap is not None and key.mode == "live" and call.most[2] > 0:
+            spent = self.posted.get(call.meter, NONE)[2] + self.held.get(call.meter, NONE)[2]
+            if spent + call.most[2] > spend_cap:
+                return True
+        if key.cap_calls is None or call.of_key is None:
+            return False
+        before = self.posted.get(call.of_key, NONE)[0] + self.held.get(call.of_key, NONE)[0]
+        return before + call.most[0] > key.cap_calls
 
     def _call(self, ask: Ask, key: Key, plan: Plan) -> Call:
         account = self.accounts[key.account]
@@ -187,8 +214,10 @@ class Model:
             key.account, ask.call_id, key.key_id, key.mode, plan.name, ask.endpoint, ask.model, period.start_us,
             self.now_us, self.now_us + ask.hold_ttl_us, *most, ask.input_tokens_max, longest,
             *(ask.price or (None, None, None)), fixed, plan.markup_basis_points if in_money else None,
+            key.cap_id, key.cap_calls,
         )  # fmt: skip
-        return Call(row, meter, most, ask, plan, longest, fixed)
+        of_key = None if key.cap_calls is None else (key.account, key.cap_id, *period)
+        return Call(row, meter, of_key, most, ask, plan, longest, fixed)
 
     # -- The burst: not predicted to the microsecond, but held to what it promises
 
@@ -240,23 +269,23 @@ class Model:
         row = self.ended.get(call_id)
         if again_in_one_batch and isinstance(result, HoldLost):
             return  # two at once: the one that is not the outcome may be told so
-        if row is not None and row[20] == STATES[finish.ending]:
+        if row is not None and row[HOLD_COLUMNS] == STATES[finish.ending]:
             assert isinstance(result, Recorded), result
-            assert result.outcome == row[20:]
+            assert result.outcome == row[HOLD_COLUMNS:]
         else:
             assert isinstance(result, HoldLost), result
 
     def _ended(self, finish: Finish, result: Result) -> None:
         call = self.open.pop(finish.hold.call_id)
-        row = call.row + self._outcome(call, finish)
+        outcome = self._outcome(call, finish)
         assert isinstance(result, Recorded), result
-        assert result.outcome == row[20:], (result.outcome, row[20:])
+        assert result.outcome == outcome, (result.outcome, outcome)
         assert finish.hold.call_id not in self.ended, "a call ended twice"
-        self.ended[finish.hold.call_id] = row
-        self._add(self.held, call.meter, call.most, -1)
-        self._add(self.posted, call.meter, (row[21], row[22], row[26]))
+        self.ended[finish.hold.call_id] = call.row + outcome
+        self._count(self.held, call, call.most, -1)
+        self._count(self.posted, call, (outcome[1], outcome[2], outcome[6]))
         assert result.standing is not None
-        self._assert_meter(call.meter, result.standing.meter)
+        self._assert_standing(call, result.standing)
 
     def _outcome(self, call: Call, finish: Finish) -> Row:
         ending, spent, price = finish.ending, finish.spent, call.ask.price
@@ -281,11 +310,13 @@ class Model:
 
     # -- Sums
 
-    def _add(self, sums: dict[Row, Sums], meter: Row, more: Sums, sign: int = 1) -> None:
-        # A meter's row comes to be with its first hold, and then has both halves.
-        self.posted.setdefault(meter, NONE)
-        old = sums.get(meter, NONE)
-        sums[meter] = (old[0] + sign * more[0], old[1] + sign * more[1], old[2] + sign * more[2])
+    def _count(self, sums: dict[Row, Sums], call: Call, more: Sums, sign: int = 1) -> None:
+        for meter in (call.meter, call.of_key):
+            if meter is not None:
+                # A meter's row comes to be with its first hold, and then has both halves.
+                self.posted.setdefault(meter, NONE)
+                old = sums.get(meter, NONE)
+                sums[meter] = (old[0] + sign * more[0], old[1] + sign * more[1], old[2] + sign * more[2])
 
     def meters(self) -> dict[Row, Row]:
         """The meters' rows, without the state of the bucket."""
@@ -294,6 +325,13 @@ class Model:
     def _interleaved(self, meter: Row) -> Row:
         posted, held = self.posted.get(meter, NONE), self.held.get(meter, NONE)
         return (posted[0], held[0], posted[1], held[1], posted[2], held[2])
+
+    def _assert_standing(self, call: Call, told: Standing) -> None:
+        self._assert_meter(call.meter, told.meter)
+        assert (told.cap is None) == (call.of_key is None)
+        if told.cap is not None and call.of_key is not None:
+            self._assert_meter(call.of_key, told.cap.meter)
+            assert told.cap.calls == call.row[HOLD_COLUMNS - 1]
 
     def _assert_meter(self, meter: Row, told: Row) -> None:
         """A caller is told where it stands: at the sums after its own call."""

@@ -38,12 +38,12 @@ class Browser:
     def get(self, path: str) -> Page:
         return self._send("GET", path, None, {})
 
-    def post(self, path: str, **fields: str) -> Page:
+    def post(self, path: str, **fields: str | list[str]) -> Page:
         headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
         headers |= {"referer": self.referer} if self.referer else {}
-        return self._send("POST", path, urlencode(fields), headers)
+        return self._send("POST", path, urlencode(fields, doseq=True), headers)
 
-    def _send(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Page:
+    def _send(self, method: str, path: str, body: str | bytes | None, headers: Mapping[str, str]) -> Page:
         cookies = (
             {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}
         )

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import suppress
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -92,14 +94,25 @@ class PostgresServer:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, name: str) -> str:
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """An empty database, or a copy of another that nobody is connected to; its URL."""
         with psycopg.connect(self.url(), autocommit=True) as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            names = map(sql.Identifier, (name, template))
+            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
         with psycopg.connect(self.url(), autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    @contextmanager
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """The URL of a database that is there for the block. What is in it may stop the server."""
+        self.start()  # who was here before may have left it stopped
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        yield self.create_database(name, template)
+        self.start()
+        self.drop_database(name)
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")

@@ -9,7 +9,7 @@ import psycopg
 
 from farebox.domain.plan import Plan
 
-METER: Final = ("account_id", "mode", "period_start_us")
+METER: Final = ("account_id", "name", "period_start_us")
 ROLLUP: Final = ("account_id", "mode", "day", "key_id", "endpoint", "model")
 POSTED: Final = ("calls", "tokens", "charge_nanodollars")
 UNITS: Final = ("calls", "tokens", "nanodollars")
@@ -41,13 +41,15 @@ def _differences(what: str, key: tuple[str, ...], names: tuple[str, ...], source
 
 
 def _meters() -> str:
+    """A row counts on the meter of its mode, and on that of its key's cap, where there is one."""
     names = tuple(f"{state}_{unit}" for state in ("posted", "held") for unit in UNITS)
+    counted = "(SELECT r.*, mode AS name FROM {0} r UNION ALL SELECT r.*, cap_id FROM {0} r WHERE cap_id <> '') AS {0}s"
     return _differences(
         "meter", METER, names,
         [
             f"1 AS n, {_listed(names)} FROM meter",
-            f"0, {_listed(POSTED, '-{}')}, 0, 0, 0 FROM usage_record",
-            f"0, 0, 0, 0, {_listed(UNITS, '-held_{}')} FROM hold",
+            f"0, {_listed(POSTED, '-{}')}, 0, 0, 0 FROM {counted.format('usage_record')}",
+            f"0, 0, 0, 0, {_listed(UNITS, '-held_{}')} FROM {counted.format('hold')}",
         ],
     )  # fmt: skip
 
@@ -70,11 +72,11 @@ def _rows(what: str, source: str) -> str:
 
 def _statement(day: str) -> str:
     outside = "m.period_start_us IS NULL OR r.admitted_us < m.period_start_us OR r.admitted_us >= m.period_end_us"
-    on_meter = " AND ".join(f"m.{name} = r.{name}" for name in METER)
+    on_meter = "m.account_id = r.account_id AND m.name = r.mode AND m.period_start_us = r.period_start_us"
     held = " OR ".join(f"r.{posted} > r.held_{unit}" for posted, unit in zip(POSTED, UNITS, strict=True))
     same = "r.account_id = o.account_id"
     overlap = (
-        f"{same} AND r.mode = o.mode AND r.period_start_us < o.period_start_us AND r.period_end_us > o.period_start_us"
+        f"{same} AND r.name = o.name AND r.period_start_us < o.period_start_us AND r.period_end_us > o.period_start_us"
     )
     free = "state <> 'posted' AND (calls <> 0 OR tokens <> 0 OR charge_nanodollars <> 0)"
     checks = [
@@ -102,15 +104,27 @@ def check_sums(connection: Any) -> list[str]:  # noqa: ANN401  # either driver's
 
 
 def check_limits(connection: Any, plans: Mapping[str, Plan]) -> list[str]:  # noqa: ANN401
-    """The meters that have more posted and held than their account's plan allows."""
+    """The meters that have more posted and held than their account's plan, or a cap of the customer's own, allows."""
     units = _listed(UNITS, "m.posted_{0} + m.held_{0}")
-    sql = f"SELECT a.plan, {_text(METER, 'm.')}, {units} FROM meter m JOIN account a ON a.id = m.account_id"
-    return [
+    sql = (
+        f"SELECT a.plan, {_text(METER, 'm.')}, {units} FROM meter m JOIN account a ON a.id = m.account_id"
+        " WHERE m.name IN ('live', 'test')"
+    )
+    of_plans = [
         f"over the plan {name}: {meter} has {used} {unit}, and the limit is {limit}"
         for name, meter, *sums in connection.execute(sql).fetchall()
         for unit, limit, used in zip(UNITS, _limits(plans[name]), sums, strict=True)
         if limit is not None and used > limit
     ]
+    return of_plans + [f"over the customer's own cap: {meter}" for (meter,) in connection.execute(OVER_CAPS).fetchall()]
+
+
+OVER_CAPS: Final = (
+    f"SELECT {_text(METER, 'm.')} FROM meter m JOIN api_key k ON k.account_id = m.account_id AND k.cap_id = m.name"
+    " WHERE m.posted_calls + m.held_calls > k.cap_calls"
+    f" UNION SELECT {_text(METER, 'm.')} FROM meter m JOIN account a ON a.id = m.account_id"
+    " WHERE m.name = 'live' AND m.posted_nanodollars + m.held_nanodollars > a.spend_cap_nanodollars"
+)
 
 
 def _limits(plan: Plan) -> tuple[int | None, int | None, int | None]:

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farebox.domain.admission import Admitted, Ask, Caller, Refused, decide, identify, seconds_up
+from farebox.domain.admission import Admitted, Ask, Caller, Cap, Refused, decide, identify, seconds_up
 from farebox.domain.errors import (
     AccountSuspended,
     BurstExceeded,
     CallError,
+    InsufficientPermissions,
     InvalidApiKey,
     PaymentRequired,
     PriceUnknown,
@@ -31,17 +32,19 @@ ASK = Ask("req_1", "digest", "/v1/generate", "gpt-4o-mini", MINI, 100, None, 180
 
 
 def refused(
-    plan: Plan | None, meter: Meter = METER, ask: Ask = ASK, caller: Caller | None = CALLER, now_us: int = NOW_US
-) -> Refused:
-    decision = decide(caller, plan, meter, ask, now_us)
+    plan: Plan | None, meter: Meter = METER, ask: Ask = ASK, caller: Caller | None = CALLER, now_us: int = NOW_US,
+    cap: Cap | None = None,
+) -> Refused:  # fmt: skip
+    decision = decide(caller, plan, meter, cap, ask, now_us)
     assert isinstance(decision, Refused)
     return decision
 
 
 def admitted(
-    plan: Plan, meter: Meter = METER, ask: Ask = ASK, caller: Caller = CALLER, now_us: int = NOW_US
-) -> Admitted:
-    decision = decide(caller, plan, meter, ask, now_us)
+    plan: Plan, meter: Meter = METER, ask: Ask = ASK, caller: Caller = CALLER, now_us: int = NOW_US,
+    cap: Cap | None = None,
+) -> Admitted:  # fmt: skip
+    decision = decide(caller, plan, meter, cap, ask, now_us)
     assert isinstance(decision, Admitted)
     return decision
 
@@ -89,7 +92,7 @@ def test_a_plan_that_is_no_longer_offered_is_refused_by_name() -> None:
 def test_a_payment_that_failed_is_refused_and_told_where_it_stands() -> None:
     told = refused(Plan("pro", calls=10), caller=CALLER._replace(state="past_due"))
     assert type(told.error) is PaymentRequired
-    assert told.standing == (Plan("pro", calls=10), METER, NOW_US)
+    assert told.standing == (Plan("pro", calls=10), METER, NOW_US, None)
 
 
 def test_a_plan_in_money_refuses_a_model_without_a_price_and_others_admit_it() -> None:
@@ -101,10 +104,10 @@ def test_a_plan_in_money_refuses_a_model_without_a_price_and_others_admit_it() -
 
 
 def test_what_is_wrong_first_is_told_first() -> None:
-    """Key, account, plan, payment, price, the month's limits, and the burst last, so that it is not taken in vain."""
+    """Key, account, endpoint, plan, payment, price, the month's limits; the burst last: it is not taken in vain."""
     broke = METER._replace(posted_calls=1, burst_tat_us=NOW_US + 3_600_000_000)
     plan = Plan("pro", calls=1, credit_usd=0, burst="1/h")
-    caller = Caller("key_1", "acct_1", "live", NOW_US, NOW_US, "pro", "suspended", START_US)
+    caller = Caller("key_1", "acct_1", "live", NOW_US, NOW_US, "pro", "suspended", START_US, "/v1/other")
     ask = ASK._replace(price=None)
     told: list[type[CallError]] = []
 
@@ -118,6 +121,8 @@ def test_what_is_wrong_first_is_told_first() -> None:
     ask_again(None)
     caller = caller._replace(state="past_due")
     ask_again(None)
+    caller = caller._replace(scopes="")
+    ask_again(None)
     ask_again(plan)
     caller = caller._replace(state="active")
     ask_again(plan)
@@ -125,8 +130,8 @@ def test_what_is_wrong_first_is_told_first() -> None:
     ask_again(plan)
     ask_again(plan, broke._replace(posted_calls=0))
     assert told == [
-        InvalidApiKey, InvalidApiKey, AccountSuspended, PaymentRequired, PaymentRequired, PriceUnknown, QuotaExceeded,
-        BurstExceeded,
+        InvalidApiKey, InvalidApiKey, AccountSuspended, InsufficientPermissions, PaymentRequired, PaymentRequired,
+        PriceUnknown, QuotaExceeded, BurstExceeded,
     ]  # fmt: skip
 
 
@@ -144,7 +149,7 @@ def test_the_last_call_passes_and_the_next_is_refused(posted: int, held: int) ->
         "Plan 'pro' includes 10 calls a month, and they are used. It resets at 2026-12-23T09:07:58Z."
     )
     assert type(told.error) is QuotaExceeded
-    assert told.standing == (plan, after, NOW_US)
+    assert told.standing == (plan, after, NOW_US, None)
 
 
 def test_a_plan_of_nothing_passes_nothing() -> None:
@@ -225,7 +230,7 @@ def test_a_refusal_over_the_burst_says_when_the_next_call_passes() -> None:
     assert type(told.error) is BurstExceeded
     assert told.error.detail == "Plan 'pro' allows a burst of 5/10s. Try again in 2 s."
     assert told.error.retry_after_seconds == 2
-    assert told.standing == (plan, meter, NOW_US + 500_000)
+    assert told.standing == (plan, meter, NOW_US + 500_000, None)
     admitted(plan, meter, now_us=NOW_US + 2_500_000)
 
 
@@ -239,6 +244,68 @@ def test_a_refusal_over_the_plan_takes_nothing_from_the_bucket() -> None:
 
 def test_a_plan_without_a_burst_leaves_the_bucket_alone() -> None:
     assert admitted(Plan("pro"), METER._replace(burst_tat_us=77)).standing.meter.burst_tat_us == 77
+
+
+# -- What the customer allows
+
+
+SCOPED = CALLER._replace(scopes="/v1/tagline,/v1/generate")
+
+
+def test_a_key_may_call_the_endpoints_it_was_made_for_and_no_others() -> None:
+    admitted(Plan("pro"), caller=SCOPED)
+    admitted(Plan("pro"), caller=SCOPED, ask=ASK._replace(endpoint="/v1/tagline"))
+    for endpoint in ("/v1/embeddings", "/v1/gen", "/v1/generate/more", "/v1/tagline,/v1/generate", "/V1/GENERATE"):
+        told = refused(Plan("pro"), caller=SCOPED, ask=ASK._replace(endpoint=endpoint))
+        assert type(told.error) is InsufficientPermissions
+        assert f"may not call {endpoint}, only /v1/tagline, /v1/generate." in told.error.detail
+    # Where it stands, it may know.
+    assert identify(SCOPED, NOW_US) is None
+
+
+def test_the_last_call_of_a_keys_cap_passes_and_the_next_is_refused() -> None:
+    cap = Cap(50, METER._replace(name="key_1", posted_calls=40, held_calls=9))
+    after = admitted(Plan("pro", calls=100), METER._replace(posted_calls=49), cap=cap).standing
+    assert after.cap == Cap(50, cap.meter._replace(held_calls=10, held_tokens=500))
+    assert (after.meter.posted_calls, after.meter.held_calls) == (49, 1)
+    told = refused(Plan("pro", calls=100), cap=after.cap)
+    assert told.error.detail == (
+        "This key's own limit of 50 calls a month is used. It resets at 2026-12-23T09:07:58Z. A key with another limit "
+        "can be made at /keys."
+    )
+    assert isinstance(told.error, QuotaExceeded)
+    assert told.error.policy == "key"
+    assert told.standing == (Plan("pro", calls=100), METER, NOW_US, after.cap)
+
+
+def test_a_call_of_several_units_does_not_pass_what_a_key_has_left() -> None:
+    cap = Cap(50, METER._replace(name="key_1", posted_calls=48))
+    admitted(Plan("pro"), cap=cap, ask=ASK._replace(calls=2))
+    assert type(refused(Plan("pro"), cap=cap, ask=ASK._replace(calls=3)).error) is QuotaExceeded
+
+
+def test_a_spend_cap_lets_the_last_nanodollar_pass_and_not_one_more() -> None:
+    plan, caller = Plan("pro", credit_usd=5), CALLER._replace(spend_cap_nanodollars=1_000_000_000)
+    charge = 100 * 150 + 400 * 600
+    left = METER._replace(posted_nanodollars=900_000_000, held_nanodollars=100_000_000 - charge)
+    admitted(plan, left, caller=caller)
+    told = refused(plan, left._replace(posted_nanodollars=900_000_001), caller=caller)
+    assert told.error.detail == (
+        "This account's own spend cap has $0.000254999 of $1.00 left this month, and this call can come to $0.000255; "
+        "a shorter prompt or a lower max_tokens may fit. It resets at 2026-12-23T09:07:58Z. An owner can change the "
+        "cap at /plan."
+    )
+    assert isinstance(told.error, QuotaExceeded)
+    assert told.error.policy == "spend-cap"
+
+
+def test_a_spend_cap_stops_overage_and_never_a_call_that_costs_nothing() -> None:
+    plan, caller = Plan("pro", calls=10, overage_usd=0.01), CALLER._replace(spend_cap_nanodollars=0)
+    admitted(plan, METER._replace(posted_calls=9, posted_nanodollars=77), caller=caller)
+    assert type(refused(plan, METER._replace(posted_calls=10), caller=caller).error) is QuotaExceeded
+    admitted(plan, METER._replace(posted_calls=10), caller=caller, ask=ASK._replace(is_billed=False))
+    test_mode = caller._replace(mode="test")
+    admitted(Plan("pro", credit_usd=5), METER._replace(name="test"), caller=test_mode)
 
 
 # -- Overage
@@ -258,7 +325,7 @@ def test_a_plan_with_overage_charges_for_each_call_beyond_and_for_none_within(
 
 def test_a_test_key_is_never_charged_overage() -> None:
     plan = Plan("pro", calls=10, overage_usd=0.01)
-    caller, meter = CALLER._replace(mode="test"), METER._replace(mode="test", posted_calls=10)
+    caller, meter = CALLER._replace(mode="test"), METER._replace(name="test", posted_calls=10)
     assert admitted(plan, meter, caller=caller).hold.held_nanodollars == 0
 
 
@@ -292,7 +359,7 @@ def test_a_hold_has_the_worst_case_and_everything_the_row_will_need() -> None:
     charge = (100 * 150 + 400 * 600) * 12 // 10
     assert hold == (
         "acct_1", "req_1", "key_1", "live", "pro", "/v1/generate", "gpt-4o-mini", START_US, NOW_US,
-        NOW_US + 180_000_000, 1, 500, charge, 100, 400, 150_000_000, 75_000_000, 600_000_000, 0, 2_000,
+        NOW_US + 180_000_000, 1, 500, charge, 100, 400, 150_000_000, 75_000_000, 600_000_000, 0, 2_000, "", None,
     )  # fmt: skip
 
 
@@ -350,17 +417,28 @@ asks = st.builds(
 )
 
 
-@given(plans, meters, asks, st.integers(START_US, END_US - 1))
+callers = st.builds(
+    lambda spend_cap, mode: CALLER._replace(spend_cap_nanodollars=spend_cap, mode=mode),
+    st.none() | st.sampled_from([0, 300_000, 10_000_000, 500_000_000]),
+    st.sampled_from(["live", "live", "test"]),
+)
+caps = st.none() | st.builds(
+    lambda calls, posted, held: Cap(calls, METER._replace(name="key_1", posted_calls=posted, held_calls=held)),
+    *(st.integers(0, 8),) * 3,
+)
+
+
+@given(callers, plans, meters, caps, asks, st.integers(START_US, END_US - 1))
 def test_no_admission_passes_a_limit_and_no_refusal_was_needless(
-    plan: Plan, meter: Meter, ask: Ask, now_us: int
+    caller: Caller, plan: Plan, meter: Meter, cap: Cap | None, ask: Ask, now_us: int
 ) -> None:
-    decision = decide(CALLER, plan, meter, ask, now_us)
+    decision = decide(caller, plan, meter, cap, ask, now_us)
     longest = min(ask.output_tokens_wanted or plan.max_output_tokens, plan.max_output_tokens)
-    worst = {
-        "calls": ask.calls,
-        "tokens": ask.input_tokens_max + longest,
-        "nanodollars": ask.input_tokens_max * 150 + longest * 600 if plan.credit_nanodollars is not None else 0,
-    }
+    money = ask.input_tokens_max * 150 + longest * 600 if plan.credit_nanodollars is not None else 0
+    if plan.overage_nanodollars is not None and plan.calls is not None and caller.mode == "live":
+        before = meter.posted_calls + meter.held_calls
+        money += 10_000_000 * sum(place >= plan.calls for place in range(before, before + ask.calls))
+    worst = {"calls": ask.calls, "tokens": ask.input_tokens_max + longest, "nanodollars": money}
     limits: dict[str, Any] = {
         "calls": None if plan.overage_nanodollars is not None else plan.calls,
         "tokens": plan.tokens,
@@ -372,6 +450,11 @@ def test_no_admission_passes_a_limit_and_no_refusal_was_needless(
         for unit, limit in limits.items()
         if limit is not None and sums[f"posted_{unit}"] + sums[f"held_{unit}"] + worst[unit] > limit
     ]
+    spend_cap = caller.spend_cap_nanodollars if caller.mode == "live" and money else None
+    if spend_cap is not None and meter.posted_nanodollars + meter.held_nanodollars + money > spend_cap:
+        over.append("spend cap")
+    if cap is not None and cap.meter.posted_calls + cap.meter.held_calls + ask.calls > cap.calls:
+        over.append("key")
     if isinstance(decision, Admitted):
         assert not over
         after = decision.standing.meter._asdict()
@@ -379,6 +462,11 @@ def test_no_admission_passes_a_limit_and_no_refusal_was_needless(
         assert after["held_tokens"] - meter.held_tokens == worst["tokens"]
         assert after["held_nanodollars"] - meter.held_nanodollars == decision.hold.held_nanodollars
         assert [after[f"posted_{unit}"] for unit in limits] == [sums[f"posted_{unit}"] for unit in limits]
+        of_key = decision.standing.cap
+        assert (of_key is None) == (cap is None)
+        if cap is not None and of_key is not None:
+            assert of_key.calls_left == cap.calls_left - ask.calls
+            assert of_key.meter.held_nanodollars - cap.meter.held_nanodollars == money
     elif isinstance(decision.error, QuotaExceeded):
         assert over
     else:
@@ -387,7 +475,7 @@ def test_no_admission_passes_a_limit_and_no_refusal_was_needless(
         assert plan.burst_limit is not None
         assert decision.error.retry_after_seconds is not None
         later_us = now_us + decision.error.retry_after_seconds * 10**6
-        assert isinstance(decide(CALLER, plan, meter, ask, later_us), Admitted)
+        assert isinstance(decide(caller, plan, meter, cap, ask, later_us), Admitted)
 
 
 @pytest.mark.parametrize(("us", "seconds"), [(-5, 1), (0, 1), (1, 1), (10**6, 1), (10**6 + 1, 2), (59_999_999, 60)])

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import pytest
 from pydantic.fields import FieldInfo
+from typer.main import get_command
 
+from farebox.cli.commands import cli
 from farebox.domain import errors
 from farebox.domain.dialects import chat, responses
 from farebox.domain.errors import CallError, all_errors
@@ -17,8 +19,12 @@ from farebox.settings import Settings
 from farebox.web.error_docs import ADVICE
 from farebox.web.problem import problem
 
+ROOT: Final = Path(__file__).parents[2]
+DOCS: Final = ROOT / "docs"
+# The decisions are history: they may name what is gone.
+PAGES: Final = {path.name: path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *DOCS.glob("*.md"))}
+BENCHES: Final = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "bench").glob("*.py")}
 PASSES: Final = {"messages", "input", "tools", "functions", "stream", "stream_options"}
-DOCS: Final = Path(__file__).parents[2] / "docs"
 
 
 def table(name: str) -> dict[str, list[str]]:
@@ -128,3 +134,41 @@ def test_the_example_is_a_body_as_the_service_writes_it() -> None:
     written: dict[str, Any] = json.loads(body)
     shown_body["error"]["message"] = written["error"]["message"]  # cut short on the page
     assert shown_body == written
+
+
+# -- What a reader is told to open or to run
+
+
+@pytest.mark.parametrize("page", PAGES | BENCHES)
+def test_each_file_that_a_page_names_is_there(page: str) -> None:
+    named = re.findall(r"(?<![\w./-])(?:src|tests|bench|docs|examples)/[\w./-]*\w", (PAGES | BENCHES)[page])
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_page_that_is_linked_to_is_there(page: str) -> None:
+    folder = ROOT if (ROOT / page).exists() else DOCS
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", PAGES[page])
+    assert [link for link in links if not (folder / link).exists()] == []
+
+
+def commands(program: str) -> set[str]:
+    """What the pages have behind a program's name: in a line of code, or in the text between backticks."""
+    found = re.findall(rf"(?:^    |`){program} ([a-z][^`#\n]*)", "\n".join(PAGES.values()), re.MULTILINE)
+    assert found
+    return {arguments.strip() for arguments in found}
+
+
+def test_each_target_of_make_that_a_page_names_is_in_the_makefile() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {arguments.split()[0] for arguments in commands("make")} - set(targets) == set()
+
+
+def test_each_command_of_farebox_that_a_page_names_is_one() -> None:
+    for arguments in commands("farebox"):
+        command: Any = get_command(cli)
+        for word in arguments.split():
+            if not hasattr(command, "commands"):
+                break
+            assert word in command.commands, f"farebox {arguments}"
+            command = command.commands[word]

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from farebox.domain.apikey import ALPHABET
 from farebox.domain.events import Event
 from farebox.domain.people import (
     LINK_US,
+    Allowance,
     Began,
     Ceremony,
     CeremonyKind,
@@ -21,8 +22,9 @@ from farebox.domain.people import (
     Purpose,
     TooOften,
 )
+from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
-from farebox.ports_people import Arrival, Entered, Passwords, People
+from farebox.ports_people import Arrival, Entered, Keys, Passwords, People
 from farebox.ports_proofs import (
     Addresses,
     Authenticators,
@@ -33,6 +35,7 @@ from farebox.ports_proofs import (
     SecondFactors,
     Vault,
 )
+from farebox.ports_team import Archive, Closing, Plans, Team
 
 GONE = "This link has been used, has expired, or a newer one was sent. Ask for a new one."
 
@@ -54,10 +57,23 @@ class Proofs:
 
 
 @dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What accounts are looked after with by those who are in them."""
+
+    team: Team
+    plans: Plans
+    archive: Archive
+    closing: Closing
+    limits_changed: Callable[[str], None]
+    """Have the limits of an account looked at soon."""
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
-    """Where people are let in."""
+    """Where people are let in, and their accounts are looked after."""
 
     people: People
+    keys: Keys
     passwords: Passwords
     secret: bytes
     product: Product
@@ -66,6 +82,7 @@ class Desk:
     tell: Callable[[Event], None]
     """Tell the founder's listeners."""
     proofs: Proofs
+    upkeep: Upkeep
 
 
 class LoggedIn(NamedTuple):
@@ -133,6 +150,21 @@ def begin_ceremony(desk: Desk, client: Client, kind: CeremonyKind, person_id: st
 
 def ceremony_digest(desk: Desk, token: str) -> str:
     return rules.digest(desk.secret, "ceremony", token)
+
+
+def take(desk: Desk, allowances: Sequence[Allowance], told: str) -> None:
+    """Count something that may be done only so often.
+
+    Raises:
+        TooOften: it was; `told` says so, and when it can be done again is added.
+    """
+    room_us = desk.people.take(allowances)
+    if room_us is None:
+        return
+    seconds = max(1, -((desk.people.now_us() - room_us) // MICROSECONDS))
+    minutes = -(-seconds // 60)
+    again = f"Try again in {minutes} minute{'' if minutes == 1 else 's'}."
+    raise TooOften(f"{told} {again}", retry_after_seconds=seconds)
 
 
 def new_token() -> str:

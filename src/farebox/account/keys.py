@@ -1,15 +1,33 @@
 """Create, find, rotate and revoke API keys. A key's text exists once, in the answer that creates it."""
 
 import secrets
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey, Mode
 from farebox.domain.errors import FounderError
+from farebox.domain.people import DAY_US, PersonError
 from farebox.domain.period import MICROSECONDS
 from farebox.ports import AccountRow, Accounts, KeyRow
 
 NAME_CHARS_MAX: Final = 100
+DAYS_MAX: Final = 3_650
+CAP_CALLS_MAX: Final = 10**9
+
+
+class KeyTerms(NamedTuple):
+    """What a key is to be: its name, the endpoints that it may call (all, where none is named), and its limits."""
+
+    name: str = ""
+    mode: Mode = "live"
+    scopes: tuple[str, ...] = ()
+    cap_calls: int | None = None
+    days: int | None = None
+    """After how many days it ends."""
+
+
+PLAIN: Final = KeyTerms()
 
 
 class NewKey(NamedTuple):
@@ -19,18 +37,45 @@ class NewKey(NamedTuple):
     row: KeyRow
 
 
-def create_key(
-    accounts: Accounts, secret: bytes, brand: str, email: str, *, name: str = "", mode: Mode = "live"
-) -> NewKey:
-    """A new key for an account.
+def check_terms(terms: KeyTerms, endpoints: Collection[str]) -> None:
+    """Refuse what no key can be.
 
     Raises:
-        FounderError: there is no account with this address, or the name cannot be shown in a list.
+        PersonError: a sentence that says why, and the field.
     """
-    if len(name) > NAME_CHARS_MAX or (name and not name.isprintable()):
-        raise FounderError(f"A key's name is one line of at most {NAME_CHARS_MAX} characters; choose another one.")
+    if len(terms.name) > NAME_CHARS_MAX or (terms.name and not terms.name.isprintable()):
+        raise PersonError(
+            f"A key's name is one line of at most {NAME_CHARS_MAX} characters; choose another one.", field="name"
+        )
+    for path in terms.scopes:
+        if path not in endpoints:
+            raise PersonError(f"There is no endpoint {path}; choose among {', '.join(endpoints)}.", field="scopes")
+    if terms.cap_calls is not None and not 1 <= terms.cap_calls <= CAP_CALLS_MAX:
+        raise PersonError(f"A limit is a whole number of calls, from 1 to {CAP_CALLS_MAX:,}.", field="cap")
+    if terms.days is not None and not 1 <= terms.days <= DAYS_MAX:
+        raise PersonError(f"A key ends after a whole number of days, from 1 to {DAYS_MAX:,}.", field="days")
+
+
+def create_key(
+    accounts: Accounts,
+    secret: bytes,
+    brand: str,
+    email: str,
+    terms: KeyTerms = PLAIN,
+    endpoints: Collection[str] = (),
+) -> NewKey:
+    """A new key for an account; `endpoints` are the paths that it can be made for.
+
+    Raises:
+        FounderError: there is no account with this address, or there can be no such key.
+    """
+    try:
+        check_terms(terms, endpoints)
+    except PersonError as error:
+        raise FounderError(error.detail) from None
     account = account_of(accounts, email)
-    new = new_key(secret, account.id, apikey.mint(brand, mode, secrets.randbelow), name, accounts.now_us())
+    key = apikey.mint(brand, terms.mode, secrets.randbelow)
+    new = with_terms(new_key(secret, account.id, key, terms.name, accounts.now_us()), terms)
     accounts.add_key(new.row)
     return new
 
@@ -42,6 +87,8 @@ def account_of(accounts: Accounts, email: str) -> AccountRow:
         FounderError: there is none.
     """
     account = accounts.account_by_email(email)
+    if account is not None and account.closed_us is not None:
+        raise FounderError("This account was deleted by its owner; it can have no key any more.")
     if account is None:
         raise FounderError(
             f"There is no account {email!r}. Create it with: farebox accounts create {email} --plan NAME"
@@ -49,11 +96,11 @@ def account_of(accounts: Accounts, email: str) -> AccountRow:
     return account
 
 
-def new_key(secret: bytes, account_id: str, key: ApiKey, name: str, now_us: int) -> NewKey:
+def new_key(secret: bytes, account_id: str, key: ApiKey, name: str, now_us: int, key_id: str = "") -> NewKey:
     """A key with the row to be stored of it."""
     row = KeyRow(
         account_id=account_id,
-        id=f"key_{secrets.token_hex(8)}",
+        id=key_id or f"key_{secrets.token_hex(8)}",
         digest=apikey.digest(secret, key),
         name=name,
         mode=key.mode,
@@ -64,6 +111,24 @@ def new_key(secret: bytes, account_id: str, key: ApiKey, name: str, now_us: int)
         revoked_us=None,
     )
     return NewKey(key, row)
+
+
+def with_terms(new: NewKey, terms: KeyTerms) -> NewKey:
+    """The key with its limits."""
+    row = new.row._replace(
+        scopes=",".join(terms.scopes),
+        cap_calls=terms.cap_calls,
+        cap_id="" if terms.cap_calls is None else new.row.id,
+        expires_us=None if terms.days is None else new.row.created_us + terms.days * DAY_US,
+    )
+    return NewKey(new.key, row)
+
+
+def successor(secret: bytes, brand: str, old: KeyRow, now_us: int, key_id: str = "") -> NewKey:
+    """A key for what the old one was for: they count on one cap, so that rotating gives nobody more."""
+    key = apikey.mint(brand, old.mode, secrets.randbelow)
+    new = new_key(secret, old.account_id, key, old.name, now_us, key_id)
+    return NewKey(key, new.row._replace(scopes=old.scopes, cap_calls=old.cap_calls, cap_id=old.cap_id))
 
 
 def find_key(accounts: Accounts, secret: bytes, what: str) -> KeyRow:
@@ -90,9 +155,7 @@ def rotate_key(accounts: Accounts, secret: bytes, brand: str, old: KeyRow, grace
     Raises:
         FounderError: the old key no longer works.
     """
-    key = apikey.mint(brand, old.mode, secrets.randbelow)
-    new = new_key(secret, old.account_id, key, old.name, accounts.now_us())
-    new = NewKey(key, new.row._replace(scopes=old.scopes, cap_calls=old.cap_calls))
+    new = successor(secret, brand, old, accounts.now_us())
     if not accounts.replace_key(old, new.row, int(grace_seconds * MICROSECONDS)):
         raise FounderError("This key is revoked or has expired; create a new one with: farebox keys create EMAIL")
     return new

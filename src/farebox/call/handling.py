@@ -83,7 +83,8 @@ class Call:
 
     @property
     def account(self) -> Account:
-        hold, (plan, meter, _) = self._wire.admitted
+        hold, standing = self._wire.admitted
+        plan, meter = standing.plan, standing.meter
         left = None if plan.calls is None else max(plan.calls - meter.posted_calls - meter.held_calls, 0)
         return Account(hold.account_id, plan.name, hold.mode, left)
 

@@ -50,6 +50,8 @@ async def record(
         log.error("call %s used more than its hold: charged up to the hold; raise the bound", hold.call_id)
     if wire.service.events is not None and found is not None:
         wire.service.events.recorded(hold, outcome, found)
+    if wire.service.watch is not None:
+        wire.service.watch(hold, outcome, found)
     if error is not None:
         error.standing = found or standing
         raise error

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farebox.call.events import Events
-from farebox.domain.admission import Once
+from farebox.domain.admission import Once, Standing
 from farebox.domain.apikey import ApiKey, Mode
 from farebox.domain.breaker import Breaker
+from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.prices import Price
 from farebox.ports import Ledger, Upstream
 
@@ -73,6 +74,7 @@ class Service:
         idempotency_seconds: how long an answer is kept for its Idempotency-Key.
         openai_client: makes the OpenAI client of a call, from its wire and the models for text and for embeddings.
         events: who listens to what happens; None where nobody does.
+        watch: told of each call that was recorded, and where its caller stands, as far as that is known.
     """
 
     ledger: Ledger
@@ -86,3 +88,4 @@ class Service:
     idempotency_seconds: int
     openai_client: "Callable[[Wire, Choice, Choice], Any] | None" = None
     events: Events | None = None
+    watch: Callable[[Hold, Outcome, Standing | None], None] | None = None

@@ -7,7 +7,6 @@ import typer
 
 from farebox.account import keys
 from farebox.cli.context import AppOption, open_shop
-from farebox.domain.apikey import Mode
 from farebox.domain.errors import FounderError
 from farebox.domain.period import iso
 from farebox.ports import KeyRow
@@ -27,12 +26,19 @@ def create(
     test: Annotated[
         bool, typer.Option("--test", help="A test key: it reaches the sandbox model and is never billed.")
     ] = False,
+    scopes: Annotated[
+        str, typer.Option("--scopes", help="The only endpoints it may call, as /v1/tagline,/v1/generate.")
+    ] = "",
+    cap: Annotated[int | None, typer.Option("--cap", help="The most calls a month with it.")] = None,
+    expires_days: Annotated[int | None, typer.Option("--expires-days", help="After how many days it ends.")] = None,
     app: AppOption = None,
 ) -> None:
     """Make a key. It is the last line printed, and is shown this once."""
     shop = open_shop(app)
-    mode: Mode = "test" if test else "live"
-    new = keys.create_key(shop.accounts, shop.secret, shop.product.key_prefix, email, name=name, mode=mode)
+    paths = tuple(path.strip() for path in scopes.split(",") if path.strip())
+    terms = keys.KeyTerms(name, "test" if test else "live", paths, cap, expires_days)
+    brand = shop.product.key_prefix
+    new = keys.create_key(shop.accounts, shop.secret, brand, email, terms, shop.app.paid_paths)
     typer.echo(f"{new.row.id}: copy the key now; it cannot be shown again.", err=True)
     typer.echo(new.key.text)
 

@@ -17,6 +17,7 @@ from farebox import Call, Farebox, Plan
 
 app = Farebox(
     "{product}",
+    tagline="Taglines that stay in the head",
     model="openai:gpt-4o-mini",
     plans=[
         Plan("free", calls=20),

@@ -14,6 +14,7 @@ import typer
 from farebox.cli.context import AppOption, open_shop
 from farebox.domain.ledger import Mark, State
 from farebox.domain.period import iso
+from farebox.domain.spreadsheet import cell
 from farebox.store.reports import Used, usage
 
 cli = typer.Typer(help="What your customers have used.", no_args_is_help=True)
@@ -24,8 +25,6 @@ COLUMNS: Final = (
     "attempts",
 )  # fmt: skip
 ROWS_AT_ONCE: Final = 500
-# A spreadsheet takes a cell that begins so for a formula, and a customer can choose such an address.
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
 class Format(StrEnum):
@@ -92,15 +91,5 @@ def _jsonl(page: list[dict[str, Any]]) -> bytes:
 
 def _csv(page: list[dict[str, Any]]) -> bytes:
     table = io.StringIO(newline="")
-    csv.writer(table).writerows([_cell(row[name]) for name in COLUMNS] for row in page)
+    csv.writer(table).writerows([cell(row[name]) for name in COLUMNS] for row in page)
     return table.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return json.dumps(value)
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value

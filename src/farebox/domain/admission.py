@@ -10,6 +10,7 @@ from farebox.domain.errors import (
     IdempotencyInFlight,
     IdempotencyMismatch,
     IdempotencyStreamed,
+    InsufficientPermissions,
     InvalidApiKey,
     PaymentRequired,
     PriceUnknown,
@@ -36,6 +37,12 @@ class Caller(NamedTuple):
     plan: str
     state: str
     anchor_us: int
+    scopes: str = ""
+    """The endpoints that the key may call, with a comma between; empty for all of them."""
+    cap_calls: int | None = None
+    cap_id: str = ""
+    """The meter of the key's own cap, which a rotated key shares with its successor; empty where it has none."""
+    spend_cap_nanodollars: int | None = None
 
 
 class Once(NamedTuple):
@@ -72,12 +79,27 @@ class Ask(NamedTuple):
     once: Once | None = None
 
 
+class Cap(NamedTuple):
+    """A key's own limit: calls a month, and what has been used of them."""
+
+    calls: int
+    meter: Meter
+
+    @property
+    def calls_left(self) -> int:
+        return max(self.calls - self.meter.posted_calls - self.meter.held_calls, 0)
+
+
 class Standing(NamedTuple):
-    """Where a caller stands: the plan, what it has used, and when. The source of every limit header."""
+    """Where a caller stands: the plan, what it has used, and when. The source of every limit header.
+
+    `cap` is the key's own, where it has one.
+    """
 
     plan: Plan
     meter: Meter
     now_us: int
+    cap: Cap | None = None
 
 
 class Admitted(NamedTuple):
@@ -112,39 +134,47 @@ class Earlier(NamedTuple):
     state: str | None
 
 
-def identify(caller: Caller | None, now_us: int) -> CallError | None:
-    """Why this caller may not even ask, or None."""
+def identify(caller: Caller | None, now_us: int, endpoint: str = "") -> CallError | None:
+    """Why this caller may not even ask, of an endpoint where one is named; None where it may."""
     if caller is None or caller.revoked_us is not None:
         return InvalidApiKey(NO_SUCH_KEY)
     if caller.expires_us is not None and caller.expires_us <= now_us:
         return InvalidApiKey("This API key has expired. Use the key that replaced it, or create a new one.")
     if caller.state == "suspended":
         return AccountSuspended("This account is suspended. Write to the service's support.")
+    if endpoint and caller.scopes and endpoint not in caller.scopes.split(","):
+        return InsufficientPermissions(
+            f"This key may not call {endpoint}, only {caller.scopes.replace(',', ', ')}. Use another key, or make one "
+            "for this endpoint."
+        )
     return None
 
 
-def decide(caller: Caller | None, plan: Plan | None, meter: Meter, ask: Ask, now_us: int) -> Admitted | Refused:
+def decide(
+    caller: Caller | None, plan: Plan | None, meter: Meter, cap: Cap | None, ask: Ask, now_us: int
+) -> Admitted | Refused:
     """Admit a call with a hold for the most it can come to, or refuse it; a refusal changes nothing.
 
     Args:
         caller: who asks, or None where no key has this digest.
         plan: the caller's plan as the founder's file has it, or None where it is no longer there.
         meter: the caller's meter for the period that contains `now_us`.
+        cap: the key's own cap, with its meter for the same period; None where it has none.
         ask: the call.
         now_us: the ledger's clock, in microseconds.
     """
-    error = identify(caller, now_us)
+    error = identify(caller, now_us, ask.endpoint)
     if error is not None or caller is None:
         return Refused(error or InvalidApiKey(NO_SUCH_KEY))
     if plan is None:
         return Refused(plan_is_gone(caller))
-    standing = Standing(plan, meter, now_us)
+    standing = Standing(plan, meter, now_us, cap)
     if caller.state == "past_due":
         return Refused(PaymentRequired("The last payment failed. Update the payment method."), standing)
     if plan.is_metered_in_money and ask.price is None:
         return Refused(PriceUnknown(f"The price of the model {ask.model!r} is not known."), standing)
     hold = _worst_case(caller, plan, meter, ask, now_us)
-    error = _over_plan(plan, meter, hold, now_us)
+    error = _over_plan(plan, meter, hold, now_us) or _over_own(caller, meter, cap, hold, now_us)
     if error is not None:
         return Refused(error, standing)
     tat_us = meter.burst_tat_us
@@ -153,7 +183,9 @@ def decide(caller: Caller | None, plan: Plan | None, meter: Meter, ask: Ask, now
         if not taken.passed:
             return Refused(_over_burst(plan, taken.retry_after_us), standing)
         tat_us = taken.tat_us
-    return Admitted(hold, Standing(plan, hold_on(meter, hold, tat_us), now_us))
+    if cap is not None:
+        cap = Cap(cap.calls, hold_on(cap.meter, hold, 0))
+    return Admitted(hold, Standing(plan, hold_on(meter, hold, tat_us), now_us, cap))
 
 
 def again(earlier: Earlier | None, once: Once, standing: Standing) -> Answered | Refused | None:
@@ -209,7 +241,7 @@ def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int)
         caller.account_id, ask.call_id, caller.key_id, caller.mode, plan.name, ask.endpoint, ask.model,
         meter.period_start_us, now_us, now_us + ask.hold_ttl_us,
         ask.calls, ask.input_tokens_max + output_max, held, ask.input_tokens_max, output_max,
-        *_frozen(price), fixed, markup,
+        *_frozen(price), fixed, markup, caller.cap_id, caller.cap_calls,
     )  # fmt: skip
 
 
@@ -220,28 +252,44 @@ def _frozen(price: Price | None) -> tuple[int | None, int | None, int | None]:
 def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceeded | None:
     calls_left = None if plan.calls is None else plan.calls - meter.posted_calls - meter.held_calls
     if calls_left is not None and hold.held_calls > calls_left and plan.overage_nanodollars is None:
-        return _quota(plan, meter, now_us, f"includes {plan.calls:,} calls a month, and they are used")
+        what = f"Plan '{plan.name}' includes {plan.calls:,} calls a month, and they are used."
+        return _quota("monthly", what, meter, now_us)
     tokens_left = None if plan.tokens is None else plan.tokens - meter.posted_tokens - meter.held_tokens
     if tokens_left is not None and hold.held_tokens > tokens_left:
-        return _quota(
-            plan, meter, now_us,
-            f"has {max(tokens_left, 0):,} of {plan.tokens:,} tokens left this month, and this call can come to "
-            f"{hold.held_tokens:,}; a shorter prompt or a lower max_tokens may fit", "tokens",
-        )  # fmt: skip
+        what = f"Plan '{plan.name}' has {max(tokens_left, 0):,} of {plan.tokens:,} tokens left this month"
+        return _quota("tokens", f"{what}, {_can_come_to(f'{hold.held_tokens:,}')}", meter, now_us)
     credit = plan.credit_nanodollars
     money_left = None if credit is None else credit - meter.posted_nanodollars - meter.held_nanodollars
     if credit is not None and money_left is not None and hold.held_nanodollars > money_left:
-        return _quota(
-            plan, meter, now_us,
-            f"has {format_usd(max(money_left, 0))} of {format_usd(credit)} left this month, and this call can come "
-            f"to {format_usd(hold.held_nanodollars)}; a shorter prompt or a lower max_tokens may fit", "credit",
-        )  # fmt: skip
+        what = f"Plan '{plan.name}' has {format_usd(max(money_left, 0))} of {format_usd(credit)} left this month"
+        return _quota("credit", f"{what}, {_can_come_to(format_usd(hold.held_nanodollars))}", meter, now_us)
     return None
 
 
-def _quota(plan: Plan, meter: Meter, now_us: int, what: str, policy: str = "monthly") -> QuotaExceeded:
+def _over_own(caller: Caller, meter: Meter, cap: Cap | None, hold: Hold, now_us: int) -> QuotaExceeded | None:
+    """What the customer's own limits have against a call: the account's in money, and the key's in calls."""
+    spend_cap = caller.spend_cap_nanodollars
+    if spend_cap is not None and caller.mode == "live" and hold.held_nanodollars:
+        left = spend_cap - meter.posted_nanodollars - meter.held_nanodollars
+        if hold.held_nanodollars > left:
+            what = (
+                f"This account's own spend cap has {format_usd(max(left, 0))} of {format_usd(spend_cap)} left this "
+                f"month, {_can_come_to(format_usd(hold.held_nanodollars))}"
+            )
+            return _quota("spend-cap", what, meter, now_us, " An owner can change the cap at /plan.")
+    if cap is not None and hold.held_calls > cap.calls_left:
+        what = f"This key's own limit of {cap.calls:,} calls a month is used."
+        return _quota("key", what, meter, now_us, " A key with another limit can be made at /keys.")
+    return None
+
+
+def _can_come_to(most: str) -> str:
+    return f"and this call can come to {most}; a shorter prompt or a lower max_tokens may fit."
+
+
+def _quota(policy: str, what: str, meter: Meter, now_us: int, advice: str = "") -> QuotaExceeded:
     error = QuotaExceeded(
-        f"Plan '{plan.name}' {what}. It resets at {iso(meter.period_end_us)[:19]}Z.",
+        f"{what} It resets at {iso(meter.period_end_us)[:19]}Z.{advice}",
         retry_after_seconds=seconds_up(meter.period_end_us - now_us),
     )
     error.policy = policy

@@ -90,11 +90,16 @@ def _spent(hold: Hold, outcome: Outcome, metered: list[dict[str, Any]]) -> Spent
     )
 
 
+def price_of_attempt(hold: Hold, attempt: dict[str, Any]) -> Price | None:
+    """The price that is frozen into an attempt, or into its row."""
+    if "price" not in attempt:
+        return hold.price
+    return Price(*attempt["price"]) if attempt["price"] else None
+
+
 def _cost_again(hold: Hold, attempt: dict[str, Any]) -> int:
-    """What an attempt cost, by its tokens and the price that is frozen into it, or into its row."""
-    price = hold.price
-    if "price" in attempt:
-        price = Price(*attempt["price"]) if attempt["price"] else None
+    """What an attempt cost, by its tokens and its price."""
+    price = price_of_attempt(hold, attempt)
     if price is None:
         return 0
     return cost_nanodollars(price, attempt["input_tokens"], attempt["cached_tokens"], attempt["output_tokens"])

@@ -1,6 +1,7 @@
 """A brand's looks: one colour, and the shades of it that can be read."""
 
 import re
+from colorsys import hls_to_rgb, rgb_to_hls
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -79,17 +80,18 @@ def _on(fill: str) -> str:
 
 
 def _readable(colour: str, papers: tuple[str, ...], towards: str, least: float) -> str:
-    """The colour, or the nearest mixture of it with black or white that stands out from the papers."""
+    """The colour, or the nearest darker or lighter one of its hue that stands out from the papers."""
+    hue, lightness, saturation = rgb_to_hls(*_rgb(colour))
+    end = _rgb(towards)[0]
     for step in range(STEPS + 1):
-        found = _mixed(colour, towards, step / STEPS)
+        found = colour if step == 0 else _hex(hls_to_rgb(hue, lightness + (end - lightness) * step / STEPS, saturation))
         if all(contrast(found, paper) >= least for paper in papers):
             return found
     raise AssertionError("black and white can be read")
 
 
-def _mixed(colour: str, other: str, share: float) -> str:
-    mixed = (round((a + (b - a) * share) * 255) for a, b in zip(_rgb(colour), _rgb(other), strict=True))
-    return "#" + "".join(f"{part:02x}" for part in mixed)
+def _hex(rgb: Rgb) -> str:
+    return "#" + "".join(f"{round(part * 255):02x}" for part in rgb)
 
 
 def _rgb(colour: str) -> Rgb:

@@ -117,16 +117,22 @@ class AccountSuspended(CallError):
     status, code, title, kind = 403, "account_suspended", "Account suspended", "permission_error"
 
 
+class InsufficientPermissions(CallError):
+    """The key is good, and not for this endpoint."""
+
+    status, code, title, kind = 403, "insufficient_permissions", "This key may not do this", "permission_error"
+
+
 class BurstExceeded(CallError):
     status, code, title, kind = 429, "rate_limit_exceeded", "Burst limit exceeded", "rate_limit_exceeded"
 
 
 class QuotaExceeded(CallError):
-    status, code, title, kind = 429, "insufficient_quota", "Plan limit reached", "insufficient_quota"
-    # OpenAI's clients retry a 429 by themselves; a plan's limit does not go away by trying again.
+    status, code, title, kind = 429, "insufficient_quota", "Monthly limit reached", "insufficient_quota"
+    # OpenAI's clients retry a 429 by themselves; a month's limit does not go away by trying again.
     should_retry = False
     policy = "monthly"
-    """Which of the plan's limits it is, as the RateLimit headers name it."""
+    """Which limit it is: of the plan's, as the RateLimit headers name it, or the customer's own."""
 
 
 # -- The model, or we, cannot ---------------------------------------------------------------------------------

@@ -1,14 +1,14 @@
 """What a founder can listen to."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from farebox.domain.admission import Standing
 from farebox.domain.ledger import Hold, Outcome
+from farebox.domain.limits import Limit, steps
 
 NEAR_PERCENT: Final = 80
-
-Limit = Literal["calls", "tokens", "credit"]
+ALL_PERCENT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,13 @@ NAME_OF: Final = {event: name for name, event in NAMES.items()}
 
 def crossed(hold: Hold, outcome: Outcome, after: Standing) -> list[Event]:
     """The limits that exactly this call has come near to, or reached; test keys come near to none."""
-    plan, meter, _ = after
+    plan, meter = after.plan, after.meter
     if hold.mode != "live" or meter.period_start_us != hold.period_start_us:
         return []
-    used: tuple[tuple[Limit, int | None, int, int], ...] = (
-        ("calls", plan.calls, meter.posted_calls, outcome.calls),
-        ("tokens", plan.tokens, meter.posted_tokens, outcome.tokens),
-        ("credit", plan.credit_nanodollars, meter.posted_nanodollars, outcome.charge_nanodollars),
-    )
     found: list[Event] = []
-    for limit, most, now, by_this in used:
-        if not most or not by_this:
-            continue
-        if now - by_this < most <= now:
-            found.append(LimitReached(hold.account_id, plan.name, limit, now, most))
-        elif (now - by_this) * 100 < most * NEAR_PERCENT <= now * 100:
-            found.append(LimitNear(hold.account_id, plan.name, limit, now, most))
+    for now, percent in steps(plan, meter, outcome):
+        if percent == ALL_PERCENT:
+            found.append(LimitReached(hold.account_id, plan.name, *now))
+        elif percent == NEAR_PERCENT:
+            found.append(LimitNear(hold.account_id, plan.name, *now))
     return found

@@ -34,10 +34,13 @@ class Mark(StrEnum):
 
 
 class Meter(NamedTuple):
-    """What one account has used in one period, in one mode. The sum of its rows, kept beside them."""
+    """What one account has used in one period. The sum of its rows, kept beside them.
+
+    `name` says of which rows: all of a mode, "live" or "test", or those that count on one key's cap, by its `cap_id`.
+    """
 
     account_id: str
-    mode: Mode
+    name: str
     period_start_us: int
     period_end_us: int
     posted_calls: int = 0
@@ -72,6 +75,9 @@ class Hold(NamedTuple):
     price_output_per_mtok: int | None
     charge_fixed_nanodollars: int
     charge_markup_basis_points: int | None
+    cap_id: str = ""
+    """The meter of the key's own cap; empty where the key has none."""
+    cap_calls: int | None = None
 
     @property
     def price(self) -> Price | None:
@@ -170,7 +176,7 @@ def _outcome(
 def hold_on(meter: Meter, hold: Hold, burst_tat_us: int) -> Meter:
     """The meter with one more hold on it."""
     return Meter(
-        meter.account_id, meter.mode, meter.period_start_us, meter.period_end_us,
+        meter.account_id, meter.name, meter.period_start_us, meter.period_end_us,
         meter.posted_calls, meter.held_calls + hold.held_calls,
         meter.posted_tokens, meter.held_tokens + hold.held_tokens,
         meter.posted_nanodollars, meter.held_nanodollars + hold.held_nanodollars,
@@ -181,7 +187,7 @@ def hold_on(meter: Meter, hold: Hold, burst_tat_us: int) -> Meter:
 def release(meter: Meter, hold: Hold, outcome: Outcome) -> Meter:
     """The meter with the hold turned into its outcome."""
     return Meter(
-        meter.account_id, meter.mode, meter.period_start_us, meter.period_end_us,
+        meter.account_id, meter.name, meter.period_start_us, meter.period_end_us,
         meter.posted_calls + outcome.calls, meter.held_calls - hold.held_calls,
         meter.posted_tokens + outcome.tokens, meter.held_tokens - hold.held_tokens,
         meter.posted_nanodollars + outcome.charge_nanodollars, meter.held_nanodollars - hold.held_nanodollars,

@@ -30,6 +30,9 @@ LINK_US: Final[dict[Purpose, int]] = {
     "code": 10 * MINUTE_US,  # the second step of a log-in: never mailed
 }
 
+LAST_MAILS: Final = frozenset({"removed", "account_deleted"})
+"""Mails whose address and words are forgotten once they are sent: there may be no such person any more."""
+
 CEREMONY_US: Final = 10 * MINUTE_US
 
 TOKEN_CHARS: Final = 43  # 256 bits
@@ -62,6 +65,8 @@ class Member(NamedTuple):
     person_id: str
     role: Role
     joined_us: int
+    has_limit_mails: int = 1
+    """Whether an owner is written to when a limit comes near."""
 
 
 class Session(NamedTuple):
@@ -139,6 +144,8 @@ class Mail(NamedTuple):
     tries: int
     sent_us: int | None
     failed: str
+    account_id: str | None = None
+    """The account that it tells of: it goes with that account."""
 
 
 class Client(NamedTuple):
@@ -196,6 +203,16 @@ def mails_to(email: str, purpose: Purpose) -> Allowance:
 def mails_from(client: Client) -> Allowance:
     """Mails that one client can have sent, to whomever."""
     return Allowance(f"mail from {_source(client)}", 60, HOUR_US)
+
+
+def invitations_by(account_id: str) -> Allowance:
+    """Mails that the owners of an account can have sent to whomever."""
+    return Allowance(f"invitation by {account_id}", 50, HOUR_US)
+
+
+def exports_by(person_id: str) -> Allowance:
+    """How often somebody can have all that is kept collected."""
+    return Allowance(f"export by {person_id}", 10, HOUR_US)
 
 
 def sign_ups_from(client: Client) -> Allowance:

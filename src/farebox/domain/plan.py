@@ -80,6 +80,11 @@ class Plan:
         """Whether a call is charged by the model's cost, so that the price must be known."""
         return self.credit_nanodollars is not None
 
+    @property
+    def charges_by_use(self) -> bool:
+        """Whether a month can come to more the more is called, beside the plan's price or out of its credit."""
+        return self.overage_nanodollars is not None or self.credit_nanodollars is not None
+
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 

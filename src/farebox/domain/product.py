@@ -8,6 +8,7 @@ from farebox.domain.apikey import brand_of
 from farebox.domain.brand import Brand
 from farebox.domain.errors import FounderError
 from farebox.domain.money import Usd
+from farebox.domain.people import PersonError, address_of
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price, price_of_usd
 from farebox.domain.providers import ModelName, Provider, add_providers, parse_model
@@ -31,6 +32,7 @@ class Product:
         handler_models: those that only some handlers ask; None while they are not known yet.
         tagline: what it does, in a line.
         brand: how its pages look.
+        contact: the address that customers can write to.
 
     Raises:
         FounderError: a value that cannot be meant.
@@ -45,6 +47,7 @@ class Product:
     handler_models: Sequence[ModelName] | None = ()
     tagline: str = ""
     brand: Brand = DEFAULT_BRAND
+    contact: str = ""
     by_name: Mapping[str, Plan] = field(init=False, repr=False, default_factory=dict)
     known_providers: Mapping[str, Provider] = field(init=False, repr=False, default_factory=dict)
     models: tuple[ModelName, ...] = field(init=False, repr=False, default=())
@@ -118,6 +121,16 @@ class Product:
             raise FounderError(f"tagline is one line of up to {TAGLINE_CHARS_MAX} characters, not {tagline!r}.")
         if not isinstance(self.brand, Brand):
             raise FounderError(f'brand is a Brand, as in brand=Brand(colour="#0f766e"), not {self.brand!r}.')
+        self._check_contact()
+
+    def _check_contact(self) -> None:
+        try:
+            if self.contact != "":
+                address_of(self.contact)
+        except (PersonError, AttributeError):
+            raise FounderError(
+                f'contact is an e-mail address, as in contact="help@example.com", not {self.contact!r}.'
+            ) from None
 
     def _prices(self) -> dict[ModelName, Price]:
         if not isinstance(self.prices, Mapping):

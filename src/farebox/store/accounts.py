@@ -32,6 +32,7 @@ class StoredAccounts:
 
     def list_keys(self, email: str | None = None) -> list[tuple[str, KeyRow]]:
         found = select(account.c.email, api_key).join(account, account.c.id == api_key.c.account_id)
+        found = found.where(account.c.closed_us.is_(None))
         if email is not None:
             found = found.where(account.c.email == _address(email))
         found = found.order_by(account.c.email, api_key.c.created_us, api_key.c.id)
@@ -49,18 +50,11 @@ class StoredAccounts:
 
     def revoke_key(self, account_id: str, key_id: str) -> bool:
         with self._database.write() as connection:
-            now_us = self._database.now_us(connection)
-            one = _is(account_id, key_id) & api_key.c.revoked_us.is_(None)
-            return _changes(connection, one, revoked_us=now_us)
+            return revoke(connection, account_id, key_id, self._database.now_us(connection))
 
     def replace_key(self, old: KeyRow, new: KeyRow, grace_us: int) -> bool:
         with self._database.write() as connection:
-            now_us = self._database.now_us(connection)
-            works = api_key.c.revoked_us.is_(None) & or_(api_key.c.expires_us.is_(None), api_key.c.expires_us > now_us)
-            end_us = now_us + grace_us
-            # A key that is being replaced already keeps its end, or rotating it again would prolong it.
-            ends = case((api_key.c.expires_us < end_us, api_key.c.expires_us), else_=end_us)
-            if not _changes(connection, _is(old.account_id, old.id) & works, expires_us=ends):
+            if not end_for_successor(connection, old, grace_us, self._database.now_us(connection)):
                 return False
             connection.execute(insert(api_key).values(new._asdict()))
             return True
@@ -77,8 +71,27 @@ def _address(email: str) -> str:
     return email.strip().lower()
 
 
-def _is(account_id: str, key_id: str) -> ColumnElement[bool]:
+def is_key(account_id: str, key_id: str) -> ColumnElement[bool]:
     return (api_key.c.account_id == account_id) & (api_key.c.id == key_id)
+
+
+def works(now_us: int) -> ColumnElement[bool]:
+    """Whether a key is neither revoked nor at its end."""
+    return api_key.c.revoked_us.is_(None) & or_(api_key.c.expires_us.is_(None), api_key.c.expires_us > now_us)
+
+
+def revoke(connection: Connection, account_id: str, key_id: str, now_us: int) -> bool:
+    """Revoke a key; False where it was before."""
+    one = is_key(account_id, key_id) & api_key.c.revoked_us.is_(None)
+    return _changes(connection, one, revoked_us=now_us)
+
+
+def end_for_successor(connection: Connection, old: KeyRow, grace_us: int, now_us: int) -> bool:
+    """Have a key end that another one replaces; False where it no longer works."""
+    end_us = now_us + grace_us
+    # A key that is being replaced already keeps its end, or rotating it again would prolong it.
+    ends = case((api_key.c.expires_us < end_us, api_key.c.expires_us), else_=end_us)
+    return _changes(connection, is_key(old.account_id, old.id) & works(now_us), expires_us=ends)
 
 
 def _changes(connection: Connection, which: ColumnElement[bool], **values: object) -> bool:

@@ -12,6 +12,7 @@ from farebox.domain.admission import (
     Answered,
     Ask,
     Caller,
+    Cap,
     Earlier,
     Once,
     Refused,
@@ -68,6 +69,7 @@ class Alive(NamedTuple):
 Item = Ask | Finish | Look | Find | Due | Alive
 Result = Admitted | Refused | Answered | Recorded | Standing | CallRow | list[Hold] | str | None | Exception
 MeterKey = tuple[str, str, int]
+Owner = tuple[str, str]  # an account, and the name of one of its meters
 
 
 class Batch:
@@ -78,8 +80,8 @@ class Batch:
         self.now_us = now_us
         self.callers: dict[str, Caller] = {}
         self.meters: dict[MeterKey, Meter] = {}
-        self.current: dict[tuple[str, str], MeterKey] = {}
-        self.last_tat_us: dict[tuple[str, str], int] = {}
+        self.current: dict[Owner, MeterKey] = {}
+        self.last_tat_us: dict[Owner, int] = {}
         self.changed: set[MeterKey] = set()
         self.holds: list[Row] = []
         self.usage: list[Row] = []
@@ -89,7 +91,7 @@ class Batch:
         self.kept: list[Row] = []
 
     def load_meter(self, meter: Meter) -> None:
-        key = (meter.account_id, meter.mode, meter.period_start_us)
+        key = (meter.account_id, meter.name, meter.period_start_us)
         owner = key[:2]
         self.meters[key] = meter
         self.last_tat_us[owner] = max(self.last_tat_us.get(owner, 0), meter.burst_tat_us)
@@ -99,19 +101,21 @@ class Batch:
     def admit(self, ask: Ask) -> Admitted | Refused | Answered:
         caller = self.callers.get(ask.key_digest)
         if caller is None:
-            return decide(None, None, NOBODY, ask, self.now_us)
-        key, meter = self._current(caller)
+            return decide(None, None, NOBODY, None, ask, self.now_us)
+        meter, cap = self._standing(caller)
         plan = self.plans.get(caller.plan)
-        if ask.once is not None and plan is not None and identify(caller, self.now_us) is None:
+        if ask.once is not None and plan is not None and identify(caller, self.now_us, ask.endpoint) is None:
             earlier = self.earlier[caller.account_id, ask.once.id]
-            found = again(earlier, ask.once, Standing(plan, meter, self.now_us))
+            found = again(earlier, ask.once, Standing(plan, meter, self.now_us, cap))
             # An ask that is tried again, as after a batch that failed, is not its own repetition.
             if found is not None and earlier is not None and earlier.call_id != ask.call_id:
                 return found
-        decision = decide(caller, plan, meter, ask, self.now_us)
+        decision = decide(caller, plan, meter, cap, ask, self.now_us)
         if isinstance(decision, Admitted):
             self.holds.append(decision.hold)
-            self._save(key, decision.standing.meter)
+            self._save(decision.standing.meter)
+            if decision.standing.cap is not None:
+                self._save(decision.standing.cap.meter)
             if ask.once is not None:
                 self._open_once(caller.account_id, ask.call_id, ask.once)
         return decision
@@ -129,33 +133,47 @@ class Batch:
         if error is not None or caller is None:
             return error or InvalidApiKey(NO_SUCH_KEY)
         plan = self.plans.get(caller.plan)
-        return Standing(plan, self._current(caller)[1], self.now_us) if plan else plan_is_gone(caller)
+        meter, cap = self._standing(caller)
+        return Standing(plan, meter, self.now_us, cap) if plan else plan_is_gone(caller)
 
     def finish(self, finish: Finish) -> Recorded:
         hold, ending, spent, kept = finish
-        key = (hold.account_id, hold.mode, hold.period_start_us)
         outcome = settle(hold, ending, spent, self.now_us)
-        meter = release(self.meters[key], hold, outcome)
-        self._save(key, meter)
+        meter = self._release(hold.mode, hold, outcome)
+        cap = None
+        if hold.cap_calls is not None:
+            cap = Cap(hold.cap_calls, self._release(hold.cap_id, hold, outcome))
         self.usage.append(hold + outcome)
         self._roll_up(hold, outcome)
         plan = self.plans.get(hold.plan)
-        standing = Standing(plan, meter, self.now_us) if plan else None
+        standing = Standing(plan, meter, self.now_us, cap) if plan else None
         if kept is not None:
             self.kept.append((*kept.render(outcome, standing), hold.account_id, kept.once_id, hold.call_id))
         return Recorded(outcome, standing)
 
-    def _current(self, caller: Caller) -> tuple[MeterKey, Meter]:
-        owner = (caller.account_id, caller.mode)
+    def _standing(self, caller: Caller) -> tuple[Meter, Cap | None]:
+        """What the account has used in this mode, and the key of its own cap."""
+        meter = self._current(caller.account_id, caller.mode, caller.anchor_us)
+        if caller.cap_calls is None:
+            return meter, None
+        return meter, Cap(caller.cap_calls, self._current(caller.account_id, caller.cap_id, caller.anchor_us))
+
+    def _current(self, account_id: str, name: str, anchor_us: int) -> Meter:
+        owner = (account_id, name)
         key = self.current.get(owner)
         if key is not None:
-            return key, self.meters[key]
-        start_us, end_us = period_at(caller.anchor_us, self.now_us)
+            return self.meters[key]
+        start_us, end_us = period_at(anchor_us, self.now_us)
         # A new period starts with the burst of the old one, or its first second would be free.
-        fresh = Meter(*owner, start_us, end_us, burst_tat_us=self.last_tat_us.get(owner, 0))
-        return (*owner, start_us), fresh
+        return Meter(*owner, start_us, end_us, burst_tat_us=self.last_tat_us.get(owner, 0))
 
-    def _save(self, key: MeterKey, meter: Meter) -> None:
+    def _release(self, name: str, hold: Hold, outcome: Outcome) -> Meter:
+        meter = release(self.meters[hold.account_id, name, hold.period_start_us], hold, outcome)
+        self._save(meter)
+        return meter
+
+    def _save(self, meter: Meter) -> None:
+        key = (meter.account_id, meter.name, meter.period_start_us)
         self.meters[key] = meter
         if meter.period_start_us <= self.now_us < meter.period_end_us:
             self.current[key[:2]] = key
@@ -180,12 +198,13 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
     """
     digests = list({item.key_digest for item in items if isinstance(item, Ask | Look | Find)})
     finishes = [item for item in items if isinstance(item, Finish)]
-    owners = {finish.hold.account_id for finish in finishes}
-    now_us = statements.lock(cursor, digests, list(owners))
+    now_us = statements.lock(cursor, digests, list({finish.hold.account_id for finish in finishes}))
     batch = Batch(plans, now_us)
     if digests:
         batch.callers = {row[0]: Caller(*row[1:]) for row in statements.callers(cursor, digests)}
-        owners.update(caller.account_id for caller in batch.callers.values())
+    counted: list[Caller | Hold] = [*batch.callers.values(), *(finish.hold for finish in finishes)]
+    owners: set[Owner] = {(who.account_id, who.mode) for who in counted}
+    owners.update((who.account_id, who.cap_id) for who in counted if who.cap_id)
     since_us = min((finish.hold.period_start_us for finish in finishes), default=now_us)
     for row in statements.meters(cursor, list(owners), min(since_us, now_us - BURST_US_MAX)) if owners else ():
         batch.load_meter(Meter(*row))

@@ -1,6 +1,9 @@
 """As much of a DB-API cursor as a batch uses."""
 
-from typing import Any, Protocol
+import time
+from typing import Any, Final, Protocol
+
+NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 Row = tuple[Any, ...]
 
@@ -14,3 +17,11 @@ class Cursor(Protocol):
     def executemany(self, statement: Any, rows: Any, /) -> Any: ...  # noqa: ANN401
     def fetchone(self) -> Any: ...  # noqa: ANN401
     def fetchall(self) -> Any: ...  # noqa: ANN401
+
+
+def clock_us(cursor: Cursor, *, is_sqlite: bool) -> int:
+    """The ledger's clock, read on a driver's cursor."""
+    if is_sqlite:
+        return time.time_ns() // 1000
+    cursor.execute(NOW)
+    return int(cursor.fetchone()[0])

@@ -1,19 +1,17 @@
 """The mails that are to be sent, on the driver's own connection: any serving process looks here again and again."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from farebox.domain.people import DAY_US, Mail
+from farebox.domain.people import DAY_US, LAST_MAILS, Mail
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Due
-from farebox.store.cursor import Cursor
+from farebox.store.cursor import Cursor, clock_us
 from farebox.store.database import Database, unavailable
 
 LEASE_SECONDS: Final = 60
-NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 LOOK: Final = "SELECT id, next_us FROM mail WHERE next_us <= ? ORDER BY next_us, id LIMIT 1"
 # Only one process finds the row as it has just seen it.
 CLAIM: Final = "UPDATE mail SET next_us = ?, tries = tries + 1 WHERE id = ? AND next_us = ?"
@@ -25,7 +23,12 @@ SELECT {", ".join(f"m.{name}" for name in Mail._fields)},
             AND coalesce(n.account_id, '') = coalesce(l.account_id, '')
             AND (n.created_us > l.created_us OR (n.created_us = l.created_us AND n.id > l.id))))
 FROM mail m WHERE m.id = ?"""  # noqa: S608  # the names of the columns are our own
-SENT: Final = "UPDATE mail SET sent_us = ?, next_us = NULL, failed = '' WHERE id = ? AND sent_us IS NULL"
+LAST: Final = ", ".join(f"'{name}'" for name in sorted(LAST_MAILS))
+FORGOTTEN: Final = (
+    f"next_us = NULL, email = CASE WHEN template IN ({LAST}) THEN '' ELSE email END,"
+    f" data = CASE WHEN template IN ({LAST}) THEN '{{}}' ELSE data END"
+)
+SENT: Final = f"UPDATE mail SET sent_us = ?, failed = '', {FORGOTTEN} WHERE id = ? AND sent_us IS NULL"  # noqa: S608
 PUT_OFF: Final = "UPDATE mail SET next_us = ?, failed = ? WHERE id = ? AND sent_us IS NULL"
 FORGET: Final = (
     # What has had its time, and how long after it; an address that was never confirmed goes with its link.
@@ -35,7 +38,9 @@ FORGET: Final = (
     ("DELETE FROM ceremony WHERE expires_us <= ?", 0),
     ("DELETE FROM mail WHERE next_us IS NULL AND created_us <= ?", 30 * DAY_US),
 )
-GIVE_UP: Final = "UPDATE mail SET next_us = NULL, failed = ? WHERE id = ? AND sent_us IS NULL"
+# What the server said may name the address.
+GIVEN_UP: Final = f"failed = CASE WHEN template IN ({LAST}) THEN 'given up' ELSE ? END"
+GIVE_UP: Final = f"UPDATE mail SET {GIVEN_UP}, {FORGOTTEN} WHERE id = ? AND sent_us IS NULL"  # noqa: S608
 
 
 class StoredOutbox:
@@ -56,8 +61,10 @@ class StoredOutbox:
                     return None
                 if self._write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, *seen):
                     self._run(cursor, READ, now_us, seen[0])
-                    *row, is_known, is_link_alive = cursor.fetchone()
-                    return Due(Mail(*row), bool(is_known), bool(is_link_alive))
+                    found = cursor.fetchone()
+                    if found is not None:  # it may just have been deleted, with whom it was for
+                        *row, is_known, is_link_alive = found
+                        return Due(Mail(*row), bool(is_known), bool(is_link_alive))
 
     def sent(self, mail_id: str) -> None:
         with self._cursor() as cursor:
@@ -104,10 +111,7 @@ class StoredOutbox:
                 connection.close()
 
     def _now_us(self, cursor: Cursor) -> int:
-        if self._database.is_sqlite:
-            return time.time_ns() // 1000
-        cursor.execute(NOW)
-        return int(cursor.fetchone()[0])
+        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
 
     def _write(self, cursor: Cursor, statement: str, *values: object) -> bool:
         with self._database.writers_turn():

@@ -19,7 +19,7 @@ from farebox.domain.people import (
     is_alive,
 )
 from farebox.ports import AccountRow
-from farebox.ports_people import Arrival, Entered, Visit
+from farebox.ports_people import Arrival, Entered, OtherAccount, Visit
 from farebox.store.arrivals import let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
@@ -27,6 +27,7 @@ from farebox.store.tables import account
 from farebox.store.tables_people import guess, link, mail, member, person, session
 
 MAILED: tuple[Purpose, ...] = ("magic", "reset", "code", "change")
+OTHERS_MAX = 50
 
 
 class StoredPeople:
@@ -200,10 +201,23 @@ def _visit(connection: Connection, digest: str) -> Visit | None:
         Person(*take(len(Person._fields))),  # type: ignore[arg-type]
         AccountRow(*take(len(AccountRow._fields))),  # type: ignore[arg-type]
         row[-1],
+        _others(connection, row.person_id, row.account_id),
     )
 
 
+def _others(connection: Connection, person_id: str, account_id: str) -> tuple[OtherAccount, ...]:
+    found = select(account.c.id, account.c.email).join(member, member.c.account_id == account.c.id)
+    open_ones = and_(account.c.id != account_id, account.c.state != "suspended", account.c.closed_us.is_(None))
+    found = found.where(member.c.person_id == person_id, open_ones).order_by(account.c.email).limit(OTHERS_MAX)
+    return tuple(OtherAccount(*row) for row in connection.execute(found))
+
+
 def usable(link_id: str, now_us: int) -> ColumnElement[bool]:
+    """Whether it is this link, and open."""
+    return and_(link.c.id == link_id, is_open(now_us))
+
+
+def is_open(now_us: int) -> ColumnElement[bool]:
     """Not used, not too old, and the newest of its purpose, address and account."""
     newer = link.alias("newer")
     is_newer = or_(
@@ -216,9 +230,7 @@ def usable(link_id: str, now_us: int) -> ColumnElement[bool]:
         newer.c.account_id.is_not_distinct_from(link.c.account_id),
         is_newer,
     )
-    return and_(
-        link.c.id == link_id, link.c.used_us.is_(None), link.c.expires_us > now_us, ~exists().where(of_its_kind)
-    )
+    return and_(link.c.used_us.is_(None), link.c.expires_us > now_us, ~exists().where(of_its_kind))
 
 
 def use_link(connection: Connection, link_id: str, purpose: Purpose, now_us: int) -> Link | None:

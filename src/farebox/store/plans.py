@@ -7,7 +7,7 @@ from typing import Final
 from farebox.domain.plan import Plan
 from farebox.store.database import Database, unavailable
 
-BY_PLAN: Final = "SELECT plan, count(*), min(email) FROM account GROUP BY plan ORDER BY plan"
+BY_PLAN: Final = "SELECT plan, count(*), min(email) FROM account WHERE closed_us IS NULL GROUP BY plan ORDER BY plan"
 
 
 def lost_plans(database: Database, plans: Mapping[str, Plan]) -> str:

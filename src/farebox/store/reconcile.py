@@ -34,7 +34,9 @@ from farebox.store.tables import account, api_key, hold, meter, rollup_daily, us
 ROWS_AT_ONCE: Final = 5000
 HOLD_COLUMNS: Final = len(Hold._fields)
 UNITS: Final = ("calls", "tokens", "nanodollars")
-METER_KEY: Final = ("account_id", "mode", "period_start_us")
+METER_KEY: Final = ("account_id", "name", "period_start_us")
+METERS_OF_A_ROW: Final = ("mode", "cap_id")
+"""A row counts on the account's meter in its mode, and on that of its key's own cap, where there is one."""
 METER_SUMS: Final = tuple(f"{side}_{unit}" for side in ("posted", "held") for unit in UNITS)
 ROLLUP_KEY: Final = ("account_id", "mode", "day", "key_id", "endpoint", "model")
 DAY: Final = {
@@ -73,10 +75,11 @@ def reconcile(database: Database, plans: Mapping[str, Plan]) -> Report:
     with database.read() as connection:
         if not database.is_sqlite:
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # a long table takes its time
-        checks = (_meters, _rollups, _held_and_ended, _keyless, _outside_period, _rows, _holds)
+        checks = (_meters, _rollups, _over_caps, _held_and_ended, _keyless, _miscounted, _outside_period, _rows, _holds)
         findings = [finding for check in checks for finding in check(connection)]
         now_us = database.now_us(connection)
-        notes = [*_over_limits(connection, plans, now_us), *_overdue(connection, now_us)]
+        notes = [*_over_limits(connection, plans, now_us), *_over_spend_caps(connection, now_us)]
+        notes += _overdue(connection, now_us)
         calls = _count(connection, usage_record) + _count(connection, hold)
         return Report(_with_addresses(connection, findings), notes, calls, _count(connection, meter))
 
@@ -96,8 +99,12 @@ def _columns(table: Any, names: tuple[str, ...]) -> list[ColumnElement[Any]]:  #
     return [table.c[name] for name in names]
 
 
-def _period(start_us: int, mode: str) -> str:
-    return f"{iso(start_us)[:16]}Z {mode}"
+def _period(start_us: int, name: str) -> str:
+    return f"{iso(start_us)[:16]}Z {name}"
+
+
+def _is_current(now_us: int) -> ColumnElement[bool]:
+    return and_(meter.c.period_start_us <= now_us, meter.c.period_end_us > now_us)
 
 
 # -- Sums ------------------------------------------------------------------------------------------------------
@@ -106,15 +113,31 @@ def _period(start_us: int, mode: str) -> str:
 def _meters(connection: Connection) -> Iterator[Finding]:
     used, nothing = usage_record.c, [literal(0) for _ in UNITS]
     held = _columns(hold, tuple(f"held_{unit}" for unit in UNITS))
-    rows = union_all(
-        select(*_columns(usage_record, METER_KEY), used.calls, used.tokens, used.charge_nanodollars, *nothing),
-        select(*_columns(hold, METER_KEY), *nothing, *held),
-    ).subquery()
+    figures_of: dict[Table, list[ColumnElement[Any]]] = {
+        usage_record: [used.calls, used.tokens, used.charge_nanodollars, *nothing],
+        hold: [*nothing, *held],
+    }
+    counting = [
+        select(table.c.account_id, table.c[name], table.c.period_start_us, *figures).where(table.c[name] != "")
+        for table, figures in figures_of.items()
+        for name in METERS_OF_A_ROW
+    ]
+    rows = union_all(*counting).subquery()
     key, figures = list(rows.c)[: len(METER_KEY)], list(rows.c)[len(METER_KEY) :]
     counted = select(*key, *(func.sum(figure) for figure in figures)).group_by(*key)
     kept = select(*_columns(meter, METER_KEY + METER_SUMS))
-    for (owner, mode, start_us), *sums in _differences(connection, len(METER_KEY), kept, counted):
-        yield from _apart(owner, _period(start_us, mode), "meter", METER_SUMS, *sums)
+    for (owner, name, start_us), *sums in _differences(connection, len(METER_KEY), kept, counted):
+        yield from _apart(owner, _period(start_us, name), "meter", METER_SUMS, *sums)
+
+
+def _over_caps(connection: Connection) -> Iterator[Finding]:
+    """A key's cap never changes, so there is no way over it."""
+    of_key = and_(api_key.c.account_id == meter.c.account_id, api_key.c.cap_id == meter.c.name)
+    calls = meter.c.posted_calls + meter.c.held_calls
+    figures = [*_columns(meter, METER_KEY), calls, api_key.c.cap_calls]
+    over = select(*figures).join(api_key, of_key).where(calls > api_key.c.cap_calls).distinct()
+    for owner, name, start_us, count, cap in connection.execute(over):
+        yield Finding(owner, _period(start_us, name), "meter: calls", f"at most {cap}, the key's cap", count)
 
 
 def _rollups(connection: Connection) -> Iterator[Finding]:
@@ -191,9 +214,17 @@ def _keyless(connection: Connection) -> Iterator[Finding]:
         yield from _calls(connection, table, unknown, "key_id", "a key of the account in this mode", "none")
 
 
+def _miscounted(connection: Connection) -> Iterator[Finding]:
+    for table in (usage_record, hold):
+        its_key = and_(api_key.c.account_id == table.c.account_id, api_key.c.id == table.c.key_id)
+        another = or_(*(api_key.c[name].is_distinct_from(table.c[name]) for name in ("cap_id", "cap_calls")))
+        yield from _calls(connection, table, exists().where(its_key, another), "cap_id", "that of its key", "another")
+
+
 def _outside_period(connection: Connection) -> Iterator[Finding]:
     for table in (usage_record, hold):
-        same = and_(*(meter.c[name] == table.c[name] for name in METER_KEY))
+        key = _columns(table, ("account_id", "mode", "period_start_us"))
+        same = and_(*(meter.c[name] == column for name, column in zip(METER_KEY, key, strict=True)))
         admitted = table.c.admitted_us
         outside = exists().where(same, or_(admitted < meter.c.period_start_us, admitted >= meter.c.period_end_us))
         yield from _calls(connection, table, outside, "admitted_us", "a moment of its period", "another one")
@@ -211,7 +242,7 @@ def _calls(
 
 
 def _over_limits(connection: Connection, plans: Mapping[str, Plan], now_us: int) -> Iterator[str]:
-    now = and_(meter.c.period_start_us <= now_us, meter.c.period_end_us > now_us)
+    now = and_(_is_current(now_us), meter.c.name.in_(("live", "test")))
     for plan in plans.values():
         calls = plan.calls if plan.overage_nanodollars is None else None
         for unit, limit in zip(UNITS, (calls, plan.tokens, plan.credit_nanodollars), strict=True):
@@ -223,6 +254,16 @@ def _over_limits(connection: Connection, plans: Mapping[str, Plan], now_us: int)
                     f"{email} has used {count:,} {unit}, over the {limit:,} of plan {plan.name!r}: right only if the "
                     "plan was lowered, or changed, after that."
                 )
+
+
+def _over_spend_caps(connection: Connection, now_us: int) -> Iterator[str]:
+    spent, cap = meter.c.posted_nanodollars + meter.c.held_nanodollars, account.c.spend_cap_nanodollars
+    found = select(account.c.email, spent, cap).join(meter, meter.c.account_id == account.c.id)
+    for email, sum_, limit in connection.execute(found.where(_is_current(now_us), meter.c.name == "live", spent > cap)):
+        yield (
+            f"{email} has spent {sum_:,} nanodollars, over their own cap of {limit:,}: right only if they lowered it "
+            "after that."
+        )
 
 
 def _overdue(connection: Connection, now_us: int) -> Iterator[str]:

@@ -16,12 +16,16 @@ from farebox.store.seldom import HOLD_COLUMNS, OUTCOME_COLUMNS, SeldomStatements
 
 STATEMENT_SECONDS_MAX: Final = 10
 
-CALLER_COLUMNS: Final = "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us"
+CALLER_COLUMNS: Final = (
+    "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us, "
+    "k.scopes, k.cap_calls, k.cap_id, a.spend_cap_nanodollars"
+)
 METER_COLUMNS: Final = ", ".join(Meter._fields)
 SQLITE_CALLER: Final = (
-    f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id WHERE k.digest = ?"
+    f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id AND a.closed_us IS NULL"
+    " WHERE k.digest = ?"
 )
-SQLITE_METERS: Final = f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ? AND period_end_us > ?"
+SQLITE_METERS: Final = f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ? AND name = ? AND period_end_us > ?"
 SQLITE_OUTCOME: Final = f"SELECT call_id, {OUTCOME_COLUMNS} FROM usage_record WHERE account_id = ? AND call_id = ?"
 DUE_MAX: Final = 500
 
@@ -49,7 +53,7 @@ def _types(row: type) -> dict[str, str]:
     return {name: "bigint" if kind in {int, int | None} else "text" for name, kind in get_type_hints(row).items()}
 
 
-METER: Final = Written("meter", _types(Meter), ("account_id", "mode", "period_start_us"))
+METER: Final = Written("meter", _types(Meter), ("account_id", "name", "period_start_us"))
 HOLD: Final = Written("hold", _types(Hold))
 USAGE_RECORD: Final = Written("usage_record", _types(Hold) | _types(Outcome))
 ROLLUP_KEY: Final = ("account_id", "mode", "day", "key_id", "endpoint", "model")
@@ -78,7 +82,10 @@ class Statements(Protocol):
         ...
 
     def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]: ...
-    def meters(self, cursor: Cursor, account_ids: Sequence[str], end_after_us: int) -> list[Row]: ...
+    def meters(self, cursor: Cursor, owners: Sequence[tuple[str, str]], end_after_us: int) -> list[Row]:
+        """Meters by account and name: however many capped keys an account has, a call reads its own."""
+        ...
+
     def delete_holds(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> set[str]:
         """Delete holds by (account_id, call_id); the call ids of those that were there."""
         ...
@@ -120,8 +127,8 @@ class SqliteStatements(SeldomStatements):
     def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
         return _each(cursor, SQLITE_CALLER, ((digest,) for digest in digests))
 
-    def meters(self, cursor: Cursor, account_ids: Sequence[str], end_after_us: int) -> list[Row]:
-        return _each(cursor, SQLITE_METERS, ((account_id, end_after_us) for account_id in account_ids))
+    def meters(self, cursor: Cursor, owners: Sequence[tuple[str, str]], end_after_us: int) -> list[Row]:
+        return _each(cursor, SQLITE_METERS, ((*owner, end_after_us) for owner in owners))
 
     def delete_holds(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> set[str]:
         gone: set[str] = set()
@@ -199,16 +206,17 @@ class PostgresStatements(SeldomStatements):
 
     def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
         cursor.execute(
-            f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id"
+            f"SELECT {CALLER_COLUMNS} FROM api_key k JOIN account a ON a.id = k.account_id AND a.closed_us IS NULL"
             " WHERE k.digest = ANY(%s::text[])",
             (digests,),
         )
         return list(cursor.fetchall())
 
-    def meters(self, cursor: Cursor, account_ids: Sequence[str], end_after_us: int) -> list[Row]:
+    def meters(self, cursor: Cursor, owners: Sequence[tuple[str, str]], end_after_us: int) -> list[Row]:
         cursor.execute(
-            f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ANY(%s::text[]) AND period_end_us > %s",
-            (account_ids, end_after_us),
+            f"SELECT {METER_COLUMNS} FROM meter JOIN unnest(%s::text[], %s::text[]) AS sought (account_id, name)"
+            " USING (account_id, name) WHERE period_end_us > %s",
+            (*_arrays(owners), end_after_us),
         )
         return list(cursor.fetchall())
 

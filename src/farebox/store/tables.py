@@ -2,7 +2,8 @@
 
 `account_id` leads each hot primary key: every write touches one account, so accounts are the shards.
 
-The hot tables' columns are in the order of the rows in `domain.ledger`, which are written as they are.
+The hot tables' columns are in the order of the rows in `domain.ledger`. In the database, what a later revision added
+stands at a table's end: no statement goes by a column's place.
 """
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, MetaData, Table, Text, text
@@ -47,14 +48,16 @@ api_key = Table(
     _int("revoked_us", nullable=True),
     _text("scopes", default="''"),  # the endpoints it may call; '' is all of them
     _int("cap_calls", nullable=True),
+    _text("cap_id", default="''"),
     CheckConstraint("mode IN ('live', 'test')", name="api_key_mode"),
+    CheckConstraint("(cap_calls IS NULL) = (cap_id = '')", name="api_key_cap"),  # a cap is counted somewhere
     sqlite_with_rowid=False,
 )  # fmt: skip
 
 meter = Table(
     "meter", metadata,
     _text("account_id", primary_key=True),
-    _text("mode", primary_key=True),
+    _text("name", primary_key=True),
     _int("period_start_us", primary_key=True),
     _int("period_end_us"),
     _int("posted_calls"),
@@ -96,6 +99,8 @@ def _hold_columns() -> list[Column[str] | Column[int]]:
         _int("price_output_per_mtok", nullable=True),
         _int("charge_fixed_nanodollars"),
         _int("charge_markup_basis_points", nullable=True),
+        _text("cap_id", default="''"),
+        _int("cap_calls", nullable=True),
     ]
 
 

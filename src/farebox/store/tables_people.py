@@ -1,6 +1,6 @@
 """The tables of people: who logs in, what was mailed to them, and what happened."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, Table, Text, text
 
 from farebox.store.tables import metadata
 
@@ -9,8 +9,9 @@ def _text(name: str, **more: bool) -> Column[str]:
     return Column(name, Text, nullable=more.pop("nullable", False), **more)  # type: ignore[arg-type]  # bools only
 
 
-def _int(name: str, **more: bool) -> Column[int]:
-    return Column(name, BigInteger, nullable=more.pop("nullable", False), **more)  # type: ignore[arg-type]
+def _int(name: str, *, default: str | None = None, **more: bool) -> Column[int]:
+    nullable, in_sql = more.pop("nullable", False), text(default) if default else None
+    return Column(name, BigInteger, nullable=nullable, server_default=in_sql, **more)  # type: ignore[arg-type]
 
 
 person = Table(
@@ -31,6 +32,7 @@ member = Table(
     _text("person_id", primary_key=True),
     _text("role"),
     _int("joined_us"),
+    _int("has_limit_mails", default="1"),
     CheckConstraint("role IN ('owner', 'member')", name="member_role"),
     sqlite_with_rowid=False,
 )  # fmt: skip
@@ -75,6 +77,7 @@ link = Table(
 )  # fmt: skip
 Index("link_email", link.c.email, link.c.purpose)
 Index("link_expires", link.c.expires_us)
+Index("link_account", link.c.account_id)
 
 recovery_code = Table(
     "recovery_code", metadata,
@@ -134,6 +137,7 @@ mail = Table(
     _int("tries"),
     _int("sent_us", nullable=True),
     _text("failed"),
+    _text("account_id", nullable=True),
     sqlite_with_rowid=False,
 )  # fmt: skip
 Index("mail_next", mail.c.next_us)
@@ -162,3 +166,15 @@ audit = Table(
     sqlite_with_rowid=False,
 )  # fmt: skip
 Index("audit_account", audit.c.account_id, audit.c.at_us)
+Index("audit_person", audit.c.person_id, audit.c.at_us)
+
+limit_mark = Table(
+    "limit_mark", metadata,
+    # A mark on the way to a limit that an account has reached, and that its owners were written of: once a period.
+    _text("account_id", primary_key=True),
+    _int("period_start_us", primary_key=True),
+    _text("name", primary_key=True),
+    _int("percent", primary_key=True),
+    _int("at_us"),
+    sqlite_with_rowid=False,
+)  # fmt: skip

@@ -1,19 +1,11 @@
-"""A page for each error code, at the address that its `type` names, and a list of them all. Made of one table."""
+"""What there is to say about each error; the pages that a `type` leads to are made of it."""
 
 import json
-import re
-from html import escape
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from fastapi import FastAPI, Request, Response
-from starlette.responses import HTMLResponse
-from starlette.routing import Route
-
 from farebox.domain import errors
-from farebox.domain.errors import CallError, NotFound
+from farebox.domain.errors import CallError
 from farebox.web.problem import problem
-from farebox.web.routes import HouseOf
 
 
 class Advice(NamedTuple):
@@ -45,6 +37,9 @@ ADVICE: Final[dict[type[CallError], Advice]] = {
         "Update the payment method, or choose another plan.",
     ),
     errors.AccountSuspended: Advice("The account is suspended.", "Write to the service's support."),
+    errors.InsufficientPermissions: Advice(
+        "The key was made for other endpoints.", "Use a key that may call this one, or make one for it."
+    ),
     errors.NotFound: Advice("There is nothing at this address.", "See `/docs` for the endpoints."),
     errors.ModelNotFound: Advice("The service does not offer this model.", "Choose one that `GET /v1/models` lists."),
     errors.CallNotFound: Advice(
@@ -75,8 +70,10 @@ ADVICE: Final[dict[type[CallError], Advice]] = {
         "The plan's burst limit: too many calls in a short time.", "Wait as long as `Retry-After` says."
     ),
     errors.QuotaExceeded: Advice(
-        "The plan's calls, tokens or money of this month are used, or the call could come to more than is left.",
-        "Wait for the next month, change the plan, or ask for less: a shorter prompt, a lower `max_tokens`.",
+        "What the plan has of calls, tokens or money this month, or what you allowed your account or this key, is "
+        "used, or the call could come to more than is left.",
+        "Wait for the next month, change the plan or the limit that is your own, or ask for less: a shorter prompt, a "
+        "lower `max_tokens`.",
     ),
     errors.InternalError: Advice(
         "A fault of the service.", "Try again; if it stays, send the `instance` to its support."
@@ -108,69 +105,7 @@ ADVICE: Final[dict[type[CallError], Advice]] = {
     errors.HoldLost: Advice("The call outlived what was held for it, so its answer is not given out.", "Try again."),
 }
 
-STYLE: Final = (Path(__file__).parent / "static" / "errors.css").read_text(encoding="utf-8")
 EXAMPLE_ID: Final = "req_019ab2f4c0de6f1d2a3b4c5d6e7f8091"
-HEADERS: Final = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "public, max-age=300",
-}
-# Links are relative, so that they hold behind a proxy that adds a path.
-PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} · {product}</title>
-<link rel="stylesheet" href="{up}errors/style.css">
-<link rel="icon" href="data:,">
-</head>
-<body>
-<header><a href="{up}errors">{product}: errors</a> <a href="{up}docs">Documentation</a></header>
-<main>
-{main}
-</main>
-</body>
-</html>
-"""
-EXPLANATION: Final = """<p class="status">Error {status}</p>
-<h1>{title}</h1>
-<p><code class="code">{code}</code></p>
-<dl>
-<dt>What happened</dt><dd>{happened}</dd>
-<dt>What to do</dt><dd>{to_do}</dd>
-<dt>Is it charged?</dt><dd>{charged}.</dd>
-</dl>
-<h2 id="body">What the answer looks like</h2>
-<pre tabindex="0" role="region" aria-labelledby="body">{body}</pre>
-<p class="note">The call's id, <code>instance</code>, is also in the header <code>x-request-id</code>.</p>
-<p><a href="../errors">All errors</a></p>"""
-
-
-def add_error_docs(app: FastAPI, house_of: HouseOf) -> None:
-    """GET /errors and GET /errors/{code}: no script, and nothing from another host."""
-    by_code = {error.code: error for error in ADVICE}
-
-    async def index(_: Request) -> Response:
-        return HTMLResponse(_page(app.title, "Errors", _list(), up=""), headers=HEADERS)
-
-    async def style(_: Request) -> Response:
-        return Response(STYLE, media_type="text/css", headers=HEADERS)
-
-    async def explanation(request: Request) -> Response:
-        error = by_code.get(request.path_params["code"])
-        if error is None:
-            raise NotFound("There is no such error code. They are listed at /errors.")
-        main = _explanation(error, house_of().public_url)
-        return HTMLResponse(_page(app.title, error.title, main, up="../"), headers=HEADERS)
-
-    pages = (("/errors", index), ("/errors/style.css", style), ("/errors/{code}", explanation))
-    app.router.routes.extend(Route(path, page, include_in_schema=False) for path, page in pages)
 
 
 def example(error: type[CallError], public_url: str) -> str:
@@ -179,34 +114,3 @@ def example(error: type[CallError], public_url: str) -> str:
     detail = f"{advice.happened} {advice.to_do}".replace("`", "")
     _, _, body = problem(error(detail), EXAMPLE_ID, public_url)
     return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-
-
-def _page(product: str, title: str, main: str, *, up: str) -> str:
-    return PAGE.format(product=escape(product), title=escape(title), main=main, up=up)
-
-
-def _explanation(error: type[CallError], public_url: str) -> str:
-    advice = ADVICE[error]
-    return EXPLANATION.format(
-        status=error.status,
-        title=escape(error.title),
-        code=escape(error.code),
-        happened=_words(advice.happened),
-        to_do=_words(advice.to_do),
-        charged=_words(advice.charged[:1].upper() + advice.charged[1:]),
-        body=escape(example(error, public_url)),
-    )
-
-
-def _list() -> str:
-    rows = (
-        f'<li><a href="errors/{error.code}"><code>{error.code}</code></a><b>{error.status}</b>'
-        f"<span>{escape(error.title)}</span></li>"
-        for error in ADVICE
-    )
-    return "<h1>Errors</h1>\n<ul>\n" + "\n".join(rows) + "\n</ul>"
-
-
-def _words(text: str) -> str:
-    """Text with its `code`, as HTML."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))

@@ -80,7 +80,7 @@ def _read(body: bytes) -> tuple[str, int | None, bool]:
 
 def sums_of(receipt: Receipt) -> dict[str, Any]:
     """What a call used, and what is left after it."""
-    outcome, (plan, meter, _) = receipt.outcome, receipt.standing
+    outcome, plan, meter = receipt.outcome, receipt.standing.plan, receipt.standing.meter
     left = None if plan.calls is None else max(plan.calls - meter.posted_calls - meter.held_calls, 0)
     return {
         "input_tokens": outcome.input_tokens,

@@ -14,8 +14,8 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def limit_headers(standing: Standing) -> Headers:
-    """RateLimit-Policy, RateLimit and x-ratelimit-* for a caller's plan, as far as it has limits."""
-    plan, meter, now_us = standing
+    """RateLimit-Policy, RateLimit and x-ratelimit-* for a caller's plan and key, as far as these have limits."""
+    plan, meter, now_us, cap = standing
     limits: list[str] = []
     requests: tuple[int, int, int] | None = None
     tokens: tuple[int, int, int] | None = None
@@ -37,9 +37,13 @@ def limit_headers(standing: Standing) -> Headers:
         left = max(plan.tokens - meter.posted_tokens - meter.held_tokens, 0)
         limits.append(f'"tokens";r={left};t={reset_seconds}')
         tokens = (plan.tokens, left, reset_seconds)
+    if cap is not None:
+        limits.append(f'"key";r={cap.calls_left};t={reset_seconds}')
+        requests = requests or (cap.calls, cap.calls_left, reset_seconds)
     headers: Headers = []
     if limits:
-        headers.append((b"ratelimit-policy", _policies(plan.burst_limit, plan.calls, plan.tokens)))
+        policies = _policies(plan.burst_limit, plan.calls, plan.tokens, cap.calls if cap is not None else None)
+        headers.append((b"ratelimit-policy", policies))
         headers.append((b"ratelimit", ", ".join(limits).encode()))
     if requests is not None:
         headers.append((b"x-ratelimit-limit-requests", b"%d" % requests[0]))
@@ -54,7 +58,7 @@ def limit_headers(standing: Standing) -> Headers:
 
 def receipt_headers(receipt: Receipt) -> Headers:
     """What a call came to: its charge, how many calls it counts for, the credit that is left, and its id."""
-    outcome, (plan, meter, _) = receipt.outcome, receipt.standing
+    outcome, plan, meter = receipt.outcome, receipt.standing.plan, receipt.standing.meter
     headers: Headers = [
         (b"x-charge-nanodollars", b"%d" % outcome.charge_nanodollars),
         (b"x-charged-calls", b"%d" % outcome.calls),
@@ -67,7 +71,7 @@ def receipt_headers(receipt: Receipt) -> Headers:
 
 
 @lru_cache(maxsize=256)
-def _policies(burst: Burst | None, calls: int | None, tokens: int | None) -> bytes:
+def _policies(burst: Burst | None, calls: int | None, tokens: int | None, cap_calls: int | None) -> bytes:
     policies: list[str] = []
     if burst is not None:
         policies.append(f'"burst";q={burst.calls};w={burst.window_us // MICROSECONDS}')
@@ -75,6 +79,8 @@ def _policies(burst: Burst | None, calls: int | None, tokens: int | None) -> byt
         policies.append(f'"monthly";q={calls}')
     if tokens is not None:
         policies.append(f'"tokens";q={tokens}')
+    if cap_calls is not None:
+        policies.append(f'"key";q={cap_calls}')
     return ", ".join(policies).encode()
 
 

@@ -20,12 +20,12 @@ REFUSALS: Final = {
     400: "The request is no HTTP, or its body did not arrive.",
     401: "The API key is missing, wrong, expired or revoked.",
     402: "The plan has to be paid, or is no longer offered.",
-    403: "The account is suspended.",
+    403: "The account is suspended, or the key was made for other endpoints.",
     404: "The service does not offer the model, or has no such call.",
     409: "The first call with this Idempotency-Key is under way, or was a stream.",
     413: "The body is too large.",
     422: "The request is wrong; `param` names the field.",
-    429: "The burst limit or the plan's limit is reached.",
+    429: "The burst limit, the plan's limit, or one of your own is reached.",
     500: "Something went wrong on the service's side. Nothing was charged.",
     502: "The model provider failed. Nothing was charged.",
     503: "The model provider is busy, or the service cannot record calls. Nothing was charged.",
@@ -87,6 +87,7 @@ def add_paid(page: Json, handlers: Sequence[Handler] = ()) -> Json:
     for model in (GenerateIn, GenerateOut, ProblemOut):
         schemas.update(_schema(model))
     page["components"].setdefault("securitySchemes", {}).update(SCHEMES)
+    page["tags"] = [{"name": name} for name in ("Calls", "OpenAI", "Service")]  # the order in which they are shown
     paths = page.setdefault("paths", {})
     _own_validation(paths, schemas)
     paths["/v1/generate"] = _generate()

@@ -6,9 +6,8 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
 from farebox.domain import apikey
@@ -119,20 +118,9 @@ def _digest(house: House, request: Request) -> str:
     return apikey.digest(house.service.secret, read_key(request.scope))
 
 
-def add_docs(app: FastAPI) -> None:
-    """Swagger at /docs, from files that are installed, so that it needs no other host."""
+def add_docs_files(app: FastAPI) -> None:
+    """What the documentation page loads: Swagger, as it is installed, so that it needs no other host."""
     app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]), name="docs")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=app.title,
-            swagger_js_url="/docs/static/swagger-ui-bundle.js",
-            swagger_css_url="/docs/static/swagger-ui.css",
-            swagger_favicon_url="/docs/static/favicon.png",
-            swagger_ui_parameters={"persistAuthorization": True},
-        )
 
 
 def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request], str]) -> None:

@@ -43,7 +43,7 @@ class ReadyOut(BaseModel):
 
 
 class UsageOut(BaseModel):
-    """The period so far. A limit that the plan does not have is null, and so is what is left of it."""
+    """The period so far. A limit that the plan, or the key, does not have is null, and so is what is left of it."""
 
     plan: str
     mode: Literal["live", "test"]
@@ -61,6 +61,12 @@ class UsageOut(BaseModel):
     charge_held_nanodollars: int
     credit_nanodollars: int | None
     credit_remaining_nanodollars: int | None
+    key_calls_limit: int | None = Field(
+        description="The key's own limit a month, shared with the one that replaces it."
+    )
+    key_calls_used: int | None
+    key_calls_held: int | None
+    key_calls_remaining: int | None
 
 
 class CallOut(BaseModel):
@@ -118,10 +124,10 @@ class ProblemOut(BaseModel):
 
 
 def usage_of(standing: Standing) -> UsageOut:
-    plan, meter, _ = standing
+    plan, meter, _, cap = standing
     return UsageOut(
         plan=plan.name,
-        mode=meter.mode,
+        mode="test" if meter.name == "test" else "live",
         period_start=iso(meter.period_start_us),
         period_end=iso(meter.period_end_us),
         calls_used=meter.posted_calls,
@@ -136,6 +142,10 @@ def usage_of(standing: Standing) -> UsageOut:
         charge_held_nanodollars=meter.held_nanodollars,
         credit_nanodollars=plan.credit_nanodollars,
         credit_remaining_nanodollars=_left(plan.credit_nanodollars, meter.posted_nanodollars + meter.held_nanodollars),
+        key_calls_limit=cap.calls if cap else None,
+        key_calls_used=cap.meter.posted_calls if cap else None,
+        key_calls_held=cap.meter.held_calls if cap else None,
+        key_calls_remaining=cap.calls_left if cap else None,
     )
 
 

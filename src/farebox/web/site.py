@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farebox.account.desk import Desk
 from farebox.domain.product import Product
+from farebox.ports import Readings
 from farebox.ports_people import Letter
+from farebox.web.endpoint import PaidEndpoint
 from farebox.web.handler import Handler
 from farebox.web.logo import Logo
 
@@ -33,6 +35,8 @@ class Site:
 
     product: Product
     handlers: Mapping[str, Handler]
+    paid: Mapping[str, PaidEndpoint]
+    """The paid endpoints by their paths."""
     public_url: str
     """Without a slash at its end; empty where the settings name none."""
     folder: Path | None
@@ -42,6 +46,8 @@ class Site:
     """An example of what a JSON schema describes."""
     desk: Desk
     """Where people are let in."""
+    readings: Readings
+    """What customers have used."""
     proxies: tuple[Network, ...]
     """Whose word about the client's address is taken."""
     mailbox: KeptMail | None
@@ -51,8 +57,8 @@ class Site:
 class Pages:
     """What is asked where no other route is: pages, so that the founder's own routes come first."""
 
-    def __init__(self, load: Callable[[], ASGIApp], nothing: ASGIApp) -> None:
-        self._load = load
+    def __init__(self, site_of: Callable[[], Site], nothing: ASGIApp) -> None:
+        self._site_of = site_of
         self._nothing = nothing
         self._app: ASGIApp | None = None
         self._turn = asyncio.Lock()
@@ -66,3 +72,8 @@ class Pages:
                 if self._app is None:
                     self._app = await run_in_threadpool(self._load)
         await self._app(scope, receive, send)
+
+    def _load(self) -> ASGIApp:
+        from farebox.web.pages import pages  # noqa: PLC0415  # with all that only pages need
+
+        return pages(self._site_of())

@@ -5,20 +5,31 @@ from starlette.types import ASGIApp
 
 from farebox.web.founder_pages import HOME, founder_pages
 from farebox.web.pages import (
+    activity,
     again,
+    calls,
+    delete,
     dev_mail,
+    docs,
     elsewhere,
+    export,
+    goodbye,
     join,
+    keys,
     landing,
     log_in,
     overview,
     passkeys,
+    plan,
+    playground,
     robots,
     second_step,
     security,
     session_list,
     settings,
+    team,
     texts,
+    usage,
 )
 from farebox.web.pages.frame import Frame, add_errors
 from farebox.web.pages.guard import Guard
@@ -38,9 +49,12 @@ def pages(site: Site) -> ASGIApp:
         texts.founders(frame, files),
         landing.routes(frame),
         texts.legal(frame),
+        docs.routes(frame),
         robots.routes(frame, tuple(dict.fromkeys(found))),
-        *(part.routes(frame) for part in (join, log_in, second_step, elsewhere, overview)),
+        *(part.routes(frame) for part in (join, log_in, second_step, elsewhere)),
+        *(part.routes(frame) for part in (overview, usage, calls, keys, playground)),
         *(part.routes(frame) for part in (settings, security, passkeys, session_list, again)),
+        *(part.routes(frame) for part in (team, plan, export, activity, delete, goodbye)),
     ]
     if site.mailbox is not None:
         routers.append(dev_mail.routes(frame, site.mailbox))

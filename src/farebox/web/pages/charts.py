@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 GAP: Final = 0.25  # of the room of one bar
 VISIBLE: Final = 0.8  # what is not zero can be seen
-STEPS: Final = (1, 2, 2.5, 5, 10)
+STEPS: Final = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 
 
 class Bar(NamedTuple):

@@ -14,7 +14,7 @@ CHOICES_MAX: Final = 6  # as many as a line has room for
 class Field(NamedTuple):
     name: str
     kind: str
-    """As 'text', 'warm or bold', 'list of whole numbers'."""
+    """As 'text', 'warm or bold', 'list of whole numbers', 'object of name, age'."""
     is_required: bool
     default: str
     """As JSON; empty where there is none that says anything."""
@@ -28,14 +28,14 @@ def fields(schema: Mapping[str, Any]) -> list[Field]:
     for name, part in schema.get("properties", {}).items():
         default = part.get("default")
         told = "" if default is None or default in ("", [], {}) else json.dumps(default, ensure_ascii=False)
-        opened = _opened(part, schema)
-        found.append(Field(name, kind_of(part, schema), name in required, told, str(opened.get("description", ""))))
+        whole = opened(part, schema)
+        found.append(Field(name, kind_of(part, schema), name in required, told, str(whole.get("description", ""))))
     return found
 
 
 def kind_of(part: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """What a value may be, in a few words; nothing is not worth a word where there is something else."""
-    part = _opened(part, schema)
+    part = opened(part, schema)
     choices = part.get("enum", [part["const"]] if "const" in part else [])
     if choices:
         shown = [str(one) if isinstance(one, str) else json.dumps(one) for one in choices]
@@ -50,10 +50,13 @@ def kind_of(part: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if kind == "array":
         items = part.get("items")
         return f"list of {_many(kind_of(items, schema))}" if isinstance(items, dict) and items else "list"
+    inner = part.get("properties")
+    if kind == "object" and inner:
+        return f"object of {', '.join(inner)}"
     return KINDS.get(str(kind), "any value")
 
 
-def _opened(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def opened(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """The part, and what it refers to."""
     name = str(part.get("$ref", "")).rpartition("/")[2]
     found: Mapping[str, Any] = schema.get("$defs", {}).get(name, {})

@@ -1,5 +1,7 @@
 """What all pages share: the templates, how a page is answered, and what a page says when something is wrong."""
 
+import gzip
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -11,7 +13,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from farebox.domain.errors import CallError, RequestRefused
+from farebox.domain.errors import CallError, InternalError, RequestRefused
 from farebox.web.founder_pages import HOME
 from farebox.web.pages import words
 from farebox.web.pages.assets import Assets
@@ -22,11 +24,14 @@ from farebox.web.problem import problem
 from farebox.web.routes import of_status, of_validation
 from farebox.web.site import Site
 
+log = logging.getLogger("farebox.web")
+
 OURS: Final = Path(__file__).parents[1] / "templates"
 OWN_PLACES: Final = ("pricing", "terms", "privacy")
 """Pages that the footer leads to in any case."""
 FOR_STRANGERS: Final = "public, max-age=300"
 """How long a page that is the same for everybody may be kept."""
+PACKING: Final = 6  # of 1 to 9: beyond it, time grows and the page hardly shrinks
 
 
 def environment(folder: Path | None) -> Environment:
@@ -61,8 +66,17 @@ class Frame:
         self.assets = Assets(site)
         self.templates = environment(site.folder)
         named = {name: read_text(file).title for name, file in files.items() if name not in {HOME, *OWN_PLACES}}
+        has_length = all(handler.terms.max_output_tokens is None for handler in site.handlers.values())
+        self.plans = words.all_terms(site.product.plans, has_length=has_length)
+        in_words = {terms.id: terms for terms in self.plans}
+        self.templates.filters["terms"] = lambda plan: in_words[plan.name]
         self.templates.globals.update(
-            site=site, product=site.product, asset=self.assets.url, initial=self.assets.initial, more_pages=named
+            plans=self.plans,
+            site=site,
+            product=site.product,
+            asset=self.assets.url,
+            initial=self.assets.initial,
+            more_pages=named,
         )
 
     def address(self, request: Request) -> str:
@@ -77,7 +91,19 @@ class Frame:
         html = self.templates.get_template(template).render(
             path=path, url=f"{self.site.public_url}{path}" if self.site.public_url else "", **values
         )
-        return HTMLResponse(html, status, {"cache-control": cache})
+        response = HTMLResponse(html, status, {"cache-control": cache})
+        if (
+            cache == FOR_STRANGERS
+        ):  # what holds nothing of anybody's: to pack secrets together with what is sent tells them
+            self._pack(request, response)
+        return response
+
+    def _pack(self, request: Request, response: HTMLResponse) -> None:
+        response.headers["vary"] = "accept-encoding"
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            response.body = gzip.compress(bytes(response.body), PACKING, mtime=0)
+            response.headers["content-encoding"] = "gzip"
+            response.headers["content-length"] = str(len(response.body))
 
     def error(self, request: Request, error: CallError, title: str | None = None) -> Response:
         """What went wrong: as a page for a browser, else as the problem body."""
@@ -119,3 +145,8 @@ def add_errors(app: FastAPI, frame: Frame) -> None:
         response = frame.error(request, found, title)
         response.headers.update(error.headers or {})
         return response
+
+    @app.exception_handler(Exception)
+    def broken(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return frame.error(request, InternalError("Something went wrong on our side. Try again."))

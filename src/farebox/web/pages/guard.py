@@ -1,6 +1,5 @@
-"""What stands before every page: who may send a form, the headers of the answer, a page for what none foresaw."""
+"""What stands before every page: who may send a form, and the headers of the answer."""
 
-import logging
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,9 +10,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
-from farebox.domain.errors import CallError, InternalError, RequestRefused
-
-log = logging.getLogger("farebox.web")
+from farebox.domain.errors import CallError, RequestRefused
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM_BYTES_MAX: Final = 1 << 20
@@ -34,7 +31,6 @@ HEADERS: Final = {
 STRANGE: Final = (
     "This form was not sent from a page of this site, so nothing was done. Open the page here and send it again."
 )
-BROKEN: Final = "Something went wrong on our side. Try again."
 
 ErrorPage = Callable[[Request, CallError], Response]
 
@@ -70,9 +66,9 @@ class Guard:
         try:
             await self._app(scope, receive, sending)
         except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
             if not has_begun:
-                await self._error_page(request, InternalError(BROKEN))(scope, receive, sending)
+                raise  # the error's page failed as well, so it is told without one
+            # Else it was logged and answered; Starlette raises it again for servers that do not log.
 
     def _does_something(self, scope: Scope) -> bool:
         """Whether a page would act on this request: where there is none, that is told, and nothing else."""
@@ -88,10 +84,10 @@ def is_own(headers: Headers, own_origin: str) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    origin = headers.get("origin", "")
-    if own_origin and origin == own_origin:
-        return True
-    return origin in {f"{scheme}://{headers.get('host')}" for scheme in ("http", "https")}
+    origin, host = headers.get("origin"), headers.get("host")
+    if not origin or not host:
+        return False
+    return origin in {own_origin, f"http://{host}", f"https://{host}"}
 
 
 def origin_of(url: str) -> str:

@@ -1,7 +1,7 @@
 """Sign up, and use whatever link was mailed. A GET of a link only shows a button: mail scanners follow GETs."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request, Response
 
@@ -11,16 +11,20 @@ from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import log_in_by_link, reset_password
 from farebox.domain.people import LINK_US, LinkGone, PersonError
 from farebox.domain.period import MICROSECONDS
+from farebox.web.pages.accept import accepted, invitation_page
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_again
 from farebox.web.pages.visitor import HOME, SIGN_UP, arrived, client_of, forget_cookie, see_other, set_cookie, visitor
+
+FIRST: Final = "/playground"  # so that the first call is a click away
 
 
 def routes(frame: Frame) -> APIRouter:
     router = APIRouter()
     _add_sign_up(router, frame)
     _add_link(router, frame)
+    _add_used(router, frame)
     return router
 
 
@@ -55,15 +59,19 @@ def _add_link(router: APIRouter, frame: Frame) -> None:
         found = find_link(frame.site.desk, token)
         if found.purpose == "change":
             visitor(request)  # only who asked for it can use it: others log in first
+        if found.purpose == "invite":
+            return invitation_page(frame, request, token)
         return frame.page(request, "link.html", form=FormState(), purpose=found.purpose, email=found.email)
 
+
+def _add_used(router: APIRouter, frame: Frame) -> None:
     @router.post("/link/{token}")
     def used(request: Request, token: str, password: Annotated[str, Form()] = "") -> Response:
         desk, client = frame.site.desk, client_of(request)
         found = find_link(desk, token)
         if found.purpose == "confirm":
             came, _ = confirm(desk, client, token=token, browser=request.cookies.get(SIGN_UP, ""))
-            response = arrived(request, came, HOME)
+            response = arrived(request, came, FIRST if came.entered.is_new_account else HOME)
             forget_cookie(response, SIGN_UP)
             return response
         if found.purpose == "magic":
@@ -72,6 +80,8 @@ def _add_link(router: APIRouter, frame: Frame) -> None:
         if found.purpose == "change":
             change_address(desk, visitor(request), client, token=token)
             return see_other("/settings?told=address")
+        if found.purpose == "invite":
+            return accepted(frame, request, token, password)
         if found.purpose != "reset":
             raise LinkGone("This link is for something else. Ask for a new one.")
         try:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from farebox.web.pages.frame import FOR_STRANGERS, Frame
 from farebox.web.pages.offers import Offer, offers
-from farebox.web.pages.snippets import snippets
+from farebox.web.pages.snippets import openai_snippets, snippets
 
 
 def routes(frame: Frame) -> APIRouter:
@@ -18,7 +18,9 @@ def routes(frame: Frame) -> APIRouter:
         def code(offer: Offer) -> list[tuple[str, str]]:
             return snippets(offer, url)
 
-        return frame.page(request, "landing.html", cache=FOR_STRANGERS, offers=offered, snippets=code)
+        # With functions of their own to sell, the founder does not advertise the bare model.
+        openai = [] if frame.site.handlers else openai_snippets(url, frame.site.product.model_name)
+        return frame.page(request, "landing.html", cache=FOR_STRANGERS, offers=offered, snippets=code, openai=openai)
 
     @router.get("/pricing")
     def pricing(request: Request) -> Response:

@@ -21,7 +21,10 @@ class Text(NamedTuple):
 
 def html_of(markdown: str) -> Markup:
     """Markdown as HTML, safe to put into a page."""
-    return Markup(_PARSER.render(markdown))  # noqa: S704  # HTML in it is escaped, and links to scripts are refused
+    html = _PARSER.render(markdown)
+    for tag in ("pre", "table"):  # what may scroll can be reached with the keyboard
+        html = html.replace(f"<{tag}>", f'<{tag} tabindex="0">')
+    return Markup(html)  # noqa: S704  # HTML in it was escaped, and links to scripts are refused
 
 
 def text_of(markdown: str, name: str) -> Text:

@@ -1,7 +1,7 @@
 """What the product sells, endpoint by endpoint, as pages show it: in words, and with an example."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from farebox.web.handler import Handler
@@ -11,6 +11,12 @@ from farebox.web.site import Site
 SAMPLE: Final = "a small coffee roaster in Lisbon"
 PROMPT: Final = "Write a tagline for a small coffee roaster in Lisbon"
 TEXT: Final = "…"
+OPENAI: Final[Mapping[str, dict[str, Any]]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": PROMPT}]},
+    "/v1/responses": {"input": PROMPT},
+    "/v1/embeddings": {"input": PROMPT},
+}
+"""What the endpoints of OpenAI's wire may be asked."""
 ANSWERED: Final = {"input_tokens": 14, "output_tokens": 9}
 LEFT: Final = {"tokens": 23, "calls_used": 1, "calls_remaining": 19}
 NARROWED: Final = frozenset({"const", "enum", "format", "pattern"})
@@ -34,6 +40,10 @@ class Offer(NamedTuple):
     """An example; a file stands as its name."""
     answer: str
     """An example of the body."""
+    is_text: bool
+    """Whether the answer, or each item of it, is a text."""
+    streams_on_demand: bool = False
+    """Whether `stream` in the request decides how it is answered."""
 
 
 def offers(site: Site) -> list[Offer]:
@@ -41,12 +51,30 @@ def offers(site: Site) -> list[Offer]:
     return [_of_handler(handler, site.example) for handler in site.handlers.values()] or [_generate()]
 
 
+def offer_at(site: Site, paths: Sequence[str]) -> Offer:
+    """An endpoint that one can begin with, among some of them; among all where none is named."""
+    plain = _generate()
+    found = {offer.path: offer for offer in (*offers(site), plain)}
+    found |= {path: plain._replace(path=path, request=request) for path, request in OPENAI.items()}
+    return next((offer for path, offer in found.items() if path in paths or not paths), plain)
+
+
+def callable_offers(site: Site) -> list[Offer]:
+    """Every endpoint of Farebox's own wire; the plain prompt streams, as that is seen to begin sooner."""
+    plain = _generate()
+    stream = {"type": "boolean", "default": True, "description": "Show the answer as it is written."}
+    schema = {**plain.schema, "properties": {**plain.schema["properties"], "stream": stream}}
+    request = {**plain.request, "stream": True}
+    handlers = [_of_handler(handler, site.example) for handler in site.handlers.values()]
+    return [*handlers, plain._replace(schema=schema, request=request, streams_on_demand=True)]
+
+
 def _generate() -> Offer:
     return Offer(
         "generate", "/v1/generate", "Ask the model",
         "A prompt goes in, and the model's answer comes out, with what it used and what is left.", "",
         is_stream=False, takes_files=False, schema=GenerateIn.model_json_schema(), request={"prompt": PROMPT},
-        answer=written({"text": TEXT, **ANSWERED, **LEFT}),
+        answer=written({"text": TEXT, **ANSWERED, **LEFT}), is_text=True,
     )  # fmt: skip
 
 
@@ -61,7 +89,7 @@ def _of_handler(handler: Handler, example: Callable[[object], Any]) -> Offer:
         body = written(handler.output.enclosed(answer))
     return Offer(
         handler.name, handler.path, handler.summary, handler.description.partition("\n")[2].strip(), _counts(handler),
-        handler.is_stream, handler.inputs.takes_files, handler.inputs.schema, request, body,
+        handler.is_stream, handler.inputs.takes_files, handler.inputs.schema, request, body, handler.output.is_text,
     )  # fmt: skip
 
 
@@ -75,7 +103,7 @@ def suggested(schema: Any, sample: str) -> Any:  # noqa: ANN401  # JSON
         return {"const": "document.txt"}
     if isinstance(schema.get("examples"), list) and schema["examples"]:
         return {"const": schema["examples"][0]}
-    if schema.get("default") is not None:
+    if schema.get("default") not in (None, "", [], {}):
         return {"const": schema["default"]}
     if schema.get("type") == "string" and not NARROWED & schema.keys() and _has_room(schema, sample):
         return {"const": sample}

@@ -8,7 +8,7 @@ from typing import Any, Final
 from farebox.web.pages.offers import Offer
 
 KEY: Final = "YOUR_API_KEY"
-LINE_CHARS_MAX: Final = 66  # what a narrow column shows without scrolling
+LINE_CHARS_MAX: Final = 58  # what a narrow column shows without scrolling
 _NAME: Final = re.compile(r'^(\s*)"([A-Za-z_]\w*)":', re.MULTILINE)
 
 
@@ -23,14 +23,37 @@ def snippets(offer: Offer, url: str, key: str = KEY, request: dict[str, Any] | N
     ]
 
 
+def openai_snippets(url: str, model: str) -> list[tuple[str, str]]:
+    """OpenAI's own clients, pointed at this service."""
+    python = f"""from openai import OpenAI
+
+client = OpenAI(base_url="{url}/v1", api_key="{KEY}")
+
+answer = client.chat.completions.create(
+    model="{model}",
+    messages=[{{"role": "user", "content": "Hello!"}}],
+)
+print(answer.choices[0].message.content)"""
+    javascript = f"""import OpenAI from "openai";
+
+const client = new OpenAI({{ baseURL: "{url}/v1", apiKey: "{KEY}" }});
+
+const answer = await client.chat.completions.create({{
+  model: "{model}",
+  messages: [{{ role: "user", content: "Hello!" }}],
+}});
+console.log(answer.choices[0].message.content);"""
+    return [("Python", python), ("JavaScript", javascript)]
+
+
 def curl(offer: Offer, address: str, key: str, values: dict[str, Any]) -> str:
     lines = [f"curl {'-N ' if offer.is_stream else ''}{address}", f"-H {shlex.quote(f'X-API-Key: {key}')}"]
     if offer.takes_files:
         files = _file_fields(offer)
         lines += [f"-F {shlex.quote(f'{name}=@{value}' if name in files else f'{name}={_as_text(value)}')}"
-                  for name, value in values.items()]  # fmt: skip
+                  for name, value in _parts(values, files)]  # fmt: skip
     else:
-        lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(_json(values))}"]
+        lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(_indented(_json(values), 2))}"]
     return " \\\n  ".join(lines)
 
 
@@ -38,9 +61,13 @@ def python(offer: Offer, address: str, key: str, values: dict[str, Any]) -> str:
     arguments = [f'"{address}"', f'headers={{"X-API-Key": "{key}"}}']
     if offer.takes_files:
         files = _file_fields(offer)
-        opened = ", ".join(f'"{name}": open("{value}", "rb")' for name, value in values.items() if name in files)
+        opened = [(name, f'open({json.dumps(value)}, "rb")')
+                  for name, value in _parts(values, files) if name in files]  # fmt: skip
+        is_plain = len(dict(opened)) == len(opened)
+        listed = ", ".join(f'"{name}": {file}' if is_plain else f'("{name}", {file})' for name, file in opened)
         rest = {name: _as_text(value) for name, value in values.items() if name not in files}
-        arguments += [f"files={{{opened}}}", *([f"data={_python(rest)}"] if rest else [])]
+        arguments += [f"files={{{listed}}}" if is_plain else f"files=[{listed}]"]
+        arguments += [f"data={_python(rest)}"] if rest else []
     else:
         arguments.append(f"json={_indented(_python(values))}")
     if offer.is_stream:
@@ -53,8 +80,10 @@ def python(offer: Offer, address: str, key: str, values: dict[str, Any]) -> str:
 def javascript(offer: Offer, address: str, key: str, values: dict[str, Any]) -> str:
     if offer.takes_files:
         files = _file_fields(offer)
-        parts = [f'form.append("{name}", {"file" if name in files else json.dumps(_as_text(value))});'
-                 for name, value in values.items()]  # fmt: skip
+        parts = []
+        for name, value in _parts(values, files):
+            part = f'new File(["…"], "{value}")' if name in files else json.dumps(_as_text(value))
+            parts.append(f'form.append("{name}", {part});')
         before = "const form = new FormData();\n" + "\n".join(parts) + "\n\n"
         headers, body = f'{{ "X-API-Key": "{key}" }}', "form"
     else:
@@ -75,6 +104,15 @@ def javascript(offer: Offer, address: str, key: str, values: dict[str, Any]) -> 
 
 def _file_fields(offer: Offer) -> set[str]:
     return {name for name, part in offer.schema.get("properties", {}).items() if '"binary"' in json.dumps(part)}
+
+
+def _parts(values: dict[str, Any], files: set[str]) -> list[tuple[str, Any]]:
+    """The parts of a form: each of several files is one."""
+    return [
+        (name, one)
+        for name, value in values.items()
+        for one in (value if name in files and isinstance(value, list) else [value])
+    ]
 
 
 def _as_text(value: object) -> str:

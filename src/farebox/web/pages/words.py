@@ -1,6 +1,7 @@
 """Plans, money and numbers in words, and the filters that templates have for them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any, Final, NamedTuple
 
 from farebox.domain.money import BASIS_POINTS, format_usd
@@ -16,23 +17,39 @@ class Terms(NamedTuple):
     name: str
     price: str
     is_free: bool
+    is_featured: bool
     lines: tuple[str, ...]
     """What is included, and what happens at the limit, each in a few words."""
 
 
-def terms(plan: Plan) -> Terms:
-    """A plan in words."""
+def all_terms(plans: Sequence[Plan], *, has_length: bool = True) -> list[Terms]:
+    """The plans in words; the first one that costs something is the one to look at first.
+
+    A plan's longest answer is worth a line where no endpoint has a length of its own.
+    """
+    featured = next((plan for plan in plans if plan.price_nanodollars), None)
+    return [_terms(plan, is_featured=plan is featured, has_length=has_length) for plan in plans]
+
+
+def _terms(plan: Plan, *, is_featured: bool, has_length: bool) -> Terms:
     lines = [*_included(plan), *_beyond(plan)]
     if plan.burst_limit is not None:
         lines.append(burst(plan.burst_limit))
-    lines.append(f"answers of up to {counted(plan.max_output_tokens, 'token')}")
+    if has_length:
+        lines.append(f"answers of up to {counted(plan.max_output_tokens, 'token')}")
     return Terms(
         plan.name,
-        plan.name.replace("-", " ").replace("_", " ").capitalize(),
+        plan_name(plan.name),
         money(plan.price_nanodollars),
         plan.price_nanodollars == 0,
+        is_featured,
         tuple(line[0].upper() + line[1:] for line in lines),
     )
+
+
+def plan_name(name: str) -> str:
+    """'Big team', of a plan such as big_team."""
+    return name.replace("-", " ").replace("_", " ").capitalize()
 
 
 def burst(limit: Burst) -> str:
@@ -54,12 +71,24 @@ def counted(number: int, what: str) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:,}"
+    """'1,234'; a whole one without a point."""
+    return f"{int(value) if value == int(value) else value:,}"
 
 
 def share(part: float, whole: float) -> int:
     """Per cent, rounded down, so that 100 means all of it; of nothing, all is used."""
     return min(100, int(100 * part / whole)) if whole > 0 else 100
+
+
+def utc(us: int) -> str:
+    """A moment as HTML has it, to the second."""
+    return f"{iso(us)[:19]}Z"
+
+
+def day_label(name: str) -> str:
+    """'5 Nov', of a day such as 2026-11-05."""
+    found = date.fromisoformat(name)
+    return f"{found.day} {found:%b}"
 
 
 def _included(plan: Plan) -> list[str]:
@@ -95,5 +124,6 @@ def _seconds(microseconds: int) -> str:
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "terms": terms, "money": money, "number": number, "counted": counted, "share": share, "iso": iso,
+    "money": money, "number": number, "counted": counted, "share": share, "utc": utc, "day_label": day_label,
+    "burst": burst, "iso": iso, "plan_name": plan_name,
 }  # fmt: skip

@@ -1,4 +1,7 @@
-"""People who log in: members, sessions, mailed links, the mail itself, guesses, and an audit log."""
+"""People who log in: members, sessions, mailed links, the mail itself, guesses, and an audit log; caps of customers.
+
+A cap of a key is counted on a meter of its own, so a meter has a name instead of a mode.
+"""
 
 from typing import Final
 
@@ -26,6 +29,7 @@ CREATE TABLE member (
     person_id TEXT NOT NULL,
     role TEXT NOT NULL,
     joined_us BIGINT NOT NULL,
+    has_limit_mails BIGINT NOT NULL DEFAULT 1,
     PRIMARY KEY (account_id, person_id),
     CONSTRAINT member_role CHECK (role IN ('owner', 'member'))
 )""",
@@ -103,7 +107,8 @@ CREATE TABLE mail (
     next_us BIGINT,
     tries BIGINT NOT NULL,
     sent_us BIGINT,
-    failed TEXT NOT NULL
+    failed TEXT NOT NULL,
+    account_id TEXT
 )""",
     """
 CREATE TABLE guess (
@@ -122,6 +127,15 @@ CREATE TABLE audit (
     network TEXT NOT NULL,
     data TEXT NOT NULL
 )""",
+    """
+CREATE TABLE limit_mark (
+    account_id TEXT NOT NULL,
+    period_start_us BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    percent BIGINT NOT NULL,
+    at_us BIGINT NOT NULL,
+    PRIMARY KEY (account_id, period_start_us, name, percent)
+)""",
 )
 
 INDEXES: Final = (
@@ -130,6 +144,7 @@ INDEXES: Final = (
     "CREATE INDEX session_expires ON session (expires_us)",
     "CREATE INDEX link_email ON link (email, purpose)",
     "CREATE INDEX link_expires ON link (expires_us)",
+    "CREATE INDEX link_account ON link (account_id)",
     "CREATE INDEX passkey_person ON passkey (person_id)",
     "CREATE INDEX identity_person ON identity (person_id)",
     "CREATE INDEX ceremony_expires ON ceremony (expires_us)",
@@ -137,11 +152,21 @@ INDEXES: Final = (
     "CREATE INDEX mail_created ON mail (created_us)",
     "CREATE INDEX guess_at ON guess (at_us)",
     "CREATE INDEX audit_account ON audit (account_id, at_us)",
+    "CREATE INDEX audit_person ON audit (person_id, at_us)",
 )
 
 COLUMNS: Final = (
     "ALTER TABLE api_key ADD COLUMN scopes TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE api_key ADD COLUMN cap_calls BIGINT",
+    (
+        "ALTER TABLE api_key ADD COLUMN cap_id TEXT NOT NULL DEFAULT ''"
+        " CONSTRAINT api_key_cap CHECK ((cap_calls IS NULL) = (cap_id = ''))"
+    ),
+    "ALTER TABLE meter RENAME COLUMN mode TO name",
+    "ALTER TABLE hold ADD COLUMN cap_id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE hold ADD COLUMN cap_calls BIGINT",
+    "ALTER TABLE usage_record ADD COLUMN cap_id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE usage_record ADD COLUMN cap_calls BIGINT",
     "ALTER TABLE account ADD COLUMN spend_cap_nanodollars BIGINT",
     "ALTER TABLE account ADD COLUMN closed_us BIGINT",
 )

@@ -1,0 +1,82 @@
+"""All that is kept of an account, or of a person, as one file that is sent while it is read."""
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from farebox.account.desk import Desk, take
+from farebox.domain.people import Client, exports_by
+from farebox.domain.period import iso
+from farebox.ports_people import Visit
+from farebox.ports_team import Part
+
+READ_ME: Final = """\
+{what}, as {product} had it on {day}.
+
+Each file has a JSON object a line. Times are UTC. Money is in nanodollars: 1,000,000,000 of them are a US dollar.
+Prompts and answers are not kept, so there are none in here; of keys and passwords, only what tells them apart.
+It was collected while the service went on: what came in meanwhile is in some of the files and not in others.
+
+{files}
+"""
+
+
+def export_account(desk: Desk, here: Visit, client: Client) -> Iterator[bytes]:
+    """The account's export, piece by piece.
+
+    Raises:
+        TooOften: they had it collected too often.
+    """
+    return _export(desk, here, client, "account", "The account " + here.account.email)
+
+
+def export_person(desk: Desk, here: Visit, client: Client) -> Iterator[bytes]:
+    """The export of what is theirs as a person.
+
+    Raises:
+        TooOften: they had it collected too often.
+    """
+    return _export(desk, here, client, "person", "The person " + here.email)
+
+
+def _export(desk: Desk, here: Visit, client: Client, of: str, what: str) -> Iterator[bytes]:
+    archive = desk.upkeep.archive
+    take(desk, [exports_by(here.person.id)], "That were many exports.")
+    archive.note(here, f"exported_{of}", client)
+    parts = archive.of_account(here.account.id) if of == "account" else archive.of_person(here.person.id)
+    day = iso(desk.people.now_us())[:10]
+    files = "\n".join(f"{part.name}.jsonl" for part in parts)
+    return zipped(READ_ME.format(what=what, product=desk.product.name, day=day, files=files), parts)
+
+
+def zipped(read_me: str, parts: Iterable[Part]) -> Iterator[bytes]:
+    """A ZIP of a text and the parts; of the parts, no more than a page is in memory at once."""
+    out = _Out()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]  # it needs no more
+        archive.writestr("README.txt", read_me)
+        yield out.taken()
+        for part in parts:
+            with archive.open(f"{part.name}.jsonl", "w", force_zip64=True) as file:
+                for page in part.pages():
+                    file.write("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in page).encode())
+                    yield out.taken()
+    yield out.taken()
+
+
+class _Out:
+    """A file that cannot go back, and whose bytes are taken as they come."""
+
+    def __init__(self) -> None:
+        self._written: list[bytes] = []
+
+    def write(self, piece: bytes) -> int:
+        self._written.append(bytes(piece))
+        return len(piece)
+
+    def flush(self) -> None:
+        """There is nothing behind it."""
+
+    def taken(self) -> bytes:
+        written, self._written = b"".join(self._written), []
+        return written

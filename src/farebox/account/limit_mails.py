@@ -1,0 +1,145 @@
+"""Write to an account's owners when a limit comes near: beside the calls, once a period for each mark of each limit.
+
+A call that may have reached a mark has its account looked at a moment later. That look compares what is used with what
+was told, so it does not matter which call it was, who else looks, or what was missed: see docs/decisions/0015.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from farebox.domain.admission import Standing
+from farebox.domain.errors import CallError
+from farebox.domain.ledger import Hold, Outcome
+from farebox.domain.limits import PERCENTS, Limit, Used, marks_up_to, may_matter, used_of
+from farebox.domain.money import format_usd
+from farebox.domain.period import iso
+from farebox.domain.plan import Plan
+from farebox.ports_team import AccountUse, LimitMarks
+
+log = logging.getLogger("farebox.limits")
+
+GATHER_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 5.0
+LOOK_AT_ALL_SECONDS: Final = 3600.0
+AT_ONCE: Final = 500
+WORDS: Final[Mapping[Limit, str]] = {
+    "calls": "calls", "tokens": "tokens", "credit": "model credit", "spend_cap": "spend cap"
+}  # fmt: skip
+
+
+class LimitWatch:
+    """The watch of one process over the accounts that call here; now and then, and at first, over all of them."""
+
+    def __init__(self, marks: LimitMarks, plans: Mapping[str, Plan], mail_written: Callable[[], None]) -> None:
+        self._marks = marks
+        self._plans = plans
+        self._mail_written = mail_written
+        self._met: set[str] = set()
+        self._woken = asyncio.Event()
+        self._all_at = time.monotonic()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def recorded(self, hold: Hold, outcome: Outcome, standing: Standing | None) -> None:
+        """After a call was recorded; costs a glance."""
+        plan, meter = (standing.plan, standing.meter) if standing is not None else (None, None)
+        if may_matter(hold, outcome, plan, meter):
+            self._mark(hold.account_id)
+
+    def soon(self, account_id: str) -> None:
+        """Have an account looked at whose limits were changed; may be called from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended, and so has the process
+                self._loop.call_soon_threadsafe(self._mark, account_id)
+
+    def _mark(self, account_id: str) -> None:
+        self._met.add(account_id)
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Watch for ever; whatever is in the way is in the way only until the next look."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            self._woken.clear()
+            met, self._met = self._met, set()
+            try:
+                await asyncio.to_thread(self._look, met)
+            except CallError as error:
+                log.warning("limits are looked at later: %s", error.detail)
+                await self._again(met)
+            except Exception:
+                log.exception("limits could not be looked at")
+                await self._again(met)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), max(0.0, self._all_at - time.monotonic()))
+            await asyncio.sleep(GATHER_SECONDS)
+
+    async def _again(self, met: set[str]) -> None:
+        self._met |= met
+        self._woken.set()
+        await asyncio.sleep(RETRY_SECONDS)
+
+    def _look(self, met: set[str]) -> None:
+        if time.monotonic() >= self._all_at:
+            self.look_at_all()
+            self._all_at = time.monotonic() + LOOK_AT_ALL_SECONDS
+        self.look_at(met)
+
+    def look_at(self, account_ids: Iterable[str]) -> int:
+        """Write what is due to the owners of some accounts; how many mails."""
+        ids = sorted(account_ids)
+        pages = (self._marks.use(ids[first : first + AT_ONCE]) for first in range(0, len(ids), AT_ONCE))
+        return sum(self._tell(use) for page in pages for use in page)
+
+    def look_at_all(self) -> int:
+        """The same for every account: what a process that died has not come to is found here."""
+        count, after = 0, ""
+        while page := self._marks.use_of_all(after):
+            count += sum(self._tell(use) for use in page)
+            after = page[-1].account_id
+        return count
+
+    def _tell(self, use: AccountUse) -> int:
+        plan = self._plans.get(use.plan)
+        reached = [one for one in used_of(plan, use.meter, use.spend_cap_nanodollars) if one.percent] if plan else []
+        if plan is None or not reached:
+            return 0
+        noted = self._marks.noted(use.account_id, use.meter.period_start_us)
+        count = 0
+        for one in reached:
+            if (one.limit, one.percent) not in noted:
+                told = json.dumps(words(use, one, plan))
+                count += self._marks.note(use, one.limit, marks_up_to(one.percent), told)
+        if count:
+            self._mail_written()
+        return count
+
+
+def words(use: AccountUse, one: Used, plan: Plan) -> dict[str, object]:
+    """What the mail says."""
+    is_money = one.limit in {"credit", "spend_cap"}
+    used, most = (format_usd(each) if is_money else f"{each:,}" for each in (one.used, one.most))
+    return {
+        "account": use.email,
+        "what": WORDS[one.limit],
+        "percent": one.percent,
+        "used": used,
+        "most": most if is_money else f"{most} {WORDS[one.limit]}",
+        "then": _then(one, plan, is_over=one.percent == PERCENTS[-1]),
+        "ends": f"{iso(use.meter.period_end_us)[:16].replace('T', ' ')} UTC",
+    }
+
+
+def _then(one: Used, plan: Plan, *, is_over: bool) -> str:
+    if one.limit == "calls" and plan.overage_nanodollars is not None:
+        price = format_usd(plan.overage_nanodollars)
+        return f"Each further call costs {price}." if is_over else f"Each call beyond these costs {price}."
+    if one.limit == "spend_cap":
+        refused = "calls that cost something are refused until then, or until an owner sets another cap."
+    else:
+        refused = "calls are refused until then."
+    return f"Further {refused}" if is_over else f"At the limit, {refused}"

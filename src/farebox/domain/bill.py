@@ -1,0 +1,96 @@
+"""How the charge of a call came about, from what is frozen into its row: for the customer who pays it."""
+
+import json
+from typing import Any, Final, NamedTuple
+
+from farebox.domain.audit import price_of_attempt
+from farebox.domain.ledger import Hold, Mark, Outcome, State, charge_for_cost
+from farebox.domain.prices import Price, cost_nanodollars
+
+TOKENS: Final = ("input_tokens", "cached_tokens", "output_tokens")
+RESULTS: Final = {
+    200: "answered", 429: "upstream_busy", 503: "upstream_busy", 400: "refused", 413: "refused", 422: "refused",
+}  # fmt: skip
+
+
+class Used(NamedTuple):
+    """What one answer of a model came to, at the price that was frozen for it."""
+
+    model: str
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    price: Price
+    nanodollars: int
+
+
+class Bill(NamedTuple):
+    """The parts of a charge: used + markup + fixed - waived = charge. Where they are not known, only the charge is."""
+
+    used: tuple[Used, ...]
+    """Of a plan that charges by the model's price; else nothing, as that price is then the founder's own affair."""
+    markup_basis_points: int
+    markup_nanodollars: int
+    fixed_nanodollars: int
+    """For calls beyond those that the plan includes."""
+    waived_nanodollars: int
+    """What came out above the hold, which nobody pays."""
+    charge_nanodollars: int
+
+
+class Try(NamedTuple):
+    """One question to a model, as its customer may see it: no cost of the founder's, and nothing of the provider."""
+
+    result: str
+    """"answered", "cut", "refused", or the code of the error that it ended with."""
+    milliseconds: int | None
+
+
+def bill_of(hold: Hold, outcome: Outcome) -> Bill:
+    """The bill of a call that has ended."""
+    charge = outcome.charge_nanodollars
+    if outcome.state is not State.POSTED or Mark.NO_MESSAGE in outcome.marks.split():
+        return Bill((), 0, 0, 0, 0, charge)
+    used, markup, points = _used(hold, outcome), 0, hold.charge_markup_basis_points
+    if points is not None:
+        cost = sum(one.nanodollars for one in used)
+        markup = charge_for_cost(cost, points) - cost
+    fixed = hold.charge_fixed_nanodollars
+    waived = sum(one.nanodollars for one in used) + markup + fixed - charge
+    if waived < 0 or (waived and Mark.OVER_HOLD not in outcome.marks.split()):
+        return Bill((), 0, 0, 0, 0, charge)
+    return Bill(used, points or 0, markup, fixed, waived, charge)
+
+
+def tries_of(outcome: Outcome) -> list[Try]:
+    """The questions to models that a call took, in their order."""
+    return [Try(_result(attempt), attempt.get("ms")) for attempt in _attempts(outcome)]
+
+
+def _used(hold: Hold, outcome: Outcome) -> tuple[Used, ...]:
+    if hold.charge_markup_basis_points is None:
+        return ()
+    answered = [one for one in _attempts(outcome) if "cost_nanodollars" in one and "wasted" not in one]
+    if answered:
+        return tuple(_answer(hold, one) for one in answered)
+    whole = {"model": hold.model} | {name: getattr(outcome, name) for name in TOKENS}
+    return (_answer(hold, whole),) if outcome.input_tokens or outcome.output_tokens else ()
+
+
+def _answer(hold: Hold, attempt: dict[str, Any]) -> Used:
+    read, cached, written = (attempt[name] for name in TOKENS)
+    price = price_of_attempt(hold, attempt) or Price(0, 0, 0)
+    return Used(attempt["model"], read, cached, written, price, cost_nanodollars(price, read, cached, written))
+
+
+def _attempts(outcome: Outcome) -> list[dict[str, Any]]:
+    attempts: list[dict[str, Any]] = json.loads(outcome.attempts)
+    return attempts
+
+
+def _result(attempt: dict[str, Any]) -> str:
+    if attempt.get("cut"):
+        return "cut"
+    if "error" in attempt:
+        return str(attempt["error"])
+    return "upstream_failed" if attempt.get("wasted") else RESULTS.get(attempt.get("status", 0), "upstream_failed")

@@ -1,0 +1,211 @@
+"""What the use cases around an account need of the outside: its people, its plan, its limits, its end."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from farebox.domain.ledger import Meter
+from farebox.domain.limits import Limit
+from farebox.domain.people import Client, Link, Mail, Role
+from farebox.domain.period import Period
+from farebox.ports import AccountRow
+from farebox.ports_people import Arrival, Entered, Visit
+
+
+class TeamMember(NamedTuple):
+    """A person in an account, as the others see them."""
+
+    person_id: str
+    email: str
+    role: Role
+    joined_us: int
+
+
+class Invitation(NamedTuple):
+    """One that can still be accepted."""
+
+    id: str
+    email: str
+    role: Role
+    created_us: int
+    expires_us: int
+
+
+class Invited(NamedTuple):
+    """An invitation as whoever holds its link sees it. Somebody new sets a password on the way in."""
+
+    invitation: Invitation
+    account: AccountRow
+    is_new: bool
+
+
+class Joined(NamedTuple):
+    """Who accepted. Only somebody new is let in by it."""
+
+    person_id: str
+    account: AccountRow
+    entered: Entered | None
+
+
+class Team(Protocol):
+    """The people of an account. Each verb is one transaction; whoever changes something is looked at again inside it.
+
+    Raises:
+        NotAllowed: they may not do it (any more), or it would leave the account without an owner.
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def members(self, account_id: str) -> list[TeamMember]:
+        """Owners first, then in the order in which they came."""
+        ...
+
+    def invitations(self, account_id: str) -> list[Invitation]:
+        """Those that are open, the newest first."""
+        ...
+
+    def invite(self, here: Visit, link: Link, mail: Mail, client: Client) -> None:
+        """Note an invitation and the mail that brings it; an older one to the same address no longer works.
+
+        Raises:
+            PersonError: the address is in the account already, or the account is full.
+        """
+        ...
+
+    def revoke(self, here: Visit, link_id: str, client: Client) -> bool:
+        """End an invitation; False where the account has no such open one."""
+        ...
+
+    def invited(self, link_id: str) -> Invited | None: ...
+    def accept(self, link_id: str, password_hash: str | None, arrival: Arrival) -> Joined | None:
+        """Have the invited address join. Without a password only somebody known can; None where the link is gone.
+
+        Raises:
+            PersonError: somebody new needs a password.
+        """
+        ...
+
+    def set_role(self, here: Visit, person_id: str, role: Role, client: Client) -> bool:
+        """False where the account has no such member."""
+        ...
+
+    def remove(self, here: Visit, person_id: str, client: Client) -> bool:
+        """Take a person out of the account, who may be oneself; their sessions in it end.
+
+        Whoever is in no other account is forgotten. False where the account has no such member.
+        """
+        ...
+
+    def switch(self, here: Visit, account_id: str, client: Client) -> bool:
+        """Have this session work in another account of its person; False where they have no such account."""
+        ...
+
+
+class AccountUse(NamedTuple):
+    """What an account has used in the period under way, and what it may."""
+
+    account_id: str
+    email: str
+    plan: str
+    spend_cap_nanodollars: int | None
+    meter: Meter
+
+
+class LimitMarks(Protocol):
+    """Which marks on the way to a limit were told of. Without a library: a serving process looks here.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def use(self, account_ids: Sequence[str]) -> list[AccountUse]:
+        """The live use of those that have called in this period."""
+        ...
+
+    def use_of_all(self, after: str) -> list[AccountUse]:
+        """The same of the next accounts behind an id; none at the end."""
+        ...
+
+    def noted(self, account_id: str, period_start_us: int) -> set[tuple[Limit, int]]: ...
+    def note(self, use: AccountUse, limit: Limit, percents: Sequence[int], told: str) -> int:
+        """Note marks, and write to the owners who want it if the last of them was not noted yet; how many mails."""
+        ...
+
+
+class PlanView(NamedTuple):
+    """An account's plan page, in one state of the database."""
+
+    period: Period
+    meter: Meter | None
+    marks: set[tuple[Limit, int]]
+    has_limit_mails: bool
+
+
+class Plans(Protocol):
+    """What an account chose. Each verb is one transaction.
+
+    Raises:
+        NotAllowed: they may not do it (any more).
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def view(self, here: Visit) -> PlanView: ...
+    def choose(self, here: Visit, plan: str, client: Client) -> None: ...
+    def set_spend_cap(self, here: Visit, nanodollars: int | None, client: Client) -> None: ...
+    def set_limit_mails(self, here: Visit, client: Client, *, wanted: bool) -> None:
+        """Of this person, in this account."""
+        ...
+
+
+ACTIVITY_MAX: Final = 50
+Row = dict[str, Any]
+
+
+class Part(NamedTuple):
+    """A table of an export; a page of its rows is read when it is asked for."""
+
+    name: str
+    pages: Callable[[], Iterator[Sequence[Row]]]
+
+
+class Happened(NamedTuple):
+    """A line of the audit log. Addresses are those that its people have now; there is none where they have gone."""
+
+    id: str
+    at_us: int
+    what: str
+    email: str | None
+    """Whose doing it was."""
+    network: str
+    facts: dict[str, str]
+    about: str
+    """Whom it was done to."""
+
+
+class Archive(Protocol):
+    """What is kept of an account, and of a person, to be read at length: no secret, and nothing of others.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def of_account(self, account_id: str) -> list[Part]: ...
+    def of_person(self, person_id: str) -> list[Part]: ...
+    def happened(self, account_id: str, before: tuple[int, str] | None) -> list[Happened]:
+        """The next lines of its audit log, the newest first: at most `ACTIVITY_MAX`."""
+        ...
+
+    def note(self, here: Visit, what: str, client: Client) -> None:
+        """Write into the audit log."""
+        ...
+
+
+class Closing(Protocol):
+    """The end of an account."""
+
+    def close(self, here: Visit, client: Client) -> None:
+        """Close it for good, in one transaction; what it was charged stays, without a name.
+
+        Raises:
+            NotAllowed: they are no owner any more.
+            LedgerUnavailable: the database cannot be asked.
+        """
+        ...

@@ -1,0 +1,94 @@
+"""Who is in an account, and what goes when they go: steps of the transactions in `store.team` and `store.closing`."""
+
+from typing import Final
+
+from sqlalchemy import Connection, and_, delete, exists, insert, or_, select
+
+from farebox.domain.people import LAST_MAILS, LINK_US, NotAllowed, Person, Role, guesses_of, mails_to
+from farebox.ports import AccountRow
+from farebox.ports_people import Visit
+from farebox.store.people import notice
+from farebox.store.tables import account, metadata
+from farebox.store.tables_people import audit, guess, link, mail, member, person, session
+
+NO_LONGER: Final = "You may not do this any more. Ask an owner of the account."
+CLOSED: Final = "This account is closed, or suspended."
+LAST_OWNER: Final = "An account needs an owner. Make somebody else an owner first, or delete the account."
+# Whatever table knows a person by their id. The audit log stays: nobody is named by an id that leads nowhere.
+THEIRS: Final = tuple(table for table in metadata.sorted_tables if "person_id" in table.c and table is not audit)
+
+
+def lock_account(connection: Connection, account_id: str) -> AccountRow:
+    """The account, which nobody else changes the people of until the transaction's end.
+
+    Raises:
+        NotAllowed: nobody can work in it.
+    """
+    row = connection.execute(select(account).where(account.c.id == account_id).with_for_update()).first()
+    found = AccountRow(*row) if row is not None else None
+    if found is None or found.closed_us is not None or found.state == "suspended":
+        raise NotAllowed(CLOSED)
+    return found
+
+
+def lock_own(connection: Connection, here: Visit, *, as_owner: bool = True) -> AccountRow:
+    """The same of the account that somebody works in, if they still do.
+
+    Raises:
+        NotAllowed: they may not (any more).
+    """
+    found = lock_account(connection, here.account.id)
+    role = role_of(connection, found.id, here.person.id)
+    if role is None or (as_owner and role != "owner"):
+        raise NotAllowed(NO_LONGER)
+    return found
+
+
+def role_of(connection: Connection, account_id: str, person_id: str) -> Role | None:
+    one = and_(member.c.account_id == account_id, member.c.person_id == person_id)
+    found: Role | None = connection.execute(select(member.c.role).where(one)).scalar()
+    return found
+
+
+def keep_an_owner(connection: Connection, account_id: str, person_id: str) -> None:
+    """Look whether the account has another owner than this person.
+
+    Raises:
+        NotAllowed: it has not.
+    """
+    others = and_(member.c.account_id == account_id, member.c.role == "owner", member.c.person_id != person_id)
+    if not connection.execute(select(exists().where(others))).scalar():
+        raise NotAllowed(LAST_OWNER)
+
+
+def take_out(connection: Connection, account_id: str, person_id: str) -> Person | None:
+    """End somebody's part in an account, and what of them is left nowhere else; the person, if they are known."""
+    row = connection.execute(select(person).where(person.c.id == person_id).with_for_update()).first()
+    here = (member.c.account_id == account_id, member.c.person_id == person_id)
+    connection.execute(delete(member).where(*here))
+    connection.execute(delete(session).where(session.c.account_id == account_id, session.c.person_id == person_id))
+    who = Person(*row) if row is not None else None
+    if who is not None and not connection.execute(select(exists().where(member.c.person_id == person_id))).scalar():
+        _forget(connection, who)
+    return who
+
+
+def _forget(connection: Connection, who: Person) -> None:
+    """Delete a person with all that is theirs; invitations to their address are the business of other accounts."""
+    for table in THEIRS:
+        connection.execute(delete(table).where(table.c.person_id == who.id))
+    others = and_(link.c.purpose == "invite", link.c.account_id.is_not(None))
+    invitations = select(link.c.id).where(link.c.email == who.email, others)
+    connection.execute(delete(link).where(link.c.email == who.email, ~others))
+    connection.execute(
+        delete(mail).where(mail.c.email == who.email, or_(mail.c.link_id.is_(None), mail.c.link_id.not_in(invitations)))
+    )
+    subjects = [guesses_of(who.email).subject, *(mails_to(who.email, purpose).subject for purpose in LINK_US)]
+    connection.execute(delete(guess).where(guess.c.subject.in_(subjects)))
+    connection.execute(delete(person).where(person.c.id == who.id))
+
+
+def say_farewell(connection: Connection, who: Person, template: str, now_us: int, **data: str) -> None:
+    """The last mail: its address is forgotten as soon as it is sent."""
+    assert template in LAST_MAILS
+    connection.execute(insert(mail).values(notice(who.email, template, now_us, **data)._asdict()))

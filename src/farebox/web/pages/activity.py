@@ -1,0 +1,83 @@
+"""What happened in the account, the newest first."""
+
+import re
+from collections import defaultdict
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+
+from farebox.domain.money import format_usd
+from farebox.ports_team import ACTIVITY_MAX, Happened
+from farebox.web.pages.frame import Frame
+from farebox.web.pages.visitor import OwnerVisitor
+
+HERE: Final = "/settings/activity"
+PLACE: Final = re.compile(r"(\d{1,18})-(audit_[0-9a-f]{32})", re.ASCII)
+SOMEBODY: Final = "somebody who has gone"
+BEGAN: Final = {
+    "password": "by password",
+    "mail": "by a mailed link",
+    "oauth": "at another service",
+    "passkey": "by a passkey",
+}
+WORDS: Final = {
+    "account_opened": "opened the account",
+    "account_claimed": "took the account over, by its address",
+    "address_changed": "changed their address",
+    "invitation_revoked": "revoked the invitation of {about}",
+    "invited": "invited {about} as {role}",
+    "joined": "joined as {role}",
+    "left": "left the account",
+    "limit_mails_off": "switched the mails about limits off for themselves",
+    "limit_mails_on": "switched the mails about limits on for themselves",
+    "logged_in": "logged in {began}",
+    "password_wrong": "did not know the password",
+    "plan_changed": "moved the account from the plan {from} to {to}",
+    "removed": "removed {about}",
+    "role_changed": "made {about} {role}",
+    "spend_cap_set": "set the account's cap: {cap}",
+    "switched": "came here from another account of theirs",
+    "exported_account": "took along all that is kept of the account",
+    "exported_person": "took along all that is kept of themselves",
+}
+"""What the log has no words for here is told by its name."""
+
+
+def routes(frame: Frame) -> APIRouter:
+    router = APIRouter()
+
+    @router.get(HERE)
+    def activity(request: Request, visitor: OwnerVisitor, before: str = "") -> Response:
+        match = PLACE.fullmatch(before)
+        place = (int(match[1]), match[2]) if match is not None else None
+        found = frame.site.desk.upkeep.archive.happened(visitor.account.id, place)
+        last = found[-1] if len(found) == ACTIVITY_MAX else None
+        return frame.page(
+            request,
+            "activity.html",
+            visitor=visitor,
+            told="",
+            lines=[(each, in_words(each)) for each in found],
+            newer=HERE if place is not None else "",
+            older=f"{HERE}?before={last.at_us}-{last.id}" if last is not None else "",
+        )
+
+    return router
+
+
+def in_words(line: Happened) -> str:
+    """What was done, as the rest of a sentence that begins with who did it."""
+    facts = line.facts
+    told = {
+        **facts,
+        "about": line.about or SOMEBODY,
+        "role": {"owner": "an owner", "member": "a member"}.get(facts.get("role", ""), "somebody"),
+        "began": BEGAN.get(facts.get("began", ""), ""),
+        "cap": _cap(facts.get("nanodollars", "")),
+    }
+    words = WORDS.get(line.what)
+    return words.format_map(defaultdict(str, told)) if words is not None else line.what.replace("_", " ")
+
+
+def _cap(nanodollars: str) -> str:
+    return f"{format_usd(int(nanodollars))} a month" if nanodollars.isdecimal() else "none"

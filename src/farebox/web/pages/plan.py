@@ -1,0 +1,89 @@
+"""The account's plan, what there is beside it, its own cap, and its limit mails."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Request, Response
+
+from farebox.account.plan import can_be_chosen, choose_plan, set_spend_cap
+from farebox.domain.ledger import Meter
+from farebox.domain.limits import PERCENTS, Limit, Used, used_of
+from farebox.domain.money import format_usd
+from farebox.domain.people import PersonError
+from farebox.ports_people import Visit
+from farebox.web.pages.frame import Frame
+from farebox.web.pages.told import form_of
+from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
+from farebox.web.pages.words import counted, money
+
+HERE: Final = "/plan"
+TOLD: Final = {
+    "plan": "You are on this plan now. What was used this month counts on.",
+    "cap": "The cap is set. It holds from the next call on.",
+    "no-cap": "There is no cap any more.",
+    "mails-on": "You will be written to when a limit comes near.",
+    "mails-off": "You will not be written to when a limit comes near.",
+}
+LABELS: Final[dict[Limit, str]] = {
+    "calls": "Calls", "tokens": "Tokens", "credit": "Model use", "spend_cap": "Your own cap"
+}  # fmt: skip
+
+
+def routes(frame: Frame) -> APIRouter:
+    router = APIRouter()
+    desk = frame.site.desk
+
+    @router.get(HERE)
+    def plan(request: Request, visitor: Visitor) -> Response:
+        return _page(frame, request, visitor)
+
+    @router.post(f"{HERE}/choose")
+    def chosen(request: Request, visitor: OwnerVisitor, name: Annotated[str, Form()] = "") -> Response:
+        choose_plan(desk, visitor, client_of(request), name)
+        return see_other(f"{HERE}?told=plan")
+
+    @router.post(f"{HERE}/cap")
+    def capped(request: Request, visitor: OwnerVisitor, cap: Annotated[str, Form()] = "") -> Response:
+        try:
+            set_spend_cap(desk, visitor, client_of(request), cap)
+        except PersonError as error:
+            return _page(frame, request, visitor, error, cap=cap)
+        return see_other(f"{HERE}?told={'cap' if cap.strip() else 'no-cap'}")
+
+    @router.post(f"{HERE}/mails")
+    def mailed(request: Request, visitor: OwnerVisitor, wanted: Annotated[str, Form()] = "") -> Response:
+        is_wanted = wanted == "yes"
+        desk.upkeep.plans.set_limit_mails(visitor, client_of(request), wanted=is_wanted)
+        return see_other(f"{HERE}?told=mails-{'on' if is_wanted else 'off'}")
+
+    return router
+
+
+def _page(frame: Frame, request: Request, visitor: Visit, error: PersonError | None = None, **values: str) -> Response:
+    product, account = frame.site.product, visitor.account
+    plan, view = product.by_name.get(account.plan), frame.site.desk.upkeep.plans.view(visitor)
+    meter = view.meter or Meter(account.id, "live", *view.period)
+    cap = account.spend_cap_nanodollars
+    limits = used_of(plan, meter, cap) if plan is not None else []
+    if error is None:
+        values = {"cap": "" if cap is None else format_usd(cap).removeprefix("$").replace(",", "")}
+    return frame.page(
+        request,
+        "plan.html",
+        status=error.status if error is not None else 200,
+        visitor=visitor,
+        form=form_of(error, **values),
+        plan=plan,
+        others=[(other, can_be_chosen(product, other)) for other in product.plans if other is not plan],
+        view=view,
+        meter=meter,
+        limits=[(one.limit, LABELS[one.limit], one, in_words(one)) for one in limits],
+        percents=PERCENTS,
+        told=TOLD.get(request.query_params.get("told", "")),
+    )
+
+
+def in_words(one: Used) -> str:
+    """'16 of 20 calls', '$1.20 of $20'."""
+    if one.limit in {"credit", "spend_cap"}:
+        return f"{money(one.used)} of {money(one.most)}"
+    return f"{one.used:,} of {counted(one.most, one.limit.removesuffix('s'))}"

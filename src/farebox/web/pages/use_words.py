@@ -1,0 +1,99 @@
+"""What an account has used, in words and in figures for charts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from farebox.domain.ledger import Meter
+from farebox.domain.period import DAY_US
+from farebox.domain.plan import Plan
+from farebox.domain.reading import Sums, days_between
+from farebox.ports import KeyRow
+from farebox.web.pages.call_words import key_name, key_shown
+from farebox.web.pages.words import counted, money, number
+
+NOTHING = (0,) * (len(Sums._fields) - 1)
+
+
+class Limit(NamedTuple):
+    """One limit of the plan, or of the customer's own."""
+
+    id: str
+    label: str
+    used: int
+    most: int
+    words: str
+
+
+class Fact(NamedTuple):
+    label: str
+    value: str
+    note: str
+
+
+def limits(plan: Plan, meter: Meter, spend_cap_nanodollars: int | None) -> list[Limit]:
+    """Each limit there is, with what is used of it and left. What is set aside for calls under way is used."""
+    calls, tokens = meter.posted_calls + meter.held_calls, meter.posted_tokens + meter.held_tokens
+    spent = meter.posted_nanodollars + meter.held_nanodollars
+    found = []
+    if plan.calls is not None:
+        over = "" if plan.overage_nanodollars is None else f", then {money(plan.overage_nanodollars)} each"
+        found.append(Limit("calls", "Calls", calls, plan.calls, f"{_left(calls, plan.calls, number)}{over}"))
+    if plan.tokens is not None:
+        found.append(Limit("tokens", "Tokens", tokens, plan.tokens, _left(tokens, plan.tokens, number)))
+    credit = plan.credit_nanodollars
+    if credit is not None:
+        found.append(Limit("credit", "Model use", spent, credit, _left(spent, credit, money)))
+    cap = spend_cap_nanodollars
+    if cap is not None:
+        found.append(Limit("cap", "Your own spend cap", spent, cap, _left(spent, cap, money)))
+    return found
+
+
+def facts(plan: Plan, meter: Meter, test: Meter | None) -> list[Fact]:
+    """What else there is to know of a period."""
+    found = []
+    if plan.calls is None:
+        found.append(Fact("Calls", number(meter.posted_calls), "no limit"))
+    if plan.tokens is None:
+        found.append(Fact("Tokens", number(meter.posted_tokens), "in and out"))
+    if plan.overage_nanodollars is not None and plan.calls is not None:
+        over = max(meter.posted_calls - plan.calls, 0)
+        note = counted(over, "call") if over else "so far"
+        found.append(Fact("Beyond the plan", money(meter.posted_nanodollars), note))
+    if meter.held_calls:
+        found.append(Fact("Under way", counted(meter.held_calls, "call"), "set aside until they end"))
+    if test is not None and test.posted_calls:
+        found.append(Fact("With test keys", counted(test.posted_calls, "call"), "never billed"))
+    return found
+
+
+def _left(used: int, most: int, written: Callable[[int], str]) -> str:
+    return f"{written(used)} of {written(most)} used, {written(max(most - used, 0))} left"
+
+
+def filled(days: Sequence[Sums], first_us: int, last_us: int) -> list[Sums]:
+    """Every day from one moment to another; what is not there is zero."""
+    found = {one.name: one for one in days}
+    return [found.get(name) or Sums(name, *NOTHING) for name in days_between(first_us, last_us)]
+
+
+def last_days(days: Sequence[Sums], now_us: int, count: int) -> list[Sums]:
+    return filled(days, now_us - (count - 1) * DAY_US, now_us)
+
+
+class KeySums(NamedTuple):
+    """What a key's calls came to."""
+
+    id: str
+    name: str
+    shown: str
+    """As much of the key as may be shown; empty where it is not known any more."""
+    sums: Sums
+
+
+def key_sums(keys: Sequence[Sums], rows: Mapping[str, KeyRow]) -> list[KeySums]:
+    found = []
+    for sums in keys:
+        key = rows.get(sums.name)
+        found.append(KeySums(sums.name, key_name(key, sums.name), key_shown(key) if key else "", sums))
+    return found

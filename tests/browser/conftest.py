@@ -1,0 +1,60 @@
+"""One browser, and the products whose pages are looked at in it."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.chromium import chromium
+from tests.browser.inspection import Inspector
+from tests.browser.markup import Validator
+from tests.browser.shop_window import write_crowded, write_shop_window
+from tests.services.served import Served
+
+SECRET = "a secret for tests, of more than 16 characters"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for each file: while it runs, this thread has an event loop, and a test of another kind could start none."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab of a browser that nobody has used yet."""
+    context = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon")
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="package")
+def inspector() -> Iterator[Inspector]:
+    with Validator() as validator:
+        yield Inspector(validator)
+
+
+@pytest.fixture(scope="package")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The demo product: there is no file at all."""
+    with Served(env={"FAREBOX_SECRET_KEY": SECRET}, cwd=tmp_path_factory.mktemp("demo")) as served:
+        yield served
+
+
+@pytest.fixture(scope="package")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A product with everything."""
+    folder = tmp_path_factory.mktemp("window")
+    write_shop_window(folder)
+    with Served(env={"FAREBOX_SECRET_KEY": SECRET}, cwd=folder) as served:
+        yield served
+
+
+@pytest.fixture(scope="package")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A product with too much of everything."""
+    folder = tmp_path_factory.mktemp("crowded")
+    write_crowded(folder)
+    with Served(env={"FAREBOX_SECRET_KEY": SECRET}, cwd=folder) as served:
+        yield served

@@ -1,0 +1,138 @@
+"""What every page is held to: for readers of all kinds, on a phone and on a desk, by day and by night."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import CDPSession, Page
+
+from tests.browser.markup import Validator
+
+SCREENSHOTS: Final = Path(__file__).parents[2] / "build" / "screenshots"
+SIZES: Final = ((390, 844), (1440, 900))
+SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+NARROWEST: Final = 320
+BYTES_MAX: Final = 60_000
+GRAVE: Final = {"serious", "critical"}
+OUR_OWN: Final = ("data:", "blob:", "about:")
+SHIFTS: Final = """
+window.shifted = [];
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) {
+    if (entry.hadRecentInput) continue;
+    const moved = entry.sources.map((one) => `${one.node?.nodeName}.${one.node?.className}`);
+    window.shifted.push(`${entry.value.toFixed(4)} by ${moved}`);
+  }
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@dataclass
+class Watched:
+    """What a page did while it was loaded."""
+
+    page: Page
+    host: str
+    problems: list[str] = field(default_factory=list)
+    bytes_loaded: int = 0
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda message: self.told(f"console {message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.told(f"script: {error}"))
+        self.page.on("request", lambda request: self.asked(request.url))
+        self.network: CDPSession = self.page.context.new_cdp_session(self.page)
+        self.network.send("Network.enable")
+        self.network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+        self.network.on("Network.loadingFinished", self.came)
+
+    def told(self, what: str) -> None:
+        self.problems.append(what)
+
+    def asked(self, url: str) -> None:
+        if urlsplit(url).netloc != self.host and not url.startswith(OUR_OWN):
+            self.told(f"it asks another host: {url}")
+
+    def came(self, event: dict[str, Any]) -> None:
+        self.bytes_loaded += int(event["encodedDataLength"])
+
+
+@dataclass
+class Inspector:
+    """Looks at pages. `problems` of a page are sentences; a page that has none is as it should be."""
+
+    validator: Validator
+    axe: Axe = field(default_factory=Axe)
+
+    def assert_page(
+        self,
+        page: Page,
+        url: str,
+        *,
+        name: str = "",
+        status: int = 200,
+        bytes_max: int = BYTES_MAX,
+        is_markup_ours: bool = True,
+    ) -> None:
+        """Hold a page to everything: the whole list of what is wrong with it is in the failure.
+
+        Args:
+            page: a tab, with whatever log-in its context has; the page is loaded in it once for each size.
+            url: the page's address.
+            name: of its screenshots; by default its path.
+            status: what it is answered with.
+            bytes_max: the most that may be transferred at first view.
+            is_markup_ours: whether axe and the validator are to look at it.
+        """
+        problems: list[str] = []
+        name = name or re.sub(r"\W+", "-", urlsplit(url).path).strip("-") or "index"
+        page.emulate_media(reduced_motion="reduce", color_scheme="light")
+        page.add_init_script(SHIFTS)
+        watched = Watched(page, urlsplit(url).netloc)
+        for width, height in SIZES:
+            watched.bytes_loaded = 0
+            page.set_viewport_size({"width": width, "height": height})
+            response = page.goto(url, wait_until="networkidle")
+            assert response is not None
+            if response.status != status:
+                problems.append(f"it is answered with {response.status}, not {status}")
+            if width == SIZES[0][0] and is_markup_ours:
+                problems += self.validator.faults(response.text())
+            if watched.bytes_loaded > bytes_max:
+                problems.append(f"{watched.bytes_loaded:,} bytes are transferred at first view")
+            problems += [f"at {width} px it shifts: {shift}" for shift in page.evaluate("window.shifted")]
+            problems += self._looks(page, f"{name}-{width}", has_axe=is_markup_ours)
+        page.set_viewport_size({"width": NARROWEST, "height": SIZES[0][1]})
+        problems += _scrolls(page, NARROWEST)
+        watched.network.detach()
+        problems += [one for one in watched.problems if status < 400 or f"a status of {status}" not in one]
+        assert not problems, "\n".join([f"{url} has {len(problems)} problems:", *dict.fromkeys(problems)])
+
+    def _looks(self, page: Page, name: str, *, has_axe: bool) -> list[str]:
+        """By day and by night: a screenshot, and what axe finds."""
+        width = page.viewport_size["width"] if page.viewport_size else 0
+        problems = _scrolls(page, width)
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png", full_page=True)
+            if has_axe:
+                problems += [f"{name}-{scheme}: {one}" for one in self._axe(page)]
+        page.emulate_media(color_scheme="light")
+        return problems
+
+    def _axe(self, page: Page) -> list[str]:
+        found = self.axe.run(page).response["violations"]
+        return [
+            f"{one['id']} ({one['impact']}): {one['help']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
+            for one in found
+            if one["impact"] in GRAVE
+            for node in one["nodes"]
+        ]
+
+
+def _scrolls(page: Page, width: int) -> list[str]:
+    found = page.evaluate("document.documentElement.scrollWidth")
+    return [f"at {width} px it scrolls sideways, to {found} px"] if found > width else []
