@@ -32,6 +32,8 @@ def test_forwarded_headers_are_not_trusted_from_anybody_else(place: Place) -> No
 def test_no_button_leads_to_a_service_that_is_not_set(place: Place) -> None:
     for path in ("/login", "/signup"):
         assert "Continue with" not in place.browser().get(path).text
-    browser = place.joined("eve@example.com")
+    browser = place.browser()
+    browser.post("/signup", email="eve@example.com", password=PASSWORD)
+    browser.post(place.newest_link("eve@example.com"))
     assert "Log in elsewhere" not in browser.get("/settings/security").text
     assert place.browser().get("/oauth/google").status == 410
