@@ -160,6 +160,10 @@ class Keys(Protocol):
         """Those that work first, and some of the others; of each the newest first."""
         ...
 
+    def named(self, account_id: str, name: str) -> list[KeyRow]:
+        """All that have this name, those too that no longer work; the newest first."""
+        ...
+
     def find(self, account_id: str, key_id: str) -> KeyRow | None: ...
     def add(self, here: Visit, client: Client, new: KeyRow, working_max: int) -> KeyMade:
         """Add a key, but not beyond so many that work."""

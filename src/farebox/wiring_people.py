@@ -98,13 +98,11 @@ def desk_of(
 ) -> Desk:
     """Where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
-    from farebox.store.accounts import StoredAccounts  # noqa: PLC0415  # as above
     from farebox.store.keys import StoredKeys  # noqa: PLC0415  # as above
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
 
     return Desk(
         people=StoredPeople(database),
-        accounts=StoredAccounts(database),
         keys=StoredKeys(database),
         passwords=Argon2Passwords(),
         secret=secret,

@@ -92,7 +92,7 @@ def test_a_money_limit_holds_at_every_commit(
         replies = fire_all(random_calls(served, key, dice, 500))
         log = logged(shop, key)
     assert statuses(replies).keys() == {200, 429}, statuses(replies)
-    assert len(log) > 10
+    assert len(log) > 3  # a busy machine makes large batches
     most = max(state["posted_nanodollars"] + state["held_nanodollars"] for state in log)
     assert CREDIT_NANODOLLARS * 0.9 < most <= CREDIT_NANODOLLARS  # it was reached, and not passed
     assert min(min(figure for name, figure in state.items() if name != "account_id") for state in log) >= 0

@@ -149,7 +149,7 @@ def test_a_stream_whose_reader_leaves_is_cut(pia: Customer, upstream: FakeUpstre
 
     call_id = asyncio.run(leave())
     receipt = pia.browser.get(f"/playground/story/receipts/{call_id}")
-    assert "It was stopped: what had come until then is charged." in receipt.text
+    assert "It ended early. What had been written until then is counted." in receipt.text
     [(state, marks, tokens)] = pia.records("state, marks, output_tokens")
     assert (state, marks.split()[0]) == ("posted", "cut")
     assert 3 <= tokens < 60
@@ -214,8 +214,8 @@ def test_a_file_that_is_too_large_is_refused_in_a_sentence(pia: Customer) -> Non
 def test_the_form_begins_with_what_makes_a_call(pia: Customer) -> None:
     for name in ("tagline", "score", "sized", "story", "generate"):
         page = pia.browser.get(f"/playground/{name}")
-        typed = dict(re.findall(r'<textarea id="(in[^"]+)"[^>]*>\n([^<]*)</textarea>', page.text))
-        typed |= dict(re.findall(r'<input id="(in[^"]+)"[^>]* value="([^"]*)"', page.text))
+        typed = dict(re.findall(r'<textarea id="[^"]+" name="(in[^"]+)"[^>]*>\n([^<]*)</textarea>', page.text))
+        typed |= dict(re.findall(r'<input id="[^"]+" name="(in[^"]+)"[^>]* value="([^"]*)"', page.text))
         typed |= dict(
             re.findall(r'<input type="(?:radio|checkbox)" name="(in[^"]+)" value="([^"]+)" checked', page.text)
         )

@@ -47,10 +47,10 @@ def test_a_payment_that_is_due_leads_to_the_plan(pia: Customer, upstream: FakeUp
 @pytest.mark.parametrize(
     ("fields", "wrong", "sentence"),
     [
-        ({"lead__employees": "0"}, "in.lead.employees", "lead.employees: Input should be greater than or equal to 1."),
-        ({"count": "many"}, "in.count", "count: Input should be a valid integer"),
-        ({"extra": "{no"}, "in.extra", "extra is not JSON: Expecting property name enclosed in double quotes, line 1."),
-        ({"extra": "[1]"}, "in.extra", "extra: Input should be a valid dictionary."),
+        ({"lead__employees": "0"}, "in-lead-employees", "lead.employees: Input should be greater than or equal to 1."),
+        ({"count": "many"}, "in-count", "count: Input should be a valid integer"),
+        ({"extra": "{no"}, "in-extra", "extra is not JSON: Expecting property name enclosed in double quotes, line 1."),
+        ({"extra": "[1]"}, "in-extra", "extra: Input should be a valid dictionary."),
     ],
 )
 def test_what_is_wrong_stands_beside_its_field(

@@ -47,8 +47,8 @@ TEMPLATE: Final = """\
     {{ gauge("tokens", "Tokens", 850, 1000, "850 of 1,000") }}
     {{ gauge("money", "Spend cap", 99, 100, "$99 of $100") }}
   </section>
-  <section class="card" aria-label="Use">{{ bar_chart("use", "Calls a day", days, "calls") }}</section>
-  <section class="card" aria-label="No use">{{ bar_chart("none", "Tokens a day", [], "tokens") }}</section>
+  <section class="card" aria-label="Use">{{ bar_chart("use", "Calls a day", days, "call") }}</section>
+  <section class="card" aria-label="No use">{{ bar_chart("none", "Tokens a day", [], "token") }}</section>
   <h2>Last calls</h2>
   <div class="scroll"><table class="cards">
     <thead><tr><th scope="col">When</th><th scope="col">Endpoint</th><th scope="col">State</th>

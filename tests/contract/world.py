@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -18,7 +19,6 @@ from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.ports_people import Visit
 from farebox.ports_proofs import OtherService
-from farebox.store.accounts import StoredAccounts
 from farebox.store.addresses import StoredAddresses
 from farebox.store.ceremonies import StoredCeremonies
 from farebox.store.database import Database
@@ -27,6 +27,7 @@ from farebox.store.keys import StoredKeys
 from farebox.store.passkeys import StoredPasskeys
 from farebox.store.people import StoredPeople
 from farebox.store.second_factors import StoredSecondFactors
+from farebox.store.tables import metadata
 from farebox.wiring_people import upkeep_of
 
 SECRET: Final = b"a secret of the tests, long enough"
@@ -69,7 +70,6 @@ class World:
         self.keys = StoredKeys(database)
         self.desk = Desk(
             people=self.people,
-            accounts=StoredAccounts(database),
             keys=self.keys,
             passwords=self.passwords,
             secret=SECRET,
@@ -79,6 +79,10 @@ class World:
             proofs=self._proofs(),
             upkeep=upkeep_of(database, self.limits_changed.append),
         )
+
+    def over(self) -> Desk:
+        """The same desk, where the first plan charges for calls beyond it."""
+        return replace(self.desk, product=Product("Till", plans=(Plan("free", calls=20, overage_usd="0.01"),)))
 
     def _proofs(self) -> Proofs:
         return Proofs(
@@ -125,6 +129,16 @@ class World:
 
     def is_out(self, *cookies: str) -> bool:
         return all(sessions.visit(self.desk, cookie) is None for cookie in cookies)
+
+    def traces_of(self, *texts: str) -> list[str]:
+        """Where in the database these texts stand, but for the audit log."""
+        return sorted(
+            f"{table.name}: {row[2]}" if table.name == "mail" else table.name
+            for table in metadata.sorted_tables
+            if table.name != "audit"
+            for row in self.rows(f"SELECT * FROM {table.name}")
+            if any(part in str(row) for part in texts)
+        )
 
     def log_in(self, password: str = GOOD, email: str = ADA) -> str:
         return log_in(self.desk, CLIENT, email=email, password=password).cookie

@@ -30,6 +30,7 @@ class Browser:
     def __init__(self, url: str, **headers: str) -> None:
         self._host = urlsplit(url).netloc
         self.cookies: dict[str, str] = {}
+        self.referer = ""
         self._headers = {"accept": "text/html", "user-agent": "Tests/1.0"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
@@ -37,9 +38,10 @@ class Browser:
     def get(self, path: str) -> Page:
         return self._send("GET", path, None, {})
 
-    def post(self, path: str, **fields: str) -> Page:
+    def post(self, path: str, **fields: str | list[str]) -> Page:
         headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
-        return self._send("POST", path, urlencode(fields), headers)
+        headers |= {"referer": self.referer} if self.referer else {}
+        return self._send("POST", path, urlencode(fields, doseq=True), headers)
 
     def _send(self, method: str, path: str, body: str | bytes | None, headers: Mapping[str, str]) -> Page:
         cookies = (

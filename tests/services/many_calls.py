@@ -21,6 +21,8 @@ KEYS: Final = 6
 """Of an account; the last one is a test key."""
 ENDPOINTS: Final = ("/v1/generate", "/v1/tagline", "/v1/summary", "/v1/chat/completions")
 MODELS: Final = ("gpt-4o-mini", "gpt-4o", "o4-mini")
+Names = tuple[Sequence[str], Sequence[str]]
+NAMES: Final[Names] = (ENDPOINTS, MODELS)
 OVERAGE: Final = 10_000_000
 CACHE_KIB: Final = 200_000
 HELD_US: Final = 180 * 10**6
@@ -93,8 +95,13 @@ def _new_key(row: AccountRow, secret: bytes, number: int) -> tuple[KeyRow, str]:
     ), key.text  # fmt: skip
 
 
-def add_calls(database: Database, customer: Customer, calls: int, *, days: int = 60, held: int = 0) -> None:
-    """So many calls, evenly over the last days, with all of their sums; a few of them are under way."""
+def add_calls(
+    database: Database, customer: Customer, calls: int, *, days: int = 60, held: int = 0, names: Names = NAMES
+) -> None:  # fmt: skip
+    """So many calls of these endpoints and models, evenly over the last days, with all of their sums.
+
+    A few more are under way.
+    """
     with database.write() as connection:
         if database.is_sqlite:
             connection.exec_driver_sql(
@@ -107,16 +114,16 @@ def add_calls(database: Database, customer: Customer, calls: int, *, days: int =
         while number < calls:
             period = period_at(customer.account.anchor_us, at_us)
             last = min(calls, (period.end_us - 1 - first_us) // step_us + 1)
-            _insert(connection, database, customer.account, period, (number, last), (first_us, step_us))
+            _insert(connection, database, customer.account, period, (number, last), (first_us, step_us), names)
             number, at_us = last, period.end_us
         _sum_up(connection, database, customer.account)
         if held:
-            _hold(connection, database, customer.account, held, now_us)
+            _hold(connection, database, customer.account, held, now_us, names)
 
 
 def _insert(
     connection: Connection, database: Database, row: AccountRow, period: Period, numbers: tuple[int, int],
-    steps: tuple[int, int],
+    steps: tuple[int, int], names: Names,
 ) -> None:  # fmt: skip
     first, last = numbers
     ended = """
@@ -128,31 +135,37 @@ def _insert(
         CASE WHEN i % 50 = 7 OR i % 997 = 3 OR i % 6 = 5 OR i % 10 <> 0 THEN 0 ELSE :overage END,
         11000 + i % 1000, CASE WHEN i % 41 = 0 THEN 'estimated' ELSE '' END, :attempt,
         CASE WHEN i % 50 = 7 THEN 'upstream_timeout' ELSE '' END, at_us + 400000 + i % 7000000"""
-    insert = (
-        f"INSERT INTO usage_record ({HELD}, {ENDED}) SELECT {_held(database)}, {ended} FROM ({_numbers(database)}) n"
-    )
-    values = {"first": first, "last": last, "first_us": steps[0], "step_us": steps[1]} | _values(row, period)
+    selected = f"SELECT {_held(database, names)}, {ended} FROM ({_numbers(database)}) n"
+    values = {"first": first, "last": last, "first_us": steps[0], "step_us": steps[1]} | _values(row, period, names)
+    insert = f"INSERT INTO usage_record ({HELD}, {ENDED}) {selected}"
     connection.execute(text(insert), values | {"attempt": ATTEMPT})
 
 
-def _hold(connection: Connection, database: Database, row: AccountRow, held: int, now_us: int) -> None:
+def _hold(
+    connection: Connection, database: Database, row: AccountRow, held: int, now_us: int, names: Names
+) -> None:  # fmt: skip
     period = period_at(row.anchor_us, now_us)
-    insert = f"INSERT INTO hold ({HELD}) SELECT {_held(database)} FROM ({_numbers(database)}) n"
-    values = {"first": 0, "last": held, "first_us": now_us - held * 10**6, "step_us": 10**6} | _values(row, period)
+    insert = f"INSERT INTO hold ({HELD}) SELECT {_held(database, names)} FROM ({_numbers(database)}) n"
+    values = {"first": 0, "last": held, "first_us": now_us - held * 10**6, "step_us": 10**6} | _values(
+        row, period, names
+    )
     connection.execute(text(insert), values)
     sums = "count(*), sum(held_tokens), sum(held_nanodollars)"
     of_modes = text(f"SELECT mode, {sums} FROM hold WHERE account_id = :account GROUP BY mode")
     for mode, *held_sums in connection.execute(of_modes, {"account": row.id}).all():
-        names = ("held_calls", "held_tokens", "held_nanodollars")
+        columns = ("held_calls", "held_tokens", "held_nanodollars")
         connection.execute(
             meter.update()
             .where(meter.c.account_id == row.id, list(meter.c)[1] == mode, meter.c.period_start_us == period.start_us)
-            .values({name: int(value) for name, value in zip(names, held_sums, strict=True)})
+            .values({name: int(value) for name, value in zip(columns, held_sums, strict=True)})
         )
 
 
-def _values(row: AccountRow, period: Period) -> dict[str, object]:
-    return {
+def _values(row: AccountRow, period: Period, names: Names) -> dict[str, object]:
+    chosen = {
+        f"{what}{number}": name for what, some in zip("em", names, strict=True) for number, name in enumerate(some)
+    }
+    return chosen | {
         "account": row.id, "plan": row.plan, "start": period.start_us, "overage": OVERAGE, "key": f"key_{row.id[5:]}_",
     }  # fmt: skip
 
@@ -166,19 +179,19 @@ def _numbers(database: Database) -> str:
     return f"SELECT {at} FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint) - 1) AS c(i)"
 
 
-def _held(database: Database) -> str:
+def _held(database: Database, names: Names) -> str:
     hexed = "printf('%012x%020x', at_us / 1000, i)"
     if not database.is_sqlite:
         hexed = "lpad(to_hex(at_us / 1000), 12, '0') || lpad(to_hex(i), 20, '0')"
     return f"""
         CAST(:account AS TEXT), 'req_' || {hexed}, CAST(:key AS TEXT) || (i % {KEYS}),
-        CASE WHEN i % {KEYS} = {KEYS - 1} THEN 'test' ELSE 'live' END, CAST(:plan AS TEXT), {_chosen(ENDPOINTS)},
-        {_chosen(MODELS)}, :start, at_us, at_us + {HELD_US}, 1, 900, 2 * {OVERAGE}, 400, 500, 150000000, 75000000,
-        600000000, CASE WHEN i % 6 <> 5 AND i % 10 = 0 THEN {OVERAGE} ELSE 0 END"""
+        CASE WHEN i % {KEYS} = {KEYS - 1} THEN 'test' ELSE 'live' END, CAST(:plan AS TEXT), {_chosen("e", names[0])},
+        {_chosen("m", names[1])}, :start, at_us, at_us + {HELD_US}, 1, 900, 2 * {OVERAGE}, 400, 500, 150000000,
+        75000000, 600000000, CASE WHEN i % 6 <> 5 AND i % 10 = 0 THEN {OVERAGE} ELSE 0 END"""
 
 
-def _chosen(names: Sequence[str]) -> str:
-    choices = " ".join(f"WHEN {number} THEN '{name}'" for number, name in enumerate(names))
+def _chosen(what: str, names: Sequence[str]) -> str:
+    choices = " ".join(f"WHEN {number} THEN CAST(:{what}{number} AS TEXT)" for number in range(len(names)))
     return f"CASE (i / {KEYS}) % {len(names)} {choices} END"
 
 

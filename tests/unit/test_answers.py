@@ -99,7 +99,7 @@ def test_a_receipt_has_the_tokens_the_charge_and_what_is_left() -> None:
         (Plan("p", calls=20), row("post_free", Spent(marks=(Mark.NO_MESSAGE,))), "nothing"),
         (Plan("p", calls=20), row(mode="test"), "nothing: it was a test"),
     ],
-    ids=str,
+    ids=["overage", "credit", "free of charge", "voided", "lost", "no message", "test"],
 )
 def test_a_charge_is_in_what_the_plan_counts(plan: Plan, found: CallRow, charge: str) -> None:
     assert receipt_of(found, standing(plan)).charge == charge

@@ -8,7 +8,8 @@ from argon2 import extract_parameters
 from argon2.low_level import Type
 
 from farebox.adapters.passwords import AT_ONCE_MAX, MEMORY_KIB, PASSES, Argon2Passwords
-from farebox.domain.passwords import ROWS, WORDS, check_password, is_common
+from farebox.domain.common_words import WORDS
+from farebox.domain.passwords import ROWS, check_password, is_common
 from farebox.domain.people import Busy, PersonError
 
 COMMON = (

@@ -24,7 +24,6 @@ from farebox.domain.people import (
 )
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
-from farebox.ports import Accounts
 from farebox.ports_people import Arrival, Entered, Keys, Passwords, People
 from farebox.ports_proofs import (
     Addresses,
@@ -74,7 +73,6 @@ class Desk:
     """Where people are let in, and their accounts are looked after."""
 
     people: People
-    accounts: Accounts
     keys: Keys
     passwords: Passwords
     secret: bytes

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from farebox.account.keys import new_key, working_key
+from farebox.account.keys import new_key
 from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey
@@ -35,12 +35,15 @@ def developer(accounts: Accounts, product: Product, secret: bytes) -> Developer:
 
 
 def _working_key(accounts: Accounts, brand: str, secret: bytes, account: AccountRow) -> ApiKey:
+    """The first of the derivable keys that is neither revoked nor replaced."""
     known = {row.digest: row for _, row in accounts.list_keys(account.email)}
-
-    def derived(number: int) -> ApiKey:
-        return apikey.derive(brand, "live", secret, "dev key" if number == 1 else f"dev key {number}")
-
-    found = working_key(secret, known, derived)
-    if not found.is_known:
-        accounts.add_key(new_key(secret, account.id, found.key, KEY_NAME, accounts.now_us()).row)
-    return found.key
+    number = 1
+    while True:
+        key = apikey.derive(brand, "live", secret, "dev key" if number == 1 else f"dev key {number}")
+        row = known.get(apikey.digest(secret, key))
+        if row is None:
+            accounts.add_key(new_key(secret, account.id, key, KEY_NAME, accounts.now_us()).row)
+            return key
+        if row.revoked_us is None and row.expires_us is None:
+            return key
+        number += 1

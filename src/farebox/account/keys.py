@@ -1,8 +1,7 @@
 """Create, find, rotate and revoke API keys. A key's text exists once, in the answer that creates it."""
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
-from itertools import count
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from farebox.domain import apikey
@@ -130,30 +129,6 @@ def successor(secret: bytes, brand: str, old: KeyRow, now_us: int, key_id: str =
     key = apikey.mint(brand, old.mode, secrets.randbelow)
     new = new_key(secret, old.account_id, key, old.name, now_us, key_id)
     return NewKey(key, new.row._replace(scopes=old.scopes, cap_calls=old.cap_calls, cap_id=old.cap_id))
-
-
-class Derived(NamedTuple):
-    """A key that is made from the secret, and which of them it is."""
-
-    key: ApiKey
-    number: int
-    is_known: bool
-
-
-def working_key(secret: bytes, known: Mapping[str, KeyRow], derived: Callable[[int], ApiKey]) -> Derived:
-    """The first of the derivable keys that is neither revoked nor replaced; the next one, where there is none.
-
-    Args:
-        secret: the server's.
-        known: the account's keys by their digests.
-        derived: makes the first one, the second one, …
-    """
-    for number in count(1):
-        key = derived(number)
-        row = known.get(apikey.digest(secret, key))
-        if row is None or (row.revoked_us is None and row.expires_us is None):
-            return Derived(key, number, row is not None)
-    raise AssertionError
 
 
 def find_key(accounts: Accounts, secret: bytes, what: str) -> KeyRow:

@@ -3,10 +3,11 @@
 from typing import Final, Literal, NamedTuple
 
 from farebox.account.desk import Desk
-from farebox.account.keys import new_key, working_key
+from farebox.account.keys import new_key
+from farebox.account.own_keys import WORKING_MAX
 from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey, Mode
-from farebox.domain.people import Client
+from farebox.domain.people import Client, digest
 from farebox.ports import AccountRow
 from farebox.ports_people import Visit
 
@@ -16,6 +17,7 @@ KEY_NAME: Final = "Playground"
 class PlaygroundKey(NamedTuple):
     """The key of one account and mode. It is `new` where there was none yet, and `gone` where the last was revoked."""
 
+    id: str
     key: ApiKey
     """The one that works, else the one that would be the next."""
     state: Literal["new", "works", "gone"]
@@ -26,17 +28,21 @@ def playground_key(desk: Desk, account: AccountRow, mode: Mode) -> PlaygroundKey
 
     A customer can revoke or rotate it like any other: none is made in its place before they ask for it.
     """
-    known = {row.digest: row for _, row in desk.accounts.list_keys(account.email)}
-
-    def derived(number: int) -> ApiKey:
-        return apikey.derive(desk.product.key_prefix, mode, desk.secret, f"playground {account.id} {mode} {number}")
-
-    found = working_key(desk.secret, known, derived)
-    return PlaygroundKey(found.key, "works" if found.is_known else "new" if found.number == 1 else "gone")
+    named = [row for row in desk.keys.named(account.id, KEY_NAME) if row.mode == mode]
+    ours = [(row, key) for row in named if apikey.digest(desk.secret, key := _key(desk, mode, row.id)) == row.digest]
+    for row, key in ours:
+        if row.revoked_us is None and row.expires_us is None:
+            return PlaygroundKey(row.id, key, "works")
+    # By how many there are, so that whoever asks for the next one at the same moment means the same.
+    next_id = f"key_{digest(desk.secret, 'playground', f'{account.id} {mode} {len(named)}')[:16]}"
+    return PlaygroundKey(next_id, _key(desk, mode, next_id), "gone" if ours else "new")
 
 
 def make_playground_key(desk: Desk, here: Visit, client: Client, found: PlaygroundKey) -> None:
-    """Have the key among the account's keys. Whoever does it at the same moment makes the same one."""
-    row = new_key(desk.secret, here.account.id, found.key, KEY_NAME, desk.accounts.now_us()).row
-    if desk.accounts.add_key(row):
-        desk.people.note("key_created", client, person_id=here.person.id, account_id=here.account.id)
+    """Have the key among the account's keys. Beside those that customers make there is always room for it."""
+    row = new_key(desk.secret, here.account.id, found.key, KEY_NAME, desk.keys.now_us(), found.id).row
+    desk.keys.add(here, client, row, 2 * WORKING_MAX)
+
+
+def _key(desk: Desk, mode: Mode, key_id: str) -> ApiKey:
+    return apikey.derive(desk.product.key_prefix, mode, desk.secret, f"playground {key_id}")

@@ -2,11 +2,11 @@
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from farebox.domain.people import Client
+from farebox.domain.people import Client, mails_to
 from farebox.ports_people import Visit
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.household import lock_own, say_farewell, take_out
+from farebox.store.household import forget_counts, lock_own, say_farewell, take_out
 from farebox.store.tables import account, api_key, idempotency
 from farebox.store.tables_people import limit_mark, link, mail, member
 
@@ -24,6 +24,7 @@ class StoredClosing:
             theirs = lock_own(connection, here)
             now_us = self._database.now_us(connection)
             _end_keys(connection, theirs.id, now_us)
+            _forget_invited(connection, theirs.id)
             for table in (link, mail, limit_mark, idempotency):
                 connection.execute(delete(table).where(table.c.account_id == theirs.id))
             _send_away(connection, theirs.id, theirs.email, now_us)
@@ -40,6 +41,11 @@ def _end_keys(connection: Connection, account_id: str, now_us: int) -> None:
         "revoked_us": func.coalesce(api_key.c.revoked_us, now_us), "name": "", "digest": api_key.c.id + " (deleted)"
     }  # fmt: skip
     connection.execute(update(api_key).where(api_key.c.account_id == account_id).values(ended))
+
+
+def _forget_invited(connection: Connection, account_id: str) -> None:
+    invited = connection.execute(select(link.c.email).where(link.c.account_id == account_id)).scalars()
+    forget_counts(connection, *(mails_to(email, "invite") for email in invited))
 
 
 def _send_away(connection: Connection, account_id: str, name: str, now_us: int) -> None:

@@ -4,7 +4,18 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, delete, exists, insert, or_, select
 
-from farebox.domain.people import LAST_MAILS, LINK_US, NotAllowed, Person, Role, guesses_of, mails_to
+from farebox.domain.people import (
+    LAST_MAILS,
+    LINK_US,
+    Allowance,
+    NotAllowed,
+    Person,
+    Role,
+    codes_of,
+    exports_by,
+    guesses_of,
+    mails_to,
+)
 from farebox.ports import AccountRow
 from farebox.ports_people import Visit
 from farebox.store.people import notice
@@ -74,18 +85,22 @@ def take_out(connection: Connection, account_id: str, person_id: str) -> Person 
 
 
 def _forget(connection: Connection, who: Person) -> None:
-    """Delete a person with all that is theirs; invitations to their address are the business of other accounts."""
+    """Delete a person with all that is theirs; open invitations to their address are the business of other accounts."""
     for table in THEIRS:
         connection.execute(delete(table).where(table.c.person_id == who.id))
-    others = and_(link.c.purpose == "invite", link.c.account_id.is_not(None))
+    others = and_(link.c.purpose == "invite", link.c.used_us.is_(None))
     invitations = select(link.c.id).where(link.c.email == who.email, others)
     connection.execute(delete(link).where(link.c.email == who.email, ~others))
     connection.execute(
         delete(mail).where(mail.c.email == who.email, or_(mail.c.link_id.is_(None), mail.c.link_id.not_in(invitations)))
     )
-    subjects = [guesses_of(who.email).subject, *(mails_to(who.email, purpose).subject for purpose in LINK_US)]
-    connection.execute(delete(guess).where(guess.c.subject.in_(subjects)))
+    counted = (guesses_of(who.email), codes_of(who.id), exports_by(who.id))
+    forget_counts(connection, *counted, *(mails_to(who.email, purpose) for purpose in LINK_US))
     connection.execute(delete(person).where(person.c.id == who.id))
+
+
+def forget_counts(connection: Connection, *counted: Allowance) -> None:
+    connection.execute(delete(guess).where(guess.c.subject.in_([each.subject for each in counted])))
 
 
 def say_farewell(connection: Connection, who: Person, template: str, now_us: int, **data: str) -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Connection, case, func, insert, select
 
-from farebox.domain.people import Client
+from farebox.domain.people import Client, NotAllowed
 from farebox.domain.period import DAY_US, day
 from farebox.ports import KeyRow
 from farebox.ports_people import KeyMade, KeyUsed, Visit
@@ -40,6 +40,12 @@ class StoredKeys:
             used = _used(connection, account_id, period_start_us, now_us)
             capped = _capped(connection, account_id, period_start_us)
         return [KeyUsed(key, *used.get(key.id, ("", 0)), capped.get(key.cap_id, 0)) for key in keys]
+
+    def named(self, account_id: str, name: str) -> list[KeyRow]:
+        found = select(api_key).where(api_key.c.account_id == account_id, api_key.c.name == name)
+        with self._database.read() as connection:
+            rows = connection.execute(found.order_by(api_key.c.created_us.desc(), api_key.c.id))
+            return [KeyRow(*row) for row in rows]
 
     def find(self, account_id: str, key_id: str) -> KeyRow | None:
         with self._database.read() as connection:
@@ -79,7 +85,9 @@ class StoredKeys:
 
 def _hindered(connection: Connection, new: KeyRow, others_max: int, now_us: int) -> KeyMade | None:
     """Why there cannot be one more key; the account is locked, so that two at once are counted one by one."""
-    connection.execute(select(account.c.id).where(account.c.id == new.account_id).with_for_update(key_share=True))
+    theirs = select(account.c.closed_us).where(account.c.id == new.account_id)
+    if connection.execute(theirs.with_for_update(key_share=True)).scalar() is not None:
+        raise NotAllowed("This account was deleted.")
     mine = api_key.c.account_id == new.account_id
     if connection.execute(select(api_key.c.id).where(mine, api_key.c.id == new.id)).first() is not None:
         return "again"

@@ -10,6 +10,7 @@ from farebox.domain.errors import IdempotencyStreamed
 from farebox.domain.ledger import Mark, State
 from farebox.domain.period import iso
 from farebox.ports import CallRow
+from farebox.web.pages.call_words import told_of
 from farebox.web.pages.paying import Came
 from farebox.web.pages.words import counted, money
 
@@ -18,11 +19,6 @@ SENT_TWICE: Final = (
     "This was sent twice, as by a double click. It was done once, and is charged once, but a streamed answer is not "
     "kept. Run it again for another one."
 )
-NOTES: Final = {
-    Mark.CUT: "It was stopped: what had come until then is charged.",
-    Mark.ESTIMATED: "The model's provider did not say what was used, so the tokens are an estimate.",
-    Mark.NO_MESSAGE: "The model answered without a message, so nothing is charged.",
-}
 
 
 class Problem(NamedTuple):
@@ -111,7 +107,6 @@ def receipt_of(row: CallRow, standing: Standing) -> Receipt:
     """A call that has an outcome, in words."""
     outcome = row.outcome
     assert outcome is not None
-    marks = outcome.marks.split()
     left = _left(standing)
     return Receipt(
         row.hold.call_id,
@@ -119,7 +114,7 @@ def receipt_of(row: CallRow, standing: Standing) -> Receipt:
         _charge(row, standing),
         ", ".join(left) if left else "no limit",
         iso(standing.meter.period_end_us) if left else "",
-        next((note for mark, note in NOTES.items() if mark in marks), ""),
+        " ".join(told_of(row)),
     )
 
 
@@ -137,7 +132,7 @@ def _charge(row: CallRow, standing: Standing) -> str:
 
 
 def _left(standing: Standing) -> list[str]:
-    plan, meter = standing[:2]
+    plan, meter = standing.plan, standing.meter
     used = ((plan.calls, meter.posted_calls + meter.held_calls, "call"),
             (plan.tokens, meter.posted_tokens + meter.held_tokens, "token"))  # fmt: skip
     found = [f"{max(most - spent, 0):,} of {counted(most, what)}" for most, spent, what in used if most is not None]

@@ -22,14 +22,14 @@ BOUNDS: Final = (
     ("minLength", "maxLength", "character"), ("minItems", "maxItems", "item"), ("minimum", "maximum", ""),
 )  # fmt: skip
 BEYOND: Final = {"exclusiveMinimum": "More than", "exclusiveMaximum": "Less than"}
-_NAME: Final = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
+_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 class Control(NamedTuple):
     """One field, as a form asks for it."""
 
     name: str
-    """Its place, as "in.lead.company"; its id as well."""
+    """Its place, as "in.lead.company"."""
     label: str
     """The field's own name."""
     kind: Kind
@@ -45,6 +45,16 @@ class Control(NamedTuple):
     """What is shown of each value that can be chosen, and the value."""
     attributes: Mapping[str, str | int | float]
     parts: tuple["Control", ...]
+
+    @property
+    def id(self) -> str:
+        """The same, as HTML likes it."""
+        return self.name.replace(".", "-")
+
+    @property
+    def sent_as(self) -> str:
+        """Its name in the form that is sent; brackets say that it may come several times."""
+        return f"{self.name}[]" if self.kind == "ticks" else self.name
 
     @property
     def must_be_typed(self) -> bool:

@@ -6,14 +6,14 @@ from fastapi import APIRouter, Form, Request, Response
 
 from farebox.account.plan import can_be_chosen, choose_plan, set_spend_cap
 from farebox.domain.ledger import Meter
-from farebox.domain.limits import PERCENTS, Limit, Used, used_of
+from farebox.domain.limits import PERCENTS, Limit, used_of
 from farebox.domain.money import format_usd
 from farebox.domain.people import PersonError
 from farebox.ports_people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_of
+from farebox.web.pages.use_words import limits
 from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
-from farebox.web.pages.words import counted, money
 
 HERE: Final = "/plan"
 TOLD: Final = {
@@ -63,7 +63,9 @@ def _page(frame: Frame, request: Request, visitor: Visit, error: PersonError | N
     plan, view = product.by_name.get(account.plan), frame.site.desk.upkeep.plans.view(visitor)
     meter = view.meter or Meter(account.id, "live", *view.period)
     cap = account.spend_cap_nanodollars
-    limits = used_of(plan, meter, cap) if plan is not None else []
+    marked = used_of(plan, meter, cap) if plan is not None else []
+    terms = {one.id: one for one in frame.plans}
+    words = terms[plan.name] if plan is not None else None
     if error is None:
         values = {"cap": "" if cap is None else format_usd(cap).removeprefix("$").replace(",", "")}
     return frame.page(
@@ -73,17 +75,12 @@ def _page(frame: Frame, request: Request, visitor: Visit, error: PersonError | N
         visitor=visitor,
         form=form_of(error, **values),
         plan=plan,
-        others=[(other, can_be_chosen(product, other)) for other in product.plans if other is not plan],
+        words=words,
+        others=[(terms[one.name], can_be_chosen(product, one)) for one in product.plans if one is not plan],
         view=view,
         meter=meter,
-        limits=[(one.limit, LABELS[one.limit], one, in_words(one)) for one in limits],
+        gauges=limits(plan, meter, cap) if plan is not None else [],
+        marked=[(one.limit, LABELS[one.limit]) for one in marked if one.most],
         percents=PERCENTS,
         told=TOLD.get(request.query_params.get("told", "")),
     )
-
-
-def in_words(one: Used) -> str:
-    """'16 of 20 calls', '$1.20 of $20'."""
-    if one.limit in {"credit", "spend_cap"}:
-        return f"{money(one.used)} of {money(one.most)}"
-    return f"{one.used:,} of {counted(one.most, one.limit.removesuffix('s'))}"

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import APIRouter, Form, Request, Response
@@ -129,7 +130,8 @@ class Playground:
             raise InvalidApiKey(GONE)
         if found.state == "new":
             await run_in_threadpool(make_playground_key, self.desk, visitor, client_of(request), found)
-        paid = PaidRequest(stand.endpoint, found.key, _text(typed, "once"), content_type, body)
+        once = _text(typed, "once") or secrets.token_hex(16)
+        paid = PaidRequest(stand.endpoint, found.key, once, content_type, body)
         return paid, found.state == "new"
 
 
@@ -190,7 +192,9 @@ async def _made(
     if came is None:
         return filled, None
     answer = answer_of(came, is_text=stand.offer.is_text)
-    receipt = await _receipt(stand, paid.key, came.headers["x-request-id"])
+    receipt = None
+    with suppress(CallError):  # the answer is shown without it
+        receipt = await _receipt(stand, paid.key, came.headers["x-request-id"])
     return filled, Outcome(came.status, answer, receipt, is_first=is_first and answer.problem is None)
 
 
@@ -228,22 +232,25 @@ def _add_beside(router: APIRouter, playground: Playground) -> None:
         found = await run_in_threadpool(playground_key, playground.desk, visitor.account, mode)
         known = await _receipt(stand, found.key, call_id)
         if known is None:
-            raise CallNotFound("There is no receipt for this call: it was refused, or is not one of yours.")
+            raise CallNotFound(
+                "There is no receipt of this call: it was refused, is under way, or is not one of yours."
+            )
         return playground.frame.page(request, "playground_receipt.html", receipt=known)
 
 
 async def _receipt(stand: Stand, key: ApiKey, call_id: str) -> Receipt | None:
-    """What a call came to, once it has an outcome; None where it was refused, or is not this account's."""
+    """What a call came to, once it has an outcome; None where it was refused, or is not this account's.
+
+    Raises:
+        CallError: the key no longer works, or the database cannot be asked.
+    """
     house = stand.endpoint.house
     digest = apikey.digest(house.service.secret, key)
     for _ in range(RECEIPT_TRIES):
-        try:
-            row = await house.ledger.find(digest, call_id)
-            if row is None:
-                return None
-            if row.outcome is not None:
-                return receipt_of(row, await house.ledger.standing(digest))
-        except CallError:
+        row = await house.ledger.find(digest, call_id)
+        if row is None:
             return None
+        if row.outcome is not None:
+            return receipt_of(row, await house.ledger.standing(digest))
         await asyncio.sleep(RECEIPT_SECONDS)
     return None

@@ -61,7 +61,7 @@ def request_of(controls: Iterable[Control], typed: Typed) -> dict[str, Any]:
 
 
 def _value(control: Control, typed: Typed) -> Any:  # noqa: ANN401  # JSON
-    given = typed.get(control.name, ())
+    given = typed.get(control.sent_as, ())
     texts = [text for text in given if isinstance(text, str)]
     match control.kind:
         case "group":
@@ -142,7 +142,7 @@ def typed_of(controls: Iterable[Control], values: Mapping[str, Any]) -> dict[str
             case "check":
                 typed[control.name] = ["true"] if value else []
             case "ticks":
-                typed[control.name] = [shown(one) for one in value]
+                typed[control.sent_as] = [shown(one) for one in value]
             case "lines":
                 typed[control.name] = ["\n".join(shown(one) for one in value)]
             case "json":

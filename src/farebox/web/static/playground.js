@@ -4,7 +4,9 @@ import { localise } from "./times.js";
 
 const at = (id) => document.getElementById(id);
 const form = at("call");
-const [run, stop, state, clock, output, text, raw] = ["run", "stop", "state", "clock", "output", "text", "raw"].map(at);
+const [run, stop, keys, state, clock] = ["run", "stop", "keys", "state", "clock"].map(at);
+const [output, text, raw] = ["output", "text", "raw"].map(at);
+const RUN_KEYS = navigator.platform.startsWith("Mac") ? "⌘ + Enter" : "Ctrl + Enter";
 const SENT_MAX = 100_000; // characters of what was sent that are shown
 const CODE_AFTER_MS = 300;
 
@@ -22,6 +24,7 @@ run.addEventListener("click", (event) => {
 stop.addEventListener("click", () => under_way?.abort());
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !under_way) form.requestSubmit();
+  if (event.key === "Escape") under_way?.abort();
 });
 
 async function call() {
@@ -69,10 +72,11 @@ function begin(streams) {
   for (const part of [output, at("sent")]) part.hidden = true;
   for (const wrong of form.querySelectorAll(".wrong")) wrong.replaceChildren();
   for (const control of form.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
-  const had_focus = document.activeElement === run;
+  // Run stays where it is: the second click of a double click must not meet another button there.
+  run.setAttribute("aria-disabled", "true");
   stop.textContent = streams ? "Stop" : "Stop waiting";
-  [run.hidden, stop.hidden, at("working").hidden] = [true, false, false];
-  if (had_focus) stop.focus();
+  [stop.hidden, at("working").hidden] = [false, false];
+  keys.textContent = "Esc";
   text.setAttribute("aria-busy", "true");
   output.classList.add("coming");
   tell("The call is under way.");
@@ -80,9 +84,10 @@ function begin(streams) {
 }
 
 function end() {
-  const had_focus = document.activeElement === stop;
-  [run.hidden, stop.hidden, at("working").hidden] = [false, true, true];
-  if (had_focus) run.focus();
+  if (document.activeElement === stop) run.focus();
+  run.removeAttribute("aria-disabled");
+  [stop.hidden, at("working").hidden] = [true, true];
+  keys.textContent = RUN_KEYS;
   text.removeAttribute("aria-busy");
   output.classList.remove("coming");
   under_way = null;
@@ -173,16 +178,16 @@ function failed(error, streams) {
 
 function refused({ detail, code, param, error }) {
   problem(detail, code ?? error.code);
-  const control = param && wrong_control(`in.${param}`);
+  const control = param && control_of(`in-${param.replaceAll(".", "-")}`);
   if (!control) return;
   at(`${control.id}-wrong`).textContent = detail;
   control.setAttribute("aria-invalid", "true");
   (control.matches("fieldset") ? control.querySelector("input, select, textarea") : control).focus();
 }
 
-function wrong_control(name) {
-  while (name.includes(".") && !at(`${name}-wrong`)) name = name.slice(0, name.lastIndexOf("."));
-  return at(`${name}-wrong`) && at(name);
+function control_of(id) {
+  while (id.includes("-") && !at(`${id}-wrong`)) id = id.slice(0, id.lastIndexOf("-"));
+  return at(`${id}-wrong`) && at(id);
 }
 
 function problem(detail, code) {
@@ -228,5 +233,5 @@ async function code() {
   (await answer.json()).forEach((one, place) => (blocks[place].textContent = one));
 }
 
-if (navigator.platform.startsWith("Mac")) at("keys").textContent = "⌘ + Enter";
-at("keys").hidden = !matchMedia("(hover: hover)").matches;
+keys.textContent = RUN_KEYS;
+keys.hidden = !matchMedia("(hover: hover)").matches;
