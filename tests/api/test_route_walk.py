@@ -3,6 +3,7 @@
 A route that the table below does not have fails the first test: say who may use it, and it is walked from then on.
 """
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
@@ -56,6 +57,17 @@ CROSS_SITE: Final[tuple[dict[str, str], ...]] = (
     {}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "https://evil.example"},
     {"origin": "null"},
 )  # fmt: skip
+BODIES: Final = {
+    "/v1/generate": '{"prompt": "Say hello"}',
+    "/v1/chat/completions": '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello"}]}',
+    "/v1/responses": '{"model": "gpt-4o-mini", "input": "Say hello"}',
+    "/v1/embeddings": '{"model": "text-embedding-3-small", "input": "Say hello"}',
+    "/v1/tagline": '{"product": "tea"}',
+    "/v1/score": '{"lead": {"company": "Tea"}, "words": []}',
+    "/v1/sized": '{"document": {"content": "", "filename": "x"}}',
+    "/v1/story": '{"about": "tea"}',
+}
+"""Calls that would be answered; but the product has no model for embeddings."""
 FORM_TYPE: Final = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -111,8 +123,7 @@ def walked(street: Neighbours, browser: Browser, route: Route, **headers: str) -
     if route.method == "GET":
         page = browser._send("GET", path, None, headers)
     elif ACCESS[route.path] == "key":
-        body = '{"prompt": "x", "product": "tea", "about": "tea", "plan": "open", "account_id": "%s"}' % street.own.account
-        page = browser._send(route.method, path, body, {"content-type": "application/json"} | headers)
+        page = browser._send(route.method, path, BODIES[route.path], {"content-type": "application/json"} | headers)
     else:
         page = browser.post(path, **form(street))
     assert page.status < 500, (route, page.text)
@@ -173,7 +184,9 @@ def test_a_suspended_account_sees_and_changes_nothing(street: Neighbours, routes
         street.sue.cookies = dict(cookies)
         page = walked(street, street.sue, route, **_key(street, "sue", route))
         assert street.emails["sue"] not in page.text, route
-        if ACCESS[route.path] == "key":
+        if route.path == "/v1/embeddings":
+            assert page.status == 404, route
+        elif ACCESS[route.path] == "key":
             assert (page.status, "account_suspended" in page.text) == (403, True), (route, page.text)
         elif ACCESS[route.path] != "everybody":
             _is_turned_away(route, page)
@@ -187,6 +200,16 @@ def test_what_another_site_sends_is_refused_by_every_unsafe_page(street: Neighbo
         for headers in CROSS_SITE:
             page = street.ada._send(route.method, filled(street, route.path), "role=owner", FORM_TYPE | headers)
             assert (page.status, "was not sent from a page of this site" in page.text) == (403, True), (route, headers)
+
+
+def test_a_call_takes_nothing_for_an_account_that_its_body_has(street: Neighbours) -> None:
+    before = _standing(street, "eve")
+    for path, body in BODIES.items():
+        more = {**json.loads(body), **{name: value for name, value in form(street).items() if "." not in name}}
+        headers = {"content-type": "application/json", "x-api-key": street.keys["eve"]}
+        page = street.eve._send("POST", path, json.dumps(more), headers)
+        assert page.status in {200, 404, 422}, (path, page.text)
+    assert _standing(street, "eve") == before
 
 
 def test_nobody_signs_up_as_more_than_they_are(street: Neighbours) -> None:
