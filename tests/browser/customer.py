@@ -1,4 +1,4 @@
-"""A product whose customer is followed from the landing page to the end, in a browser, with all that is real beside it."""
+"""A product whose customer is followed from the landing page to the end, with real mail and a service to log in at."""
 
 import re
 import shlex
@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from oidc_provider_mock import User, run_server_in_thread
+from oidc_provider_mock import User, run_server_in_thread  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
+from tests.services.command import printed
 from tests.services.mail import MailServer, text_of
 from tests.services.process import wait_until
 from tests.services.served import Served
@@ -120,11 +121,11 @@ def opened(folder: Path, database_url: str, upstream: FakeUpstream, browser: Bro
             "OIDC_ISSUER": f"http://localhost:{issuer.server_port}", "OIDC_CLIENT_ID": "farebox",
             "OIDC_CLIENT_SECRET": "a secret", "OIDC_NAME": "Example",
         }  # fmt: skip
+        if not database_url.startswith("sqlite"):
+            printed(folder, "migrate", **env)
         with Served(env=env, cwd=folder) as served:
             context = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon", accept_downloads=True)
             context.set_default_timeout(SECONDS_MAX * 1000)
             yield Journey(served, server, browser, context.new_page(), database_url)
             context.close()
             assert "Traceback" not in served.output(), served.output()[-4000:]
-
-

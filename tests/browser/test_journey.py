@@ -22,6 +22,7 @@ from tests.services.upstream import Behaviour, FakeUpstream
 # The service to log in at is a library whose own dependencies moved on; a warning would be an error in its thread.
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated.*:DeprecationWarning")
 CLICKS_MAX = 8
+CALLS = 5
 STORY = "Once upon a time there was a till that told no lies, and it lived happily ever after."
 GROWTH = """
 window.grown = [];
@@ -45,9 +46,9 @@ def way(
         with opened(folder, f"sqlite:///{folder}/farebox.db", upstream_process, browser) as journey:
             yield journey
         return
-    with request.getfixturevalue("postgres").database() as url:
-        with opened(folder, url, upstream_process, browser) as journey:
-            yield journey
+    postgres = request.getfixturevalue("postgres")
+    with postgres.database() as url, opened(folder, url, upstream_process, browser) as journey:
+        yield journey
 
 
 @pytest.fixture
@@ -212,7 +213,7 @@ def test_everything_is_taken_along_and_the_account_is_deleted(journey: Journey) 
     with zipfile.ZipFile(io.BytesIO(coming.value.path().read_bytes())) as archive:
         files = {name: archive.read(name).decode() for name in archive.namelist()}
     calls = [json.loads(line) for line in files["calls.jsonl"].splitlines()]
-    assert len(calls) == 4
+    assert len(calls) == CALLS
     assert BOB in "".join(files.values())
     assert not any(key in text for key in journey.keys[1:] for text in files.values())
 
@@ -224,7 +225,7 @@ def test_everything_is_taken_along_and_the_account_is_deleted(journey: Journey) 
     journey.is_at("/login")
     for table in ("person", "member", "session", "passkey", "identity", "recovery_code"):
         assert journey.row(f"SELECT count(*) FROM {table}") == (0,), table
-    assert journey.row("SELECT count(*) FROM usage_record") == (4,)
+    assert journey.row("SELECT count(*) FROM usage_record") == (CALLS,)
     assert journey.row("SELECT count(*) FROM account WHERE email LIKE '%@%'") == (0,)
 
 

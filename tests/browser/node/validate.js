@@ -10,6 +10,7 @@ const validator = new HtmlValidate(
     rules: {
       'no-trailing-whitespace': 'off', // of no meaning in HTML, and templates leave some
       'long-title': 'off', // a product's name may be long
+      'form-dup-name': ['error', { shared: ['radio', 'checkbox', 'submit', 'button', 'reset'] }], // a list of boxes
       'no-inline-style': 'error',
       'void-style': ['error', { style: 'omit' }],
     },

@@ -12,6 +12,7 @@ from farebox.account.log_in import log_in_by_link, reset_password
 from farebox.domain.people import LINK_US, LinkGone, PersonError
 from farebox.domain.period import MICROSECONDS
 from farebox.web.pages.accept import accepted, invitation_page
+from farebox.web.pages.crowd import Crowd
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_again
@@ -29,6 +30,8 @@ def routes(frame: Frame) -> APIRouter:
 
 
 def _add_sign_up(router: APIRouter, frame: Frame) -> None:
+    crowd = Crowd()
+
     @router.get("/signup")
     def sign_up(request: Request, plan: str = "") -> Response:
         return frame.page(request, "signup.html", form=FormState(), email="", plan=plan)
@@ -38,19 +41,22 @@ def _add_sign_up(router: APIRouter, frame: Frame) -> None:
         return frame.page(request, "signup_sent.html")
 
     @router.post("/signup")
-    def signed_up(
+    async def signed_up(
         request: Request,
         email: Annotated[str, Form()] = "",
         password: Annotated[str, Form()] = "",
         plan: Annotated[str, Form()] = "",
     ) -> Response:
-        try:
-            browser = ask_to_join(frame.site.desk, client_of(request), email=email, password=password, plan=plan)
-        except PersonError as error:
-            return form_again(frame, request, "signup.html", error, email=email, plan=plan)
-        response = see_other("/signup/sent")
-        set_cookie(response, SIGN_UP, browser, LINK_US["confirm"] // MICROSECONDS)
-        return response
+        def work() -> Response:
+            try:
+                browser = ask_to_join(frame.site.desk, client_of(request), email=email, password=password, plan=plan)
+            except PersonError as error:
+                return form_again(frame, request, "signup.html", error, email=email, plan=plan)
+            response = see_other("/signup/sent")
+            set_cookie(response, SIGN_UP, browser, LINK_US["confirm"] // MICROSECONDS)
+            return response
+
+        return await crowd.in_turn(work)
 
 
 def _add_link(router: APIRouter, frame: Frame) -> None:

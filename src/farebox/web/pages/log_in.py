@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Request, Response
 from farebox.account import sessions
 from farebox.account.log_in import ask_for_link, log_in
 from farebox.domain.people import PersonError
+from farebox.web.pages.crowd import Crowd
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_again
@@ -33,6 +34,8 @@ def routes(frame: Frame) -> APIRouter:
 
 
 def _add_log_in(router: APIRouter, frame: Frame) -> None:
+    crowd = Crowd()
+
     @router.get("/login")
     def form(request: Request, next: str = HOME) -> Response:  # noqa: A002  # what the address bar shows
         if visit_of(request) is not None:
@@ -40,17 +43,20 @@ def _add_log_in(router: APIRouter, frame: Frame) -> None:
         return frame.page(request, "login.html", form=FormState(), email="", next=next)
 
     @router.post("/login")
-    def logged_in(
+    async def logged_in(
         request: Request,
         email: Annotated[str, Form()] = "",
         password: Annotated[str, Form()] = "",
         next: Annotated[str, Form()] = HOME,  # noqa: A002
     ) -> Response:
-        try:
-            came = log_in(frame.site.desk, client_of(request), email=email, password=password)
-        except PersonError as error:
-            return form_again(frame, request, "login.html", error, email=email, next=next)
-        return arrived(request, came, next)
+        def work() -> Response:
+            try:
+                came = log_in(frame.site.desk, client_of(request), email=email, password=password)
+            except PersonError as error:
+                return form_again(frame, request, "login.html", error, email=email, next=next)
+            return arrived(request, came, next)
+
+        return await crowd.in_turn(work)
 
     @router.post("/logout")
     def logged_out(request: Request) -> Response:
