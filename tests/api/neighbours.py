@@ -137,7 +137,7 @@ class Neighbours:
             "INSERT INTO identity VALUES (%s, %s, %s, 1)", "https://issuer.example", f"subject{number}", ada
         )
         one = "SELECT id FROM {} WHERE account_id = %s"
-        key = str(self.shop.scalar(one.format("api_key") + " AND name LIKE 'Key of%%'".replace("%%", "%"), account))
+        key = str(self.shop.scalar(one.format("api_key") + " AND name = %s", account, f"Key of ada{number}"))
         invitation = self.shop.scalar(one.format("link") + " AND used_us IS NULL AND purpose = 'invite'", account)
         session = self.shop.scalar("SELECT id FROM session WHERE person_id = %s", ada)
         call = self.shop.scalar("SELECT call_id FROM usage_record WHERE account_id = %s", account)

@@ -67,7 +67,9 @@ BODIES: Final = {
     "/v1/sized": '{"document": {"content": "", "filename": "x"}}',
     "/v1/story": '{"about": "tea"}',
 }
-"""Calls that would be answered; but the product has no model for embeddings."""
+"""Calls that would be answered, but for two."""
+UNCALLED: Final = {"/v1/embeddings": 404, "/v1/sized": 422}
+"""What is refused before anybody looks whose key it is: there is no such model, and a file comes as a form."""
 FORM_TYPE: Final = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -180,12 +182,13 @@ def test_a_suspended_account_sees_and_changes_nothing(street: Neighbours, routes
     names = street.names_of("sue")
     before = street.rows(names)
     cookies = dict(street.sue.cookies)
-    for route in routes:
+    # All but to end her session, which she may; it would make her a stranger for the rest.
+    for route in (route for route in routes if route.path != "/logout"):
         street.sue.cookies = dict(cookies)
         page = walked(street, street.sue, route, **_key(street, "sue", route))
         assert street.emails["sue"] not in page.text, route
-        if route.path == "/v1/embeddings":
-            assert page.status == 404, route
+        if route.path in UNCALLED:
+            assert page.status == UNCALLED[route.path], route
         elif ACCESS[route.path] == "key":
             assert (page.status, "account_suspended" in page.text) == (403, True), (route, page.text)
         elif ACCESS[route.path] != "everybody":
