@@ -23,7 +23,7 @@ settings.register_profile("farebox", deadline=None, print_blob=True)
 settings.load_profile("farebox")
 
 
-SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_")
+SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_", "GOOGLE_CLIENT_", "GITHUB_CLIENT_", "OIDC_")
 KINDS = ("sqlite", "postgresql")
 OF_PROVIDERS = ("_API_KEY", "_BASE_URL")
 

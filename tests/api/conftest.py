@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.fort import Fort
 from tests.api.functions import serving
-from tests.api.place import Place
+from tests.api.place import Place, serve_place
 from tests.api.playground import Customer, opened
 from tests.api.shop import Shop
+from tests.services.issuer import CLIENT_ID, CLIENT_SECRET, FakeGitHub, FakeIssuer
 from tests.services.postgres import PostgresServer
 from tests.services.served import Served
 from tests.services.upstream import FakeUpstream
@@ -80,6 +82,22 @@ def served(shop: Shop) -> Iterator[Served]:
     """The shop on four processes."""
     with shop.served(workers=4, FAREBOX_SWEEP_SECONDS="0.5", FAREBOX_STREAM_IDLE_SECONDS_MAX="2") as served:
         yield served
+
+
+@pytest.fixture(scope="package")
+def fort(
+    database_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fort]:
+    """A shop with pages, and services to log in at."""
+    folder = tmp_path_factory.mktemp("fort")
+    with empty_database(database_kind, folder, request) as url, FakeIssuer() as issuer, FakeGitHub() as github:
+        settings = {
+            "OIDC_ISSUER": issuer.url, "OIDC_CLIENT_ID": CLIENT_ID, "OIDC_CLIENT_SECRET": CLIENT_SECRET,
+            "OIDC_NAME": "Example", "GITHUB_BASE_URL": github.url, "GITHUB_CLIENT_ID": CLIENT_ID,
+            "GITHUB_CLIENT_SECRET": CLIENT_SECRET,
+        }  # fmt: skip
+        with serve_place(folder, url, **settings) as place:
+            yield Fort(place, issuer, github)
 
 
 @pytest.fixture

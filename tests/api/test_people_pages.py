@@ -2,18 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from typing import Final
 
 import pytest
 
 from tests.api.conftest import empty_database
-from tests.api.place import PASSWORD, Place, numbers
-from tests.api.shop import Shop
+from tests.api.place import OTHER, PASSWORD, Place, is_in, numbers, serve_place
 from tests.services.browser import Browser
-from tests.services.mail import MailServer, text_of
+from tests.services.mail import text_of
 from tests.services.process import wait_until
-
-OTHER: Final = "four other odd words"
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +17,8 @@ def place(
     database_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("people")
-    with empty_database(database_kind, folder, request) as url, MailServer() as server:
-        shop = Shop(folder, url, None)
-        settings = {
-            "SMTP_URL": server.url,
-            "FAREBOX_PUBLIC_URL": "https://till.example",
-            "FAREBOX_TRUSTED_PROXIES": "127.0.0.1",
-        }
-        with shop.served(workers=2, **settings) as served:
-            yield Place(shop, served, server)
-            assert "Traceback" not in served.output()
+    with empty_database(database_kind, folder, request) as url, serve_place(folder, url) as place:
+        yield place
 
 
 @pytest.fixture
@@ -39,12 +27,6 @@ def ada(place: Place) -> str:
     email = f"ada{next(numbers)}@example.com"
     place.joined(email)
     return email
-
-
-def is_in(browser: Browser) -> bool:
-    page = browser.get("/overview")
-    assert page.status in {200, 303}
-    return page.status == 200
 
 
 # -- What a stranger can find out

@@ -30,6 +30,7 @@ class Browser:
     def __init__(self, url: str, **headers: str) -> None:
         self._host = urlsplit(url).netloc
         self.cookies: dict[str, str] = {}
+        self.referer = ""
         self._headers = {"accept": "text/html", "user-agent": "Tests/1.0"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
@@ -39,6 +40,7 @@ class Browser:
 
     def post(self, path: str, **fields: str | list[str]) -> Page:
         headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+        headers |= {"referer": self.referer} if self.referer else {}
         return self._send("POST", path, urlencode(fields, doseq=True), headers)
 
     def download(self, path: str) -> bytes:

@@ -15,7 +15,15 @@ from farebox.domain.providers import PROVIDERS
 from tests.services.process import ProcessGroup, free_port, wait_until
 
 # The settings of whoever runs the tests must not leak into what they test.
-FOREIGN_SETTINGS = ("FAREBOX_", "STRIPE_", "SMTP_", *(f"{name.upper()}_" for name in PROVIDERS))
+FOREIGN_SETTINGS = (
+    "FAREBOX_",
+    "STRIPE_",
+    "SMTP_",
+    "GOOGLE_",
+    "GITHUB_",
+    "OIDC_",
+    *(f"{name.upper()}_" for name in PROVIDERS),
+)
 
 
 class Served:

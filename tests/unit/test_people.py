@@ -1,6 +1,8 @@
 """The rules of people: addresses, tokens, clients; and where a page may send somebody."""
 
+import re
 from ipaddress import ip_network
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -8,7 +10,7 @@ from farebox.domain import people
 from farebox.domain.errors import FounderError
 from farebox.domain.mail import Sender, SmtpServer, parse_sender, parse_smtp
 from farebox.domain.people import Client, PersonError, address_of, link_id_of, link_token
-from farebox.web.pages.visitor import believed, is_path
+from farebox.web.pages.visitor import believed, is_path, see_other
 
 SECRET = b"a secret of the tests, long enough"
 LINK = "0123456789abcdef" * 2
@@ -91,19 +93,40 @@ def test_a_clients_address_is_the_last_that_no_proxy_of_ours_has(address: str, h
     assert believed(address, hops, ()) == address
 
 
-@pytest.mark.parametrize("path", ["/overview", "/calls?after=x&key=y", "/keys#new"])
+# -- Where a page may send somebody
+
+
+def resolved(location: str) -> str:
+    """Where a browser on our site goes: it drops tabs and line ends, and takes a backslash for a slash."""
+    plain = re.sub(r"[\t\r\n]", "", location.strip("\0 ")).replace("\\", "/")
+    return urlsplit(urljoin("https://till.example/login", plain)).netloc
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/overview", "/calls?after=x&key=y", "/keys#new", "/calls/日本?q=é", "/a//b", "/x?next=//evil.example"],
+)
 def test_a_path_of_this_site_may_be_gone_to(path: str) -> None:
     assert is_path(path)
+    location = see_other(path).headers["location"]
+    assert location.isascii()
+    assert resolved(location) == "till.example"
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "", "overview", "//evil.example", "/\\evil.example", "https://evil.example/", "///evil.example", "\\/evil.test",
-        "/\tevil", "/\r\nset-cookie: x=y", "javascript:alert(1)", "/\x00", " /overview", "http:/overview",
-    ],
+        "", "overview", "/\tevil", "/\r\nset-cookie: x=y", "/\x00", " /overview", "http:/overview",
+    "//evil.example", "///evil.example", "////evil.example", "https://evil.example", "https:evil.example",
+    "https:/evil.example", "http://evil.example/", "HTTPS://evil.example", "/\\evil.example", "\\\\evil.example",
+    "\\/evil.example", "/\t/evil.example", "\t//evil.example", "/\n/evil.example", "/\r\nlocation: //evil.example",
+    " //evil.example", "evil.example", "@evil.example", "//till.example@evil.example", "javascript:alert(1)",
+    "data:text/html,x", "%2f%2fevil.example", "/\u2028/evil.example", "\x00//evil.example", "//evil.example%2f..",
+    "?x", "#x", "//[::1]", "https://till.example.evil.example", "https://till.example/overview", "//\u3002evil",
+    "/\ud800",
+],
 )  # fmt: skip
-def test_any_other_place_may_not(path: str) -> None:
+def test_open_redirect_no_other_place_may_be_gone_to(path: str) -> None:
     assert not is_path(path)
 
 

@@ -17,6 +17,7 @@ SESSION: Final = "__Host-session"
 CODE: Final = "__Host-code"
 SIGN_UP: Final = "__Host-signup"
 HOME: Final = "/overview"
+URL_CHARS: Final = "%/:?#[]@!$&'()*+,;="  # what means something in an address, and what is quoted already
 LOGGED_OUT: Final = "You are logged out, so nothing was done. Log in and try again."
 OWNERS_ONLY: Final = "Only an owner of this account may do this. Ask one of them."
 
@@ -82,7 +83,7 @@ def is_path(path: str) -> bool:
 
 def see_other(path: str) -> Response:
     """After a form, a page."""
-    return Response(None, 303, {"location": path})
+    return Response(None, 303, {"location": quote(path, safe=URL_CHARS)})
 
 
 def arrived(request: Request, came: LoggedIn, path: str) -> Response:
