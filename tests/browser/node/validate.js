@@ -11,6 +11,7 @@ const validator = new HtmlValidate(
       'no-trailing-whitespace': 'off', // of no meaning in HTML, and templates leave some
       'long-title': 'off', // a product's name may be long
       'no-inline-style': 'error',
+      'form-dup-name': ['error', { shared: ['radio', 'checkbox', 'button', 'reset', 'submit'] }], // several of a list
       'void-style': ['error', { style: 'omit' }],
     },
   }),
