@@ -11,8 +11,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from farebox.web.request import new_call_id
-
 from farebox.account.keys import create_key
 from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
@@ -24,6 +22,7 @@ from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
+from farebox.web.request import new_call_id
 
 SECRET = b"bench" * 8
 PRICE = Price(150_000_000, 75_000_000, 600_000_000)
