@@ -37,8 +37,8 @@ class Shop:
             accounts.add_key(new.row)
         accounts.revoke_key(self.rich.account.id, self.rich.keys[1].id)
         self.fresh = new_customer(database, SECRET.encode(), "free")
-        for key in self.fresh.keys:
-            accounts.revoke_key(self.fresh.account.id, key.id)
+        for theirs in self.fresh.keys:
+            accounts.revoke_key(self.fresh.account.id, theirs.id)
 
 
 TERMS: Final = (

@@ -1,6 +1,7 @@
 """Caps of customers on both databases: what a key may do, where it is counted, what a rotation and an upgrade keep."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import closing
 from importlib import resources
 from typing import Final
@@ -15,6 +16,7 @@ from farebox.domain.admission import Admitted, Once, Refused
 from farebox.domain.errors import FounderError, InsufficientPermissions, QuotaExceeded
 from farebox.domain.ledger import Hold
 from farebox.store.accounts import StoredAccounts
+from farebox.store.cursor import Cursor, Row
 from farebox.store.database import Database
 from farebox.store.reconcile import Finding, reconcile
 from tests.contract.filled import tamper
@@ -118,8 +120,8 @@ def test_a_call_reads_its_own_meters_however_many_capped_keys_the_account_has(ti
             found = []
             real = ledger._statements.meters
 
-            def meters(*arguments: object) -> list[tuple[object, ...]]:
-                found.append(real(*arguments))  # type: ignore[arg-type]  # as it was called
+            def meters(cursor: Cursor, owners: Sequence[tuple[str, str]], end_after_us: int) -> list[Row]:
+                found.append(real(cursor, owners, end_after_us))
                 return found[-1]
 
             ledger._statements.meters = meters  # type: ignore[method-assign]
