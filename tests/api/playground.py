@@ -125,7 +125,7 @@ def opened(folder: Path, database_url: str, upstream: FakeUpstream) -> Iterator[
         }
         with shop.served(workers=2, **settings) as served:
             yield Place(shop, served, server)
-            assert "Traceback" not in served.output()
+            assert "Traceback" not in served.output(), served.output()[-4000:]
         assert check_sums_at(database_url) == []
 
 

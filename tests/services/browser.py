@@ -66,7 +66,7 @@ class Browser:
             page = Page(
                 response.status,
                 [(name.lower(), value) for name, value in response.getheaders()],
-                response.read().decode(),
+                response.read().decode(errors="surrogateescape"),  # a file comes as it is
             )
         finally:
             connection.close()

@@ -27,7 +27,7 @@ FOREIGN_SETTINGS = (
 
 
 class Served:
-    """`farebox serve`, or another command in which {port} and {workers} are filled in."""
+    """`farebox serve`, or another command in which {port} and {workers} are filled in; in settings {port} is, too."""
 
     def __init__(
         self,
@@ -43,7 +43,8 @@ class Served:
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = list(command or farebox_serve(app))
         self._workers = workers
-        self._env = _own_environment() | dict(env or {})
+        settings = {name: value.replace("{port}", str(self.port)) for name, value in (env or {}).items()}
+        self._env = _own_environment() | settings
         self._cwd = cwd
         self._health_path = health_path
         self._home = Path(tempfile.mkdtemp(prefix="farebox-served-"))

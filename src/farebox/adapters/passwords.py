@@ -16,7 +16,7 @@ from farebox.domain.people import Busy
 MEMORY_KIB: Final = 19_456
 PASSES: Final = 2
 AT_ONCE_MAX: Final = 2
-WAIT_SECONDS_MAX: Final = 10.0
+WAIT_SECONDS_MAX: Final = 30.0  # for a crowd that comes at once: each page thread waits for no more than the others
 RETRY_SECONDS: Final = 5
 NICENESS: Final = 5
 Result = TypeVar("Result")
