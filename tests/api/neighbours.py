@@ -130,8 +130,12 @@ class Neighbours:
         assert page.status == 200, page.text
         account, ada, mia = self.account_of("ada"), self.person_of("ada"), self.person_of("mia")
         passkey = f"passkey{number}"
-        self.shop.query("INSERT INTO passkey VALUES (%s, %s, %s, 1, '', %s, 1, NULL)", passkey, ada, b"x", "Ada's phone")
-        self.shop.query("INSERT INTO identity VALUES (%s, %s, %s, 1)", "https://issuer.example", f"subject{number}", ada)
+        self.shop.query(
+            "INSERT INTO passkey VALUES (%s, %s, %s, 1, '', %s, 1, NULL)", passkey, ada, b"x", "Ada's phone"
+        )
+        self.shop.query(
+            "INSERT INTO identity VALUES (%s, %s, %s, 1)", "https://issuer.example", f"subject{number}", ada
+        )
         one = "SELECT id FROM {} WHERE account_id = %s"
         key = str(self.shop.scalar(one.format("api_key") + " AND name LIKE 'Key of%%'".replace("%%", "%"), account))
         invitation = self.shop.scalar(one.format("link") + " AND used_us IS NULL AND purpose = 'invite'", account)
@@ -147,7 +151,6 @@ class Neighbours:
 
 def files_in(page: Page) -> str:
     """What a page says; what is in it, where it is an archive."""
-
     if page.header("content-type") != "application/zip":
         return page.text
     with zipfile.ZipFile(io.BytesIO(page.text.encode(errors="surrogateescape"))) as archive:

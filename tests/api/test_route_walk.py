@@ -227,7 +227,10 @@ def _is_turned_away(route: Route, page: Page) -> None:
     if route.method == "GET":
         assert (page.status, page.header("location").startswith("/login?next=")) == (303, True), (route, page.status)
     else:
-        assert (page.status, "You are logged out, so nothing was done." in page.text) == (403, True), (route, page.status)
+        assert (page.status, "You are logged out, so nothing was done." in page.text) == (403, True), (
+            route,
+            page.status,
+        )
 
 
 def _key(street: Neighbours, name: str, route: Route) -> dict[str, str]:

@@ -80,8 +80,10 @@ def test_two_hundred_sign_ups_at_once_all_succeed_and_calls_keep_their_pace(rush
         assert len(calls) > before, "no call came through"
         usual, then = (statistics.median(each.seconds for each in part) for part in (calls[:before], calls[before:]))
         slower.append(then / usual)
-        print(f"{usual * 1000:.1f} ms before, {then * 1000:.1f} ms meanwhile; RSS {process.memory_info().rss / 1e6:.0f} MB; "
-              f"the slowest sign-up {max(reply.seconds for reply in replies):.1f} s")
+        print(
+            f"{usual * 1000:.1f} ms before, {then * 1000:.1f} ms meanwhile; RSS {process.memory_info().rss / 1e6:.0f} MB; "
+            f"the slowest sign-up {max(reply.seconds for reply in replies):.1f} s"
+        )
         assert process.memory_info().rss < RSS_BYTES_MAX
         if slower[-1] < SLOWER_MAX:
             break

@@ -126,5 +126,3 @@ def opened(folder: Path, database_url: str, upstream: FakeUpstream, browser: Bro
             yield Journey(served, server, browser, context.new_page(), database_url)
             context.close()
             assert "Traceback" not in served.output(), served.output()[-4000:]
-
-
