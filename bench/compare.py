@@ -25,7 +25,8 @@ sys.path.insert(0, str(HERE.parent))
 from tests.services.process import free_port, is_listening, wait_until  # noqa: E402  # after the path is set
 
 PROCESSORS = psutil.cpu_count() or 1
-APP = 'from farebox import Farebox, Plan\n\napp = Farebox("Bench", plans=[Plan("bench", calls=10**12)])\n'
+PLAN = 'Plan("bench", calls=10**12, max_output_tokens=1_000)'
+APP = f'from farebox import Farebox, Plan\n\napp = Farebox("Bench", plans=[{PLAN}])\n'
 
 
 def start(command: list[str], port: int, processor: int, env: dict[str, str], cwd: Path) -> psutil.Process:

@@ -107,7 +107,7 @@ class Streamed(Protocol):
         """The next piece, or nothing at the end. The provider is held back while nobody reads.
 
         Raises:
-            UpstreamTimeout: the stream took longer than it may.
+            UpstreamTimeout: the stream took longer than it may, or fell silent after its first piece.
             UpstreamFailed: it broke off.
         """
         ...

@@ -1,7 +1,7 @@
 """What the use cases of people need of the outside: who they are, their passwords, their mail."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from farebox.domain.people import Allowance, Began, Client, Link, Mail, Person, Purpose, Role, Session
 from farebox.ports import AccountRow, KeyRow
@@ -130,6 +130,10 @@ class People(Protocol):
     def note(self, what: str, client: Client, *, person_id: str | None = None, account_id: str | None = None) -> None:
         """Write into the audit log."""
         ...
+
+
+SEEN_DAYS: Final = 90
+"""How far back it is looked when a key was last used."""
 
 
 class KeyUsed(NamedTuple):

@@ -31,7 +31,6 @@ INPUT_TOKENS: Final = 1_000_000
 OUTPUT_TOKENS: Final = 100_000
 ANSWER_TOKENS: Final = 4_000
 CALL_SECONDS: Final = 60.0
-IDLE_SECONDS: Final = 10.0
 MONTH_US: Final = 30 * 86_400 * 1_000_000
 
 __all__ = ["call"]
@@ -64,7 +63,6 @@ def call(
         embedding_models={"live": chain, "test": chain},
         secret=b"",
         call_seconds_max=CALL_SECONDS,
-        stream_idle_seconds_max=IDLE_SECONDS,
         hold_ttl_seconds=CALL_SECONDS,
         upstream_retries_max=0,
         idempotency_seconds=86_400,

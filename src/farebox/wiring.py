@@ -142,7 +142,6 @@ def build(
         },
         secret=secret,
         call_seconds_max=settings.call_seconds_max,
-        stream_idle_seconds_max=settings.stream_idle_seconds_max,
         hold_ttl_seconds=settings.hold_seconds,
         upstream_retries_max=settings.upstream_retries_max,
         idempotency_seconds=settings.idempotency_seconds,
@@ -242,8 +241,9 @@ def _ways(product: Product, settings: Settings, models: Iterable[ModelName]) -> 
     for name in dict.fromkeys(model.provider for model in models):
         provider = product.known_providers[name]
         key = settings.provider_key(provider)
+        url, idle_seconds_max = settings.provider_url(provider), settings.stream_idle_seconds_max
         ways[name] = (
-            OpenAIUpstream(settings.provider_url(provider), key.get_secret_value() if key else None, provider),
+            OpenAIUpstream(url, key.get_secret_value() if key else None, provider, idle_seconds_max),
             Breaker(settings.breaker_failures, settings.breaker_seconds),
         )
     return ways

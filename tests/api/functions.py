@@ -179,7 +179,7 @@ def welcome(event) -> None:
 def serving(folder: Path, upstream: FakeUpstream) -> Iterator[tuple[Shop, Served]]:
     """The product, served by one process."""
     shop = Shop(folder, f"sqlite:///{folder}/farebox.db", upstream, APP)
-    with shop.served(workers=1, FAREBOX_CALL_SECONDS_MAX="3", FAREBOX_UPLOAD_BYTES_MAX="2000000") as served:
+    with shop.served(workers=1, FAREBOX_CALL_SECONDS_MAX="6", FAREBOX_UPLOAD_BYTES_MAX="2000000") as served:
         yield shop, served
 
 

@@ -94,6 +94,13 @@ def test_the_life_of_a_key(till: Till) -> None:
     assert "  revoked 2" in till.run("keys", "list")
     assert "is revoked or has expired; create a new one" in till.refused("keys", "rotate", key_id)
 
+    # Limited, it says what cannot be.
+    limited = ("keys", "create", "ada@example.com", "--scopes", "/v1/embeddings, /v1/generate", "--cap", "2")
+    assert KEY.fullmatch(till.run(*limited, "--test", "--expires-days", "30").removesuffix("\n"))
+    assert "There is no endpoint /v1/nothing; choose among /v1/generate" in till.refused(
+        "keys", "create", "ada@example.com", "--scopes", "/v1/nothing"
+    )
+
 
 def test_what_cannot_be_meant_is_a_sentence(tmp_path: Path) -> None:
     cases = {

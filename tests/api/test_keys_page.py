@@ -343,6 +343,6 @@ def test_what_a_key_was_used_for_stands_in_the_list(ada: Visitor) -> None:
         assert send(ask(ada.place.served, key)).status == 200
     row = re.search(r"<tr>(?:(?!<tr>).)*Counted.*?</tr>", ada.browser.get("/keys").text, re.DOTALL)
     assert row is not None
-    assert re.search(r'class="number"><span class="stack tight"><span>3</span>', row[0])
+    assert re.search(r"<span>3</span>", row[0])
     today = time.strftime("%Y-%m-%d", time.gmtime())
     assert f'<time datetime="{today}">' in row[0] or time.strftime("%H:%M", time.gmtime()) > "23:59"

@@ -48,7 +48,7 @@ def test_a_call_from_the_page_is_a_usage_record_of_the_account(pia: Customer, up
 def test_a_test_call_is_the_sandboxs_and_free(pia: Customer, upstream: FakeUpstream) -> None:
     page = pia.run("tagline", product="tea", mode="test")
     assert "[farebox-sandbox]" in output(page)
-    assert "Charge nothing: it was a test" in told(page)
+    assert "Charge nothing (test)" in told(page)
     assert pia.records("mode, model") == [("test", "farebox-sandbox")]
     assert (pia.keys(), upstream.count()) == ([("Playground", "test")], 0)
     assert re.search(r'value="test" id="mode-test"[^>]* checked', page.text)

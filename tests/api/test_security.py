@@ -1,12 +1,12 @@
 """What an attacker tries at the door, over HTTP: a test each, named after the trick."""
 
 import re
+from types import SimpleNamespace
 from typing import Any, Final, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from farebox.account.desk import Desk
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.sandbox.example import example
@@ -102,13 +102,9 @@ def test_suspended_persons_sessions_are_dead_at_once_and_no_way_leads_in(fort: F
 
 def unsafe_routes() -> list[tuple[str, str]]:
     """Each method and path of the pages that does something."""
-    product = Product("Till", plans=(Plan("free", calls=1),))
-    desk = cast("Desk", type("NoDesk", (), {"proofs": type("NoProofs", (), {"services": {}})})())
-    site = Site(
-        product=product, handlers={}, paid={}, public_url="", folder=None, logo=None, example=example, desk=desk,
-        readings=cast("Any", None), proxies=(), mailbox=None,
-    )  # fmt: skip
-    guard = pages(site)
+    nobody = cast("Any", SimpleNamespace(proofs=SimpleNamespace(services={})))
+    product, no_readings = Product("Till", plans=(Plan("free", calls=1),)), cast("Any", None)
+    guard = pages(Site(product, {}, {}, "", None, None, example, nobody, no_readings, (), None))
     assert isinstance(guard, Guard)
     found = []
     for router in cast("list[Any]", guard.routes):

@@ -110,6 +110,14 @@ class Inspector:
         problems += [one for one in watched.problems if status < 400 or f"a status of {status}" not in one]
         assert not problems, "\n".join([f"{url} has {len(problems)} problems:", *dict.fromkeys(problems)])
 
+    def assert_here(self, page: Page, name: str) -> None:
+        """Hold a page to what can be seen without loading it again: one that is shown once."""
+        problems: list[str] = []
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            problems += self._looks(page, f"{name}-{width}", has_axe=True)
+        assert not problems, "\n".join([f"{name} has {len(problems)} problems:", *problems])
+
     def _looks(self, page: Page, name: str, *, has_axe: bool) -> list[str]:
         """By day and by night: a screenshot, and what axe finds."""
         width = page.viewport_size["width"] if page.viewport_size else 0

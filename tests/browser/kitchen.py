@@ -17,7 +17,9 @@ form = FormState(
     {"email": "ada@example", "plan": "pro", "note": "Two\\nlines", "agree": "yes"},
     {"email": "This is no address. Write it as name@example.com.", "": "The form could not be sent."},
 )
-visitor = SimpleNamespace(email="ada.lovelace.of.the.analytical.engine@example.com")
+own = SimpleNamespace(id="acct_1", email="ada.lovelace.of.the.analytical.engine@example.com")
+other = SimpleNamespace(id="acct_2", email="charles@example.com")
+visitor = SimpleNamespace(email=own.email, account=own, role="owner", others=(other,))
 days = [(f"2026-11-{day:02}", (day * 37) % 211) for day in range(1, 31)]
 
 

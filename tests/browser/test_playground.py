@@ -343,7 +343,7 @@ def test_what_is_wrong_is_told_beside_its_field_which_has_the_focus(product: Pro
 
 
 def test_over_the_limit_the_way_to_the_plan_is_shown(product: Product, browser: Browser) -> None:
-    context = browser.new_context()
+    context = browser.new_context(locale="en-GB")
     page = context.new_page()
     Visitor(page).join(product.url, "eve@example.com")
     product.sql("UPDATE account SET plan = 'one' WHERE email = ?", "eve@example.com")
@@ -351,6 +351,7 @@ def test_over_the_limit_the_way_to_the_plan_is_shown(product: Product, browser: 
     done(page)
     run(page)
     expect(page.get_by_role("alert")).to_contain_text("Plan 'one' includes 1 calls a month, and they are used.")
+    expect(page.get_by_role("alert").locator("time")).to_have_text(re.compile(r"^\d+ \w+ \d{4}, \d\d:\d\d$"))
     expect(page.get_by_role("alert").get_by_role("link")).to_have_attribute("href", "/plan")
     expect(page.get_by_role("status")).to_be_empty()
     context.close()
@@ -414,7 +415,7 @@ def test_a_test_call_says_that_it_is_free(product: Product, inside: Page) -> Non
     expect(inside.get_by_text("Free: a made-up model answers")).to_be_visible()
     run(inside)
     done(inside)
-    expect(inside.locator("#receipt")).to_contain_text("nothing: it was a test")
+    expect(inside.locator("#receipt")).to_contain_text("nothing (test)")
 
 
 @pytest.mark.parametrize("name", ["tagline", "score", "summary", "story", "generate"])

@@ -18,7 +18,12 @@ app = Farebox(
     model="openai:{MODEL}",
     embedding_model="openai:{EMBEDDING_MODEL}",
     prices={{"{MODEL}": (0.15, 0.60), "{EMBEDDING_MODEL}": (0.02, 0)}},
-    plans=[Plan("open"), Plan("burst", calls=1_000, burst="5/5s"), Plan("one", calls=1)],
+    plans=[
+        Plan("open"),
+        Plan("burst", calls=1_000, burst="5/2s"),
+        Plan("slower", calls=1_000, burst="5/5s"),
+        Plan("one", calls=1),
+    ],
 )
 """
 BURST: Final = 5
@@ -47,7 +52,7 @@ class Desk:
         return self.programs[client].do(scenario, f"{self.witness.url}/v1", key, prompt)
 
     def take_the_burst(self, key: str) -> None:
-        """All that a burst allows, at once and unwitnessed: for a second, the next call is refused."""
+        """All that a burst allows, at once and unwitnessed. On the plan 'slower' a call comes back after a second."""
         body = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello"}]}
         fire_all([Request(f"{self.witness.url}/v1/chat/completions", body, {"x-api-key": key})] * BURST)
         self.witness.seen.clear()

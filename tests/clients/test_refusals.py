@@ -42,7 +42,7 @@ def test_a_wrong_key_is_told_at_once(desk: Desk, client: str, scenario: str) -> 
 
 @pytest.mark.parametrize("client", SCENARIOS)
 def test_a_burst_is_waited_out(desk: Desk, client: str) -> None:
-    key = desk.shop.new_key("burst")
+    key = desk.shop.new_key("slower")
     scenario = "plain" if client != "instructor" else "structured"
     refusals: list[int] = []
     for _ in range(TRIES_MAX):

@@ -32,6 +32,7 @@ PRODUCT: Final = Product(
 )
 MODELS: Final[Mapping[str, Price | None]] = {"priced": Price(150_000_000, 75_000_000, 600_000_000), "unpriced": None}
 TTL_US: Final = 180 * 10**6
+CALLS_AT_ONCE: Final = 200  # a slow machine has to answer as many within the patience of a call
 
 
 def open_accounts(database: Database, modes: tuple[Mode, ...] = ("live", "test")) -> list[NewKey]:
@@ -54,8 +55,8 @@ async def _fill(database: Database, keys: list[NewKey], calls: range, chance: ra
     ledger = GroupCommitLedger(database, PRODUCT.by_name)
     ledger.start()
     try:
-        for start in range(0, len(calls), 1000):
-            some = calls[start : start + 1000]
+        for start in range(0, len(calls), CALLS_AT_ONCE):
+            some = calls[start : start + CALLS_AT_ONCE]
             await asyncio.gather(*(_call(ledger, keys[n % len(keys)], n, chance) for n in some))
     finally:
         await ledger.close()

@@ -115,7 +115,6 @@ def service_of(ledger: GroupCommitLedger, words: Words) -> Service:
         embedding_models={"live": (), "test": ()},
         secret=SECRET,
         call_seconds_max=0.05,
-        stream_idle_seconds_max=1,
         hold_ttl_seconds=0,  # whoever is not recorded is dead to the sweep that the test runs
         upstream_retries_max=0,
         idempotency_seconds=86_400,

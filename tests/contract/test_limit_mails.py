@@ -146,9 +146,12 @@ def test_the_customers_own_cap_and_the_credit_are_told_of_apart(watched: Watched
     watched.call(200)
     assert watched.look() == 1
     assert watched.mails() == [(ADA, "spend cap", 50)]
-    watched.call(200, 100)
-    assert watched.look() == 2
-    assert sorted(watched.mails()[1:]) == [(ADA, "model credit", 50), (ADA, "spend cap", 100)]
+    watched.call(200)
+    assert watched.look() == 1
+    watched.on("credit", spend_cap_nanodollars=None)
+    watched.call(100)
+    assert watched.look() == 1
+    assert watched.mails()[1:] == [(ADA, "spend cap", 100), (ADA, "model credit", 50)]
 
 
 def test_a_cap_that_is_lowered_is_told_of_when_somebody_looks(watched: Watched) -> None:
@@ -211,7 +214,7 @@ def test_all_accounts_are_looked_at_page_by_page(watched: Watched, monkeypatch: 
             id=f"acct_{number}", email=ADA,
         )  # fmt: skip
         watched.rows(
-            "INSERT INTO meter SELECT :id, mode, period_start_us, period_end_us, posted_calls, 0, 0, 0, 0, 0, 0"
+            "INSERT INTO meter SELECT :id, name, period_start_us, period_end_us, posted_calls, 0, 0, 0, 0, 0, 0"
             " FROM meter WHERE account_id = :first",
             id=f"acct_{number}", first=watched.account.id,
         )  # fmt: skip

@@ -54,7 +54,9 @@ class Provider:
 
 
 @asynccontextmanager
-async def provider(answers: Answers) -> AsyncIterator[tuple[OpenAIUpstream, list[Provider]]]:
+async def provider(
+    answers: Answers, idle_seconds_max: float = 30
+) -> AsyncIterator[tuple[OpenAIUpstream, list[Provider]]]:
     """The way to a provider that answers so, and its connections so far."""
     connections: list[Provider] = []
     tasks: set[asyncio.Task[Any]] = set()
@@ -75,7 +77,8 @@ async def provider(answers: Answers) -> AsyncIterator[tuple[OpenAIUpstream, list
                 await writer.wait_closed()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    upstream = OpenAIUpstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/", "sk-of-the-tests")
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/"
+    upstream = OpenAIUpstream(url, "sk-of-the-tests", idle_seconds_max=idle_seconds_max)
     try:
         yield upstream, connections
     finally:
@@ -290,6 +293,29 @@ def test_a_stream_ends_at_its_time_whatever_comes() -> None:
             with pytest.raises(UpstreamTimeout):
                 await all_of(stream)
             assert 0.4 < monotonic() - started < 10
+            await stream.close()
+
+    asyncio.run(scene())
+
+
+def test_a_stream_that_falls_silent_is_left_but_not_before_it_has_begun() -> None:
+    async def scene() -> None:
+        left = asyncio.Event()
+
+        async def answers(provider: Provider) -> None:
+            await provider.begin()
+            await asyncio.sleep(0.5)  # a model may think for longer than it may then be silent
+            await provider.send(PIECE)
+            await provider.gone()
+            left.set()
+
+        async with provider(answers, idle_seconds_max=0.2) as (upstream, _):
+            stream = await upstream.stream(CHAT, b"{}", 60)
+            assert await stream.read() == PIECE
+            await asyncio.sleep(0.5)  # nobody waits for the model, so that it is not its silence
+            with pytest.raises(UpstreamTimeout, match="fell silent"):
+                await stream.read()
+            await asyncio.wait_for(left.wait(), SOON_SECONDS)
             await stream.close()
 
     asyncio.run(scene())

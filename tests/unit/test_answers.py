@@ -97,7 +97,7 @@ def test_a_receipt_has_the_tokens_the_charge_and_what_is_left() -> None:
         (Plan("p", calls=20), row("void"), "nothing"),
         (Plan("p", calls=20), row("expire"), "nothing"),
         (Plan("p", calls=20), row("post_free", Spent(marks=(Mark.NO_MESSAGE,))), "nothing"),
-        (Plan("p", calls=20), row(mode="test"), "nothing: it was a test"),
+        (Plan("p", calls=20), row(mode="test"), "nothing (test)"),
     ],
     ids=["overage", "credit", "free of charge", "voided", "lost", "no message", "test"],
 )

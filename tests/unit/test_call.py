@@ -9,6 +9,8 @@ from typing import Any, Final, Literal
 import httpx2
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
@@ -19,6 +21,7 @@ from farebox import Call
 from farebox.adapters.openai_client import BASE_URL
 from farebox.call.form import form_of
 from farebox.call.handling import Choice
+from farebox.call.metered import MeteredStream
 from farebox.call.prompt import prompt, within_deadline
 from farebox.domain.errors import (
     CallError,
@@ -30,6 +33,7 @@ from farebox.domain.errors import (
     UpstreamUnfit,
 )
 from farebox.domain.plan import Plan
+from farebox.sandbox.model import STREAM_HEADERS, SandboxStream
 from farebox.testing import call
 
 SANDBOX: Final = "farebox-sandbox"
@@ -267,6 +271,40 @@ def test_a_stream_that_is_left_is_paid_as_far_as_it_came() -> None:
 def test_a_stream_without_a_word_is_an_error() -> None:
     with pytest.raises(UpstreamNoMessage):
         run(collected(call(answers=[""]).stream("x")))
+
+
+EVENTS: Final = (
+    b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n',
+    b'data: {"choices":[{"index":0,"delta":{"content":"dog"},"finish_reason":null}]}\n\n',
+    'data: {"choices":[{"index":0,"delta":{"content":"ü☀"},"finish_reason":null}]}\n\n'.encode(),
+    b": a comment\r\n\r\n",
+    b'data: {"choices":[{"index":0,"delta":{"content":"\\n"},"finish_reason":null}]}\r\n\r\n',
+    b'data: {"choices":[{"index":0,"delta":{"content":"run"},"finish_reason":null}]}\n\n',
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
+    b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n',
+    b"data: [DONE]\n\n",
+)
+
+
+@given(st.sets(st.integers(1, len(b"".join(EVENTS)) - 1), max_size=12))
+def test_a_stream_is_the_same_wherever_its_bytes_are_cut(cuts: set[int]) -> None:
+    made = call()
+    whole, ends = b"".join(EVENTS), sorted(cuts)
+    pieces = [whole[start:end] for start, end in zip([0, *ends], [*ends, len(whole)], strict=True)]
+
+    async def answers(*_: object) -> SandboxStream:
+        return SandboxStream(200, STREAM_HEADERS, iter(pieces))
+
+    made._wire.service.models["live"][0].upstream.stream = answers  # type: ignore[assignment,method-assign]
+
+    async def scene() -> tuple[bytes, str, bytes]:
+        question = made._question({"messages": []}, None)
+        async with MeteredStream(made._wire, question, with_usage=False) as stream:
+            found = [step async for step in stream]
+        return b"".join(passed for passed, _ in found), "".join(text for _, text in found), b"".join(stream.tail)
+
+    assert run(scene()) == (b"".join(EVENTS[:6]), "dogü☀\nrun", EVENTS[6] + EVENTS[8])
+    assert (made.spent.input_tokens, made.spent.output_tokens, made.spent.marks) == (3, 4, ())
 
 
 # -- The OpenAI client

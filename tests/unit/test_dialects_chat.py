@@ -304,8 +304,9 @@ def test_an_event_that_is_skimmed_says_what_it_says_when_it_is_read(
     chance.shuffle(names)
     data = json.dumps({name: event[name] for name in names}, separators=separators, ensure_ascii=False).encode()
     skimmer, reader = CHAT.stream(), CHAT.stream()
-    if skimmer.skim(b"data: " + data + b"\n\n"):
-        assert reader.read(data)[0] is Event.PASS
+    text = skimmer.skim(b"data: " + data + b"\n\n")
+    if text is not None:
+        assert reader.read(data) == (Event.PASS, text)
         assert (skimmer.text_bytes, skimmer.has_message) == (reader.text_bytes, reader.has_message)
         assert skimmer._open == reader._open
         assert reader.usage is None
@@ -320,4 +321,46 @@ def test_nearly_every_event_of_openai_is_skimmed() -> None:
         "choices": [{"index": 0, "delta": {"content": " dog"}, "logprobs": None, "finish_reason": None}],
         "usage": None, "obfuscation": "aB3x",
     }  # fmt: skip
-    assert CHAT.stream().skim(b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n")
+    whole = b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
+    reader = CHAT.stream()
+    assert reader.skim(whole) == " dog"
+    assert reader.skim(whole.replace(b" dog", "ü☀".encode()).replace(b"aB3x", b"9")) == "ü☀"
+    assert (reader.text_bytes, reader.has_message) == (9, True)
+    for odd in (
+        whole + whole, whole[:-1], whole[:-9], whole[9:], b"", b"\n\n",
+        whole.replace(b"dog", b"\\n"), whole.replace(b"dog", b"\n"), whole.replace(b"dog", b"\xc3"),
+        whole.replace(b"null}]", b'"stop"}]'), whole.replace(b"aB3x", b'a","usage":{},"b":"c'),
+    ):  # fmt: skip
+        assert reader.skim(odd) is None
+    assert reader.text_bytes == 9
+
+
+PLAIN: Final = b'data: {"id":"%b","choices":[{"index":%b,"delta":{"content":"%b"},"finish_reason":%b}]%b}\n\n'
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"a", b"a", b"b"]),
+            st.sampled_from([b"0", b"0", b"0", b"1"]),
+            st.sampled_from([b"", b"dog", "ü".encode(), b"\\n", b"\\u00fc", b"{", b"}"]),
+            st.sampled_from([b"null", b"null", b"null", b'"stop"']),
+            st.sampled_from([
+                b"", b"", b',"usage":null', b',"usage":{"prompt_tokens":3,"completion_tokens":2}',
+                b',"p":"ab"', b',"p":"c"', b',"error":"no"', b',"p":"}"',
+            ]),
+        ),
+        max_size=12,
+    )
+)  # fmt: skip
+def test_a_stream_that_is_skimmed_where_it_can_be_says_what_it_says_when_it_is_read(
+    events: list[tuple[bytes, ...]],
+) -> None:
+    skimmer, reader = CHAT.stream(), CHAT.stream()
+    for parts in events:
+        event = PLAIN % parts
+        text = skimmer.skim(event)
+        told = skimmer.read(event[5:].strip()) if text is None else (Event.PASS, text)
+        assert told == reader.read(event[5:].strip())
+        assert (skimmer.text_bytes, skimmer.has_message) == (reader.text_bytes, reader.has_message)
+        assert (skimmer._open, skimmer.usage) == (reader._open, reader.usage)

@@ -337,8 +337,8 @@ def test_a_plain_delta_is_skimmed_and_nothing_else_is() -> None:
     delta = {"type": "response.output_text.delta", "item_id": "msg_1", "delta": " dog", "sequence_number": 4}
     event = b"event: response.output_text.delta\ndata: " + json.dumps(delta).encode() + b"\n\n"
     reader = RESPONSES.stream()
-    assert reader.skim(event)
+    assert reader.skim(event) == " dog"
     assert (reader.text_bytes, reader.has_message) == (4, True)
     for odd in (event[7:], event + event, event.replace(b" dog", b'\\"'), event.replace(b"output_text", b"refusal")):
-        assert not reader.skim(odd)
+        assert reader.skim(odd) is None
     assert reader.text_bytes == 4

@@ -214,6 +214,7 @@ def test_thirty_streams_of_five_mebibytes_at_once(upstream: FakeUpstream) -> Non
     assert max(call.arrived_at for call in calls) < min(call.ended_at or 0 for call in calls)
 
 
+@pytest.mark.alone
 def test_a_thousand_slow_streams_at_once(upstream: FakeUpstream) -> None:
     upstream.program(Behaviour(tokens=10, chunk_seconds=0.3))
     request = Request(f"http://127.0.0.1:{upstream.port}{CHAT}", body(CHAT), KEY)

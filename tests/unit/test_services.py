@@ -217,6 +217,7 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
 # -- the load
 
 
+@pytest.mark.alone
 def test_a_thousand_callers_are_under_way_at_once(upstream: FakeUpstream, proxy: Proxy) -> None:
     upstream.program(Behaviour(latency_seconds=2.5))
     urls = [f"http://127.0.0.1:{port}" for port in (upstream.port, proxy.port)]

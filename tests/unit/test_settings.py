@@ -347,3 +347,44 @@ def _secret_with_another_at(line: int, folder: Path) -> tuple[bytes, list[bytes 
         return secret_of(Settings(), folder), others
     finally:
         sys.settrace(before)
+
+
+# -- Log-ins elsewhere
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["GOOGLE_CLIENT_ID"], ["GOOGLE_CLIENT_SECRET"], ["GITHUB_CLIENT_ID"], ["GITHUB_CLIENT_SECRET"], ["OIDC_ISSUER"],
+        ["OIDC_ISSUER", "OIDC_CLIENT_ID"], ["OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"],
+    ],
+)  # fmt: skip
+def test_half_a_service_is_told_and_not_left_out(monkeypatch: pytest.MonkeyPatch, names: list[str]) -> None:
+    for name in names:
+        monkeypatch.setenv(name, "https://login.example.com")
+    with pytest.raises(FounderError, match="belong together; set all of them, or none"):
+        load()
+
+
+@pytest.mark.parametrize("name", ["GITHUB_BASE_URL", "OIDC_ISSUER"])
+@pytest.mark.parametrize(
+    ("url", "is_taken"),
+    [
+        ("https://login.example.com", True), ("https://login.example.com/realms/x", True),
+        ("http://127.0.0.1:9400", True), ("http://localhost:9400", True), ("http://login.example.com", False),
+        ("http://127.0.0.1.evil.example", False), ("https://user:secret@login.example.com", False), ("ftp://x", False),
+        ("login.example.com", False), ("https://", False), ("https://[x", False), ("https://x.example/?a=b", False),
+    ],
+)  # fmt: skip
+def test_a_service_is_asked_where_nobody_in_between_can_answer(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str, *, is_taken: bool
+) -> None:
+    monkeypatch.setenv("OIDC_CLIENT_ID", "x" if name == "OIDC_ISSUER" else "")
+    monkeypatch.setenv("OIDC_CLIENT_SECRET", "y" if name == "OIDC_ISSUER" else "")
+    monkeypatch.setenv(name, url)
+    if is_taken:
+        load()
+        return
+    with pytest.raises(FounderError, match=f"{name} is no address that can be trusted") as told:
+        load()
+    assert "secret" not in str(told.value)

@@ -42,7 +42,7 @@ def set_spend_cap(desk: Desk, here: Visit, client: Client, usd: str) -> None:
     text = usd.strip().removeprefix("$").replace(",", "")
     plan = desk.product.by_name.get(here.account.plan)
     if text and (plan is None or not plan.charges_by_use):
-        raise PersonError("Your plan charges nothing by use, so there is nothing to cap.", field="cap")
+        raise PersonError("Your plan charges nothing by use, so there is nothing to cap.")
     try:
         cap = usd_to_nanodollars(text) if text else None
     except ValueError:

@@ -21,6 +21,8 @@ class PlaygroundKey(NamedTuple):
     key: ApiKey
     """The one that works, else the one that would be the next."""
     state: Literal["new", "works", "gone"]
+    is_first: bool
+    """Whether the account has never had one, in neither mode."""
 
 
 def playground_key(desk: Desk, account: AccountRow, mode: Mode) -> PlaygroundKey:
@@ -28,14 +30,15 @@ def playground_key(desk: Desk, account: AccountRow, mode: Mode) -> PlaygroundKey
 
     A customer can revoke or rotate it like any other: none is made in its place before they ask for it.
     """
-    named = [row for row in desk.keys.named(account.id, KEY_NAME) if row.mode == mode]
-    ours = [(row, key) for row in named if apikey.digest(desk.secret, key := _key(desk, mode, row.id)) == row.digest]
-    for row, key in ours:
+    named = desk.keys.named(account.id, KEY_NAME)
+    ours = [row for row in named if apikey.digest(desk.secret, _key(desk, row.mode, row.id)) == row.digest]
+    mine = [row for row in ours if row.mode == mode]
+    for row in mine:
         if row.revoked_us is None and row.expires_us is None:
-            return PlaygroundKey(row.id, key, "works")
+            return PlaygroundKey(row.id, _key(desk, mode, row.id), "works", is_first=False)
     # By how many there are, so that whoever asks for the next one at the same moment means the same.
     next_id = f"key_{digest(desk.secret, 'playground', f'{account.id} {mode} {len(named)}')[:16]}"
-    return PlaygroundKey(next_id, _key(desk, mode, next_id), "gone" if ours else "new")
+    return PlaygroundKey(next_id, _key(desk, mode, next_id), "gone" if mine else "new", is_first=not ours)
 
 
 def make_playground_key(desk: Desk, here: Visit, client: Client, found: PlaygroundKey) -> None:

@@ -64,8 +64,8 @@ class MeteredBody(httpx2.AsyncByteStream):
 
     def __init__(self, wire: Wire, question: Question) -> None:
         options = question.request.get("stream_options")
-        self._with_usage = isinstance(options, dict) and options.get("include_usage") is True
-        self._stream = MeteredStream(wire, question)
+        with_usage = isinstance(options, dict) and options.get("include_usage") is True
+        self._stream = MeteredStream(wire, question, with_usage=with_usage)
 
     async def open(self) -> None:
         """Wait for the stream's first piece.
@@ -78,13 +78,9 @@ class MeteredBody(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         stream = self._stream
         try:
-            while piece := await stream.next():
-                passed, _ = stream.take(piece, with_usage=self._with_usage)
+            async for passed, _ in stream:
                 if passed:
                     yield passed
-                if stream.reader.is_done:
-                    break
-            stream.check_whole()
         except CallError as error:
             await stream.finish(error)
             raise

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from farebox.adapters.openai_stream import Streams
 
 CONNECT_SECONDS_MAX: Final = 10
+IDLE_SECONDS_MAX: Final = 30.0
 PATHS: Final = ("/chat/completions", "/responses", "/embeddings")
 BUILTIN_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
 TOLD: Final = ("retry-after", "content-type")
@@ -30,12 +31,19 @@ class OpenAIUpstream:
         base_url: as the OpenAI SDK takes it, with the version: `https://api.openai.com/v1`.
         api_key: sent as a bearer token to this address only; redirects are not followed.
         provider: whose variables a mistake is blamed on.
+        idle_seconds_max: the longest silence inside a stream.
 
     Raises:
         FounderError: the address is not an http(s) URL, or the key is none.
     """
 
-    def __init__(self, base_url: str, api_key: str | None, provider: Provider = PROVIDERS["openai"]) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        provider: Provider = PROVIDERS["openai"],
+        idle_seconds_max: float = IDLE_SECONDS_MAX,
+    ) -> None:
         self._urls = _urls(base_url, provider)
         self._headers = dict(BUILTIN_HEADERS)
         if api_key:
@@ -43,6 +51,7 @@ class OpenAIUpstream:
                 raise FounderError(f"{provider.key_variable} has a character that no key has; copy it again.")
             self._headers["authorization"] = f"Bearer {api_key}"
         self._is_here = is_here(base_url)
+        self._idle_seconds_max = idle_seconds_max
         self._client: Client | None = None
         self._streams: Streams | None = None
 
@@ -80,7 +89,7 @@ class OpenAIUpstream:
         if self._streams is None:
             from farebox.adapters.openai_stream import Streams  # noqa: PLC0415  # 10 MB that plain calls do not need
 
-            self._streams = Streams(self._headers, is_here=self._is_here)
+            self._streams = Streams(self._headers, is_here=self._is_here, idle_seconds_max=self._idle_seconds_max)
         return await self._streams.open(str(self._urls[path]), body, seconds_max)
 
     def _request(self, path: str, body: bytes, seconds_max: float) -> RequestBuilder:

@@ -1,16 +1,20 @@
 """A model provider's streams. aiohttp leaves a provider at once, whatever it waits for (docs/decisions/0008)."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import ClientConnectionError, ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
 
 from farebox.adapters.openai_http import CONNECT_SECONDS_MAX, TOLD, out_of_reach, too_late
-from farebox.domain.errors import UpstreamError
+from farebox.domain.errors import UpstreamFailed, UpstreamTimeout
 from farebox.ports import Streamed
 
 READ_BYTES_MAX: Final = 16_384  # a larger piece holds the event loop for longer
 STREAM_HEADERS: Final = {"accept": "text/event-stream", "accept-encoding": "identity", "user-agent": "farebox"}
+BROKEN: Final = "The connection to the model broke in the middle of its answer. Try again."
+SILENT: Final = "The model fell silent. Try again."
+LATE: Final = "The model did not come to an end in time. Try again."
 
 
 class Streams:
@@ -19,9 +23,11 @@ class Streams:
     Args:
         headers: sent with each request.
         is_here: whether the provider runs on this machine, where no proxy leads to.
+        idle_seconds_max: the longest silence after a stream's first piece.
     """
 
-    def __init__(self, headers: Mapping[str, str], *, is_here: bool) -> None:
+    def __init__(self, headers: Mapping[str, str], *, is_here: bool, idle_seconds_max: float) -> None:
+        self._idle_seconds_max = idle_seconds_max
         self._session = ClientSession(
             connector=TCPConnector(limit=0),
             headers={**headers, **STREAM_HEADERS},
@@ -31,37 +37,61 @@ class Streams:
 
     async def open(self, url: str, body: bytes, seconds_max: float) -> Streamed:
         """As `ports.Upstream.stream`."""
-        timeout = ClientTimeout(total=seconds_max, connect=min(CONNECT_SECONDS_MAX, seconds_max))
+        deadline = asyncio.get_running_loop().time() + seconds_max
+        # Without a total time here: aiohttp would look at it with each piece.
+        timeout = ClientTimeout(total=None, connect=min(CONNECT_SECONDS_MAX, seconds_max))
         try:
-            response = await self._session.post(url, data=body, timeout=timeout, allow_redirects=False)
+            async with asyncio.timeout_at(deadline):
+                response = await self._session.post(url, data=body, timeout=timeout, allow_redirects=False)
         except (ClientError, TimeoutError, OSError) as error:
-            raise _told(error) from error
-        return _Stream(response)
+            # A connection that could not be made in time is out of reach; an answer that did not come is too late.
+            is_late = isinstance(error, TimeoutError) and not isinstance(error, ClientConnectionError)
+            raise (too_late() if is_late else out_of_reach()) from error
+        return _Stream(response, deadline, self._idle_seconds_max)
 
     async def close(self) -> None:
         await self._session.close()
 
 
 class _Stream:
-    """An answer that is being read."""
+    """An answer that is being read. One timer watches over all its reads: one for each would cost too much."""
 
-    def __init__(self, response: ClientResponse) -> None:
+    def __init__(self, response: ClientResponse, deadline: float, idle_seconds_max: float) -> None:
         self.status: int = response.status
         self.headers: Mapping[str, str] = {name: response.headers[name] for name in TOLD if name in response.headers}
         self._response = response
+        self._content = response.content
+        self._deadline = deadline
+        self._idle_seconds_max = idle_seconds_max
+        self._waiting_since: float | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_at(min(deadline, self._loop.time() + idle_seconds_max), self._look)
 
     async def read(self) -> bytes:
+        self._waiting_since = self._loop.time()
         try:
-            return await self._response.content.readany()
-        except (ClientError, TimeoutError, OSError) as error:
-            raise _told(error) from error
+            return await self._content.readany()
+        except (ClientError, OSError) as error:
+            raise UpstreamFailed(BROKEN) from error
+        finally:
+            self._waiting_since = None
 
     async def close(self) -> None:
+        self._timer.cancel()
         self._response.close()
 
+    def _look(self) -> None:
+        """End what takes too long, or come back when that can be told."""
+        now = since = self._loop.time()
+        if self._waiting_since is not None and self._content.total_bytes:
+            since = self._waiting_since
+        if now >= self._deadline:
+            self._end(LATE)
+        elif now - since >= self._idle_seconds_max:
+            self._end(SILENT)
+        else:
+            self._timer = self._loop.call_at(min(self._deadline, since + self._idle_seconds_max), self._look)
 
-def _told(error: Exception) -> UpstreamError:
-    """The error in a customer's words."""
-    # A connection that could not be made in time is out of reach; an answer that did not come in time is too late.
-    is_late = isinstance(error, TimeoutError) and not isinstance(error, ClientConnectionError)
-    return too_late() if is_late else out_of_reach()
+    def _end(self, why: str) -> None:
+        self._content.set_exception(UpstreamTimeout(why, retry_after_seconds=1))
+        self._response.close()

@@ -58,7 +58,7 @@ async def paid_stream(service: Service, request: CallRequest, work: StreamWork, 
         receipt = await record(wire, request, passed.ending, passed.error, None, None)
         last = work.end(receipt)
     except CallError as error:
-        if not passed.has_begun:
+        if not listener.has_begun:
             raise
         last = work.broken(error, request.call_id)
     if not passed.has_left:

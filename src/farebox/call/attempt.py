@@ -16,7 +16,6 @@ from farebox.domain.errors import (
     UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
-    UpstreamTimeout,
 )
 from farebox.ports import Reply, Streamed
 
@@ -96,11 +95,6 @@ async def _open(model: Model, path: str, body: bytes, seconds_max: float) -> Att
         await stream.close()
         raise UpstreamFailed(UNREADABLE)
     return Attempt(model, started, Reply(stream.status, stream.headers, b""), stream=stream, piece=piece)
-
-
-def silent() -> UpstreamTimeout:
-    """The error of a provider that began to answer, or did not even that, and then said nothing more."""
-    return UpstreamTimeout("The model fell silent. Try again.", retry_after_seconds=1)
 
 
 async def _read_bounded(stream: Streamed) -> bytes:

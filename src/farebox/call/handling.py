@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from farebox.call.form import form_of
-from farebox.call.metered import texts
+from farebox.call.metered import MeteredStream
 from farebox.call.service import Chain
 from farebox.call.wire import Question, Wire
 from farebox.domain.apikey import Mode
@@ -158,9 +158,11 @@ class Call:
         """
         request = _chat(prompt, system, max_tokens, options)
         is_silent = True
-        async for text in texts(self._wire, self._question(request, model)):
-            is_silent = False
-            yield text
+        async with MeteredStream(self._wire, self._question(request, model)) as stream:
+            async for _, text in stream:
+                if text:
+                    is_silent = False
+                    yield text
         if is_silent:
             raise UpstreamNoMessage(NO_MESSAGE)
 

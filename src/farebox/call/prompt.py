@@ -65,7 +65,7 @@ def ending_of_answer(wire: Wire) -> Ending:
     return "post_free"
 
 
-def ending_of(wire: Wire, error: Exception) -> tuple[Ending, CallError]:
+def ending_of(wire: Wire, error: BaseException) -> tuple[Ending, CallError]:
     """How a call ends that failed, and what its customer is told."""
     told = _told(wire, error)
     if isinstance(told, UpstreamNoMessage):
@@ -78,7 +78,7 @@ def out_of_time() -> UpstreamTimeout:
     return UpstreamTimeout("The call did not end in time. Try again.", retry_after_seconds=1)
 
 
-def _told(wire: Wire, error: Exception) -> CallError:
+def _told(wire: Wire, error: BaseException) -> CallError:
     call_id, found = wire.admitted.hold.call_id, _cause(error)
     cause = found or (wire.error if isinstance(wire.error, UpstreamError | RequestRefused) else None)
     if cause is None:

@@ -68,7 +68,6 @@ class Service:
         embedding_models: those of /v1/embeddings; none where the founder names none.
         secret: what API keys are digested under.
         call_seconds_max: the one deadline of a call.
-        stream_idle_seconds_max: the longest silence inside a stream.
         hold_ttl_seconds: how long a hold lives when its process does not.
         upstream_retries_max: how often a failed call to the provider is sent again.
         idempotency_seconds: how long an answer is kept for its Idempotency-Key.
@@ -82,7 +81,6 @@ class Service:
     embedding_models: Mapping[Mode, Chain]
     secret: bytes
     call_seconds_max: float
-    stream_idle_seconds_max: float
     hold_ttl_seconds: float
     upstream_retries_max: int
     idempotency_seconds: int

@@ -1,8 +1,7 @@
 """Pass a stream on, and end it rightly: at its end, when its listener leaves, when the model breaks off."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import Awaitable
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -17,8 +16,11 @@ from farebox.domain.ledger import Ending, Mark
 class Listener(Protocol):
     """Who a stream goes to."""
 
-    async def begin(self, standing: Standing) -> None:
-        """Before the first piece."""
+    has_begun: bool
+    """Whether anything has gone out."""
+
+    def admitted(self, standing: Standing) -> None:
+        """Told before the first piece: where the caller stands."""
         ...
 
     def send(self, piece: bytes) -> Awaitable[None]:
@@ -37,8 +39,8 @@ class Listener(Protocol):
 class StreamWork(Protocol):
     """What a streamed call does."""
 
-    def pieces(self, wire: Wire) -> AsyncGenerator[bytes]:
-        """The answer but for its end."""
+    async def run(self, wire: Wire, listener: Listener) -> None:
+        """Send the answer but for its end."""
         ...
 
     def end(self, receipt: Receipt) -> bytes:
@@ -55,68 +57,39 @@ class Passed(NamedTuple):
 
     ending: Ending
     error: CallError | None
-    has_begun: bool
     has_left: bool
 
 
 async def pass_on(wire: Wire, work: StreamWork, listener: Listener) -> Passed:
-    """Pass the pieces on until the end, or until nobody listens any more; never raises for what a call can do."""
-    has_begun = False
-    failed: Exception | None = None
-    leaving = _Leaving(listener)
-    scope = asyncio.timeout(max(wire.deadline - monotonic(), 0))
+    """Pass the answer on until its end, or until nobody listens any more; never raises for what a call can do."""
+    listener.admitted(wire.admitted.standing)
+    # A task of its own: what wakes up with each piece is the work, and not all that waits for the work.
+    passing = asyncio.create_task(work.run(wire, listener))
+    leaving = asyncio.create_task(listener.left())
     try:
-        async with scope:
-            leaving.watch(scope)
-            async with contextlib.aclosing(work.pieces(wire)) as pieces:
-                async for piece in pieces:
-                    if not has_begun:
-                        has_begun = True
-                        await listener.begin(wire.admitted.standing)
-                    await listener.send(piece)
-    except TimeoutError as error:
-        failed = out_of_time() if scope.expired() else error
-    except Exception as error:  # noqa: BLE001  # a call that fails has an ending too
-        failed = error
+        seconds_max = max(wire.deadline - monotonic(), 0)
+        await asyncio.wait((passing, leaving), timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
+        has_left = leaving.done()
     finally:
-        leaving.stop()
+        leaving.cancel()
+        passing.cancel()
+        await asyncio.wait((passing,))
         await wire.close()
-    return _ended(wire, failed, has_begun=has_begun, has_left=leaving.has_left)
+    failed = out_of_time() if passing.cancelled() else passing.exception()
+    return _ended(wire, failed, has_begun=listener.has_begun, has_left=has_left)
 
 
-def _ended(wire: Wire, failed: Exception | None, *, has_begun: bool, has_left: bool) -> Passed:
+def _ended(wire: Wire, failed: BaseException | None, *, has_begun: bool, has_left: bool) -> Passed:
     if has_left:
         # What the model wrote until then is paid for; where it was not even asked, nothing is.
         if wire.asked is None:
-            return Passed("void", None, has_begun, has_left)
+            return Passed("void", None, has_left)
         wire.mark(Mark.CUT)
-        return Passed("post", None, has_begun, has_left)
+        return Passed("post", None, has_left)
     if failed is None:
-        return Passed(ending_of_answer(wire), None, has_begun, has_left)
+        return Passed(ending_of_answer(wire), None, has_left)
     ending, error = ending_of(wire, failed)
     if has_begun and isinstance(error, UpstreamError) and wire.spent.output_tokens:
         wire.mark(Mark.CUT)
         ending = "post"
-    return Passed(ending, error, has_begun, has_left)
-
-
-class _Leaving:
-    """Ends a stream's scope when its listener leaves."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.has_left = False
-        self._listener = listener
-        self._task: asyncio.Task[None] | None = None
-
-    def watch(self, scope: asyncio.Timeout) -> None:
-        self._task = asyncio.create_task(self._wait(scope))
-
-    async def _wait(self, scope: asyncio.Timeout) -> None:
-        await self._listener.left()
-        self.has_left = True
-        with contextlib.suppress(RuntimeError):  # the stream has just ended by itself
-            scope.reschedule(asyncio.get_running_loop().time())
-
-    def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+    return Passed(ending, error, has_left)

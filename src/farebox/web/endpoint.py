@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from farebox.call import CallRequest, Receipt, Render, Service, StreamWork, Work, paid_call, paid_stream
 from farebox.domain.admission import Answered, Standing
@@ -122,23 +122,27 @@ class HttpListener:
     """Who a stream goes to, over HTTP."""
 
     def __init__(self, call_id: str, receive: Receive, send: Send) -> None:
-        self._call_id = call_id
+        self.has_begun = False
+        self._headers = [(b"content-type", SSE.encode()), NO_STORE, (b"x-accel-buffering", b"no")]
+        self._headers.append((b"x-request-id", call_id.encode()))
         self._receive = receive
         self._send = send
-        self._has_begun = False
 
-    async def begin(self, standing: Standing) -> None:
-        self._has_begun = True
-        headers = [(b"content-type", SSE.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
-        headers += limit_headers(standing)
-        headers.append((b"x-request-id", self._call_id.encode()))
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+    def admitted(self, standing: Standing) -> None:
+        self._headers += limit_headers(standing)
 
     def send(self, piece: bytes) -> Awaitable[None]:
-        return self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        message = {"type": "http.response.body", "body": piece, "more_body": True}
+        return self._send(message) if self.has_begun else self._begin(message)
 
     async def end(self, piece: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": piece, "more_body": False})
+        message = {"type": "http.response.body", "body": piece, "more_body": False}
+        await (self._send(message) if self.has_begun else self._begin(message))
+
+    async def _begin(self, first: Message) -> None:
+        self.has_begun = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await self._send(first)
 
     async def left(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

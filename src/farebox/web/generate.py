@@ -1,12 +1,11 @@
 """POST /v1/generate: one prompt, one answer, plain or streamed."""
 
-from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from pydantic_core import to_json
 
-from farebox.call import CallRequest, Receipt, Wire
-from farebox.call.metered import texts
+from farebox.call import CallRequest, Listener, Receipt, Wire
+from farebox.call.metered import MeteredStream
 from farebox.call.wire import Question
 from farebox.domain.dialects import CHAT, input_tokens_max
 from farebox.domain.errors import CallError, InvalidRequest, UpstreamNoMessage
@@ -116,10 +115,10 @@ class GenerateStream(OwnStream):
         super().__init__(public_url)
         self._question = question
 
-    async def pieces(self, wire: Wire) -> AsyncGenerator[bytes]:
-        is_silent = True
-        async for text in texts(wire, self._question):
-            is_silent = False
-            yield b"data: " + to_json({"text": text}) + b"\n\n"
-        if is_silent:
+    async def run(self, wire: Wire, listener: Listener) -> None:
+        async with MeteredStream(wire, self._question) as stream:
+            async for _, text in stream:
+                if text:
+                    await listener.send(b"data: " + to_json({"text": text}) + b"\n\n")
+        if not listener.has_begun:
             raise UpstreamNoMessage(NO_MESSAGE)

@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 
-from farebox.call import CallRequest, Receipt, Wire
+from farebox.call import CallRequest, Listener, Receipt, Wire
 from farebox.call.handling import Call, Choice
 from farebox.call.prompt import within_deadline
 from farebox.domain.apikey import Mode
@@ -131,16 +131,12 @@ class Handler:
         with self._told():
             return self.output.body(await self.function(call, **values))
 
-    async def events(self, call: Call, values: Values) -> AsyncGenerator[bytes]:
-        """The items of a stream, as server-sent events."""
-        is_silent = True
+    async def stream(self, call: Call, values: Values, listener: Listener) -> None:
+        """Send the items of a stream, as server-sent events."""
         with self._told():
             async with _items(self.function, call, values) as items:
                 async for item in items:
-                    is_silent = False
-                    yield b"data: " + self.output.item(item) + b"\n\n"
-        if is_silent:
-            yield b":\n\n"  # a comment, so that the stream begins
+                    await listener.send(b"data: " + self.output.item(item) + b"\n\n")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -234,5 +230,5 @@ class HandlerStream(OwnStream):
         self._values = values
         self._call_of = call_of
 
-    def pieces(self, wire: Wire) -> AsyncGenerator[bytes]:
-        return self._handler.events(self._call_of(wire), self._values)
+    async def run(self, wire: Wire, listener: Listener) -> None:
+        await self._handler.stream(self._call_of(wire), self._values, listener)

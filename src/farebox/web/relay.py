@@ -1,12 +1,12 @@
 """The OpenAI wire: POST /v1/chat/completions, /v1/responses and /v1/embeddings, as bytes, so that nothing is lost."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import to_json
 
-from farebox.call import CallRequest, Receipt, Wire
-from farebox.call.metered import relayed
+from farebox.call import CallRequest, Listener, Receipt, Wire
+from farebox.call.metered import MeteredStream
 from farebox.call.service import Chain
 from farebox.call.wire import Question
 from farebox.domain.apikey import Mode
@@ -106,15 +106,19 @@ class RelayStream:
     """The provider's events, as they come; the last ones when the call is recorded."""
 
     def __init__(self, question: Question, public_url: str) -> None:
+        options = question.request.get("stream_options")
+        self._with_usage = isinstance(options, dict) and options.get("include_usage") is True
         self._question = question
         self._public_url = public_url
         self._tail: list[bytes] = []
 
-    def pieces(self, wire: Wire) -> AsyncGenerator[bytes]:
+    async def run(self, wire: Wire, listener: Listener) -> None:
         wire.is_relay = True
-        options = self._question.request.get("stream_options")
-        with_usage = isinstance(options, dict) and options.get("include_usage") is True
-        return relayed(wire, self._question, self._tail, with_usage=with_usage)
+        async with MeteredStream(wire, self._question, with_usage=self._with_usage) as stream:
+            async for passed, _ in stream:
+                if passed:
+                    await listener.send(passed)
+        self._tail = stream.tail
 
     def end(self, receipt: Receipt) -> bytes:
         del receipt

@@ -12,6 +12,7 @@ const validator = new HtmlValidate(
       'long-title': 'off', // a product's name may be long
       'form-dup-name': ['error', { shared: ['radio', 'checkbox', 'submit', 'button', 'reset'] }], // a list of boxes
       'no-inline-style': 'error',
+      'form-dup-name': ['error', { shared: ['radio', 'checkbox', 'button', 'reset', 'submit'] }], // several of a list
       'void-style': ['error', { style: 'omit' }],
     },
   }),

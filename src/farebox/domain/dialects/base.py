@@ -69,8 +69,11 @@ class StreamReader(Protocol):
     is_done: bool
     """Whether the stream's proper end was seen."""
 
-    def skim(self, event: bytes) -> bool:
-        """Whether an event is plain text and nothing else: then it is counted, and its JSON need not be read."""
+    def skim(self, event: bytes) -> str | None:
+        """The text of an event that is plain text and nothing else: then it is counted, and not to be read.
+
+        Given bytes that are not one whole event, there is none.
+        """
         ...
 
     def read(self, data: bytes) -> tuple[Event, str]:

@@ -52,12 +52,17 @@ NAMES: Final = frozenset({
 _REASONING: Final = re.compile(r"(ft:)?(o\d|gpt-[5-9])", re.ASCII)
 _WRITTEN: Final = ("content", "refusal", "reasoning_content", "reasoning")
 
-# An event of nearly every stream, to its very end. A text with an escape in it is not plain.
+# An event of nearly every stream: what stands before its text, the text, what stands after it, and the letters of no
+# meaning at the end by which some providers hide how long the text is.
 PLAIN_EVENT: Final = re.compile(
-    rb'"choices": ?\[\{"index": ?0, ?"delta": ?\{(?:"role": ?"assistant", ?)?"content": ?"([^"\\]*)"\}'
-    rb'(?:, ?"logprobs": ?null)?, ?"finish_reason": ?null[^{}]*\}\][^{}]*\}\n\n\Z'
+    rb'(data: ?\{[^{}\n]*"choices": ?\[\{"index": ?0, ?"delta": ?\{(?:"role": ?"assistant", ?)?"content": ?")'
+    rb'([^"\\\n]*+)"'
+    rb'(\}(?:, ?"logprobs": ?null)?, ?"finish_reason": ?null[^{}\n]*\}\](?:[^{}\n]*": ?"|[^{}\n]*\}\n\n))'
+    rb'(|\w*"\}\n\n)'
 )
-PLAIN_BRACES: Final = 3
+PADDING: Final = re.compile(rb'\w*"\}\n\n')
+UNKNOWN: Final = b"\0"
+ESCAPE, NEWLINE = b"\\\n"
 PLAIN_KEYS: Final = frozenset({"role", "content", "annotations"})
 
 
@@ -143,7 +148,7 @@ CHAT: Final = Chat()
 class ChatStream:
     """The events of one streamed chat completion."""
 
-    __slots__ = ("_open", "has_message", "is_done", "text_bytes", "usage")
+    __slots__ = ("_after", "_before", "_open", "_unpadded", "has_message", "is_done", "text_bytes", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -151,17 +156,31 @@ class ChatStream:
         self.has_message = False
         self.is_done = False
         self._open: set[object] = set()  # the answers under way: there may be several
+        # What is around the text of the last plain event: in most streams nothing but the text changes.
+        self._before = self._after = self._unpadded = UNKNOWN
 
-    def skim(self, event: bytes) -> bool:
-        found = PLAIN_EVENT.search(event)
-        # Three braces are the event, its one choice and its delta: there is no usage and no error in it.
-        if found is None or event.count(b"{") != PLAIN_BRACES or not event.startswith(b"data:"):
-            return False
-        text = found[1]
-        self.text_bytes += len(text)
-        self.has_message = self.has_message or bool(text)
-        self._open.add(0)
-        return True
+    def skim(self, event: bytes) -> str | None:
+        text, _, rest = event.removeprefix(self._before).partition(b'"')
+        if ESCAPE in text or NEWLINE in text or not (rest == self._after or self._is_padded(rest)):
+            # Several events at once are no plain one, which the expression would take long to find out.
+            found = None if NEWLINE in event[:-2] or b'"error"' in event else PLAIN_EVENT.fullmatch(event)
+            if found is None:
+                return None
+            self._before, text, self._unpadded, padding = found.groups()
+            self._after = self._unpadded + padding
+            self._open.add(0)
+        try:
+            said = text.decode()
+        except UnicodeDecodeError:
+            return None
+        if said:
+            self.text_bytes += len(text)
+            self.has_message = True
+        return said
+
+    def _is_padded(self, rest: bytes) -> bool:
+        """Whether it differs from what was after the last text in its padding alone."""
+        return rest.startswith(self._unpadded) and PADDING.fullmatch(rest, len(self._unpadded)) is not None
 
     def read(self, data: bytes) -> tuple[Event, str]:
         if data == b"[DONE]":
@@ -190,6 +209,7 @@ class ChatStream:
             else:
                 is_last = True
                 self._open.discard(_index(choice))
+                self._before = UNKNOWN  # what comes as before would open it again
         return (Event.END if is_last and not self._open else Event.PASS), text
 
     def _take(self, delta: dict[str, Any]) -> str:

@@ -40,10 +40,10 @@ TEXT_DELTAS: Final = frozenset({
     "response.custom_tool_call_input.delta", "response.reasoning_text.delta", "response.reasoning_summary_text.delta",
 })  # fmt: skip
 
-# An event of nearly every stream, and nothing else.
+# An event of nearly every stream, to its end.
 PLAIN_EVENT: Final = re.compile(
-    rb'event: ?response\.output_text\.delta\ndata: ?\{"type": ?"response\.output_text\.delta"[^{}]*'
-    rb'"delta": ?"([^"\\{}]*)"[^{}]*\}\n\n\Z'
+    rb'event: ?response\.output_text\.delta\ndata: ?\{"type": ?"response\.output_text\.delta"[^{}\n]*'
+    rb'"delta": ?"([^"\\\n]*)"[^{}\n]*\}\n\n'
 )
 
 
@@ -103,13 +103,14 @@ class ResponsesStream:
         self.has_message = False
         self.is_done = False
 
-    def skim(self, event: bytes) -> bool:
-        found = PLAIN_EVENT.match(event)
+    def skim(self, event: bytes) -> str | None:
+        found = PLAIN_EVENT.fullmatch(event)
         if found is None:
-            return False
-        self.text_bytes += len(found[1])
-        self.has_message = self.has_message or bool(found[1])
-        return True
+            return None
+        if found[1]:
+            self.text_bytes += len(found[1])
+            self.has_message = True
+        return found[1].decode("utf-8", "replace")
 
     def read(self, data: bytes) -> tuple[Event, str]:
         try:

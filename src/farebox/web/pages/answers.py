@@ -122,7 +122,7 @@ def _charge(row: CallRow, standing: Standing) -> str:
     hold, outcome = row
     assert outcome is not None
     if hold.mode == "test":
-        return "nothing: it was a test"
+        return "nothing (test)"
     if outcome.state is not State.POSTED or Mark.NO_MESSAGE in outcome.marks.split():
         return "nothing"
     calls = counted(outcome.calls, "call")

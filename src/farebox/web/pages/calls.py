@@ -101,7 +101,10 @@ def _add_receipt(router: APIRouter, frame: Frame) -> None:
             key_name=key_name(key, hold.key_id),
             key_shown=key_shown(key) if key else "",
             bill=bill_of(hold, outcome) if outcome else None,
-            tries=[(result_of(one), took(one.milliseconds) if one.milliseconds else "") for one in tries[:TRIES_MAX]],
+            tries=[
+                (result_of(one), "" if one.milliseconds is None else took(one.milliseconds))
+                for one in tries[:TRIES_MAX]
+            ],
             tries_more=max(len(tries) - TRIES_MAX, 0),
             took=took((outcome.recorded_us - hold.admitted_us) // 1000) if outcome else "",
         )

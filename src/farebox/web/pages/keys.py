@@ -10,9 +10,9 @@ from farebox.account.own_keys import FormUsed, make_key, own_key, own_keys, repl
 from farebox.domain.apikey import Mode
 from farebox.domain.errors import InvalidRequest
 from farebox.domain.people import PersonError
-from farebox.domain.period import day
+from farebox.domain.period import DAY_US, day
 from farebox.ports import KeyRow
-from farebox.ports_people import Visit
+from farebox.ports_people import SEEN_DAYS, Visit
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.offers import offer_at
@@ -121,6 +121,7 @@ def _listed(
     return frame.page(
         request, "keys.html", status=status, visitor=visitor, form=form, chosen=scopes or [], token=new_token(),
         endpoints=list(frame.site.paid), since=day(found.period.start_us), done=DONE.get(done),
+        lately_us=found.now_us - SEEN_DAYS * DAY_US, soon_us=found.now_us + 2 * DAY_US,
         working=[key for key in found.keys if works(key.row)], ended=[key for key in found.keys if not works(key.row)],
     )  # fmt: skip
 

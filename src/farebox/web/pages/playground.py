@@ -62,7 +62,7 @@ class Outcome(NamedTuple):
     answer: Answer
     receipt: Receipt | None = None
     is_first: bool = False
-    """Whether it was the first of this mode."""
+    """Whether it was the account's first one from here."""
 
 
 def routes(frame: Frame) -> APIRouter:
@@ -101,13 +101,13 @@ class Playground:
         """The form as it is filled in, the code for it, and what came of it."""
         problem = outcome.answer.problem if outcome is not None else None
         wrong = find_control(stand.controls, problem.param) if problem is not None else ""
-        states = {mode: playground_key(self.desk, visitor.account, mode).state for mode in MODES}
+        keys = [(mode, playground_key(self.desk, visitor.account, mode)) for mode in MODES]
         return self.frame.page(
             request, "playground.html", status=outcome.status if outcome is not None else 200, visitor=visitor,
             stand=stand, offer=stand.offer, stands=list(self.stands.values()), filled=filled, outcome=outcome,
             problem=problem, wrong=wrong, once=secrets.token_hex(16), code=self.code(request, stand, filled.values),
-            gone=[mode for mode, state in states.items() if state == "gone"],
-            is_first=set(states.values()) == {"new"}, has_provider=stand.endpoint.house.has_provider,
+            gone=[mode for mode, key in keys if key.state == "gone"],
+            is_first=all(key.is_first for _, key in keys), has_provider=stand.endpoint.house.has_provider,
         )  # fmt: skip
 
     def code(self, request: Request, stand: Stand, values: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -116,7 +116,7 @@ class Playground:
         return snippets(offer, self.frame.address(request), request=named(values))
 
     async def paid(self, request: Request, visitor: Visit, stand: Stand, typed: Typed) -> tuple[PaidRequest, bool]:
-        """The call that the form asks for, and whether it is the first one of its mode.
+        """The call that the form asks for, and whether it is the account's first one from here.
 
         Raises:
             CallError: the form is wrong, or the key was revoked.
@@ -132,7 +132,7 @@ class Playground:
             await run_in_threadpool(make_playground_key, self.desk, visitor, client_of(request), found)
         once = _text(typed, "once") or secrets.token_hex(16)
         paid = PaidRequest(stand.endpoint, found.key, once, content_type, body)
-        return paid, found.state == "new"
+        return paid, found.is_first
 
 
 # -- The form -------------------------------------------------------------------------------------------------

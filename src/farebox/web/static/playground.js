@@ -191,12 +191,23 @@ function control_of(id) {
 }
 
 function problem(detail, code) {
-  const box = document.createElement("div");
-  box.className = "flash bad stack tight";
-  box.append(Object.assign(document.createElement("p"), { textContent: detail }));
+  const [box, inner, sentence] = ["div", "div", "p"].map((name) => document.createElement(name));
+  box.className = "flash bad";
+  inner.className = "stack tight";
+  sentence.append(...with_times(detail));
+  inner.append(sentence);
   const way = at("ways").content.querySelector(`[data-code="${CSS.escape(code)}"]`);
-  if (way) box.append(...way.cloneNode(true).children);
+  if (way) inner.append(...way.cloneNode(true).children);
+  box.append(inner);
+  localise(box);
   at("problem").replaceChildren(box);
+}
+
+// A sentence, whose instants are shown as the reader's own clock has them.
+function with_times(sentence) {
+  return sentence.split(/(\d{4}-\d\d-\d\dT[\d:.]+Z)/).map((part, place) => {
+    return place % 2 ? Object.assign(document.createElement("time"), { dateTime: part, textContent: part }) : part;
+  });
 }
 
 // -- Beside the call
