@@ -1,19 +1,14 @@
 """What an attacker tries at the door, over HTTP: a test each, named after the trick."""
 
 import re
-from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from farebox.domain.plan import Plan
-from farebox.domain.product import Product
-from farebox.sandbox.example import example
-from farebox.web.pages import pages
-from farebox.web.pages.guard import SAFE, Guard
-from farebox.web.site import Site
+from farebox.web.pages.guard import SAFE
 from tests.api.fort import ORIGIN, SECURITY, Fort, Guarded
+from tests.api.neighbours import routes_of
 from tests.api.place import OTHER, PASSWORD, is_in, numbers
 from tests.services.authenticator import PRESENT
 from tests.services.browser import Browser
@@ -100,22 +95,14 @@ def test_suspended_persons_sessions_are_dead_at_once_and_no_way_leads_in(fort: F
 # -- Cross-site requests
 
 
-def unsafe_routes() -> list[tuple[str, str]]:
+def unsafe_routes(fort: Fort) -> list[tuple[str, str]]:
     """Each method and path of the pages that does something."""
-    nobody = cast("Any", SimpleNamespace(proofs=SimpleNamespace(services={})))
-    product, no_readings = Product("Till", plans=(Plan("free", calls=1),)), cast("Any", None)
-    guard = pages(Site(product, {}, {}, "", None, None, example, nobody, no_readings, (), None))
-    assert isinstance(guard, Guard)
-    found = []
-    for router in cast("list[Any]", guard.routes):
-        for route in router.original_router.routes:
-            path = re.sub(r"\{[^}]+\}", "x", route.path)
-            found += [(method, path) for method in sorted(route.methods) if method not in SAFE]
-    return found
+    found = [route for route in routes_of(fort) if route.where == "pages" and route.method not in SAFE]
+    return [(route.method, re.sub(r"\{[^}]+\}", "x", route.path)) for route in found]
 
 
 def test_csrf_every_unsafe_route_refuses_what_another_site_sends(fort: Fort) -> None:
-    routes = unsafe_routes()
+    routes = unsafe_routes(fort)
     assert len(routes) > 20
     ada = Guarded(fort)
     tables = ("person", "session", "link", "recovery_code", "passkey", "identity", "ceremony", "guess", "mail")
