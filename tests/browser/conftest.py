@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import chromium
 from tests.browser.inspection import Inspector
 from tests.browser.markup import Validator
 from tests.browser.shop_window import write_crowded, write_shop_window
 from tests.services.served import Served
+
+# Nothing here is about time, and the machine may be busy with other tests.
+expect.set_options(timeout=30_000)
 
 SECRET = "a secret for tests, of more than 16 characters"
 
