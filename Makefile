@@ -8,8 +8,6 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
 # Each of the hundreds of processes that the tests start would compile Farebox anew.
 unexport PYTHONDONTWRITEBYTECODE
-# The tests wait as often as they reckon: so there are more processes than the two processors of the least machine.
-AT_ONCE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format chaos bench lock clean chromium
@@ -21,7 +19,7 @@ run: $(VENV)/.installed ## install what is needed, then start the demo product
 	$(BIN)/farebox dev
 
 test: lint chromium ## every check but the long ones: lint, then pytest
-	$(BIN)/python -m pytest $(AT_ONCE) -m "not chaos and not alone"
+	$(BIN)/python -m pytest -m "not chaos and not alone"
 	$(BIN)/python -m pytest -m alone
 
 # The tests of the pages need a browser. Without it they fail, and say what to install.
