@@ -137,8 +137,8 @@ def test_what_has_had_its_time_is_forgotten_and_nothing_else(books: Books, outbo
     for name, age_us in (("old", 31 * day_us), ("young", 0)):
         then_us = now_us - age_us
         for row in (
-            f"mail VALUES ('{name}', 'a@x.example', 't', '{{}}', NULL, {then_us}, NULL, 1, {then_us}, '')",
-            f"mail VALUES ('{name} waits', 'a@x.example', 't', '{{}}', NULL, {then_us}, {then_us}, 1, NULL, '')",
+            f"mail VALUES ('{name}', 'a@x.example', 't', '{{}}', NULL, {then_us}, NULL, 1, {then_us}, '', NULL)",
+            f"mail VALUES ('{name} waits', 'a@x.example', 't', '{{}}', NULL, {then_us}, {then_us}, 1, NULL, '', NULL)",
             f"guess VALUES ('x', '{name}', {then_us})",
             f"link VALUES ('{name}', 'magic', 'a', NULL, NULL, '{{}}', {then_us}, {then_us + day_us}, NULL)",
             f"session VALUES ('{name}', '{name}', 'p', 'a', 'mail', 0, 0, {then_us + day_us}, 0, '', '')",
