@@ -70,10 +70,15 @@ def test_an_empty_ledger_is_right(database: Database) -> None:
 
 def test_a_lost_a_doubled_and_an_altered_row_are_found_and_nothing_else(filled: Database) -> None:
     lost, altered = (
-        query(filled, f"SELECT min(call_id) FROM usage_record WHERE state = 'posted' AND plan = '{plan}'")[0][0]
+        query(
+            filled,
+            f"SELECT min(call_id) FROM usage_record WHERE state = 'posted' AND mode = 'live' AND plan = '{plan}'",
+        )[0][0]
         for plan in ("calls", "tokens")
     )
-    doubled = query(filled, "SELECT min(call_id) FROM usage_record WHERE plan = 'over' AND state = 'posted'")[0][0]
+    doubled = query(
+        filled, "SELECT min(call_id) FROM usage_record WHERE plan = 'over' AND mode = 'live' AND state = 'posted'"
+    )[0][0]
     tamper(
         filled,
         f"DELETE FROM usage_record WHERE call_id = '{lost}'",
