@@ -22,6 +22,7 @@ from farebox.domain.dialects import CHAT, EMBEDDINGS, RESPONSES
 from farebox.domain.errors import FounderError
 from farebox.domain.events import NAMES, Event
 from farebox.domain.money import Usd
+from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 from farebox.domain.product import DEFAULT_BRAND, DEMO_NAME, DEMO_PLANS, Product
 from farebox.domain.providers import ModelName
@@ -55,6 +56,7 @@ class Farebox(FastAPI):
         tagline: what the product does, in a line, for its pages.
         brand: how its pages look: a colour and a logo.
         contact: the e-mail address that customers can write to.
+        packs: credit that customers can buy, for what is beyond their plan.
 
     Raises:
         FounderError: a mistake in the file, in a sentence.
@@ -72,10 +74,11 @@ class Farebox(FastAPI):
         tagline: str = "",
         brand: Brand = DEFAULT_BRAND,
         contact: str = "",
+        packs: Sequence[Pack] = (),
     ) -> None:
         self._logo: Logo | None = None
         self.product = Product(
-            name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand, contact
+            name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand, contact, packs
         )
         frame = sys._getframe(1)  # noqa: SLF001  # `.env` lies beside that file, and mistakes are told with its line
         written_in = frame.f_globals.get("__file__")

@@ -153,6 +153,10 @@ class AccountRow(NamedTuple):
     created_us: int
     spend_cap_nanodollars: int | None = None
     closed_us: int | None = None
+    customer_id: str = ""
+    is_subscribed: int = 0
+    has_credit: int = 0
+    grace_until_us: int | None = None
 
 
 class KeyRow(NamedTuple):

@@ -48,6 +48,18 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field("", validation_alias="FAREBOX_TRUSTED_PROXIES")
     """Whose X-Forwarded-For is believed: addresses and networks with a comma between, as `10.0.0.0/8, 127.0.0.1`."""
 
+    stripe_secret_key: SecretStr | None = Field(None, validation_alias="STRIPE_SECRET_KEY")
+    """Stripe's key, `sk_live_…` or `sk_test_…`. Without one nothing can be bought, but in `farebox dev`."""
+
+    stripe_webhook_secret: SecretStr | None = Field(None, validation_alias="STRIPE_WEBHOOK_SECRET")
+    """What Stripe signs its webhooks with, `whsec_…`; they are sent to `/stripe/webhook`."""
+
+    stripe_api_base: str = Field("", validation_alias="STRIPE_API_BASE")
+    """Another address to ask instead of Stripe's, as that of a stand-in."""
+
+    grace_seconds: int = Field(604_800, validation_alias="FAREBOX_GRACE_SECONDS", ge=0, le=7_776_000)
+    """How long a plan goes on after a payment failed, in seconds; then the free plan is in force."""
+
     google_client_id: str = Field("", validation_alias="GOOGLE_CLIENT_ID")
     """Whom Google knows the product as. With its secret, people can log in with Google."""
 

@@ -26,10 +26,11 @@ from farebox.store.filelock import FileLock
 from farebox.store.migrations import HEAD
 from farebox.store.statements import HOLD, METER, ROLLUP_DAILY, USAGE_RECORD, Written
 from farebox.store.tables import metadata
+from farebox.store.tables_money import invoice
 from farebox.store.tables_people import audit
 from tests.contract.till import SECONDS_MAX
 
-assert audit.metadata is metadata  # the tables of people are among all tables
+assert audit.metadata is invoice.metadata is metadata  # the tables of people, and of money, are among all tables
 TABLES: Final = {table.name: table for table in metadata.sorted_tables}
 MIGRATE: Final = """
 import sys

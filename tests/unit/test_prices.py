@@ -208,7 +208,7 @@ def settled(ending: Ending, spent: Spent, fixed: int = 0) -> Outcome:
 def test_a_delivered_answer_is_a_call_its_tokens_and_its_charge() -> None:
     outcome = settled("post", Spent(100, 40, 50))
     cost = 60 * 150 + 40 * 75 + 50 * 600
-    assert outcome == (State.POSTED, 1, 150, 100, 40, 50, cost * 12 // 10, cost, "", "[]", "", NOW_US + 1)
+    assert outcome == (State.POSTED, 1, 150, 100, 40, 50, cost * 12 // 10, cost, "", "[]", "", NOW_US + 1, 0, 0, "")
 
 
 def test_a_call_of_a_plan_without_money_is_charged_nothing_and_its_cost_is_known() -> None:

@@ -43,6 +43,11 @@ class Caller(NamedTuple):
     cap_id: str = ""
     """The meter of the key's own cap, which a rotated key shares with its successor; empty where it has none."""
     spend_cap_nanodollars: int | None = None
+    customer: str = ""
+    """Whose invoice at Stripe pays for overage; empty where the account has no subscription."""
+    has_credit: int = 0
+    grace_until_us: int | None = None
+    """A payment has failed: from this moment on the free plan is in force."""
 
 
 class Once(NamedTuple):

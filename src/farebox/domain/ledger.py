@@ -78,6 +78,15 @@ class Hold(NamedTuple):
     cap_id: str = ""
     """The meter of the key's own cap; empty where the key has none."""
     cap_calls: int | None = None
+    customer: str = ""
+    """Whose invoice at Stripe gets what neither the plan nor credit pays; empty where there is none."""
+    credit: str = ""
+    """What is held on credit grants, as in domain.wallet."""
+    included_tokens: int | None = None
+    """Of a plan that charges for tokens beyond those included: how many of them this call may still use."""
+    overage_per_mtok: int | None = None
+    included_nanodollars: int = 0
+    """Of a plan with credit: how much of the charge it still pays."""
 
     @property
     def price(self) -> Price | None:
@@ -119,6 +128,11 @@ class Outcome(NamedTuple):
     attempts: str
     error: str
     recorded_us: int
+    prepaid_nanodollars: int = 0
+    """What credit grants pay of the charge; `spent_credit` says which."""
+    invoiced_nanodollars: int = 0
+    """What comes onto the invoice."""
+    spent_credit: str = ""
 
 
 NOTHING_SPENT: Final = Spent()

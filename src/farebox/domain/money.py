@@ -4,6 +4,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 NANODOLLARS_PER_USD: Final = 10**9
+NANODOLLARS_PER_CENT: Final = NANODOLLARS_PER_USD // 100
 TOKENS_PER_MTOK: Final = 10**6
 BASIS_POINTS: Final = 10**4
 USD_MAX: Final = 10**6  # far above any price, and low enough that every sum of money fits a 64-bit column
@@ -38,6 +39,11 @@ def format_usd(nanodollars: int) -> str:
     whole, rest = divmod(abs(nanodollars), NANODOLLARS_PER_USD)
     cents = f"{rest:09d}".rstrip("0").ljust(2, "0")
     return f"{'-' if nanodollars < 0 else ''}${whole:,}.{cents}"
+
+
+def cents_of(nanodollars: int) -> int:
+    """Whole cents of an amount, rounded half up, as Stripe rounds an invoice's line."""
+    return (nanodollars + NANODOLLARS_PER_CENT // 2) // NANODOLLARS_PER_CENT
 
 
 def divide_up(amount: int, divisor: int) -> int:

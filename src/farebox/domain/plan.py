@@ -3,16 +3,17 @@
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 from farebox.domain.errors import FounderError
 from farebox.domain.ledger import TOKENS_MAX
-from farebox.domain.money import BASIS_POINTS, Usd, usd_to_nanodollars
+from farebox.domain.money import BASIS_POINTS, NANODOLLARS_PER_CENT, Usd, usd_to_nanodollars
 from farebox.domain.rate import Burst, parse_burst
 
 LIMIT_MAX: Final = 10**15  # far above any plan, far below a 64-bit column
 MARKUP_MAX: Final = 1_000  # a thousand times the cost
 OUTPUT_TOKENS_DEFAULT: Final = 400
+TRIAL_DAYS_MAX: Final = 730  # as Stripe has it
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 
 
@@ -22,13 +23,18 @@ class Plan:
 
     Args:
         name: lower-case, as in 'pro'; written into every row, so it stays the same once sold.
-        usd: the price a month, in US dollars.
+        usd: the price, in US dollars.
+        every: what the price is for, "month" or "year"; what is included is a month's in any case.
+        trial_days: how long a new subscription costs nothing.
         calls: calls included a month.
         tokens: tokens (input and output together) included a month.
         credit_usd: model use included a month, in US dollars of charge (the model's cost plus `markup`).
         burst: a bucket of calls, as '5/10s': 5 at once, refilled evenly by 5 in 10 seconds; None is no burst limit.
         overage_usd: the price of each call beyond `calls`; None stops at the limit.
-        markup: what is added to the model's cost before it is charged to `credit_usd`; 0.2 is 20 %.
+        overage_usd_per_1k_tokens: the price of a thousand tokens beyond `tokens`; None stops at the limit.
+        credit_overage: whether model use goes on beyond `credit_usd`, at the model's cost plus `markup`.
+        prepaid: whether what is beyond the plan is paid with credit that was bought before, and with nothing else.
+        markup: what is added to the model's cost before it is charged; 0.2 is 20 %.
         max_output_tokens: the longest answer; a caller may ask for less, never for more.
 
     A month has every limit that is given; the first one reached stops the caller.
@@ -39,17 +45,23 @@ class Plan:
 
     name: str
     usd: Usd = 0
+    every: Literal["month", "year"] = "month"
+    trial_days: int = 0
     calls: int | None = None
     tokens: int | None = None
     credit_usd: Usd | None = None
     burst: str | None = None
     overage_usd: Usd | None = None
+    overage_usd_per_1k_tokens: Usd | None = None
+    credit_overage: bool = False
+    prepaid: bool = False
     markup: float | Decimal = 0
     max_output_tokens: int = OUTPUT_TOKENS_DEFAULT
     burst_limit: Burst | None = field(init=False, repr=False, default=None)
     price_nanodollars: int = field(init=False, repr=False, default=0)
     credit_nanodollars: int | None = field(init=False, repr=False, default=None)
     overage_nanodollars: int | None = field(init=False, repr=False, default=None)
+    overage_per_mtok: int | None = field(init=False, repr=False, default=None)
     markup_basis_points: int = field(init=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
@@ -64,16 +76,14 @@ class Plan:
             self._set("price_nanodollars", usd_to_nanodollars(self.usd))
             self._set("credit_nanodollars", _nanodollars(self.credit_usd))
             self._set("overage_nanodollars", _nanodollars(self.overage_usd))
+            per_1k = _nanodollars(self.overage_usd_per_1k_tokens)
+            self._set("overage_per_mtok", None if per_1k is None else per_1k * 1000)
             self._set("burst_limit", None if self.burst is None else parse_burst(self.burst))
         except (ValueError, TypeError) as error:
             raise FounderError(f"Plan({self.name!r}): {error}.") from None
         self._set("markup_basis_points", self._basis_points())
-        if self.overage_usd is not None and self.calls is None:
-            raise FounderError(f"Plan({self.name!r}): overage_usd needs calls=…, the number that is included.")
-        if self.overage_usd is not None and self.credit_usd is not None:
-            raise FounderError(f"Plan({self.name!r}): a plan has overage_usd or credit_usd, not both.")
-        if self.markup and self.credit_usd is None:
-            raise FounderError(f"Plan({self.name!r}): markup needs credit_usd=…, the money it is charged to.")
+        self._check_beyond()
+        self._check_price()
 
     @property
     def is_metered_in_money(self) -> bool:
@@ -83,7 +93,56 @@ class Plan:
     @property
     def charges_by_use(self) -> bool:
         """Whether a month can come to more the more is called, beside the plan's price or out of its credit."""
-        return self.overage_nanodollars is not None or self.credit_nanodollars is not None
+        return self.has_overage or self.credit_nanodollars is not None
+
+    @property
+    def has_overage(self) -> bool:
+        """Whether calls go on beyond what is included, for money."""
+        return self.overage_usd is not None or self.overage_usd_per_1k_tokens is not None or self.credit_overage
+
+    @property
+    def is_invoiced(self) -> bool:
+        """Whether what is beyond the plan comes onto an invoice."""
+        return self.has_overage and not self.prepaid
+
+    def _check_beyond(self) -> None:
+        wrong = (
+            (
+                self.overage_usd is not None and self.calls is None,
+                "overage_usd needs calls=…, the number that is included",
+            ),
+            (
+                self.overage_usd_per_1k_tokens is not None and self.tokens is None,
+                "overage_usd_per_1k_tokens needs tokens=…, the number that is included",
+            ),
+            (
+                self.credit_overage and self.credit_usd is None,
+                "credit_overage needs credit_usd=…, the money that is included",
+            ),
+            (
+                self.overage_usd is not None and self.credit_usd is not None,
+                "a plan has overage_usd or credit_usd, not both",
+            ),
+            (
+                self.overage_usd_per_1k_tokens is not None
+                and (self.overage_usd is not None or self.credit_usd is not None),
+                "a plan has one kind of overage: for each call, for tokens, or beyond credit_usd",
+            ),
+            (self.prepaid and not self.has_overage, "prepaid needs a price beyond the plan, as overage_usd=0.01"),
+            (bool(self.markup) and self.credit_usd is None, "markup needs credit_usd=…, the money it is charged to"),
+        )
+        for is_wrong, told in wrong:
+            if is_wrong:
+                raise FounderError(f"Plan({self.name!r}): {told}.")
+
+    def _check_price(self) -> None:
+        if self.every not in {"month", "year"}:
+            raise FounderError(f'Plan({self.name!r}): every is "month" or "year", not {self.every!r}.')
+        self._whole("trial_days", self.trial_days, most=TRIAL_DAYS_MAX)
+        if self.price_nanodollars % NANODOLLARS_PER_CENT:
+            raise FounderError(f"Plan({self.name!r}): usd is whole cents, as a card is charged, not {self.usd!r}.")
+        if (self.trial_days or self.every == "year") and not self.price_nanodollars:
+            raise FounderError(f"Plan({self.name!r}): a trial and a year belong to a price, as in usd=29.")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

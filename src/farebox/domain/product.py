@@ -8,6 +8,7 @@ from farebox.domain.apikey import brand_of
 from farebox.domain.brand import Brand
 from farebox.domain.errors import FounderError
 from farebox.domain.money import Usd
+from farebox.domain.pack import Pack
 from farebox.domain.people import PersonError, address_of
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price, price_of_usd
@@ -33,6 +34,7 @@ class Product:
         tagline: what it does, in a line.
         brand: how its pages look.
         contact: the address that customers can write to.
+        packs: the credit that customers can buy.
 
     Raises:
         FounderError: a value that cannot be meant.
@@ -48,6 +50,7 @@ class Product:
     tagline: str = ""
     brand: Brand = DEFAULT_BRAND
     contact: str = ""
+    packs: Sequence[Pack] = ()
     by_name: Mapping[str, Plan] = field(init=False, repr=False, default_factory=dict)
     known_providers: Mapping[str, Provider] = field(init=False, repr=False, default_factory=dict)
     models: tuple[ModelName, ...] = field(init=False, repr=False, default=())
@@ -63,6 +66,7 @@ class Product:
         self._set("embedding", _embedding(self.embedding_model, self.known_providers))
         self._set("by_name", _by_name(self.plans))
         self._set("plans", tuple(self.plans))
+        self._set("packs", _packs(self.packs))
         self._set("founder_prices", self._prices())
 
     @property
@@ -183,6 +187,17 @@ def _by_name(plans: object) -> dict[str, Plan]:
     if len(by_name) < len(plans):
         raise FounderError("Two plans have the same name; a plan's name is how an account remembers it.")
     return by_name
+
+
+def _packs(packs: object) -> tuple[Pack, ...]:
+    if not isinstance(packs, list | tuple):
+        raise FounderError(f"packs is a list, as in packs=[{packs!r}].")
+    for pack in packs:
+        if not isinstance(pack, Pack):
+            raise FounderError(f"packs is a list of Pack(…), and {pack!r} is none.")
+    if len({pack.name for pack in packs}) < len(packs):
+        raise FounderError("Two packs have the same name; a pack's name is how a payment remembers it.")
+    return tuple(packs)
 
 
 def _price(model: str, usd: tuple[Usd, ...]) -> Price:

@@ -16,8 +16,9 @@ def _text(name: str, *, default: str | None = None, **more: bool) -> Column[str]
     return Column(name, Text, nullable=nullable, server_default=in_sql, **more)  # type: ignore[arg-type]  # bools only
 
 
-def _int(name: str, **more: bool) -> Column[int]:
-    return Column(name, BigInteger, nullable=more.pop("nullable", False), **more)  # type: ignore[arg-type]
+def _int(name: str, *, default: str | None = None, **more: bool) -> Column[int]:
+    nullable, in_sql = more.pop("nullable", False), text(default) if default else None
+    return Column(name, BigInteger, nullable=nullable, server_default=in_sql, **more)  # type: ignore[arg-type]
 
 
 account = Table(
@@ -30,6 +31,10 @@ account = Table(
     _int("created_us"),
     _int("spend_cap_nanodollars", nullable=True),
     _int("closed_us", nullable=True),
+    _text("customer_id", default="''"),  # Stripe's name for the account, or ''
+    _int("is_subscribed", default="0"),
+    _int("has_credit", default="0"),  # whether there is a grant to look for
+    _int("grace_until_us", nullable=True),  # a payment has failed: from then on the free plan is in force
     CheckConstraint("state IN ('active', 'past_due', 'suspended')", name="account_state"),
     sqlite_with_rowid=False,
 )  # fmt: skip
@@ -101,6 +106,11 @@ def _hold_columns() -> list[Column[str] | Column[int]]:
         _int("charge_markup_basis_points", nullable=True),
         _text("cap_id", default="''"),
         _int("cap_calls", nullable=True),
+        _text("customer", default="''"),
+        _text("credit", default="''"),
+        _int("included_tokens", nullable=True),
+        _int("overage_per_mtok", nullable=True),
+        _int("included_nanodollars", default="0"),
     ]
 
 
@@ -122,6 +132,9 @@ usage_record = Table(
     _text("attempts"),
     _text("error"),
     _int("recorded_us"),
+    _int("prepaid_nanodollars", default="0"),
+    _int("invoiced_nanodollars", default="0"),
+    _text("spent_credit", default="''"),
     CheckConstraint("state IN ('posted', 'voided', 'expired')", name="usage_record_state"),
     CheckConstraint(
         "calls BETWEEN 0 AND held_calls AND tokens BETWEEN 0 AND held_tokens"

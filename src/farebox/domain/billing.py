@@ -1,0 +1,85 @@
+"""What Stripe knows of an account, as far as it matters here: each a value, as it was when it was fetched."""
+
+from typing import Final, Literal, NamedTuple
+
+Interval = Literal["month", "year"]
+SubscriptionStatus = Literal[
+    "incomplete", "incomplete_expired", "trialing", "active", "past_due", "canceled", "unpaid", "paused"
+]
+InvoiceStatus = Literal["draft", "open", "paid", "void", "uncollectible"]
+PaymentStatus = Literal["succeeded", "processing", "requires_action", "failed", "canceled"]
+
+LIVE: Final[frozenset[SubscriptionStatus]] = frozenset({"trialing", "active", "past_due"})
+"""The statuses in which a subscription gives its plan; one that is past due does so until its grace is over."""
+
+
+class Subscription(NamedTuple):
+    """A subscription: its plan by the lookup key of its base price, its period by its items."""
+
+    id: str
+    customer: str
+    account_id: str
+    """From its metadata, or its customer's."""
+    status: SubscriptionStatus
+    plan: str
+    anchor_us: int
+    period_start_us: int
+    period_end_us: int
+    trial_end_us: int | None
+    ends_at_period_end: bool
+
+
+class InvoiceLine(NamedTuple):
+    """A line; `is_usage` says that its quantity is nanodollars of calls in its period."""
+
+    text: str
+    quantity: int
+    amount_cents: int
+    period_start_us: int
+    period_end_us: int
+    is_usage: bool
+
+
+class Invoice(NamedTuple):
+    """An invoice, or the preview of the next one (then without id and number)."""
+
+    id: str
+    customer: str
+    subscription_id: str
+    number: str
+    status: InvoiceStatus
+    currency: str
+    total_cents: int
+    paid_cents: int
+    period_start_us: int
+    period_end_us: int
+    created_us: int
+    lines: tuple[InvoiceLine, ...]
+    url: str
+    will_retry: bool
+    """Whether Stripe is going to try the payment again."""
+
+
+class Payment(NamedTuple):
+    """A one-time payment. `taken_back_cents` is what was refunded, or is disputed."""
+
+    id: str
+    customer: str
+    account_id: str
+    pack: str
+    status: PaymentStatus
+    amount_cents: int
+    taken_back_cents: int
+    failed: str
+    """Why, in Stripe's words for people; empty where it did not fail."""
+
+
+class Checkout(NamedTuple):
+    """A page at Stripe that somebody was sent to, to buy."""
+
+    id: str
+    account_id: str
+    customer: str
+    is_paid: bool
+    subscription_id: str
+    payment_id: str

@@ -1,0 +1,57 @@
+"""A pack: credit that is bought beforehand, and used up by calls beyond what a plan includes."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from farebox.domain.errors import FounderError
+from farebox.domain.money import NANODOLLARS_PER_CENT, Usd, usd_to_nanodollars
+
+DAYS_DEFAULT: Final = 365
+DAYS_MAX: Final = 36_500
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Credit for sale, once.
+
+    Args:
+        name: lower-case, as in 'small'; it stays the same once sold.
+        usd: what it costs, in US dollars.
+        credit_usd: what it is worth; None is what it costs.
+        days: how long it can be used.
+
+    Raises:
+        FounderError: a value that cannot be meant.
+    """
+
+    name: str
+    usd: Usd
+    credit_usd: Usd | None = None
+    days: int = DAYS_DEFAULT
+    price_nanodollars: int = field(init=False, repr=False, default=0)
+    credit_nanodollars: int = field(init=False, repr=False, default=0)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise FounderError(
+                f"Pack({self.name!r}): a pack's name is lower-case letters, digits, '-' and '_', as in 'small'."
+            )
+        worth = self.usd if self.credit_usd is None else self.credit_usd
+        try:
+            object.__setattr__(self, "price_nanodollars", usd_to_nanodollars(self.usd))
+            object.__setattr__(self, "credit_nanodollars", usd_to_nanodollars(worth))
+        except (ValueError, TypeError) as error:
+            raise FounderError(f"Pack({self.name!r}): {error}.") from None
+        if self.price_nanodollars % NANODOLLARS_PER_CENT or not self.price_nanodollars or not self.credit_nanodollars:
+            raise FounderError(f"Pack({self.name!r}): a pack costs whole cents, and more than nothing, as in usd=10.")
+        if isinstance(self.days, bool) or not isinstance(self.days, int) or not 1 <= self.days <= DAYS_MAX:
+            raise FounderError(
+                f"Pack({self.name!r}): days is a whole number from 1 to {DAYS_MAX:,}, not {self.days!r}."
+            )
+
+    @property
+    def price_cents(self) -> int:
+        """What a card is charged."""
+        return self.price_nanodollars // NANODOLLARS_PER_CENT

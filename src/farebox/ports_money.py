@@ -1,0 +1,97 @@
+"""What the use cases of money need of the outside: Stripe, and the rows that remember what it said."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from farebox.domain.billing import Checkout, Interval, Invoice, Payment, Subscription
+
+
+class PaymentsUnavailable(Exception):
+    """Stripe cannot be asked now; whether it did what it was told is not known. Try again later, with the same key."""
+
+
+class PaymentRefused(Exception):
+    """Stripe understood and said no; the text says why, for people."""
+
+
+class Priced(NamedTuple):
+    """A price at Stripe: a plan's base, a pack, or usage in nanodollars (then without `unit_cents`)."""
+
+    id: str
+    lookup_key: str
+    product: str
+    unit_cents: int | None
+    interval: Interval | None
+    is_active: bool
+
+
+class UsageEvent(NamedTuple):
+    """A sum of charges to report once, as a row of `usage_event` has it."""
+
+    id: str
+    account_id: str
+    customer: str
+    period_start_us: int
+    nanodollars: int
+    calls: int
+    timestamp_us: int
+    first_sent_us: int | None
+    tries: int
+
+
+class Payments(Protocol):
+    """Stripe. Each verb that changes something takes an idempotency key `once` where it could be repeated.
+
+    Raises:
+        PaymentsUnavailable: no answer, 409, 429 or 5xx after the SDK's own retries.
+        PaymentRefused: any other refusal; of a bad key, the text says which variable to look at.
+    """
+
+    def check(self) -> str:
+        """The name of the account at Stripe that the key belongs to."""
+        ...
+
+    def create_customer(self, account_id: str, email: str) -> str: ...
+
+    def checkout_plan(
+        self, account_id: str, customer: str, lookup_keys: Sequence[str], trial_days: int, success_url: str,
+        cancel_url: str,
+    ) -> str:  # fmt: skip
+        """Where to send somebody to subscribe: the page's address."""
+        ...
+
+    def checkout_pack(
+        self, account_id: str, customer: str, pack: str, lookup_key: str, success_url: str, cancel_url: str
+    ) -> str:
+        """Where to send somebody to buy credit; the card is kept for topping up."""
+        ...
+
+    def portal(self, customer: str, return_url: str) -> str: ...
+
+    def checkout(self, session_id: str) -> Checkout: ...
+    def subscription(self, subscription_id: str) -> Subscription: ...
+    def subscriptions_of(self, customer: str) -> list[Subscription]: ...
+    def invoice(self, invoice_id: str) -> Invoice: ...
+    def next_invoice(self, subscription_id: str) -> Invoice: ...
+    def payment(self, payment_id: str) -> Payment: ...
+    def payment_of_charge(self, charge_id: str) -> str: ...
+
+    def change_plan(self, subscription_id: str, lookup_keys: Sequence[str], *, prorated: bool, once: str) -> None:
+        """Put the subscription onto other prices now; the difference is invoiced at once where it is prorated."""
+        ...
+
+    def end_at_period_end(self, subscription_id: str, *, ends: bool) -> None: ...
+    def cancel_now(self, subscription_id: str) -> None: ...
+
+    def pay_off_session(self, account_id: str, customer: str, pack: str, cents: int, once: str) -> Payment:
+        """Buy a pack with the card that is kept."""
+        ...
+
+    def send_usage(self, event: UsageEvent) -> None: ...
+    def usage_sum(self, customer: str, start_us: int, end_us: int) -> int:
+        """What Stripe's meter has counted, in nanodollars; the ends are whole minutes."""
+        ...
+
+    def prices(self, lookup_keys: Sequence[str]) -> list[Priced]:
+        """Those with these lookup keys, and all active ones that Farebox has made."""
+        ...
