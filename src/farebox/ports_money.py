@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from farebox.domain.billing import Checkout, Interval, Invoice, Payment, Subscription
+from farebox.domain.billing import Bought, Checkout, Invoice, Payment, Subscription
 
 
 class PaymentsUnavailable(Exception):
@@ -12,17 +12,6 @@ class PaymentsUnavailable(Exception):
 
 class PaymentRefused(Exception):
     """Stripe understood and said no; the text says why, for people."""
-
-
-class Priced(NamedTuple):
-    """A price at Stripe: a plan's base, a pack, or usage in nanodollars (then without `unit_cents`)."""
-
-    id: str
-    lookup_key: str
-    product: str
-    unit_cents: int | None
-    interval: Interval | None
-    is_active: bool
 
 
 class UsageEvent(NamedTuple):
@@ -61,7 +50,7 @@ class Payments(Protocol):
         ...
 
     def checkout_pack(
-        self, account_id: str, customer: str, pack: str, lookup_key: str, success_url: str, cancel_url: str
+        self, account_id: str, customer: str, bought: Bought, success_url: str, cancel_url: str
     ) -> str:
         """Where to send somebody to buy credit; the card is kept for topping up."""
         ...
@@ -83,15 +72,11 @@ class Payments(Protocol):
     def end_at_period_end(self, subscription_id: str, *, ends: bool) -> None: ...
     def cancel_now(self, subscription_id: str) -> None: ...
 
-    def pay_off_session(self, account_id: str, customer: str, pack: str, cents: int, once: str) -> Payment:
+    def pay_off_session(self, account_id: str, customer: str, bought: Bought, once: str) -> Payment:
         """Buy a pack with the card that is kept."""
         ...
 
     def send_usage(self, event: UsageEvent) -> None: ...
     def usage_sum(self, customer: str, start_us: int, end_us: int) -> int:
         """What Stripe's meter has counted, in nanodollars; the ends are whole minutes."""
-        ...
-
-    def prices(self, lookup_keys: Sequence[str]) -> list[Priced]:
-        """Those with these lookup keys, and all active ones that Farebox has made."""
         ...

@@ -72,6 +72,19 @@ class Payment(NamedTuple):
     taken_back_cents: int
     failed: str
     """Why, in Stripe's words for people; empty where it did not fail."""
+    credit_nanodollars: int = 0
+    """What the pack was worth, and for how long, when it was bought."""
+    days: int = 0
+
+
+class Bought(NamedTuple):
+    """A pack as somebody buys it: what was offered then is what they get."""
+
+    pack: str
+    lookup_key: str
+    cents: int
+    credit_nanodollars: int
+    days: int
 
 
 class Checkout(NamedTuple):

@@ -39,6 +39,7 @@ subscription = Table(
     _int("ends_at_period_end"),
     _int("invoiced_until_us"),  # usage before this belongs to an invoice that is closed
     _int("synced_us"),
+    _text("told"),  # what its owners were written to last: '', 'failed' or 'lapsed'
     sqlite_with_rowid=False,
 )  # fmt: skip
 

@@ -40,7 +40,8 @@ CREATE TABLE subscription (
     trial_end_us BIGINT,
     ends_at_period_end BIGINT NOT NULL,
     invoiced_until_us BIGINT NOT NULL,
-    synced_us BIGINT NOT NULL
+    synced_us BIGINT NOT NULL,
+    told TEXT NOT NULL
 )""",
     """
 CREATE TABLE top_up (

@@ -1,0 +1,135 @@
+"""What a founder's file has for sale, as Stripe is to have it: products, prices with lookup keys, and one meter.
+
+A price is never edited: its lookup key says what it costs, so that another amount is another price.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple
+
+from farebox.domain.billing import Interval
+from farebox.domain.errors import FounderError
+from farebox.domain.money import NANODOLLARS_PER_CENT, format_usd
+from farebox.domain.pack import Pack
+from farebox.domain.plan import Plan
+
+METER: Final = "farebox_usage"
+"""The meter's event name. Its unit is the nanodollar: what a call costs, the ledger has decided."""
+USAGE: Final = "usage"
+_BASE_KEY: Final = re.compile(r"farebox_(.+)_(?:month|year)_\d+", re.ASCII)
+
+
+class ForSale(NamedTuple):
+    """A price that there has to be. `own` names its product in Stripe's metadata; usage has no `cents`."""
+
+    lookup_key: str
+    own: str
+    name: str
+    cents: int | None
+    interval: Interval | None
+
+
+class Offered(NamedTuple):
+    """A price of ours that Stripe has. Usage, in nanodollars, has no `cents`."""
+
+    id: str
+    lookup_key: str
+    cents: int | None
+    interval: Interval | None
+    is_active: bool
+
+
+class AtStripe(NamedTuple):
+    """What Stripe has of ours."""
+
+    products: Mapping[str, str]
+    """Their ids, by the name in their metadata."""
+    prices: Sequence[Offered]
+    meter: str
+    """Its id, or empty."""
+
+
+class Change(NamedTuple):
+    """A line of the difference. `+` adds, or takes up again what was archived; `-` archives; `=` is there."""
+
+    sign: Literal["+", "-", "="]
+    what: Literal["meter", "product", "price"]
+    key: str
+    words: str
+
+
+def base_key(plan: Plan) -> str:
+    return f"farebox_{plan.name}_{plan.every}_{plan.price_nanodollars // NANODOLLARS_PER_CENT}"
+
+
+def usage_key(interval: Interval) -> str:
+    return f"farebox_{USAGE}_{interval}"
+
+
+def pack_key(pack: Pack) -> str:
+    return f"farebox_pack_{pack.name}_{pack.price_cents}"
+
+
+def keys_of(plan: Plan) -> list[str]:
+    """The lookup keys of all prices that a subscription to the plan has."""
+    return [base_key(plan), *([usage_key(plan.every)] if plan.is_invoiced else [])]
+
+
+def plan_of(lookup_key: str) -> str:
+    """The plan whose base price has this key; empty where it is no base price."""
+    found = _BASE_KEY.fullmatch(lookup_key)
+    return found[1] if found is not None else ""
+
+
+def for_sale(plans: Iterable[Plan], packs: Iterable[Pack]) -> list[ForSale]:
+    """All prices that there have to be: those of plans that cost something, of their usage, and of packs.
+
+    Raises:
+        FounderError: two of them would be called the same.
+    """
+    sold = [plan for plan in plans if plan.price_nanodollars]
+    found = [
+        ForSale(
+            base_key(plan), f"plan:{plan.name}", plan.name, plan.price_nanodollars // NANODOLLARS_PER_CENT, plan.every
+        )
+        for plan in sold
+    ]
+    metered = dict.fromkeys(plan.every for plan in sold if plan.is_invoiced)
+    found += [ForSale(usage_key(every), USAGE, "Use beyond the plan", None, every) for every in metered]
+    found += [
+        ForSale(pack_key(pack), f"pack:{pack.name}", f"Credit, {pack.name}", pack.price_cents, None) for pack in packs
+    ]
+    keys = [one.lookup_key for one in found]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise FounderError(f"A plan and a pack would both be called {twice} at Stripe; give one of them another name.")
+    return found
+
+
+def difference(wanted: Sequence[ForSale], has: AtStripe) -> list[Change]:
+    """What has to be done, and what is there already, in the order in which it is done."""
+    changes = []
+    if any(one.cents is None for one in wanted):
+        changes.append(Change("=" if has.meter else "+", "meter", METER, "counts use, in nanodollars"))
+    for own, name in dict.fromkeys((one.own, one.name) for one in wanted):
+        changes.append(Change("=" if own in has.products else "+", "product", own, name))
+    known = {price.lookup_key: price for price in has.prices}
+    for one in wanted:
+        price = known.get(one.lookup_key)
+        sign: Literal["+", "="] = "=" if price is not None and price.is_active else "+"
+        again = ", which was archived" if price is not None and not price.is_active else ""
+        changes.append(Change(sign, "price", one.lookup_key, cost(one.cents, one.interval) + again))
+    keys = {one.lookup_key for one in wanted}
+    changes += [
+        Change("-", "price", price.lookup_key or price.id, f"{cost(price.cents, price.interval)}, no longer sold")
+        for price in has.prices
+        if price.is_active and price.lookup_key not in keys
+    ]
+    return changes
+
+
+def cost(cents: int | None, interval: Interval | None) -> str:
+    """'$29.00 a month'."""
+    if cents is None:
+        return f"what was used, each {interval}"
+    return format_usd(cents * NANODOLLARS_PER_CENT) + (f" a {interval}" if interval else ", once")

@@ -1,0 +1,165 @@
+"""What becomes of an account when its subscription at Stripe was fetched. A pure rule, so that order does not matter."""
+
+from typing import Final, Literal, NamedTuple
+
+from farebox.domain.billing import LIVE, Subscription
+from farebox.domain.ledger import Meter
+from farebox.domain.period import Period, period_at
+
+News = Literal["failed", "lapsed", "restored"]
+NOT_BEGUN: Final = frozenset({"incomplete", "incomplete_expired"})
+
+
+class Paying(NamedTuple):
+    """What an account is on, and who pays for it."""
+
+    plan: str
+    anchor_us: int
+    is_subscribed: bool
+    grace_until_us: int | None
+
+
+class Known(NamedTuple):
+    """A subscription as it is stored: what Stripe said when it was asked at `synced_us`.
+
+    `plan` is the one in force. `next_plan` is the one that is wanted at the period's end: Stripe has its price
+    already, and our ledger goes on with `plan` until then. `told` is what its owners were written to last.
+    """
+
+    account_id: str
+    id: str
+    status: str
+    plan: str
+    next_plan: str
+    period_start_us: int
+    period_end_us: int
+    trial_end_us: int | None
+    ends_at_period_end: int
+    invoiced_until_us: int
+    synced_us: int
+    told: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE
+
+
+class Rules(NamedTuple):
+    """What the founder has decided. `fallback` is the first plan; where it costs something, it gives nothing."""
+
+    fallback: str
+    is_fallback_free: bool
+    grace_us: int
+
+
+class Followed(NamedTuple):
+    """How things stand after it. With `is_new_period`, the ledger begins a new period at once."""
+
+    known: Known
+    paying: Paying
+    is_new_period: bool
+    news: tuple[News, ...]
+
+
+def follow(
+    paying: Paying, known: Known | None, fetched: Subscription, fetched_us: int, now_us: int, rules: Rules
+) -> Followed | None:
+    """What is to be stored; None where it is known better already, or another subscription holds.
+
+    Args:
+        paying: the account as it is.
+        known: the subscription that is stored for it, which may be another one.
+        fetched: the subscription, as Stripe has just told it.
+        fetched_us: the database's clock, from before Stripe was asked.
+        now_us: the database's clock.
+        rules: what the founder has decided.
+    """
+    if not fetched.plan or not _prevails(known, fetched, fetched_us):
+        return None
+    same = known if known is not None and known.id == fetched.id else None
+    plan, next_plan = _plans(same, fetched)
+    is_live = fetched.status in LIVE
+    after = _paying(paying, same, fetched, plan, now_us, rules)
+    has_begun = same is not None and same.status not in NOT_BEGUN
+    told, news = _news(same.told if same is not None else "", fetched, after.grace_until_us, now_us)
+    row = Known(
+        fetched.account_id, fetched.id, fetched.status, plan, next_plan, fetched.period_start_us, fetched.period_end_us,
+        fetched.trial_end_us, int(fetched.ends_at_period_end), same.invoiced_until_us if same else 0, fetched_us, told,
+    )  # fmt: skip
+    return Followed(row, after, is_live and (not has_begun or after.anchor_us != paying.anchor_us), news)
+
+
+def rival_of(known: Known | None, fetched: Subscription) -> str:
+    """Where an account has two live subscriptions: the one that does not hold. Empty where there is one at most."""
+    if known is None or known.id == fetched.id or not known.is_live or fetched.status not in LIVE:
+        return ""
+    return known.id if _is_later(fetched, known) else fetched.id
+
+
+def _prevails(known: Known | None, fetched: Subscription, fetched_us: int) -> bool:
+    if known is None:
+        return True
+    if known.id == fetched.id:
+        return fetched_us > known.synced_us
+    is_live = fetched.status in LIVE
+    return _is_later(fetched, known) if is_live == known.is_live else is_live
+
+
+def _is_later(fetched: Subscription, known: Known) -> bool:
+    return (fetched.period_start_us, fetched.id) > (known.period_start_us, known.id)
+
+
+def _plans(same: Known | None, fetched: Subscription) -> tuple[str, str]:
+    """The plan in force, and the one that is wanted at the period's end."""
+    if same is None or not same.next_plan or fetched.period_start_us >= same.period_end_us:
+        return fetched.plan, ""
+    is_back = same.next_plan == same.plan == fetched.plan  # a wish that was taken back, and Stripe has done so
+    return same.plan, "" if is_back else same.next_plan
+
+
+def _paying(
+    paying: Paying, same: Known | None, fetched: Subscription, plan: str, now_us: int, rules: Rules
+) -> Paying:
+    if fetched.status in LIVE:
+        grace = None
+        if fetched.status == "past_due":
+            grace = now_us + rules.grace_us if paying.grace_until_us is None else paying.grace_until_us
+        return Paying(plan, fetched.anchor_us, is_subscribed=True, grace_until_us=grace)
+    if fetched.status in NOT_BEGUN or (same is None and not paying.is_subscribed):
+        return paying
+    grace = None if rules.is_fallback_free else now_us
+    return Paying(rules.fallback, paying.anchor_us, is_subscribed=False, grace_until_us=grace)
+
+
+def _news(told: str, fetched: Subscription, grace_until_us: int | None, now_us: int) -> tuple[str, tuple[News, ...]]:
+    news: list[News] = []
+    if fetched.status in {"past_due", "unpaid"}:
+        if not told:
+            news.append("failed")
+        is_over = fetched.status == "unpaid" or (grace_until_us is not None and now_us >= grace_until_us)
+        if is_over and told != "lapsed":
+            news.append("lapsed")
+        return ("lapsed" if is_over else "failed"), tuple(news)
+    if fetched.status in LIVE:
+        return "", ("restored",) if told else ()
+    return ("lapsed", ("lapsed",)) if told == "failed" else (told, ())
+
+
+def cut(meter: Meter, anchor_us: int, now_us: int) -> tuple[Meter | None, Meter]:
+    """The meter that ends now, and the one that begins: until the period's end as the new anchor has it.
+
+    What was used stays where it was; calls under way are recorded there. The new one goes on with the old one's
+    burst. The old one is None where it began in this very moment: then it only gets another end.
+    """
+    end_us = period_at(anchor_us, now_us).end_us
+    if meter.period_start_us >= now_us:
+        return None, meter._replace(period_end_us=end_us)
+    new = Meter(meter.account_id, meter.name, now_us, end_us, burst_tat_us=meter.burst_tat_us)
+    return meter._replace(period_end_us=now_us), new
+
+
+def period_under_way(meter: Meter | None, anchor_us: int, now_us: int) -> Period:
+    """The ledger's period: as its meter has it, which a new subscription may have cut, else as the anchor has it."""
+    if meter is not None and meter.period_start_us <= now_us < meter.period_end_us:
+        return Period(meter.period_start_us, meter.period_end_us)
+    return period_at(anchor_us, now_us)

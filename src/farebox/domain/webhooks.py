@@ -1,0 +1,87 @@
+"""Which object at Stripe an event is about. What has become of it is fetched anew, so an event says no more than that."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+Verb = Literal["checkout", "subscription", "invoice", "payment", "charge", "usage"]
+ID_CHARS_MAX: Final = 255
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "checkout.session.completed": "checkout",
+    "checkout.session.async_payment_succeeded": "checkout",
+    "checkout.session.async_payment_failed": "checkout",
+    "checkout.session.expired": "checkout",
+    "customer.subscription.created": "subscription",
+    "customer.subscription.updated": "subscription",
+    "customer.subscription.deleted": "subscription",
+    "customer.subscription.paused": "subscription",
+    "customer.subscription.resumed": "subscription",
+    "customer.subscription.trial_will_end": "subscription",
+    "invoice.created": "invoice",
+    "invoice.updated": "invoice",
+    "invoice.finalized": "invoice",
+    "invoice.finalization_failed": "invoice",
+    "invoice.paid": "invoice",
+    "invoice.payment_succeeded": "invoice",
+    "invoice.payment_failed": "invoice",
+    "invoice.payment_action_required": "invoice",
+    "invoice.voided": "invoice",
+    "invoice.marked_uncollectible": "invoice",
+    "invoice.overdue": "invoice",
+    "payment_intent.succeeded": "payment",
+    "payment_intent.payment_failed": "payment",
+    "payment_intent.canceled": "payment",
+    "charge.refunded": "charge",
+    "charge.refund.updated": "charge",
+    "refund.created": "charge",
+    "refund.updated": "charge",
+    "refund.failed": "charge",
+    "charge.dispute.created": "charge",
+    "charge.dispute.updated": "charge",
+    "charge.dispute.closed": "charge",
+    "charge.dispute.funds_withdrawn": "charge",
+    "charge.dispute.funds_reinstated": "charge",
+    "v1.billing.meter.error_report_triggered": "usage",
+    "v1.billing.meter.no_meter_found": "usage",
+}
+"""What is done about an event; of any other type it is only noted that it came."""
+TYPES: Final = tuple(kind for kind in VERBS if not kind.startswith("v1."))
+"""What a webhook endpoint at Stripe is to be told of."""
+
+
+class Event(NamedTuple):
+    """As much of an event as is stored."""
+
+    id: str
+    type: str
+    object_id: str
+    created_us: int
+    is_live: bool
+
+
+def verb_of(kind: str, object_id: str) -> Verb | None:
+    """What to fetch, and what to do with it; None where nothing is to be done."""
+    verb = VERBS.get(kind)
+    if not object_id:
+        return None
+    if verb == "charge":  # refunds and disputes name the payment where there is one, else the charge
+        return "payment" if object_id.startswith("pi_") else "charge"
+    return verb
+
+
+def object_of(kind: str, event: Mapping[str, Any]) -> str:
+    """The id of the object that an event of this type is about; empty where it names none."""
+    found = event.get("data")
+    about = found.get("object") if isinstance(found, Mapping) else event.get("related_object")
+    if not isinstance(about, Mapping):
+        return ""
+    if VERBS.get(kind) == "charge":
+        return _id(about.get("payment_intent")) or _id(about.get("charge")) or _id(about.get("id"))
+    return _id(about.get("id"))
+
+
+def _id(value: object) -> str:
+    """An id, also that of an object that was expanded."""
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return value if isinstance(value, str) and len(value) <= ID_CHARS_MAX else ""

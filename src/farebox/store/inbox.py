@@ -1,0 +1,67 @@
+"""What Stripe has told of: an event is stored once, and worked off by any process, on the driver's own connection."""
+
+from typing import Final
+
+from farebox.domain.people import DAY_US
+from farebox.domain.period import MICROSECONDS
+from farebox.domain.webhooks import Event
+from farebox.ports_billing import Waiting
+from farebox.store.driven import Driven
+
+LEASE_SECONDS: Final = 60
+KEPT_US: Final = 60 * DAY_US
+ADD: Final = (
+    "INSERT INTO webhook_event (id, type, object_id, created_us, received_us, applied_us, tries, next_us, failed)"
+    " VALUES (?, ?, ?, ?, ?, NULL, 0, ?, '') ON CONFLICT (id) DO NOTHING"
+)
+LOOK: Final = "SELECT id, next_us FROM webhook_event WHERE next_us <= ? ORDER BY next_us, id LIMIT 8"
+# Only one process finds the row as it has just seen it.
+CLAIM: Final = "UPDATE webhook_event SET next_us = ?, tries = tries + 1 WHERE id = ? AND next_us = ?"
+READ: Final = f"SELECT {', '.join(Waiting._fields)} FROM webhook_event WHERE id = ?"  # noqa: S608  # our own names
+DONE: Final = "UPDATE webhook_event SET applied_us = ?, next_us = NULL, failed = ? WHERE id = ?"
+PUT_OFF: Final = "UPDATE webhook_event SET next_us = ?, failed = ? WHERE id = ? AND applied_us IS NULL"
+FORGET: Final = "DELETE FROM webhook_event WHERE next_us IS NULL AND received_us <= ?"
+LAPSED: Final = (
+    "SELECT a.id FROM subscription s JOIN account a ON a.id = s.account_id"
+    " WHERE s.told = 'failed' AND a.grace_until_us <= ? AND a.closed_us IS NULL ORDER BY a.id"
+)
+
+
+class StoredInbox(Driven):
+    """The port `Inbox` over one database."""
+
+    def add(self, event: Event) -> bool:
+        with self._cursor() as cursor:
+            now_us = self._now_us(cursor)
+            row = (event.id, event.type, event.object_id, event.created_us, now_us, now_us)
+            return self._write(cursor, ADD, *row)
+
+    def claim(self) -> Waiting | None:
+        with self._cursor() as cursor:
+            while True:
+                now_us = self._now_us(cursor)
+                self._run(cursor, LOOK, now_us)
+                seen = cursor.fetchall()
+                if not seen:
+                    return None
+                for event_id, next_us in seen:
+                    if self._write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, event_id, next_us):
+                        self._run(cursor, READ, event_id)
+                        return Waiting(*cursor.fetchone())
+
+    def done(self, event_id: str, note: str) -> None:
+        with self._cursor() as cursor:
+            self._write(cursor, DONE, self._now_us(cursor), note, event_id)
+
+    def put_off(self, event_id: str, seconds: float, reason: str) -> None:
+        with self._cursor() as cursor:
+            self._write(cursor, PUT_OFF, self._now_us(cursor) + int(seconds * MICROSECONDS), reason, event_id)
+
+    def lapsed(self) -> list[str]:
+        with self._cursor() as cursor:
+            self._run(cursor, LAPSED, self._now_us(cursor))
+            return [row[0] for row in cursor.fetchall()]
+
+    def forget(self) -> None:
+        with self._cursor() as cursor:
+            self._write(cursor, FORGET, self._now_us(cursor) - KEPT_US)

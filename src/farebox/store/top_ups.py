@@ -1,0 +1,81 @@
+"""Topping up credit: one payment at a time for an account, claimed in its row, on the driver's own connection."""
+
+import secrets
+from typing import Final
+
+from farebox.domain.period import MICROSECONDS
+from farebox.ports_billing import Attempt
+from farebox.store.cursor import Cursor
+from farebox.store.driven import Driven
+from farebox.store.owners import write_to_owners
+
+LEASE_SECONDS: Final = 60
+PAGE_ROWS: Final = 500
+TEMPLATE: Final = "top_up_failed"
+LEFT: Final = (
+    "(SELECT coalesce(sum(g.amount_nanodollars - g.spent_nanodollars - g.held_nanodollars - g.taken_back_nanodollars),"
+    " 0) FROM credit_grant g WHERE g.account_id = t.account_id AND g.expires_us > ?)"
+)
+IS_LOW: Final = f"t.attempt = '' AND t.failed = '' AND t.pack <> '' AND {LEFT} < t.below_nanodollars"
+LOW: Final = (
+    f"SELECT t.account_id FROM top_up t JOIN account a ON a.id = t.account_id AND a.closed_us IS NULL WHERE {IS_LOW}"  # noqa: S608
+    f" AND t.account_id > ? ORDER BY t.account_id LIMIT {PAGE_ROWS}"
+)
+# The ledger takes the same row, so what is left is what it is.
+LOCK: Final = "SELECT 1 FROM account WHERE id = ? AND closed_us IS NULL"
+WISH: Final = f"SELECT t.pack FROM top_up t WHERE t.account_id = ? AND {IS_LOW}"  # noqa: S608
+BEGIN: Final = "UPDATE top_up SET attempt = ?, next_us = ? WHERE account_id = ?"
+DUE: Final = "SELECT account_id, pack, attempt, next_us FROM top_up WHERE next_us <= ? ORDER BY next_us LIMIT 1"
+AGAIN: Final = "UPDATE top_up SET next_us = ? WHERE account_id = ? AND attempt = ? AND next_us = ?"
+PUT_OFF: Final = "UPDATE top_up SET next_us = ? WHERE account_id = ? AND attempt = ?"
+END: Final = "UPDATE top_up SET attempt = '', next_us = NULL, failed = ? WHERE account_id = ? AND attempt = ?"
+
+
+class StoredTopUps(Driven):
+    """The port `TopUps` over one database. An attempt's name holds when it was begun."""
+
+    def low(self, after: str) -> list[str]:
+        with self._cursor() as cursor:
+            self._run(cursor, LOW, self._now_us(cursor), after)
+            return [row[0] for row in cursor.fetchall()]
+
+    def claim(self, account_id: str) -> Attempt | None:
+        with self._transaction() as cursor:
+            self._lock(cursor, account_id)
+            if cursor.fetchone() is None:
+                return None
+            now_us = self._now_us(cursor)
+            self._run(cursor, WISH, account_id, now_us)
+            wish = cursor.fetchone()
+            if wish is None:
+                return None
+            attempt = f"topup_{now_us}_{secrets.token_hex(8)}"
+            self._run(cursor, BEGIN, attempt, now_us + LEASE_SECONDS * MICROSECONDS, account_id)
+            return Attempt(account_id, wish[0], attempt, now_us)
+
+    def claim_due(self) -> Attempt | None:
+        with self._cursor() as cursor:
+            while True:
+                now_us = self._now_us(cursor)
+                self._run(cursor, DUE, now_us)
+                seen = cursor.fetchone()
+                if seen is None:
+                    return None
+                account_id, pack, attempt, next_us = seen
+                if self._write(cursor, AGAIN, now_us + LEASE_SECONDS * MICROSECONDS, account_id, attempt, next_us):
+                    return Attempt(account_id, pack, attempt, int(attempt.split("_")[1]))
+
+    def put_off(self, account_id: str, attempt: str, seconds: float) -> None:
+        with self._cursor() as cursor:
+            self._write(cursor, PUT_OFF, self._now_us(cursor) + int(seconds * MICROSECONDS), account_id, attempt)
+
+    def end(self, account_id: str, attempt: str, failed: str, told: str) -> int:
+        with self._transaction() as cursor:
+            self._lock(cursor, account_id)
+            self._run(cursor, END, failed, account_id, attempt)
+            if not cursor.rowcount or not failed:
+                return 0
+            return write_to_owners(self._run, cursor, account_id, TEMPLATE, told, self._now_us(cursor))
+
+    def _lock(self, cursor: Cursor, account_id: str) -> None:
+        self._run(cursor, LOCK if self._database.is_sqlite else f"{LOCK} FOR NO KEY UPDATE", account_id)
