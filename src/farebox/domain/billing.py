@@ -1,5 +1,7 @@
 """What Stripe knows of an account, as far as it matters here: each a value, as it was when it was fetched."""
 
+import json
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 Interval = Literal["month", "year"]
@@ -96,3 +98,13 @@ class Checkout(NamedTuple):
     is_paid: bool
     subscription_id: str
     payment_id: str
+
+
+def lines_to_json(lines: Iterable[InvoiceLine]) -> str:
+    """An invoice's lines as its row keeps them: an object a line, by the names above."""
+    return json.dumps([line._asdict() for line in lines], ensure_ascii=False, separators=(",", ":"))
+
+
+def lines_from_json(text: str) -> tuple[InvoiceLine, ...]:
+    """The lines of a row; what a newer Farebox wrote beside them is left out."""
+    return tuple(InvoiceLine(*(line[name] for name in InvoiceLine._fields)) for line in json.loads(text))
