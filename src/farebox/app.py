@@ -38,6 +38,8 @@ from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
 from farebox.web.routes import add_docs_files, add_error_pages, routes
 from farebox.web.site import Pages, Site
+from farebox.web.webhooks import PATH as WEBHOOKS
+from farebox.web.webhooks import Webhooks
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 LISTENER_SECONDS: Final = 10.0  # at the end of the process, for those who are being told something
@@ -257,6 +259,7 @@ class Farebox(FastAPI):
             readings=self._system.readings(),
             proxies=self._system.settings.proxies(),
             mailbox=self._system.mailbox,
+            till=self._system.money.open_till if self._system.money is not None else None,
         )
 
     def _tell_soon(self, event: Event) -> None:
@@ -297,9 +300,18 @@ class Farebox(FastAPI):
                 HandlerEndpoint(house, handler, chosen, _choices(embedding, system.service.embedding_models))
             )
         self._paid.update({endpoint.path: endpoint for endpoint in endpoints})
+        self._take_webhooks(system, settings)
         self.router.default = Pages(self._site, self.router.not_found)  # what no route takes: the founder's come first
         self._running = house
         return house
+
+    def _take_webhooks(self, system: wiring.System, settings: Settings) -> None:
+        """Have Stripe's webhooks taken, where they can be verified."""
+        money = system.money
+        self.router.routes[:] = [one for one in self.router.routes if getattr(one, "path", "") != WEBHOOKS]
+        if money is not None and money.signatures is not None:
+            webhooks = Webhooks(money.inbox, money.signatures, money.clerk.wake, is_live=settings.sells_live)
+            self.router.routes.append(webhooks.route)
 
 
 def _choices(listed: tuple[ModelName, ...], chains: Mapping[Mode, tuple[Any, ...]]) -> dict[Mode, Choice]:
@@ -326,7 +338,10 @@ async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
     app.check()
     settings = settings_module.load(app.folder)
     events = app._events()  # noqa: SLF001  # the other half of the class above
-    system = wiring.build(app.product, settings, Path.cwd(), events, templates=app.folder, keeps_mail=app.keeps_mail)
+    system = wiring.build(
+        app.product, settings, Path.cwd(), events,
+        templates=app.folder, keeps_mail=app.keeps_mail, tell=app._tell_soon,  # noqa: SLF001  # as above
+    )  # fmt: skip
     house = app._open(system, settings)  # noqa: SLF001
     await system.start()
     try:

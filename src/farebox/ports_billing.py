@@ -1,6 +1,6 @@
 """What is bought and paid, as the database remembers it, and what the use cases of buying need beside `Payments`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from farebox.domain.billing import Invoice
@@ -112,6 +112,10 @@ class TopUps(Protocol):
         """The next accounts behind an id for which a payment is to begin; none at the end."""
         ...
 
+    def low_among(self, account_ids: Sequence[str]) -> list[str]:
+        """Those of some accounts."""
+        ...
+
     def put_off(self, account_id: str, attempt: str, seconds: float) -> None: ...
     def end(self, account_id: str, attempt: str, failed: str, told: str) -> int:
         """End a payment. Where it failed, none is begun until the wish is changed, and the owners are written to.
@@ -135,9 +139,7 @@ class GrantRow(NamedTuple):
 
     @property
     def left_nanodollars(self) -> int:
-        return (
-            self.amount_nanodollars - self.spent_nanodollars - self.held_nanodollars - self.taken_back_nanodollars
-        )
+        return self.amount_nanodollars - self.spent_nanodollars - self.held_nanodollars - self.taken_back_nanodollars
 
 
 Decide = Callable[[Paying, Known | None, int], Followed | None]
@@ -159,8 +161,11 @@ class Billing(Protocol):
         ...
 
     def subscription(self, account_id: str) -> Known | None: ...
-    def follow(self, account_id: str, decide: Decide, told: Mapping[str, str]) -> Followed | None:
-        """Decide under the account's lock, and store it: columns, the ledger's period, mails to the owners."""
+    def follow(self, account_id: str, decide: Decide, words: Callable[[Followed], str]) -> Followed | None:
+        """Decide under the account's lock, and store it: columns, the ledger's period, mails to the owners.
+
+        `words` is what the mails say, as JSON.
+        """
         ...
 
     def want_next(self, account_id: str, subscription_id: str, plan: str) -> None:
@@ -179,5 +184,3 @@ class Billing(Protocol):
     def wish_top_up(self, account_id: str, pack: str, below_nanodollars: int) -> None:
         """Note the wish, also after a payment failed; without a pack there is none any more."""
         ...
-
-

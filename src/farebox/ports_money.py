@@ -49,9 +49,7 @@ class Payments(Protocol):
         """Where to send somebody to subscribe: the page's address."""
         ...
 
-    def checkout_pack(
-        self, account_id: str, customer: str, bought: Bought, success_url: str, cancel_url: str
-    ) -> str:
+    def checkout_pack(self, account_id: str, customer: str, bought: Bought, success_url: str, cancel_url: str) -> str:
         """Where to send somebody to buy credit; the card is kept for topping up."""
         ...
 
@@ -79,4 +77,20 @@ class Payments(Protocol):
     def send_usage(self, event: UsageEvent) -> None: ...
     def usage_sum(self, customer: str, start_us: int, end_us: int) -> int:
         """What Stripe's meter has counted, in nanodollars; the ends are whole minutes."""
+        ...
+
+
+class Credit(Protocol):
+    """Credit that was paid beforehand. Each verb is one transaction, with its line in the audit log.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def grant(self, account_id: str, source: str, pack: str, amount_nanodollars: int, expires_us: int) -> bool:
+        """Give credit, once for each `source`; False where it was given before."""
+        ...
+
+    def take_back(self, source: str, up_to_nanodollars_total: int) -> int:
+        """Take back credit, so that this much was taken back in all; how much of that could not be, being spent."""
         ...

@@ -133,6 +133,7 @@ class LimitMarks(Protocol):
 class PlanView(NamedTuple):
     """An account's plan page, in one state of the database."""
 
+    now_us: int
     period: Period
     meter: Meter | None
     marks: set[tuple[Limit, int]]

@@ -172,6 +172,12 @@ class Settings(BaseSettings):
         """Where links in mails lead: the public address, else the one that this machine listens on."""
         return self.public_url.rstrip("/") or os.environ.get(LISTENING_VARIABLE, "http://127.0.0.1:8000")
 
+    @property
+    def sells_live(self) -> bool:
+        """Whether Stripe's key is for real money."""
+        key = self.stripe_secret_key
+        return key is not None and "_live_" in key.get_secret_value()
+
     def provider_key(self, provider: Provider) -> SecretStr | None:
         """The provider's key, where it is set."""
         return self.openai_api_key if provider.name == "openai" else self._variables.get(provider.key_variable)

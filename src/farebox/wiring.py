@@ -19,10 +19,12 @@ from farebox.call.events import Events
 from farebox.call.handling import Choice
 from farebox.call.service import Chain, Model
 from farebox.call.settle import settle
+from farebox.domain.admission import Standing
 from farebox.domain.apikey import Mode
 from farebox.domain.breaker import Breaker
 from farebox.domain.errors import FounderError
 from farebox.domain.events import Event
+from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.prices import FREE, Price
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
@@ -36,11 +38,13 @@ from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
 from farebox.store.outbox import StoredOutbox
+from farebox.wiring_money import Money, money_of
 from farebox.wiring_people import check_mail, desk_of, mailbox_of, post_of, readings_of
 
 log = logging.getLogger("farebox")
 
 FINGERPRINT: Final = "secret_fingerprint"
+Watch = Callable[[Hold, Outcome, Standing | None], None]
 Way = tuple[OpenAIUpstream, Breaker]
 
 
@@ -60,6 +64,8 @@ class System:
     limits: LimitWatch
     mailbox: Mailbox | None
     """Where `farebox dev` keeps the mails that nobody gets."""
+    money: Money | None = None
+    """None where nothing is sold."""
     _tasks: "list[asyncio.Task[None]]" = field(init=False, default_factory=list)
 
     @property
@@ -85,18 +91,24 @@ class System:
     async def start(self) -> None:
         self.ledger.start()
         seconds = self.settings.sweep_seconds
-        works = settle(self.ledger, seconds), self.post.run(seconds), self.limits.run()
+        works = [settle(self.ledger, seconds), self.post.run(seconds), self.limits.run()]
+        if self.money is not None:
+            works += [self.money.clerk.run(seconds), self.money.watch.run(seconds)]
         self._tasks += [asyncio.create_task(work) for work in works]
 
     async def stop(self) -> None:
         """Finish what waits for the ledger, and the mail in hand, then close everything."""
         self.post.end()
+        if self.money is not None:
+            self.money.clerk.end()
         for task in self._tasks:
             task.cancel()
         await self.ledger.close()
         for upstream in self.upstreams:
             await upstream.close()
         await asyncio.to_thread(self.outbox.close)
+        if self.money is not None:
+            await asyncio.to_thread(self.money.close)
         self.database.close()
 
 
@@ -108,11 +120,13 @@ def build(
     *,
     templates: Path | None = None,
     keeps_mail: bool = False,
+    tell: Callable[[Event], None] = lambda _: None,
 ) -> System:
     """The system of one process.
 
     The secret is kept in `folder`, if the settings have none; a founder's own templates may be in `templates`. Mails
-    that are sent to nobody are kept to be looked at where `keeps_mail` says so.
+    that are sent to nobody are kept to be looked at where `keeps_mail` says so. `tell` tells the founder's listeners
+    of what happened beside calls, from any thread.
 
     Raises:
         FounderError: something is set up wrongly; the message says what to do.
@@ -132,6 +146,9 @@ def build(
     outbox = StoredOutbox(database)
     post = post_of(product, settings, templates, outbox, secret, mailbox)
     limits = LimitWatch(StoredLimitMarks(database), product.by_name, post.wake)
+    money = money_of(product, settings, database, post.wake, tell)
+    if money is not None:
+        money.changed += [limits.soon, money.watch.soon]
     sandbox: Chain = (Model(SANDBOX_MODEL, "sandbox", FREE, SandboxModel(), Breaker(0, 0), is_billed=False),)
     service = Service(
         ledger=ledger,
@@ -147,10 +164,18 @@ def build(
         idempotency_seconds=settings.idempotency_seconds,
         openai_client=openai_client,
         events=events,
-        watch=limits.recorded,
+        watch=limits.recorded if money is None else _both(limits.recorded, money.watch.recorded),
     )
     upstreams = [upstream for upstream, _ in ways.values()]
-    return System(settings, database, ledger, service, models, sandbox, upstreams, outbox, post, limits, mailbox)
+    return System(settings, database, ledger, service, models, sandbox, upstreams, outbox, post, limits, mailbox, money)
+
+
+def _both(first: Watch, second: Watch) -> Watch:
+    def recorded(hold: Hold, outcome: Outcome, standing: Standing | None) -> None:
+        first(hold, outcome, standing)
+        second(hold, outcome, standing)
+
+    return recorded
 
 
 def check(product: Product, settings: Settings) -> None:

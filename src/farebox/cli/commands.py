@@ -2,7 +2,7 @@
 
 import typer
 
-from farebox.cli import accounts, dev, doctor, keys, migrate, new, reconcile, serve, usage
+from farebox.cli import accounts, dev, doctor, keys, migrate, new, reconcile, serve, stripe, usage
 
 cli = typer.Typer(
     name="farebox",
@@ -17,6 +17,7 @@ cli.command("serve")(serve.serve)
 cli.add_typer(accounts.cli, name="accounts")
 cli.add_typer(keys.cli, name="keys")
 cli.add_typer(usage.cli, name="usage")
+cli.add_typer(stripe.cli, name="stripe")
 cli.command("reconcile")(reconcile.reconcile)
 cli.command("migrate")(migrate.migrate)
 cli.command("doctor")(doctor.doctor)

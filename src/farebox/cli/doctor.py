@@ -18,6 +18,7 @@ from farebox.cli.doctor_database import check_database
 from farebox.cli.doctor_env import check_env_files
 from farebox.cli.doctor_mail import check_mail
 from farebox.cli.doctor_provider import check_provider
+from farebox.cli.doctor_stripe import check_stripe
 from farebox.cli.findings import Finding, fix, note, ok
 from farebox.cli.load import load_app
 from farebox.cli.serve import PortOption
@@ -63,6 +64,7 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
         yield from check_provider(settings, product)
         yield from check_database(settings, product, max(workers, _web_concurrency()))
         yield from check_mail(settings, product)
+        yield from check_stripe(settings, product)
         yield from _prices(settings, product)
         yield from _plans(product)
     yield _port(port)

@@ -8,6 +8,7 @@ import typer
 from farebox import wiring
 from farebox.call.record import RECORD_SECONDS
 from farebox.cli.context import AppArgument, Shop, open_shop
+from farebox.cli.doctor_stripe import check_stripe
 from farebox.cli.models import key_variables
 from farebox.cli.server import listen, run, url_of
 from farebox.store.plans import lost_plans
@@ -29,6 +30,7 @@ def serve(
         warn_of_sandbox(shop)
         warn_of_lost_plans(shop)
         warn_of_mail(shop, url_of(listeners[0]))
+        warn_of_stripe(shop)
         # A call under way is finished, and recorded, before its process goes.
         grace_seconds = ceil(shop.settings.call_seconds_max + RECORD_SECONDS)
         shop.database.close()
@@ -55,3 +57,12 @@ def warn_of_lost_plans(shop: Shop) -> None:
     sentence = lost_plans(shop.database, shop.product.by_name)
     if sentence:
         typer.echo(f"Warning: {sentence}", err=True)
+
+
+def warn_of_stripe(shop: Shop) -> None:
+    """What keeps customers from buying. Stripe is asked once; where it is away, that is no reason not to serve."""
+    if shop.settings.stripe_secret_key is None:
+        return
+    for finding in check_stripe(shop.settings, shop.product):
+        if finding.level == "FIX":
+            typer.echo(f"Warning: {finding.sentence}", err=True)

@@ -117,9 +117,7 @@ def _plans(same: Known | None, fetched: Subscription) -> tuple[str, str]:
     return same.plan, "" if is_back else same.next_plan
 
 
-def _paying(
-    paying: Paying, same: Known | None, fetched: Subscription, plan: str, now_us: int, rules: Rules
-) -> Paying:
+def _paying(paying: Paying, same: Known | None, fetched: Subscription, plan: str, now_us: int, rules: Rules) -> Paying:
     if fetched.status in LIVE:
         grace = None
         if fetched.status == "past_due":

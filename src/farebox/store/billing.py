@@ -1,6 +1,6 @@
 """What an account has bought, as the database remembers it. Loaded where something is bought, or Stripe has told."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, insert, select, update
@@ -51,7 +51,7 @@ class StoredBilling:
         with self._database.read() as connection:
             return _subscription(connection, account_id)
 
-    def follow(self, account_id: str, decide: Decide, told: Mapping[str, str]) -> Followed | None:
+    def follow(self, account_id: str, decide: Decide, words: Callable[[Followed], str]) -> Followed | None:
         with self._database.write() as connection:
             before = _lock(connection, account_id)
             if before is None:
@@ -69,7 +69,7 @@ class StoredBilling:
                 connection.execute(update(subscription).where(subscription.c.account_id == account_id).values(row))
             _pay(connection, account_id, followed, now_us)
             for news in followed.news:
-                self._write_to_owners(connection, account_id, f"payment_{news}", told[news], now_us)
+                self._write_to_owners(connection, account_id, f"payment_{news}", words(followed), now_us)
             return followed
 
     def _write_to_owners(self, connection: Connection, account_id: str, template: str, data: str, now_us: int) -> None:

@@ -50,7 +50,7 @@ class Driven:
         Raises:
             LedgerUnavailable: the database cannot be asked.
         """
-        with self._database.writers_turn(), self._cursor() as cursor:
+        with self._cursor() as cursor, self._database.writers_turn():
             cursor.execute("BEGIN IMMEDIATE" if self._database.is_sqlite else "BEGIN")
             yield cursor
             cursor.execute("COMMIT")

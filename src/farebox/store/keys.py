@@ -37,7 +37,7 @@ class StoredKeys:
             )
             keys = [KeyRow(*row) for row in rows]
             used = _used(connection, account_id, period_start_us, now_us)
-            capped = _capped(connection, account_id, period_start_us)
+            capped = _capped(connection, account_id, now_us)
         return [KeyUsed(key, *used.get(key.id, ("", 0)), capped.get(key.cap_id, 0)) for key in keys]
 
     def named(self, account_id: str, name: str) -> list[KeyRow]:
@@ -109,10 +109,13 @@ def _used(connection: Connection, account_id: str, period_start_us: int, now_us:
     return {key_id: (last, int(count)) for key_id, last, count in connection.execute(found.group_by(sums.key_id))}
 
 
-def _capped(connection: Connection, account_id: str, period_start_us: int) -> dict[str, int]:
+def _capped(connection: Connection, account_id: str, now_us: int) -> dict[str, int]:
     """What counts on each cap of this period, calls under way too."""
     names = select(api_key.c.cap_id).where(api_key.c.account_id == account_id, api_key.c.cap_id != "")
     found = select(meter.c.name, meter.c.posted_calls + meter.c.held_calls).where(
-        meter.c.account_id == account_id, meter.c.name.in_(names), meter.c.period_start_us == period_start_us
+        meter.c.account_id == account_id,
+        meter.c.name.in_(names),
+        meter.c.period_start_us <= now_us,
+        meter.c.period_end_us > now_us,
     )
     return {name: count for name, count in connection.execute(found)}  # noqa: C416  # rows, not pairs

@@ -1,15 +1,11 @@
 """The mails that are to be sent, on the driver's own connection: any serving process looks here again and again."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 from farebox.domain.people import DAY_US, LAST_MAILS, Mail
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Due
-from farebox.store.cursor import Cursor, clock_us
-from farebox.store.database import Database, unavailable
+from farebox.store.driven import Driven
 
 LEASE_SECONDS: Final = 60
 LOOK: Final = "SELECT id, next_us FROM mail WHERE next_us <= ? ORDER BY next_us, id LIMIT 1"
@@ -43,13 +39,8 @@ GIVEN_UP: Final = f"failed = CASE WHEN template IN ({LAST}) THEN 'given up' ELSE
 GIVE_UP: Final = f"UPDATE mail SET {GIVEN_UP}, {FORGOTTEN} WHERE id = ? AND sent_us IS NULL"  # noqa: S608
 
 
-class StoredOutbox:
+class StoredOutbox(Driven):
     """The port `Outbox` over one database; for one thread at a time."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection: Any = None
-        self._one_at_a_time = threading.Lock()
 
     def claim(self) -> Due | None:
         with self._cursor() as cursor:
@@ -83,40 +74,3 @@ class StoredOutbox:
             now_us = self._now_us(cursor)
             for statement, kept_us in FORGET:
                 self._write(cursor, statement, now_us - kept_us)
-
-    def close(self) -> None:
-        with self._one_at_a_time:
-            self._drop()
-
-    @contextmanager
-    def _cursor(self) -> Iterator[Cursor]:
-        with self._one_at_a_time:
-            try:
-                if self._connection is None:
-                    self._connection = self._database.connect()
-                    if not self._database.is_sqlite:
-                        self._connection.autocommit = True
-                yield self._connection.cursor()
-            except self._database.outages as error:
-                self._drop()
-                raise unavailable(error) from error
-            except BaseException:
-                self._drop()
-                raise
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(*self._database.outages):
-                connection.close()
-
-    def _now_us(self, cursor: Cursor) -> int:
-        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
-
-    def _write(self, cursor: Cursor, statement: str, *values: object) -> bool:
-        with self._database.writers_turn():
-            self._run(cursor, statement, *values)
-            return cursor.rowcount > 0
-
-    def _run(self, cursor: Cursor, statement: str, *values: object) -> None:
-        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)

@@ -11,9 +11,7 @@ OWNERS: Final = (
     "SELECT p.email FROM member m JOIN person p ON p.id = m.person_id"
     " WHERE m.account_id = ? AND m.role = 'owner' ORDER BY p.email"
 )
-WRITE: Final = (
-    f"INSERT INTO mail ({', '.join(Mail._fields)}) VALUES ({', '.join('?' * len(Mail._fields))})"  # noqa: S608
-)
+WRITE: Final = f"INSERT INTO mail ({', '.join(Mail._fields)}) VALUES ({', '.join('?' * len(Mail._fields))})"  # noqa: S608
 
 
 def write_to_owners(

@@ -6,7 +6,7 @@ from sqlalchemy import and_, select, update
 
 from farebox.domain.ledger import Meter
 from farebox.domain.people import Client
-from farebox.domain.period import period_at
+from farebox.domain.subscribing import period_under_way
 from farebox.ports_people import Visit
 from farebox.ports_team import PlanView
 from farebox.store.audit import write_down
@@ -27,16 +27,21 @@ class StoredPlans:
     def view(self, here: Visit) -> PlanView:
         account_id = here.account.id
         with self._database.read() as connection:
-            period = period_at(here.account.anchor_us, self._database.now_us(connection))
-            current = and_(meter.c.account_id == account_id, meter.c.name == "live")
-            used = connection.execute(select(meter).where(current, meter.c.period_start_us == period.start_us)).first()
+            now_us = self._database.now_us(connection)
+            current = and_(meter.c.period_start_us <= now_us, meter.c.period_end_us > now_us)
+            live = and_(meter.c.account_id == account_id, meter.c.name == "live")
+            row = connection.execute(select(meter).where(live, current)).first()
+            used = Meter(*row) if row is not None else None
+            anchor_us = connection.execute(select(account.c.anchor_us).where(account.c.id == account_id)).scalar_one()
+            period = period_under_way(used, anchor_us, now_us)
             noted = select(limit_mark.c.name, limit_mark.c.percent).where(limit_mark.c.account_id == account_id)
             marks = connection.execute(noted.where(limit_mark.c.period_start_us == period.start_us)).all()
             mine = and_(member.c.account_id == account_id, member.c.person_id == here.person.id)
             wants = connection.execute(select(member.c.has_limit_mails).where(mine)).scalar()
         return PlanView(
+            now_us,
             period,
-            Meter(*used) if used is not None else None,
+            used,
             {(name, percent) for name, percent in marks},
             has_limit_mails=bool(wants),
         )

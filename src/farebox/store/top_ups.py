@@ -1,6 +1,7 @@
 """Topping up credit: one payment at a time for an account, claimed in its row, on the driver's own connection."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 from farebox.domain.period import MICROSECONDS
@@ -21,6 +22,7 @@ LOW: Final = (
     f"SELECT t.account_id FROM top_up t JOIN account a ON a.id = t.account_id AND a.closed_us IS NULL WHERE {IS_LOW}"  # noqa: S608
     f" AND t.account_id > ? ORDER BY t.account_id LIMIT {PAGE_ROWS}"
 )
+LOW_AMONG: Final = f"SELECT t.account_id FROM top_up t WHERE {IS_LOW} AND t.account_id IN "  # noqa: S608
 # The ledger takes the same row, so what is left is what it is.
 LOCK: Final = "SELECT 1 FROM account WHERE id = ? AND closed_us IS NULL"
 WISH: Final = f"SELECT t.pack FROM top_up t WHERE t.account_id = ? AND {IS_LOW}"  # noqa: S608
@@ -37,6 +39,14 @@ class StoredTopUps(Driven):
     def low(self, after: str) -> list[str]:
         with self._cursor() as cursor:
             self._run(cursor, LOW, self._now_us(cursor), after)
+            return [row[0] for row in cursor.fetchall()]
+
+    def low_among(self, account_ids: Sequence[str]) -> list[str]:
+        if not account_ids:
+            return []
+        with self._cursor() as cursor:
+            marks = ", ".join("?" * len(account_ids))
+            self._run(cursor, f"{LOW_AMONG}({marks})", self._now_us(cursor), *account_ids)
             return [row[0] for row in cursor.fetchall()]
 
     def claim(self, account_id: str) -> Attempt | None:

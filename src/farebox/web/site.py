@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farebox.account.desk import Desk
+from farebox.account.till import Till
 from farebox.domain.product import Product
 from farebox.ports import Readings
 from farebox.ports_people import Letter
@@ -52,6 +53,8 @@ class Site:
     """Whose word about the client's address is taken."""
     mailbox: KeptMail | None
     """What would have been mailed, where nothing is."""
+    till: Callable[[], Till] | None = None
+    """Where customers buy; None where nothing is sold."""
 
 
 class Pages:

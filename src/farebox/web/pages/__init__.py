@@ -7,7 +7,9 @@ from farebox.web.founder_pages import HOME, founder_pages
 from farebox.web.pages import (
     activity,
     again,
+    buying,
     calls,
+    credit,
     delete,
     dev_mail,
     docs,
@@ -54,7 +56,7 @@ def pages(site: Site) -> ASGIApp:
         *(part.routes(frame) for part in (join, log_in, second_step, elsewhere)),
         *(part.routes(frame) for part in (overview, usage, calls, keys, playground)),
         *(part.routes(frame) for part in (settings, security, passkeys, session_list, again)),
-        *(part.routes(frame) for part in (team, plan, export, activity, delete, goodbye)),
+        *(part.routes(frame) for part in (team, plan, buying, credit, export, activity, delete, goodbye)),
     ]
     if site.mailbox is not None:
         routers.append(dev_mail.routes(frame, site.mailbox))

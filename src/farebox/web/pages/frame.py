@@ -72,6 +72,7 @@ class Frame:
         self.templates.filters["terms"] = lambda plan: in_words[plan.name]
         self.templates.globals.update(
             plans=self.plans,
+            packs=words.all_packs(site.product.packs),
             site=site,
             product=site.product,
             asset=self.assets.url,

@@ -4,20 +4,29 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request, Response
 
-from farebox.account.plan import can_be_chosen, choose_plan, set_spend_cap
+from farebox.account.plan import choose_plan, set_spend_cap
 from farebox.domain.ledger import Meter
 from farebox.domain.limits import PERCENTS, Limit, used_of
 from farebox.domain.money import format_usd
-from farebox.domain.people import PersonError
+from farebox.domain.people import NotAllowed, PersonError
+from farebox.ports import AccountRow
 from farebox.ports_people import Visit
 from farebox.web.pages.frame import Frame
+from farebox.web.pages.sale import leads_to, sale_of, way_to
 from farebox.web.pages.told import form_of
 from farebox.web.pages.use_words import limits
 from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
 
 HERE: Final = "/plan"
+SUBSCRIBED: Final = "Your plan is paid for. Cancel it, and you are on this one when it ends."
 TOLD: Final = {
     "plan": "You are on this plan now. What was used this month counts on.",
+    "paid": "Thank you. The plan holds from the next call on.",
+    "waiting": "Your payment is not confirmed yet. What you bought is there as soon as it is.",
+    "later": "The change is noted. Until the period ends, you have what you paid for.",
+    "same": "You stay on this plan.",
+    "cancelled": "The plan ends when the period that you paid for is over.",
+    "resumed": "The plan goes on.",
     "cap": "The cap is set. It holds from the next call on.",
     "no-cap": "There is no cap any more.",
     "mails-on": "You will be written to when a limit comes near.",
@@ -34,10 +43,12 @@ def routes(frame: Frame) -> APIRouter:
 
     @router.get(HERE)
     def plan(request: Request, visitor: Visitor) -> Response:
-        return _page(frame, request, visitor)
+        return plan_page(frame, request, visitor)
 
     @router.post(f"{HERE}/choose")
     def chosen(request: Request, visitor: OwnerVisitor, name: Annotated[str, Form()] = "") -> Response:
+        if visitor.account.is_subscribed:  # or they would pay on for what they no longer have
+            raise NotAllowed(SUBSCRIBED)
         choose_plan(desk, visitor, client_of(request), name)
         return see_other(f"{HERE}?told=plan")
 
@@ -46,7 +57,7 @@ def routes(frame: Frame) -> APIRouter:
         try:
             set_spend_cap(desk, visitor, client_of(request), cap)
         except PersonError as error:
-            return _page(frame, request, visitor, error, cap=cap)
+            return plan_page(frame, request, visitor, error, cap=cap)
         return see_other(f"{HERE}?told={'cap' if cap.strip() else 'no-cap'}")
 
     @router.post(f"{HERE}/mails")
@@ -58,25 +69,30 @@ def routes(frame: Frame) -> APIRouter:
     return router
 
 
-def _page(frame: Frame, request: Request, visitor: Visit, error: PersonError | None = None, **values: str) -> Response:
-    product, account = frame.site.product, visitor.account
+def plan_page(
+    frame: Frame, request: Request, visitor: Visit, error: PersonError | None = None, **values: str
+) -> Response:
+    """The page; with an error, as it was sent and what is wrong."""
+    product, account = frame.site.product, _now(frame, visitor.account)
     plan, view = product.by_name.get(account.plan), frame.site.desk.upkeep.plans.view(visitor)
     meter = view.meter or Meter(account.id, "live", *view.period)
     cap = account.spend_cap_nanodollars
     marked = used_of(plan, meter, cap) if plan is not None else []
     terms = {one.id: one for one in frame.plans}
-    words = terms[plan.name] if plan is not None else None
-    if error is None:
+    sale = sale_of(frame, account, view.now_us)
+    if error is None or error.field != "cap":
         values = {"cap": "" if cap is None else format_usd(cap).removeprefix("$").replace(",", "")}
-    return frame.page(
+    page = frame.page(
         request,
         "plan.html",
         status=error.status if error is not None else 200,
         visitor=visitor,
         form=form_of(error, **values),
         plan=plan,
-        words=words,
-        others=[(terms[one.name], can_be_chosen(product, one)) for one in product.plans if one is not plan],
+        words=terms[plan.name] if plan is not None else None,
+        sale=sale,
+        others=[(terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan],
+        first=terms[product.plans[0].name],
         view=view,
         meter=meter,
         gauges=limits(plan, meter, cap) if plan is not None else [],
@@ -84,3 +100,10 @@ def _page(frame: Frame, request: Request, visitor: Visit, error: PersonError | N
         percents=PERCENTS,
         told=TOLD.get(request.query_params.get("told", "")),
     )
+    return leads_to(frame, page)
+
+
+def _now(frame: Frame, account: AccountRow) -> AccountRow:
+    """The account as it is: what was just bought may have changed it since the visitor came in."""
+    found = frame.site.till().billing.account(account.id) if frame.site.till is not None else None
+    return account if found is None else found

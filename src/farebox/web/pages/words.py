@@ -5,6 +5,8 @@ from datetime import date
 from typing import Any, Final, NamedTuple
 
 from farebox.domain.money import BASIS_POINTS, format_usd
+from farebox.domain.pack import DAYS_DEFAULT as DAYS_OF_A_YEAR
+from farebox.domain.pack import Pack
 from farebox.domain.period import MICROSECONDS, iso
 from farebox.domain.plan import Plan
 from farebox.domain.rate import Burst
@@ -16,6 +18,8 @@ class Terms(NamedTuple):
     id: str
     name: str
     price: str
+    every: str
+    """What the price is for: "month" or "year"."""
     is_free: bool
     is_featured: bool
     lines: tuple[str, ...]
@@ -33,6 +37,8 @@ def all_terms(plans: Sequence[Plan], *, has_length: bool = True) -> list[Terms]:
 
 def _terms(plan: Plan, *, is_featured: bool, has_length: bool) -> Terms:
     lines = [*_included(plan), *_beyond(plan)]
+    if plan.trial_days:
+        lines.insert(0, f"{counted(plan.trial_days, 'day')} free to try")
     if plan.burst_limit is not None:
         lines.append(burst(plan.burst_limit))
     if has_length:
@@ -41,10 +47,37 @@ def _terms(plan: Plan, *, is_featured: bool, has_length: bool) -> Terms:
         plan.name,
         plan_name(plan.name),
         money(plan.price_nanodollars),
+        plan.every,
         plan.price_nanodollars == 0,
         is_featured,
         tuple(line[0].upper() + line[1:] for line in lines),
     )
+
+
+class Credit(NamedTuple):
+    """A pack as its card says it."""
+
+    id: str
+    name: str
+    price: str
+    lines: tuple[str, ...]
+
+
+def all_packs(packs: Sequence[Pack]) -> list[Credit]:
+    """The packs in words."""
+    return [
+        Credit(
+            pack.name,
+            plan_name(pack.name),
+            money(pack.price_nanodollars),
+            (f"{money(pack.credit_nanodollars)} of credit", f"good for {_length(pack.days)}"),
+        )
+        for pack in packs
+    ]
+
+
+def _length(days: int) -> str:
+    return "a year" if days == DAYS_OF_A_YEAR else counted(days, "day")
 
 
 def plan_name(name: str) -> str:
@@ -108,10 +141,19 @@ def _markup(plan: Plan) -> str:
 
 
 def _beyond(plan: Plan) -> list[str]:
-    if plan.overage_nanodollars is not None:
-        return [f"{money(plan.overage_nanodollars)} for each call beyond"]
     has_limit = plan.calls is not None or plan.tokens is not None or plan.is_metered_in_money
-    return ["stops at the limit, so it never costs more"] if has_limit else []
+    if not plan.has_overage:
+        return ["stops at the limit, so it never costs more"] if has_limit else []
+    return [beyond(plan), "paid from credit that you buy beforehand"] if plan.prepaid else [beyond(plan)]
+
+
+def beyond(plan: Plan) -> str:
+    """What goes on beyond what is included, and for how much; empty where nothing does."""
+    if plan.overage_nanodollars is not None:
+        return f"{money(plan.overage_nanodollars)} for each call beyond"
+    if plan.overage_per_mtok is not None:
+        return f"{money(plan.overage_per_mtok // 1000)} for each 1,000 tokens beyond"
+    return f"model use beyond, {_markup(plan)}" if plan.credit_overage else ""
 
 
 def _seconds(microseconds: int) -> str:

@@ -1,0 +1,256 @@
+"""Buy a plan or credit, change the plan, cancel it: what an owner does at the till."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
+
+from farebox.account.sync import sync_checkout, sync_subscription
+from farebox.account.till import STRIPE_AWAY, CannotBuy, Till
+from farebox.domain.billing import LIVE, Bought
+from farebox.domain.catalogue import keys_of, pack_key
+from farebox.domain.money import format_usd, usd_to_nanodollars
+from farebox.domain.pack import Pack
+from farebox.domain.plan import Plan
+from farebox.domain.subscribing import NOT_BEGUN, Known
+from farebox.ports import AccountRow
+from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+
+MONTHS: Final = {"month": 1, "year": 12}
+NOT_SUBSCRIBED: Final = "This account has no subscription to change."
+Change = Literal["now", "later", "same"]
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Tell the person at the page what Stripe said.
+
+    Raises:
+        CannotBuy: it was refused, or could not be asked.
+    """
+    try:
+        yield
+    except PaymentsUnavailable:
+        raise CannotBuy(STRIPE_AWAY) from None
+    except PaymentRefused as error:
+        raise CannotBuy(str(error)) from None
+
+
+def buy_plan(till: Till, account: AccountRow, name: str) -> str:
+    """Where to send somebody to subscribe to a plan.
+
+    Raises:
+        CannotBuy: there is no such plan for sale, the account has one already, or Stripe cannot do it now.
+    """
+    plan = till.product.by_name.get(name)
+    known = till.billing.subscription(account.id)
+    if plan is None or not plan.price_nanodollars:
+        raise CannotBuy("There is no such plan for sale.")
+    if known is not None and known.is_live:
+        raise CannotBuy("This account has a plan already; change it instead.")
+    # A trial is for those who were never subscribed.
+    trial_days = plan.trial_days if known is None or known.status in NOT_BEGUN else 0
+    with _asking():
+        customer = customer_of(till, account)
+        return till.payments.checkout_plan(
+            account.id, customer, keys_of(plan), trial_days, _paid_url(till), f"{till.url}/plan"
+        )
+
+
+def buy_pack(till: Till, account: AccountRow, name: str) -> str:
+    """Where to send somebody to buy credit.
+
+    Raises:
+        CannotBuy: there is no such pack, or Stripe cannot do it now.
+    """
+    pack = pack_named(till, name)
+    if pack is None:
+        raise CannotBuy("There is no such pack for sale.")
+    with _asking():
+        customer = customer_of(till, account)
+        return till.payments.checkout_pack(account.id, customer, bought(pack), _paid_url(till), f"{till.url}/credit")
+
+
+def portal(till: Till, account: AccountRow) -> str:
+    """Where somebody changes their card, and finds their invoices at Stripe.
+
+    Raises:
+        CannotBuy: nothing was ever bought, or Stripe cannot be asked now.
+    """
+    if not account.customer_id:
+        raise CannotBuy("There is nothing to look after yet: nothing was bought.")
+    with _asking():
+        return till.payments.portal(account.customer_id, f"{till.url}/plan")
+
+
+def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "credit", "waiting"]:
+    """Somebody came back from paying: have it hold at once, without waiting for Stripe's word of it.
+
+    Raises:
+        CannotBuy: it is not this account's payment.
+    """
+    try:
+        checkout = till.payments.checkout(session_id)
+        if checkout.account_id != account.id:
+            raise CannotBuy("This payment belongs to another account.")
+        sync_checkout(till, checkout)
+    except PaymentsUnavailable:
+        return "waiting"
+    except PaymentRefused:
+        raise CannotBuy("Stripe does not know this payment.") from None
+    if not checkout.is_paid and not checkout.subscription_id:
+        return "waiting"
+    return "plan" if checkout.subscription_id else "credit"
+
+
+def change_of(plan: Plan, other: Plan) -> Change:
+    """When a change to another plan holds: at once where it is dearer, else when what is paid for has been had."""
+    if plan is other:
+        return "same"
+    return "now" if _a_month(other) > _a_month(plan) else "later"
+
+
+def change_plan(till: Till, account: AccountRow, name: str) -> Change:
+    """Move a subscription to another plan: to a dearer one at once, to a cheaper one at the period's end.
+
+    Raises:
+        CannotBuy: it cannot be done, or Stripe cannot do it now.
+    """
+    known = _own(till, account)
+    plan, other = till.product.by_name.get(known.plan), till.product.by_name.get(name)
+    if other is None or plan is None:
+        raise CannotBuy("There is no such plan for sale.")
+    if not other.price_nanodollars:
+        cancel(till, account)
+        return "later"
+    change = change_of(plan, other)
+    if change == "same" and not known.next_plan:
+        return change
+    if change == "later" and plan.every != other.every:
+        raise CannotBuy("Your plan is paid by the year. Cancel it, and choose this one when it has ended.")
+    if change == "now" and known.status == "past_due":
+        raise CannotBuy("The last payment failed. Pay it first, under “Card and invoices”.")
+    with _asking():
+        _resume(till, known)
+        if change == "later":
+            till.billing.want_next(account.id, known.id, other.name)
+            _switch(till, known, other)
+        else:
+            if known.next_plan:  # what is in force has to be what Stripe counts from
+                till.billing.want_next(account.id, known.id, plan.name)
+                _switch(till, known, plan)
+                sync_subscription(till, known.id)
+            if change == "now":
+                till.payments.change_plan(known.id, keys_of(other), prorated=True, once=_once(known))
+        sync_subscription(till, known.id)
+    return change
+
+
+def cancel(till: Till, account: AccountRow) -> None:
+    """End a subscription when what is paid for has been had.
+
+    Raises:
+        CannotBuy: there is none, or Stripe cannot do it now.
+    """
+    known = _own(till, account)
+    with _asking():
+        till.payments.end_at_period_end(known.id, ends=True)
+        sync_subscription(till, known.id)
+
+
+def resume(till: Till, account: AccountRow) -> None:
+    """Take back a cancellation that has not come into force.
+
+    Raises:
+        CannotBuy: there is none, or Stripe cannot do it now.
+    """
+    known = _own(till, account)
+    with _asking():
+        _resume(till, known)
+        sync_subscription(till, known.id)
+
+
+def end_for_good(till: Till, account: AccountRow) -> None:
+    """End whatever an account pays for, now: it is about to be deleted.
+
+    Raises:
+        CannotBuy: Stripe cannot do it now.
+    """
+    if not account.customer_id:
+        return
+    with _asking():
+        for each in till.payments.subscriptions_of(account.customer_id):
+            if each.status in LIVE or each.status in {"unpaid", "paused", "incomplete"}:
+                till.payments.cancel_now(each.id)
+
+
+def wish_top_up(till: Till, account: AccountRow, pack_name: str, below: str) -> None:
+    """Have a pack bought by itself when credit falls below an amount; without a pack, not any more.
+
+    Raises:
+        CannotBuy: it is no amount, or one that a pack would not lift the credit above.
+    """
+    if not pack_name:
+        till.billing.wish_top_up(account.id, "", 0)
+        return
+    pack = pack_named(till, pack_name)
+    if pack is None:
+        raise CannotBuy("There is no such pack for sale.", field="pack")
+    try:
+        amount = usd_to_nanodollars(below.strip().removeprefix("$").replace(",", ""))
+    except ValueError:
+        raise CannotBuy("Write US dollars, as 5 or 2.50.", field="below") from None
+    if not 0 < amount <= pack.credit_nanodollars:
+        most = format_usd(pack.credit_nanodollars)
+        raise CannotBuy(f"Write more than nothing, and at most {most}: what the pack is worth.", field="below")
+    till.billing.wish_top_up(account.id, pack.name, amount)
+    till.account_changed(account.id)
+
+
+def customer_of(till: Till, account: AccountRow) -> str:
+    """Who the account is at Stripe; made once.
+
+    Raises:
+        PaymentsUnavailable: Stripe cannot be asked.
+        PaymentRefused: it said no.
+    """
+    if account.customer_id:
+        return account.customer_id
+    return till.billing.set_customer(account.id, till.payments.create_customer(account.id, account.email))
+
+
+def pack_named(till: Till, name: str) -> Pack | None:
+    return next((pack for pack in till.product.packs if pack.name == name), None)
+
+
+def bought(pack: Pack) -> Bought:
+    return Bought(pack.name, pack_key(pack), pack.price_cents, pack.credit_nanodollars, pack.days)
+
+
+def _own(till: Till, account: AccountRow) -> Known:
+    known = till.billing.subscription(account.id)
+    if known is None or not known.is_live:
+        raise CannotBuy(NOT_SUBSCRIBED)
+    return known
+
+
+def _resume(till: Till, known: Known) -> None:
+    if known.ends_at_period_end:
+        till.payments.end_at_period_end(known.id, ends=False)
+
+
+def _switch(till: Till, known: Known, plan: Plan) -> None:
+    """Have Stripe charge another plan from the next period on."""
+    till.payments.change_plan(known.id, keys_of(plan), prorated=False, once=_once(known))
+
+
+def _once(known: Known) -> str:
+    return f"farebox-change-{known.id}-{secrets.token_hex(8)}"
+
+
+def _a_month(plan: Plan) -> int:
+    return plan.price_nanodollars * 12 // MONTHS[plan.every]
+
+
+def _paid_url(till: Till) -> str:
+    return f"{till.url}/plan/paid?cs={{CHECKOUT_SESSION_ID}}"

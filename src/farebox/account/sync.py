@@ -1,0 +1,161 @@
+"""Have our rows follow what is at Stripe. Each object is fetched anew, so order, repetition and loss do not matter."""
+
+import json
+import logging
+from typing import Final
+
+from farebox.account.till import Till
+from farebox.domain.billing import LIVE, Checkout, Payment, Subscription
+from farebox.domain.catalogue import keys_of
+from farebox.domain.events import PaymentFailed
+from farebox.domain.money import NANODOLLARS_PER_CENT
+from farebox.domain.people import DAY_US
+from farebox.domain.period import iso
+from farebox.domain.subscribing import Followed, Known, Paying, follow, rival_of
+from farebox.ports import AccountRow
+from farebox.ports_money import PaymentRefused
+
+log = logging.getLogger("farebox.money")
+
+DAYS_UNSAID: Final = 365
+
+
+def sync_subscription(till: Till, subscription_id: str) -> None:
+    """Fetch a subscription, and have its account follow it.
+
+    Raises:
+        PaymentsUnavailable: Stripe cannot be asked.
+        PaymentRefused: it knows no such subscription.
+    """
+    fetched_us = till.billing.now_us()
+    fetched = till.payments.subscription(subscription_id)
+    account = till.billing.account(fetched.account_id) or till.billing.account_of(fetched.customer)
+    if account is None:
+        log.warning("%s belongs to no account here", subscription_id)
+    elif account.closed_us is not None:
+        if fetched.status in LIVE:
+            till.payments.cancel_now(fetched.id)
+    else:
+        _follow(till, account, fetched, fetched_us)
+
+
+def _follow(till: Till, account: AccountRow, fetched: Subscription, fetched_us: int) -> None:
+    rival = ""
+
+    def decide(paying: Paying, known: Known | None, now_us: int) -> Followed | None:
+        nonlocal rival
+        rival = rival_of(known, fetched)
+        return follow(paying, known, fetched, fetched_us, now_us, till.rules)
+
+    followed = till.billing.follow(account.id, decide, lambda after: _words(till, account, after))
+    if followed is not None:
+        if followed.news:
+            till.mail_written()
+        if "failed" in followed.news:
+            till.tell(PaymentFailed(account.id, followed.known.plan))
+        till.account_changed(account.id)
+        _keep_wish(till, followed.known, fetched)
+    if rival:
+        _end_rival(till, account.id, rival)
+
+
+def _words(till: Till, account: AccountRow, after: Followed) -> str:
+    """What the mails to the owners say."""
+    until_us = after.paying.grace_until_us
+    until = "" if until_us is None else f"{iso(until_us)[:16].replace('T', ' ')} UTC"
+    fallback = till.rules.fallback if till.rules.is_fallback_free else ""
+    return json.dumps({"account": account.email, "plan": after.known.plan, "until": until, "fallback": fallback})
+
+
+def _keep_wish(till: Till, known: Known, fetched: Subscription) -> None:
+    """Have Stripe know the plan of the next period, if it was not told: a process may have died in between."""
+    wanted = till.product.by_name.get(known.next_plan)
+    if wanted is not None and fetched.plan != wanted.name and known.is_live:
+        once = f"farebox-next-{known.id}-{wanted.name}-{known.synced_us}"
+        till.payments.change_plan(known.id, keys_of(wanted), prorated=False, once=once)
+
+
+def _end_rival(till: Till, account_id: str, rival: str) -> None:
+    """An account has one subscription: of two that were bought at once, the one that does not hold ends."""
+    try:
+        if till.payments.subscription(rival).status in LIVE:
+            log.warning("%s had two subscriptions; %s is ended, and what was paid for it may be due back",
+                        account_id, rival)  # fmt: skip
+            till.payments.cancel_now(rival)
+    except PaymentRefused:
+        log.warning("%s, the second subscription of %s, could not be ended", rival, account_id)
+
+
+def sync_invoice(till: Till, invoice_id: str) -> None:
+    """Fetch an invoice, and keep it; its subscription is looked at as well, as it may be paid for or not.
+
+    Raises:
+        PaymentsUnavailable: Stripe cannot be asked.
+        PaymentRefused: it knows no such invoice.
+    """
+    fetched_us = till.billing.now_us()
+    fetched = till.payments.invoice(invoice_id)
+    if fetched.subscription_id:
+        sync_subscription(till, fetched.subscription_id)
+    account = till.billing.account_of(fetched.customer)
+    if account is None:
+        log.warning("%s belongs to no account here", invoice_id)
+        return
+    till.billing.keep_invoice(account.id, fetched, fetched_us)
+    if fetched.status == "draft":
+        till.invoice_open(account.id)
+
+
+def sync_checkout(till: Till, checkout: Checkout) -> None:
+    """Have what was bought on a page hold.
+
+    Raises:
+        PaymentsUnavailable: Stripe cannot be asked.
+        PaymentRefused: it does not know what it should.
+    """
+    if checkout.subscription_id:
+        sync_subscription(till, checkout.subscription_id)
+    if checkout.payment_id:
+        sync_payment(till, checkout.payment_id)
+
+
+def sync_payment(till: Till, payment_id: str) -> None:
+    """Fetch a one-time payment: grant its credit once it is paid, and take back what was refunded or is disputed.
+
+    Raises:
+        PaymentsUnavailable: Stripe cannot be asked.
+        PaymentRefused: it knows no such payment.
+    """
+    settle_payment(till, till.payments.payment(payment_id))
+
+
+def settle_payment(till: Till, payment: Payment) -> None:
+    """The same of a payment that was just fetched."""
+    if not payment.pack or payment.status != "succeeded":
+        return
+    account = till.billing.account(payment.account_id) or till.billing.account_of(payment.customer)
+    if account is None:
+        log.warning("%s belongs to no account here", payment.id)
+        return
+    amount = payment.credit_nanodollars or payment.amount_cents * NANODOLLARS_PER_CENT
+    expires_us = till.billing.now_us() + (payment.days or DAYS_UNSAID) * DAY_US
+    is_new = till.credit.grant(account.id, payment.id, payment.pack, amount, expires_us)
+    if payment.taken_back_cents and payment.amount_cents:
+        share = amount * payment.taken_back_cents // payment.amount_cents
+        missing = till.credit.take_back(payment.id, share)
+        if missing:
+            log.warning("%s: %d nanodollars that are due back were spent already", payment.id, missing)
+    if is_new or payment.taken_back_cents:
+        till.account_changed(account.id)
+
+
+def look_again(till: Till, account_id: str) -> None:
+    """Look at an account whose grace may be over.
+
+    Raises:
+        PaymentsUnavailable: Stripe cannot be asked.
+        PaymentRefused: it does not know its subscription.
+    """
+    known = till.billing.subscription(account_id)
+    if known is not None:
+        sync_subscription(till, known.id)

@@ -1,0 +1,45 @@
+"""What the use cases of buying work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from farebox.domain.events import Event
+from farebox.domain.people import PersonError
+from farebox.domain.period import MICROSECONDS
+from farebox.domain.product import Product
+from farebox.domain.subscribing import Rules
+from farebox.ports_billing import Billing
+from farebox.ports_money import Credit, Payments
+
+STRIPE_AWAY = "The payment service cannot be reached right now, so nothing was changed. Try again in a minute."
+
+
+class CannotBuy(PersonError):
+    """Why something cannot be bought or changed, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Till:
+    """Where customers buy. The founder's product says what is for sale."""
+
+    payments: Payments
+    billing: Billing
+    credit: Credit
+    product: Product
+    url: str
+    """Of this site, without a slash at its end."""
+    pay_origins: tuple[str, ...]
+    """Whose pages somebody is sent to from a form."""
+    grace_seconds: int
+    mail_written: Callable[[], None]
+    tell: Callable[[Event], None]
+    """Tell the founder's listeners."""
+    account_changed: Callable[[str], None]
+    """An account's plan, limits or credit may be other ones."""
+    invoice_open: Callable[[str], None]
+    """An invoice of this account is being made: have its usage sent at once."""
+
+    @property
+    def rules(self) -> Rules:
+        first = self.product.plans[0]
+        return Rules(first.name, first.price_nanodollars == 0, self.grace_seconds * MICROSECONDS)

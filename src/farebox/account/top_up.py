@@ -1,0 +1,143 @@
+"""Buy a pack by itself when credit runs low: at most one payment at a time, and none after one that failed."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from farebox.account.buy import bought, pack_named
+from farebox.account.sync import settle_payment
+from farebox.account.till import Till
+from farebox.domain.admission import Standing
+from farebox.domain.billing import Payment
+from farebox.domain.errors import CallError
+from farebox.domain.events import PaymentFailed
+from farebox.domain.ledger import Hold, Outcome
+from farebox.domain.money import format_usd
+from farebox.domain.people import HOUR_US
+from farebox.ports import AccountRow
+from farebox.ports_billing import Attempt, TopUps
+from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+
+log = logging.getLogger("farebox.money")
+
+GATHER_SECONDS: Final = 0.5
+WAIT_SECONDS: Final = 60.0
+PROCESSING_SECONDS: Final = 600.0
+LOOK_AT_ALL_SECONDS: Final = 3600.0
+GIVEN_UP_US: Final = 23 * HOUR_US  # Stripe makes a payment once for its key, for a day
+NOT_KNOWN: Final = "Stripe could not be asked for a day, so whether it was paid is not known."
+NOT_FOR_SALE: Final = "This pack is not for sale any more."
+NEEDS_YOU: Final = "The bank wants you to confirm the payment. Buy a pack yourself."
+
+
+class TopUpWatch:
+    """The watch of one process over the credit of accounts that call here; now and then over that of all."""
+
+    def __init__(self, top_ups: TopUps, open_till: Callable[[], Till]) -> None:
+        self._top_ups = top_ups
+        self._open_till = open_till
+        self._met: set[str] = set()
+        self._woken = asyncio.Event()
+        self._all_at = time.monotonic()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def recorded(self, hold: Hold, outcome: Outcome, standing: Standing | None) -> None:
+        """After a call was recorded; costs a glance."""
+        del standing
+        if outcome.prepaid_nanodollars:
+            self._mark(hold.account_id)
+
+    def soon(self, account_id: str) -> None:
+        """Have an account looked at; may be called from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended, and so has the process
+                self._loop.call_soon_threadsafe(self._mark, account_id)
+
+    def _mark(self, account_id: str) -> None:
+        self._met.add(account_id)
+        self._woken.set()
+
+    async def run(self, look_seconds: float) -> None:
+        """Watch for ever; whatever is in the way is in the way only until the next look."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            self._woken.clear()
+            met, self._met = self._met, set()
+            try:
+                await asyncio.to_thread(self.look, met)
+            except CallError as error:
+                log.warning("topping up has to wait: %s", error.detail)
+                self._met |= met
+            except Exception:
+                log.exception("credit could not be topped up")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), look_seconds)
+            await asyncio.sleep(GATHER_SECONDS)
+
+    def look(self, met: set[str]) -> None:
+        """Go on with what is under way, and begin what is due for some accounts; now and then, for all."""
+        while (due := self._top_ups.claim_due()) is not None:
+            pay(self._open_till(), self._top_ups, due)
+        for account_id in self._top_ups.low_among(sorted(met)):
+            self._begin(account_id)
+        if time.monotonic() >= self._all_at:
+            after = ""
+            while page := self._top_ups.low(after):
+                for account_id in page:
+                    self._begin(account_id)
+                after = page[-1]
+            self._all_at = time.monotonic() + LOOK_AT_ALL_SECONDS
+
+    def _begin(self, account_id: str) -> None:
+        attempt = self._top_ups.claim(account_id)
+        if attempt is not None:
+            pay(self._open_till(), self._top_ups, attempt)
+
+
+def pay(till: Till, top_ups: TopUps, attempt: Attempt) -> None:
+    """Make a payment, or find out what became of it, and grant its credit before another one may begin."""
+    account = till.billing.account(attempt.account_id)
+    pack = pack_named(till, attempt.pack)
+    if account is None or account.closed_us is not None or pack is None:
+        _fail(till, top_ups, attempt, account, NOT_FOR_SALE)
+        return
+    try:
+        payment = till.payments.pay_off_session(account.id, account.customer_id, bought(pack), attempt.attempt)
+        if payment.status == "processing":  # under its key Stripe tells again what it told first
+            payment = till.payments.payment(payment.id)
+    except PaymentsUnavailable:
+        if till.billing.now_us() - attempt.begun_us > GIVEN_UP_US:
+            _fail(till, top_ups, attempt, account, NOT_KNOWN)
+        else:
+            top_ups.put_off(account.id, attempt.attempt, WAIT_SECONDS)
+    except PaymentRefused as error:
+        _fail(till, top_ups, attempt, account, str(error))
+    else:
+        _paid(till, top_ups, attempt, account, payment)
+
+
+def _paid(till: Till, top_ups: TopUps, attempt: Attempt, account: AccountRow, payment: Payment) -> None:
+    if payment.status == "succeeded":
+        settle_payment(till, payment)
+        top_ups.end(account.id, attempt.attempt, "", "")
+    elif payment.status == "processing":
+        top_ups.put_off(account.id, attempt.attempt, PROCESSING_SECONDS)
+    else:
+        _fail(till, top_ups, attempt, account, payment.failed or NEEDS_YOU)
+
+
+def _fail(till: Till, top_ups: TopUps, attempt: Attempt, account: AccountRow | None, reason: str) -> None:
+    pack = pack_named(till, attempt.pack)
+    told = {
+        "account": account.email if account is not None else "",
+        "price": format_usd(pack.price_nanodollars) if pack is not None else "",
+        "reason": reason,
+    }
+    if top_ups.end(attempt.account_id, attempt.attempt, reason, json.dumps(told)):
+        till.mail_written()
+    if account is not None:
+        till.tell(PaymentFailed(account.id, account.plan))

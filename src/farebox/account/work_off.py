@@ -1,0 +1,135 @@
+"""Work off what Stripe has told: any process, at least once, and to the same end however often and in which order."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from farebox.account.sync import look_again, sync_checkout, sync_invoice, sync_payment, sync_subscription
+from farebox.account.till import Till
+from farebox.domain.errors import CallError
+from farebox.domain.people import DAY_US
+from farebox.domain.period import MICROSECONDS
+from farebox.domain.webhooks import verb_of
+from farebox.ports_billing import Inbox, Waiting
+from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+
+log = logging.getLogger("farebox.money")
+
+FIRST_WAIT_SECONDS: Final = 2.0
+WAIT_SECONDS_MAX: Final = 900.0
+FORGET_SECONDS: Final = 3600.0
+GIVEN_UP_US: Final = 7 * DAY_US
+NOTHING_TO_DO: Final = "nothing is done about this type"
+
+
+class Clerk:
+    """Whoever works off events in one process. `wake` it when one was stored; it looks by itself as well."""
+
+    def __init__(self, inbox: Inbox, open_till: Callable[[], Till]) -> None:
+        self._inbox = inbox
+        self._open_till = open_till
+        self._forgets_at = time.monotonic() + FORGET_SECONDS
+        self._is_ending = threading.Event()
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def wake(self) -> None:
+        """Have the inbox looked into now; may be called from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended, and so has the process
+                self._loop.call_soon_threadsafe(self._woken.set)
+
+    def end(self) -> None:
+        """Finish what is in hand, and begin nothing after it."""
+        self._is_ending.set()
+
+    async def run(self, look_seconds: float) -> None:
+        """Work for ever; whatever is in the way is in the way only until the next look."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            self._woken.clear()
+            try:
+                await asyncio.to_thread(self.look)
+            except CallError as error:
+                log.warning("what Stripe has told has to wait: %s", error.detail)
+            except Exception:
+                log.exception("what Stripe has told could not be worked off")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), look_seconds)
+
+    def look(self) -> None:
+        """Work off whatever is due, and look at the accounts whose grace is over."""
+        self.work_off_all()
+        for account_id in self._inbox.lapsed():
+            with suppress(PaymentsUnavailable, PaymentRefused):  # the ledger goes by the clock; only a mail is late
+                look_again(self._open_till(), account_id)
+        if time.monotonic() >= self._forgets_at:
+            self._forgets_at = time.monotonic() + FORGET_SECONDS
+            self._inbox.forget()
+
+    def work_off_all(self) -> int:
+        """Work off what is due; how many events."""
+        count = 0
+        while not self._is_ending.is_set() and (event := self._inbox.claim()) is not None:
+            self._work_off(event)
+            count += 1
+        return count
+
+    def _work_off(self, event: Waiting) -> None:
+        try:
+            note = apply(self._open_till, event)
+        except PaymentsUnavailable as error:
+            self._wait(event, str(error))
+        except PaymentRefused as error:
+            log.warning("%s (%s) is given up: %s", event.id, event.type, error)
+            self._inbox.done(event.id, str(error))
+        except CallError:
+            raise
+        except Exception as error:
+            log.exception("%s (%s) could not be worked off", event.id, event.type)
+            self._wait(event, type(error).__name__)
+        else:
+            self._inbox.done(event.id, note)
+
+    def _wait(self, event: Waiting, reason: str) -> None:
+        seconds = min(FIRST_WAIT_SECONDS * 2 ** min(event.tries - 1, 20), WAIT_SECONDS_MAX)
+        if event.tries * WAIT_SECONDS_MAX * MICROSECONDS > GIVEN_UP_US:
+            log.error("%s (%s) is given up: %s", event.id, event.type, reason)
+            self._inbox.done(event.id, reason)
+            return
+        log.warning("%s (%s) has to wait %.0f s: %s", event.id, event.type, seconds, reason)
+        self._inbox.put_off(event.id, seconds, reason)
+
+
+def apply(open_till: Callable[[], Till], event: Waiting) -> str:
+    """Fetch what an event is about, and have our rows follow it; a note where nothing is done.
+
+    Raises:
+        PaymentsUnavailable: Stripe cannot be asked.
+        PaymentRefused: it does not know the object.
+    """
+    match verb_of(event.type, event.object_id):
+        case None:
+            return NOTHING_TO_DO
+        case "checkout":
+            till = open_till()
+            sync_checkout(till, till.payments.checkout(event.object_id))
+        case "subscription":
+            sync_subscription(open_till(), event.object_id)
+        case "invoice":
+            sync_invoice(open_till(), event.object_id)
+        case "payment":
+            sync_payment(open_till(), event.object_id)
+        case "charge":
+            till = open_till()
+            payment_id = till.payments.payment_of_charge(event.object_id)
+            if not payment_id:
+                return NOTHING_TO_DO
+            sync_payment(till, payment_id)
+        case "usage":
+            log.warning("Stripe has not taken usage that it was sent (%s); see farebox doctor", event.type)
+    return ""

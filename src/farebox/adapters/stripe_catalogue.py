@@ -1,0 +1,84 @@
+"""What is for sale at Stripe. Ours is whatever has our metadata; everything else is left alone."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import stripe
+
+from farebox.adapters.stripe_client import told
+from farebox.domain.catalogue import METER, AtStripe, ForSale, Offered
+
+OWN: Final = "farebox"
+NANODOLLAR_IN_CENTS: Final = Decimal("0.0000001")
+PAGE: Final = 100
+KEYS_AT_ONCE: Final = 10  # as many lookup keys as Stripe takes in one question
+
+
+class StripeCatalogue:
+    """The port `Catalogue`."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._api = client.v1
+
+    def read(self, lookup_keys: Sequence[str]) -> AtStripe:
+        with told():
+            products = self._api.products.list({"active": True, "limit": PAGE}).auto_paging_iter()
+            found = {_own(product): product.id for product in products if _own(product)}
+            active = self._api.prices.list({"active": True, "limit": PAGE}).auto_paging_iter()
+            prices = {price.id: price for price in active if _own(price)}
+            for first in range(0, len(lookup_keys), KEYS_AT_ONCE):
+                keys = list(lookup_keys[first : first + KEYS_AT_ONCE])
+                prices |= {
+                    price.id: price for price in self._api.prices.list({"lookup_keys": keys, "limit": PAGE}).data
+                }
+            meters = self._api.billing.meters.list({"status": "active", "limit": PAGE}).auto_paging_iter()
+            meter = next((one.id for one in meters if one.event_name == METER), "")
+        return AtStripe(found, [_offered(price) for price in prices.values()], meter)
+
+    def add_meter(self) -> str:
+        with told():
+            made = self._api.billing.meters.create(
+                {
+                    "display_name": "Use beyond the plan, in nanodollars",
+                    "event_name": METER,
+                    "default_aggregation": {"formula": "sum"},
+                    "customer_mapping": {"type": "by_id", "event_payload_key": "stripe_customer_id"},
+                    "value_settings": {"event_payload_key": "value"},
+                }
+            )
+        return made.id
+
+    def add_product(self, own: str, name: str) -> str:
+        with told():
+            return self._api.products.create({"name": name, "metadata": {OWN: own}}).id
+
+    def add_price(self, price: ForSale, product: str, meter: str) -> None:
+        asked: Any = {
+            "product": product, "currency": "usd", "lookup_key": price.lookup_key, "metadata": {OWN: price.own}
+        }  # fmt: skip
+        if price.cents is None:
+            asked["unit_amount_decimal"] = NANODOLLAR_IN_CENTS
+            asked["recurring"] = {"interval": price.interval, "usage_type": "metered", "meter": meter}
+        else:
+            asked["unit_amount"] = price.cents
+            if price.interval is not None:
+                asked["recurring"] = {"interval": price.interval}
+        with told():
+            self._api.prices.create(asked)
+
+    def set_active(self, price_id: str, *, is_active: bool) -> None:
+        with told():
+            self._api.prices.update(price_id, {"active": is_active})
+
+
+def _own(of: Any) -> str:  # noqa: ANN401  # a product or a price
+    found = of.metadata.to_dict() if of.metadata is not None else {}
+    return str(found.get(OWN, ""))
+
+
+def _offered(price: stripe.Price) -> Offered:
+    recurring = price.recurring
+    interval: Any = recurring.interval if recurring is not None else None
+    is_usage = recurring is not None and recurring.usage_type == "metered"
+    return Offered(price.id, price.lookup_key or "", None if is_usage else price.unit_amount, interval, price.active)

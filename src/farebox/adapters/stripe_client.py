@@ -1,0 +1,75 @@
+"""The client of Stripe's SDK, and what its errors mean. With its neighbours the only place that imports the SDK.
+
+Whoever imports this loads the SDK, which is 30 MB: a process that sells nothing never does.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import stripe
+
+from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+
+VERSION: Final = "2026-10-28.endive"
+SECONDS_MAX: Final = 20
+TRIES: Final = 2
+UNAVAILABLE: Final = "Stripe cannot be asked right now. Try again in a minute."
+BAD_KEY: Final = (
+    "Stripe does not know this key, or it may not do this. Look at STRIPE_SECRET_KEY; the keys are at "
+    "https://dashboard.stripe.com/apikeys."
+)
+AWAY: Final = frozenset({409, 429})  # under way already, or too much at once
+
+
+class _Silent(logging.Filter):
+    """What the SDK would log names customers, and at its lower levels whole bodies."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        del record
+        return False
+
+
+def open_client(key: str, api_base: str) -> stripe.StripeClient:
+    """A client for any number of threads; at another address where one is given."""
+    logger = logging.getLogger("stripe")
+    if not any(isinstance(one, _Silent) for one in logger.filters):
+        logger.addFilter(_Silent())
+    logger.setLevel(logging.CRITICAL)
+    base = api_base.rstrip("/")
+    return stripe.StripeClient(
+        key,
+        stripe_version=VERSION,
+        max_network_retries=TRIES,
+        http_client=stripe.RequestsClient(timeout=SECONDS_MAX),
+        base_addresses={"api": base, "connect": base, "files": base, "meter_events": base} if base else None,
+    )
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell what the SDK raises in the port's own errors, without its request, body or key.
+
+    Raises:
+        PaymentsUnavailable: no answer, or one that says to come again.
+        PaymentRefused: Stripe understood, and said no.
+    """
+    try:
+        yield
+    except (stripe.AuthenticationError, stripe.PermissionError):
+        raise PaymentRefused(BAD_KEY) from None
+    except (stripe.APIConnectionError, stripe.RateLimitError):
+        raise PaymentsUnavailable(UNAVAILABLE) from None
+    except stripe.StripeError as error:
+        status = error.http_status or 0
+        if status in AWAY or status >= 500 or not status:  # noqa: PLR2004  # the server's own failures
+            raise PaymentsUnavailable(UNAVAILABLE) from None
+        raise PaymentRefused(_words(error)) from None
+
+
+def _words(error: stripe.StripeError) -> str:
+    """Why, for people: of a card what Stripe says for its holder, else the code, which names nobody."""
+    if isinstance(error, stripe.CardError):
+        return error.user_message or "The card was declined."
+    return f"Stripe refused this ({error.code or type(error).__name__}, request {error.request_id or 'unknown'})."

@@ -1,0 +1,266 @@
+"""Stripe as the port `Payments` has it: customers, checkouts, subscriptions, one-time payments."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import stripe
+
+from farebox.adapters.stripe_client import told
+from farebox.adapters.stripe_usage import StripeUsage
+from farebox.domain.billing import Bought, Checkout, Invoice, Payment, PaymentStatus, Subscription
+from farebox.domain.catalogue import plan_of
+from farebox.domain.period import MICROSECONDS
+from farebox.ports_money import PaymentRefused, UsageEvent
+
+NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
+NOT_SYNCED: Final = "This is not for sale at Stripe yet: the founder has to run farebox stripe sync."
+TAKEN: Final = frozenset({"warning_closed", "won", "prevented"})
+"""Disputes that cost nothing (any more)."""
+STATUSES: Final[dict[str, PaymentStatus]] = {
+    "succeeded": "succeeded",
+    "processing": "processing",
+    "requires_action": "requires_action",
+    "requires_confirmation": "processing",
+    "requires_capture": "processing",
+    "canceled": "canceled",
+}
+
+
+class StripePayments:
+    """The port `Payments`. What is invoiced and used is in `stripe_usage`."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._api = client.v1
+        self._usage = StripeUsage(client)
+
+    def check(self) -> str:
+        with told():
+            account = self._api.accounts.retrieve_current()
+        return f"{getattr(account, 'email', None) or account.id}"
+
+    # -- Buying
+
+    def create_customer(self, account_id: str, email: str) -> str:
+        # With another address it is another request, which may not come under the same key.
+        once = f"farebox-customer-{account_id}-{hashlib.sha256(email.encode()).hexdigest()[:12]}"
+        with told():
+            made = self._api.customers.create(
+                {"email": email, "metadata": {"farebox_account": account_id}}, {"idempotency_key": once}
+            )
+        return made.id
+
+    def checkout_plan(
+        self, account_id: str, customer: str, lookup_keys: Sequence[str], trial_days: int, success_url: str,
+        cancel_url: str,
+    ) -> str:  # fmt: skip
+        prices = self._prices(lookup_keys)
+        theirs: Any = {"metadata": {"farebox_account": account_id}}
+        if trial_days:
+            theirs["trial_period_days"] = trial_days
+        return self._checkout(
+            account_id, customer, success_url, cancel_url,
+            mode="subscription", line_items=[_item(prices[key]) for key in lookup_keys], subscription_data=theirs,
+        )  # fmt: skip
+
+    def checkout_pack(self, account_id: str, customer: str, bought: Bought, success_url: str, cancel_url: str) -> str:
+        price = self._prices([bought.lookup_key])[bought.lookup_key]
+        theirs = {"setup_future_usage": "off_session", "metadata": _kept(account_id, bought)}
+        return self._checkout(
+            account_id, customer, success_url, cancel_url,
+            mode="payment", line_items=[_item(price)], payment_intent_data=theirs,
+        )  # fmt: skip
+
+    def _checkout(self, account_id: str, customer: str, success_url: str, cancel_url: str, **more: Any) -> str:  # noqa: ANN401  # the SDK's own parameters
+        asked = {
+            "customer": customer, "client_reference_id": account_id, "metadata": {"farebox_account": account_id},
+            "success_url": success_url, "cancel_url": cancel_url, **more,
+        }  # fmt: skip
+        with told():
+            made = self._api.checkout.sessions.create(cast("Any", asked))
+        if not made.url:
+            raise PaymentRefused("Stripe gave no page to pay on. Try again.")
+        return made.url
+
+    def portal(self, customer: str, return_url: str) -> str:
+        with told():
+            return self._api.billing_portal.sessions.create({"customer": customer, "return_url": return_url}).url
+
+    # -- What there is
+
+    def checkout(self, session_id: str) -> Checkout:
+        with told():
+            found = self._api.checkout.sessions.retrieve(session_id)
+        return Checkout(
+            found.id, found.client_reference_id or "", _id(found.customer), found.payment_status == "paid",
+            _id(found.subscription), _id(found.payment_intent),
+        )  # fmt: skip
+
+    def subscription(self, subscription_id: str) -> Subscription:
+        with told():
+            return _subscription(self._api.subscriptions.retrieve(subscription_id))
+
+    def subscriptions_of(self, customer: str) -> list[Subscription]:
+        with told():
+            found = self._api.subscriptions.list({"customer": customer, "status": "all", "limit": 100})
+            return [_subscription(one) for one in found.auto_paging_iter()]
+
+    def payment(self, payment_id: str) -> Payment:
+        with told():
+            found = self._api.payment_intents.retrieve(payment_id, {"expand": ["latest_charge"]})
+            charges = self._api.charges.list({"payment_intent": payment_id, "limit": 100})
+            refunded = sum(charge.amount_refunded for charge in charges.data)
+            disputed = 0
+            if any(charge.disputed for charge in charges.data):
+                disputes = self._api.disputes.list({"payment_intent": payment_id, "limit": 100})
+                disputed = sum(one.amount for one in disputes.data if one.status not in TAKEN)
+        return _payment(found, min(refunded + disputed, found.amount))
+
+    def payment_of_charge(self, charge_id: str) -> str:
+        with told():
+            return _id(self._api.charges.retrieve(charge_id).payment_intent)
+
+    # -- Changing
+
+    def change_plan(self, subscription_id: str, lookup_keys: Sequence[str], *, prorated: bool, once: str) -> None:
+        prices = self._prices(lookup_keys)
+        with told():
+            items = self._api.subscriptions.retrieve(subscription_id)["items"].data
+        has = {item.price.id for item in items}
+        base = next((item.id for item in items if plan_of(item.price.lookup_key or "")), None)
+        changed: list[Any] = []
+        for key in lookup_keys:
+            if prices[key] in has:
+                continue
+            if plan_of(key):
+                changed.append({"price": prices[key], "quantity": 1} | ({"id": base} if base else {}))
+            else:
+                changed.append({"price": prices[key]})
+        if not changed:
+            return
+        # Nobody gets a dearer plan whose difference could not be paid. Usage stays metered: it is billed at the end.
+        how: Any = {"proration_behavior": "always_invoice", "payment_behavior": "error_if_incomplete"}
+        if not prorated:
+            how = {"proration_behavior": "none"}
+        with told():
+            self._api.subscriptions.update(subscription_id, {"items": changed, **how}, {"idempotency_key": once})
+
+    def end_at_period_end(self, subscription_id: str, *, ends: bool) -> None:
+        with told():
+            self._api.subscriptions.update(subscription_id, {"cancel_at_period_end": ends})
+
+    def cancel_now(self, subscription_id: str) -> None:
+        with told():
+            self._api.subscriptions.cancel(subscription_id, {"invoice_now": True, "prorate": False})
+
+    def pay_off_session(self, account_id: str, customer: str, bought: Bought, once: str) -> Payment:
+        with told():
+            card = self._card(customer)
+            if not card:
+                raise PaymentRefused(NO_CARD)
+            made = self._api.payment_intents.create(
+                {
+                    "amount": bought.cents, "currency": "usd", "customer": customer, "payment_method": card,
+                    "off_session": True, "confirm": True, "metadata": _kept(account_id, bought),
+                },
+                {"idempotency_key": once},
+            )  # fmt: skip
+        return _payment(made, 0)
+
+    def _card(self, customer: str) -> str:
+        found = self._api.customers.retrieve(customer)
+        chosen = _id(found.invoice_settings.default_payment_method) if found.invoice_settings else ""
+        if chosen:
+            return chosen
+        cards = self._api.payment_methods.list({"customer": customer, "type": "card", "limit": 1})
+        return cards.data[0].id if cards.data else ""
+
+    def _prices(self, lookup_keys: Sequence[str]) -> dict[str, str]:
+        """The ids of the prices with these keys.
+
+        Raises:
+            PaymentRefused: one of them is not for sale.
+        """
+        with told():
+            found = self._api.prices.list({"lookup_keys": list(lookup_keys), "active": True, "limit": 100}).data
+        ids = {price.lookup_key: price.id for price in found if price.lookup_key}
+        if any(key not in ids for key in lookup_keys):
+            raise PaymentRefused(NOT_SYNCED)
+        return {key: ids[key] for key in lookup_keys}
+
+    # -- What was used
+
+    def invoice(self, invoice_id: str) -> Invoice:
+        return self._usage.invoice(invoice_id)
+
+    def next_invoice(self, subscription_id: str) -> Invoice:
+        return self._usage.next_invoice(subscription_id)
+
+    def send_usage(self, event: UsageEvent) -> None:
+        self._usage.send_usage(event)
+
+    def usage_sum(self, customer: str, start_us: int, end_us: int) -> int:
+        return self._usage.usage_sum(customer, start_us, end_us)
+
+
+def _item(price: str) -> dict[str, Any]:
+    return {"price": price, "quantity": 1}
+
+
+def _kept(account_id: str, bought: Bought) -> dict[str, str]:
+    """What is kept with a payment: what was offered when it was bought is what is granted."""
+    return {
+        "farebox_account": account_id, "farebox_pack": bought.pack,
+        "farebox_credit_nanodollars": str(bought.credit_nanodollars), "farebox_days": str(bought.days),
+    }  # fmt: skip
+
+
+def _id(value: Any) -> str:  # noqa: ANN401  # an id, an object that was expanded, or nothing
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else str(value.id)
+
+
+def _metadata(of: Any, name: str) -> str:  # noqa: ANN401  # any of the SDK's resources
+    found = of.metadata.to_dict() if of.metadata is not None else {}
+    return str(found.get(name, ""))
+
+
+def _us(seconds: int) -> int:
+    return seconds * MICROSECONDS
+
+
+def _subscription(found: stripe.Subscription) -> Subscription:
+    items = found["items"].data
+    base = next((item for item in items if plan_of(item.price.lookup_key or "")), None)
+    period = base or items[0]
+    return Subscription(
+        id=found.id,
+        customer=_id(found.customer),
+        account_id=_metadata(found, "farebox_account"),
+        status=cast("Any", found.status),
+        plan=plan_of(base.price.lookup_key or "") if base is not None else "",
+        anchor_us=_us(found.billing_cycle_anchor),
+        period_start_us=_us(period.current_period_start),
+        period_end_us=_us(period.current_period_end),
+        trial_end_us=_us(found.trial_end) if found.trial_end else None,
+        ends_at_period_end=bool(found.cancel_at_period_end or found.cancel_at),
+    )
+
+
+def _payment(found: stripe.PaymentIntent, taken_back_cents: int) -> Payment:
+    why = found.last_payment_error
+    status = STATUSES.get(found.status, "failed")
+    worth, days = _metadata(found, "farebox_credit_nanodollars"), _metadata(found, "farebox_days")
+    return Payment(
+        id=found.id,
+        customer=_id(found.customer),
+        account_id=_metadata(found, "farebox_account"),
+        pack=_metadata(found, "farebox_pack"),
+        status=status,
+        amount_cents=found.amount,
+        taken_back_cents=taken_back_cents,
+        failed=(why.message or "The payment failed.") if why is not None and status == "failed" else "",
+        credit_nanodollars=int(worth) if worth.isdecimal() else 0,
+        days=int(days) if days.isdecimal() else 0,
+    )

@@ -1,0 +1,61 @@
+"""Whether a webhook is Stripe's own: by the SDK's check, and bounds on its time in both directions."""
+
+import json
+import time
+from typing import Any, Final
+
+import stripe
+
+from farebox.domain.errors import FounderError
+from farebox.domain.period import MICROSECONDS
+from farebox.domain.webhooks import ID_CHARS_MAX, Event, object_of
+
+TOLERANCE_SECONDS: Final = 300
+EVENTS: Final = frozenset({"event", "v2.core.event"})
+
+
+class StripeSignatures:
+    """The port `Signatures`.
+
+    Raises:
+        FounderError: there is no secret, so anybody's signature would do.
+    """
+
+    def __init__(self, secret: str) -> None:
+        if not secret.strip():
+            raise FounderError("STRIPE_WEBHOOK_SECRET is empty; it begins with whsec_ and stands beside the endpoint.")
+        self._secret = secret
+
+    def read(self, body: bytes, signature: str) -> Event | None:
+        try:
+            # Strictly UTF-8, or there could be two readings of one signature.
+            stripe.WebhookSignature.verify_header(body.decode(), signature, self._secret, TOLERANCE_SECONDS)
+        except (stripe.SignatureVerificationError, ValueError, TypeError):  # TypeError: a header that is not ASCII
+            return None
+        # The SDK takes a time in the future for a young one.
+        if _signed_at(signature) > time.time() + TOLERANCE_SECONDS:
+            return None
+        return _event(body)
+
+
+def _signed_at(signature: str) -> int:
+    """The time that was signed, read as the SDK has just read it."""
+    parts = [part.split("=", 2) for part in signature.split(",")]
+    return int(next(part[1] for part in parts if part[0] == "t"))
+
+
+def _event(body: bytes) -> Event | None:
+    try:
+        found: Any = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or found.get("object") not in EVENTS:
+        return None
+    event_id, kind = found.get("id"), found.get("type")
+    if not isinstance(event_id, str) or not isinstance(kind, str) or not event_id or not kind:
+        return None
+    if len(event_id) > ID_CHARS_MAX or len(kind) > ID_CHARS_MAX:
+        return None
+    created = found.get("created")
+    created_us = created * MICROSECONDS if isinstance(created, int) else 0
+    return Event(event_id, kind, object_of(kind, found), created_us, bool(found.get("livemode")))

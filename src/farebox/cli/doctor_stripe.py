@@ -1,0 +1,69 @@
+"""The doctor's checks of Stripe: the key, the webhook's secret, and whether the plans are there."""
+
+from collections.abc import Iterator
+
+from farebox import wiring_money
+from farebox.account.offer import missing
+from farebox.cli.findings import Finding, fix, note, ok
+from farebox.domain.catalogue import for_sale
+from farebox.domain.errors import FounderError
+from farebox.domain.product import Product
+from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+from farebox.settings import Settings
+
+SYNC = "farebox stripe sync"
+
+
+def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
+    """Whether what the file sells can be bought."""
+    try:
+        sold = for_sale(product.plans, product.packs)
+    except FounderError as error:
+        yield Finding("FIX", f"stripe: {error}")
+        return
+    if settings.stripe_secret_key is None:
+        if sold:
+            wrong = f"{len(sold)} prices of your file cannot be paid: STRIPE_SECRET_KEY is not set"
+            yield note("stripe", f"{wrong}; in farebox dev a stand-in takes its place")
+        return
+    wrong = wrong_form(settings)
+    if wrong is not None:
+        yield wrong
+        return
+    try:
+        name = wiring_money.payments_of(settings).check()
+        lacking = missing(wiring_money.catalogue_of(settings), product)
+    except PaymentRefused as error:
+        yield fix("stripe", str(error), "set another STRIPE_SECRET_KEY")
+        return
+    except PaymentsUnavailable:
+        where = settings.stripe_api_base or "api.stripe.com"
+        yield fix("stripe", f"{where} does not answer", "see whether this machine reaches it, or try again later")
+        return
+    yield ok("stripe", f"the key is of {name}, {'live' if settings.sells_live else 'in test mode'}")
+    if lacking:
+        yield fix("stripe", f"{len(lacking)} of your prices are not there, as {lacking[0]}", SYNC)
+    yield from _webhooks(settings)
+
+
+def wrong_form(settings: Settings) -> Finding | None:
+    """What is wrong with the settings, as far as one can see without asking."""
+    assert settings.stripe_secret_key is not None, "looked at before"
+    key = settings.stripe_secret_key.get_secret_value()
+    if not key.startswith(("sk_", "rk_")):
+        what = "it is a publishable key" if key.startswith("pk_") else "it does not begin with sk_"
+        return fix("stripe", f"STRIPE_SECRET_KEY is none: {what}", "copy the secret key from dashboard.stripe.com")
+    return None
+
+
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    secret = settings.stripe_webhook_secret
+    if secret is None or not secret.get_secret_value().strip():
+        where = f"{settings.own_url}/stripe/webhook"
+        yield fix(
+            "stripe", "STRIPE_WEBHOOK_SECRET is not set", f"add an endpoint for {where} at Stripe, set its secret"
+        )
+    elif not secret.get_secret_value().startswith("whsec_"):
+        yield fix("stripe", "STRIPE_WEBHOOK_SECRET does not begin with whsec_", "copy it from the endpoint at Stripe")
+    else:
+        yield ok("stripe", "webhooks are verified")

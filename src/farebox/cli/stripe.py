@@ -1,0 +1,65 @@
+"""The command `farebox stripe sync`."""
+
+from typing import Annotated
+
+import typer
+
+from farebox import settings as settings_module
+from farebox import wiring_money
+from farebox.account.offer import compare, make_so
+from farebox.cli.context import AppOption
+from farebox.cli.load import load_app
+from farebox.domain.catalogue import Change
+from farebox.domain.errors import FounderError
+from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+
+NO_KEY = "STRIPE_SECRET_KEY is not set; the keys are at https://dashboard.stripe.com/apikeys."
+
+cli = typer.Typer(help="What is for sale at Stripe.", no_args_is_help=True)
+
+
+@cli.callback()
+def stripe() -> None:
+    """What is for sale at Stripe."""
+
+
+@cli.command("sync")
+def sync(
+    app: AppOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
+) -> None:
+    """Have Stripe sell what your file says: shows the difference, asks, and adds or archives. No price is edited.
+
+    It ends with 0 where all is as your file says, and with 1 where something failed or was not wanted.
+    """
+    loaded = load_app(app)
+    settings = settings_module.load(loaded.folder)
+    if settings.stripe_secret_key is None:
+        raise FounderError(NO_KEY)
+    mode = "live: real money" if settings.sells_live else "test mode"
+    try:
+        catalogue = wiring_money.catalogue_of(settings)
+        has, changes = compare(catalogue, loaded.product)
+        typer.echo(f"{loaded.product.name} at Stripe ({mode})")
+        for line in table(changes):
+            typer.echo(line)
+        due = sum(change.sign != "=" for change in changes)
+        if not due:
+            typer.echo("Nothing to do: Stripe sells what your file says.")
+            return
+        if not yes and not typer.confirm(f"Make {_count(due)}?"):
+            typer.echo("Nothing was changed.")
+            raise typer.Exit(1)
+        typer.echo(f"Made {_count(make_so(catalogue, loaded.product, has, changes))}.")
+    except (PaymentsUnavailable, PaymentRefused) as error:
+        raise FounderError(f"{error} What was done stays; run farebox stripe sync again.") from None
+
+
+def table(changes: list[Change]) -> list[str]:
+    """The difference in columns: + is added, - is archived, = is there."""
+    width = max((len(change.key) for change in changes), default=0)
+    return [f"  {change.sign} {change.what:<7}  {change.key:<{width}}  {change.words}" for change in changes]
+
+
+def _count(number: int) -> str:
+    return f"{number} change{'' if number == 1 else 's'}"

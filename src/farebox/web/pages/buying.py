@@ -1,0 +1,74 @@
+"""Buying a plan, changing it, and coming back from paying: the forms of the plan page that lead to the till."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Request, Response
+
+from farebox.account import buy
+from farebox.account.till import CannotBuy
+from farebox.web.pages.frame import Frame
+from farebox.web.pages.plan import HERE, plan_page
+from farebox.web.pages.sale import elsewhere, till_of
+from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
+
+CHANGED: Final = {"now": "plan", "later": "later", "same": "same"}
+
+
+def routes(frame: Frame) -> APIRouter:
+    router = APIRouter()
+    note = frame.site.desk.upkeep.archive.note
+
+    @router.post(f"{HERE}/buy")
+    def bought(request: Request, visitor: OwnerVisitor, name: Annotated[str, Form()] = "") -> Response:
+        try:
+            return elsewhere(buy.buy_plan(till_of(frame), visitor.account, name))
+        except CannotBuy as error:
+            return plan_page(frame, request, visitor, error)
+
+    @router.get(f"{HERE}/paid")
+    def paid(request: Request, visitor: Visitor, cs: str = "") -> Response:
+        try:
+            what = buy.paid(till_of(frame), visitor.account, cs)
+        except CannotBuy as error:
+            return plan_page(frame, request, visitor, error)
+        return see_other("/credit?told=bought" if what == "credit" else f"{HERE}?told={_told(what)}")
+
+    @router.post(f"{HERE}/change")
+    def changed(request: Request, visitor: OwnerVisitor, name: Annotated[str, Form()] = "") -> Response:
+        try:
+            change = buy.change_plan(till_of(frame), visitor.account, name)
+        except CannotBuy as error:
+            return plan_page(frame, request, visitor, error)
+        note(visitor, "subscription_changed", client_of(request))
+        return see_other(f"{HERE}?told={CHANGED[change]}")
+
+    @router.post(f"{HERE}/cancel")
+    def cancelled(request: Request, visitor: OwnerVisitor) -> Response:
+        try:
+            buy.cancel(till_of(frame), visitor.account)
+        except CannotBuy as error:
+            return plan_page(frame, request, visitor, error)
+        note(visitor, "subscription_cancelled", client_of(request))
+        return see_other(f"{HERE}?told=cancelled")
+
+    @router.post(f"{HERE}/resume")
+    def resumed(request: Request, visitor: OwnerVisitor) -> Response:
+        try:
+            buy.resume(till_of(frame), visitor.account)
+        except CannotBuy as error:
+            return plan_page(frame, request, visitor, error)
+        note(visitor, "subscription_resumed", client_of(request))
+        return see_other(f"{HERE}?told=resumed")
+
+    @router.post(f"{HERE}/portal")
+    def looked_after(request: Request, visitor: OwnerVisitor) -> Response:
+        try:
+            return elsewhere(buy.portal(till_of(frame), visitor.account))
+        except CannotBuy as error:
+            return plan_page(frame, request, visitor, error)
+
+    return router
+
+
+def _told(what: str) -> str:
+    return "paid" if what == "plan" else "waiting"

@@ -1,0 +1,91 @@
+"""The account's credit: what is left of it, packs to buy, and buying one by itself when it runs low."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Request, Response
+
+from farebox.account import buy
+from farebox.account.till import CannotBuy
+from farebox.domain.money import format_usd
+from farebox.ports_billing import GrantRow, TopUp
+from farebox.ports_people import Visit
+from farebox.web.pages.frame import Frame
+from farebox.web.pages.sale import elsewhere, leads_to, till_of
+from farebox.web.pages.told import form_of
+from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
+from farebox.web.pages.words import money, plan_name
+
+HERE: Final = "/credit"
+TOLD: Final = {
+    "bought": "The credit is there. It is used from the next call on that your plan does not include.",
+    "top-up": "A pack will be bought by itself when your credit falls below that.",
+    "no-top-up": "Nothing is bought by itself any more.",
+}
+
+
+def routes(frame: Frame) -> APIRouter:
+    router = APIRouter()
+
+    @router.get(HERE)
+    def credit(request: Request, visitor: Visitor) -> Response:
+        return _page(frame, request, visitor)
+
+    @router.post(f"{HERE}/buy")
+    def bought(request: Request, visitor: OwnerVisitor, name: Annotated[str, Form()] = "") -> Response:
+        try:
+            return elsewhere(buy.buy_pack(till_of(frame), visitor.account, name))
+        except CannotBuy as error:
+            return _page(frame, request, visitor, error)
+
+    @router.post(f"{HERE}/top-up")
+    def topped_up(
+        request: Request, visitor: OwnerVisitor, pack: Annotated[str, Form()] = "", below: Annotated[str, Form()] = ""
+    ) -> Response:
+        try:
+            buy.wish_top_up(till_of(frame), visitor.account, pack, below)
+        except CannotBuy as error:
+            return _page(frame, request, visitor, error, pack=pack, below=below)
+        frame.site.desk.upkeep.archive.note(visitor, "top_up_set" if pack else "top_up_ended", client_of(request))
+        return see_other(f"{HERE}?told={'top-up' if pack else 'no-top-up'}")
+
+    return router
+
+
+def _page(frame: Frame, request: Request, visitor: Visit, error: CannotBuy | None = None, **values: str) -> Response:
+    till, account = frame.site.till, visitor.account
+    now_us, grants, wish = 0, list[GrantRow](), None
+    if till is not None:
+        now_us, grants = till().billing.grants(account.id)
+        wish = till().billing.top_up(account.id)
+    if error is None:
+        values = _wished(wish)
+    good = [grant for grant in grants if grant.expires_us > now_us]
+    page = frame.page(
+        request,
+        "credit.html",
+        status=error.status if error is not None else 200,
+        visitor=visitor,
+        form=form_of(error, **values),
+        is_open=till is not None,
+        plan=frame.site.product.by_name.get(account.plan),
+        now_us=now_us,
+        grants=grants,
+        left=sum(grant.left_nanodollars for grant in good),
+        held=sum(grant.held_nanodollars for grant in good),
+        wish=wish if wish is not None and wish.pack else None,
+        choices=[("", "Buy nothing by itself"), *((pack.name, _choice(pack.name, pack.price_nanodollars)) for pack in
+                 frame.site.product.packs)],
+        has_card=bool(account.customer_id),
+        told=TOLD.get(request.query_params.get("told", "")),
+    )  # fmt: skip
+    return leads_to(frame, page)
+
+
+def _choice(name: str, price: int) -> str:
+    return f"{plan_name(name)}, {money(price)}"
+
+
+def _wished(wish: TopUp | None) -> dict[str, str]:
+    if wish is None or not wish.pack:
+        return {"pack": "", "below": ""}
+    return {"pack": wish.pack, "below": format_usd(wish.below_nanodollars).removeprefix("$").replace(",", "")}

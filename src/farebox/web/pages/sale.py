@@ -1,0 +1,90 @@
+"""What an account can buy, and what it has bought, as its pages say it."""
+
+from typing import Final, Literal, NamedTuple
+
+from fastapi import HTTPException, Response
+
+from farebox.account.buy import change_of
+from farebox.account.plan import can_be_chosen
+from farebox.account.till import CannotBuy, Till
+from farebox.domain.plan import Plan
+from farebox.domain.product import Product
+from farebox.domain.subscribing import Known
+from farebox.ports import AccountRow
+from farebox.web.pages.frame import Frame
+from farebox.web.pages.guard import POLICY
+
+NOT_SOLD: Final = "Nothing can be bought online here yet."
+ELSEWHERE: Final = 303
+Way = Literal["choose", "buy", "now", "later", "kept", "wanted", "other_interval", "none"]
+"""How a plan is had: chosen, as it is free; bought; changed to, now or at the period's end; or it is had already."""
+
+
+class Sale(NamedTuple):
+    """What the account has bought."""
+
+    is_open: bool
+    """Whether anything can be bought here."""
+    known: Known | None
+    """Its subscription, while that gives it a plan."""
+    grace_until_us: int | None
+    is_lapsed: bool
+    has_customer: bool
+
+
+def sale_of(frame: Frame, account: AccountRow, now_us: int) -> Sale:
+    till = frame.site.till
+    known = till().billing.subscription(account.id) if till is not None and account.customer_id else None
+    grace_us = account.grace_until_us
+    return Sale(
+        till is not None,
+        known if known is not None and known.is_live else None,
+        grace_us,
+        grace_us is not None and grace_us <= now_us,
+        bool(account.customer_id),
+    )
+
+
+def way_to(product: Product, sale: Sale, plan: Plan | None, other: Plan) -> Way:
+    """How another plan than the account's is had."""
+    known = sale.known
+    if known is None:
+        if can_be_chosen(product, other):
+            return "choose"
+        return "buy" if sale.is_open and other.price_nanodollars else "none"
+    if other.name == known.next_plan or (known.ends_at_period_end and can_be_chosen(product, other)):
+        return "wanted"
+    if plan is None or not other.price_nanodollars:
+        return "later" if can_be_chosen(product, other) else "none"
+    change = change_of(plan, other)
+    if change == "later" and plan.every != other.every:
+        return "other_interval"
+    return "later" if change == "later" else "now"
+
+
+def till_of(frame: Frame) -> Till:
+    """Where to buy.
+
+    Raises:
+        CannotBuy: nowhere.
+    """
+    if frame.site.till is None:
+        raise CannotBuy(NOT_SOLD)
+    return frame.site.till()
+
+
+def leads_to(frame: Frame, response: Response) -> Response:
+    """A page whose forms may lead on to a page to pay on: browsers hold redirects of a form to the page's policy."""
+    if frame.site.till is not None:
+        origins = " ".join(frame.site.till().pay_origins)
+        response.headers["content-security-policy"] = POLICY.replace(
+            "form-action 'self'", f"form-action 'self' {origins}"
+        )
+    return response
+
+
+def elsewhere(url: str) -> Response:
+    """On to a page at Stripe, whose address is what it is."""
+    if not url.startswith(("https://", "http://")):
+        raise HTTPException(502, "The payment service gave no page. Try again.")
+    return Response(None, ELSEWHERE, {"location": url})

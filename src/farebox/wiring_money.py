@@ -1,0 +1,135 @@
+"""Settings → the part of the running system that sells. The SDK and SQLAlchemy are loaded when they are first used."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from farebox.account.top_up import TopUpWatch
+from farebox.account.work_off import Clerk
+from farebox.domain.events import Event
+from farebox.domain.product import Product
+from farebox.ports_billing import Catalogue, Signatures
+from farebox.ports_money import Credit
+from farebox.settings import Settings
+from farebox.store.database import Database
+from farebox.store.inbox import StoredInbox
+from farebox.store.top_ups import StoredTopUps
+
+if TYPE_CHECKING:
+    from farebox.account.till import Till
+    from farebox.adapters.stripe_payments import StripePayments
+
+STRIPES_PAGES: Final = ("https://checkout.stripe.com", "https://billing.stripe.com")
+
+
+@dataclass(slots=True)
+class Money:
+    """What one process sells with."""
+
+    open_till: "Callable[[], Till]"
+    inbox: StoredInbox
+    top_ups: StoredTopUps
+    clerk: Clerk
+    watch: TopUpWatch
+    signatures: Callable[[], Signatures] | None
+    """None where webhooks cannot be verified, and so are not taken."""
+    changed: list[Callable[[str], None]] = field(default_factory=list)
+    """Who is told that an account's plan, limits or credit may be other ones."""
+    open_invoice: list[Callable[[str], None]] = field(default_factory=list)
+    """Who sends the usage of an account whose invoice is being made."""
+
+    def close(self) -> None:
+        self.inbox.close()
+        self.top_ups.close()
+
+
+def money_of(
+    product: Product,
+    settings: Settings,
+    database: Database,
+    mail_written: Callable[[], None],
+    tell: Callable[[Event], None],
+) -> Money | None:
+    """What one process sells with; None where there is no key."""
+    if settings.stripe_secret_key is None:
+        return None
+    inbox, top_ups = StoredInbox(database), StoredTopUps(database)
+    changed: list[Callable[[str], None]] = []
+    open_invoice: list[Callable[[str], None]] = []
+
+    @cache
+    def open_till() -> "Till":
+        from farebox.account.till import Till  # noqa: PLC0415  # with all that selling needs
+        from farebox.store.billing import StoredBilling  # noqa: PLC0415
+
+        return Till(
+            payments=payments_of(settings),
+            billing=StoredBilling(database),
+            credit=credit_of(database),
+            product=product,
+            url=settings.own_url,
+            pay_origins=pay_origins(settings),
+            grace_seconds=settings.grace_seconds,
+            mail_written=mail_written,
+            tell=tell,
+            account_changed=lambda account_id: _each(changed, account_id),
+            invoice_open=lambda account_id: _each(open_invoice, account_id),
+        )
+
+    return Money(
+        open_till, inbox, top_ups, Clerk(inbox, open_till), TopUpWatch(top_ups, open_till), signatures_of(settings),
+        changed, open_invoice,
+    )  # fmt: skip
+
+
+def pay_origins(settings: Settings) -> tuple[str, ...]:
+    """Whose pages customers pay on."""
+    parts = urlsplit(settings.stripe_api_base)
+    return (f"{parts.scheme}://{parts.netloc}",) if parts.netloc else STRIPES_PAGES
+
+
+def payments_of(settings: Settings) -> "StripePayments":
+    """Stripe. There has to be a key."""
+    from farebox.adapters.stripe_client import open_client  # noqa: PLC0415  # 30 MB
+    from farebox.adapters.stripe_payments import StripePayments  # noqa: PLC0415
+
+    assert settings.stripe_secret_key is not None, "nothing is sold without a key"
+    return StripePayments(open_client(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base))
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    """What is for sale at Stripe. There has to be a key."""
+    from farebox.adapters.stripe_catalogue import StripeCatalogue  # noqa: PLC0415  # as above
+    from farebox.adapters.stripe_client import open_client  # noqa: PLC0415
+
+    assert settings.stripe_secret_key is not None, "nothing is sold without a key"
+    return StripeCatalogue(open_client(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base))
+
+
+def credit_of(database: Database) -> Credit:
+    """Where credit is kept."""
+    from farebox.store.wallet import StoredCredit  # noqa: PLC0415  # SQLAlchemy
+
+    return StoredCredit(database)
+
+
+def signatures_of(settings: Settings) -> Callable[[], Signatures] | None:
+    """The check of webhooks; None without a secret, with which any signature would do."""
+    secret = settings.stripe_webhook_secret.get_secret_value().strip() if settings.stripe_webhook_secret else ""
+    if not secret:
+        return None
+
+    @cache
+    def opened() -> Signatures:
+        from farebox.adapters.stripe_webhooks import StripeSignatures  # noqa: PLC0415  # as above
+
+        return StripeSignatures(secret)
+
+    return opened
+
+
+def _each(told: Sequence[Callable[[str], None]], account_id: str) -> None:
+    for tell in told:
+        tell(account_id)
