@@ -125,23 +125,6 @@ class TopUps(Protocol):
         ...
 
 
-class GrantRow(NamedTuple):
-    """A row of `credit_grant`, for pages."""
-
-    id: str
-    pack: str
-    amount_nanodollars: int
-    spent_nanodollars: int
-    held_nanodollars: int
-    taken_back_nanodollars: int
-    expires_us: int
-    created_us: int
-
-    @property
-    def left_nanodollars(self) -> int:
-        return self.amount_nanodollars - self.spent_nanodollars - self.held_nanodollars - self.taken_back_nanodollars
-
-
 Decide = Callable[[Paying, Known | None, int], Followed | None]
 """From the account, its stored subscription and the database's clock."""
 
@@ -174,10 +157,6 @@ class Billing(Protocol):
 
     def keep_invoice(self, account_id: str, invoice: Invoice, fetched_us: int) -> bool:
         """Store an invoice; False where it is known as it was later."""
-        ...
-
-    def grants(self, account_id: str) -> tuple[int, list[GrantRow]]:
-        """The database's clock, and the account's credit: what ends soonest first, and at last what has ended."""
         ...
 
     def top_up(self, account_id: str) -> TopUp | None: ...

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from farebox.domain.billing import Bought, Checkout, Invoice, Payment, Subscription
+from farebox.domain.wallet import Grant
 
 
 class PaymentsUnavailable(Exception):
@@ -80,17 +81,48 @@ class Payments(Protocol):
         ...
 
 
+class Granted(NamedTuple):
+    """Credit that was bought, and the name of its pack."""
+
+    pack: str
+    grant: Grant
+
+
+class Purse(NamedTuple):
+    """An account's credit, in one state of the database."""
+
+    now_us: int
+    left_nanodollars: int
+    """What can be used now: nothing that is held, or at its end."""
+    grants: Sequence[Granted]
+    """All there ever were, in the order in which they are used."""
+
+
 class Credit(Protocol):
-    """Credit that was paid beforehand. Each verb is one transaction, with its line in the audit log.
+    """Credit that was paid beforehand. What calls spend of it is the ledger's; here it comes, and is taken back.
+
+    Each verb is one transaction under the account's lock, and what changes something is noted in the audit log.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
     """
 
     def grant(self, account_id: str, source: str, pack: str, amount_nanodollars: int, expires_us: int) -> bool:
-        """Give credit, once for each `source`; False where it was given before."""
+        """Give an account credit, once for each `source`, the payment; False where it was given before."""
         ...
 
     def take_back(self, source: str, up_to_nanodollars_total: int) -> int:
-        """Take back credit, so that this much was taken back in all; how much of that could not be, being spent."""
+        """Have so much of a payment's credit taken back in all: what was refunded, or is disputed.
+
+        At most what is left is taken; how much could not be. What calls under way hold is taken when it comes free. The
+        same total again changes nothing, and a smaller one, as after a dispute that was won, gives credit again.
+        """
+        ...
+
+    def balance(self, account_id: str) -> int:
+        """What can be used now, in nanodollars."""
+        ...
+
+    def purse(self, account_id: str) -> Purse:
+        """The balance, with all grants, for people."""
         ...

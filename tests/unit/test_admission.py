@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farebox.domain.admission import Admitted, Ask, Caller, Cap, Refused, decide, identify, seconds_up
+from farebox.domain.admission import Admitted, Ask, Caller, Cap, Refused, Standing, decide, identify, seconds_up
 from farebox.domain.errors import (
     AccountSuspended,
     BurstExceeded,
@@ -92,7 +92,7 @@ def test_a_plan_that_is_no_longer_offered_is_refused_by_name() -> None:
 def test_a_payment_that_failed_is_refused_and_told_where_it_stands() -> None:
     told = refused(Plan("pro", calls=10), caller=CALLER._replace(state="past_due"))
     assert type(told.error) is PaymentRequired
-    assert told.standing == (Plan("pro", calls=10), METER, NOW_US, None)
+    assert told.standing == Standing(Plan("pro", calls=10), METER, NOW_US)
 
 
 def test_a_plan_in_money_refuses_a_model_without_a_price_and_others_admit_it() -> None:
@@ -149,7 +149,7 @@ def test_the_last_call_passes_and_the_next_is_refused(posted: int, held: int) ->
         "Plan 'pro' includes 10 calls a month, and they are used. It resets at 2026-12-23T09:07:58Z."
     )
     assert type(told.error) is QuotaExceeded
-    assert told.standing == (plan, after, NOW_US, None)
+    assert told.standing == Standing(plan, after, NOW_US)
 
 
 def test_a_plan_of_nothing_passes_nothing() -> None:
@@ -230,7 +230,7 @@ def test_a_refusal_over_the_burst_says_when_the_next_call_passes() -> None:
     assert type(told.error) is BurstExceeded
     assert told.error.detail == "Plan 'pro' allows a burst of 5/10s. Try again in 2 s."
     assert told.error.retry_after_seconds == 2
-    assert told.standing == (plan, meter, NOW_US + 500_000, None)
+    assert told.standing == Standing(plan, meter, NOW_US + 500_000)
     admitted(plan, meter, now_us=NOW_US + 2_500_000)
 
 
@@ -275,7 +275,7 @@ def test_the_last_call_of_a_keys_cap_passes_and_the_next_is_refused() -> None:
     )
     assert isinstance(told.error, QuotaExceeded)
     assert told.error.policy == "key"
-    assert told.standing == (Plan("pro", calls=100), METER, NOW_US, after.cap)
+    assert told.standing == Standing(Plan("pro", calls=100), METER, NOW_US, after.cap)
 
 
 def test_a_call_of_several_units_does_not_pass_what_a_key_has_left() -> None:
@@ -359,7 +359,7 @@ def test_a_hold_has_the_worst_case_and_everything_the_row_will_need() -> None:
     charge = (100 * 150 + 400 * 600) * 12 // 10
     assert hold == (
         "acct_1", "req_1", "key_1", "live", "pro", "/v1/generate", "gpt-4o-mini", START_US, NOW_US,
-        NOW_US + 180_000_000, 1, 500, charge, 100, 400, 150_000_000, 75_000_000, 600_000_000, 0, 2_000, "", None, "", "", None, None, 0,
+        NOW_US + 180_000_000, 1, 500, charge, 100, 400, 150_000_000, 75_000_000, 600_000_000, 0, 2_000, "", None, "", "", None, None, charge,
     )  # fmt: skip
 
 

@@ -126,11 +126,18 @@ def sync_payment(till: Till, payment_id: str) -> None:
         PaymentsUnavailable: Stripe cannot be asked.
         PaymentRefused: it knows no such payment.
     """
-    settle_payment(till, till.payments.payment(payment_id))
+    payment = till.payments.payment(payment_id)
+    while True:
+        settle_payment(till, payment)
+        # What was just fetched may have been older than what another process has applied meanwhile.
+        again = till.payments.payment(payment_id)
+        if (again.status, again.taken_back_cents) == (payment.status, payment.taken_back_cents):
+            return
+        payment = again
 
 
 def settle_payment(till: Till, payment: Payment) -> None:
-    """The same of a payment that was just fetched."""
+    """Grant the credit of a payment that was just fetched, and take back its share."""
     if not payment.pack or payment.status != "succeeded":
         return
     account = till.billing.account(payment.account_id) or till.billing.account_of(payment.customer)
@@ -140,13 +147,12 @@ def settle_payment(till: Till, payment: Payment) -> None:
     amount = payment.credit_nanodollars or payment.amount_cents * NANODOLLARS_PER_CENT
     expires_us = till.billing.now_us() + (payment.days or DAYS_UNSAID) * DAY_US
     is_new = till.credit.grant(account.id, payment.id, payment.pack, amount, expires_us)
-    if payment.taken_back_cents and payment.amount_cents:
-        share = amount * payment.taken_back_cents // payment.amount_cents
+    if payment.taken_back_cents or not is_new:
+        share = amount * payment.taken_back_cents // payment.amount_cents if payment.amount_cents else 0
         missing = till.credit.take_back(payment.id, share)
         if missing:
             log.warning("%s: %d nanodollars that are due back were spent already", payment.id, missing)
-    if is_new or payment.taken_back_cents:
-        till.account_changed(account.id)
+    till.account_changed(account.id)
 
 
 def look_again(till: Till, account_id: str) -> None:

@@ -1,7 +1,9 @@
 """The one decision: may this call pass? A pure function, so that no database can disagree with another."""
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
+from farebox.domain import wallet
 from farebox.domain.apikey import Mode
 from farebox.domain.errors import (
     AccountSuspended,
@@ -16,14 +18,16 @@ from farebox.domain.errors import (
     PriceUnknown,
     QuotaExceeded,
 )
-from farebox.domain.ledger import Hold, Meter, State, charge_for_cost, hold_on
+from farebox.domain.ledger import Hold, Meter, State, charge_for_cost, charge_for_tokens, hold_on
 from farebox.domain.money import format_usd
 from farebox.domain.period import MICROSECONDS, iso
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price, worst_cost_nanodollars
 from farebox.domain.rate import take
+from farebox.domain.wallet import Grant
 
 NO_SUCH_KEY: Final = "This API key is not valid. Check that it was copied whole and has not been revoked."
+PAYMENT_FAILED: Final = "The last payment failed. Update the payment method at /plan."
 
 
 class Caller(NamedTuple):
@@ -98,13 +102,15 @@ class Cap(NamedTuple):
 class Standing(NamedTuple):
     """Where a caller stands: the plan, what it has used, and when. The source of every limit header.
 
-    `cap` is the key's own, where it has one.
+    `cap` is the key's own, where it has one; `prepaid_nanodollars` what credit is left, where the account has bought
+    any and it was looked at.
     """
 
     plan: Plan
     meter: Meter
     now_us: int
     cap: Cap | None = None
+    prepaid_nanodollars: int | None = None
 
 
 class Admitted(NamedTuple):
@@ -155,31 +161,61 @@ def identify(caller: Caller | None, now_us: int, endpoint: str = "") -> CallErro
     return None
 
 
+class HasPlan(Protocol):
+    """Somebody on a plan, whose payment may have failed."""
+
+    @property
+    def plan(self) -> str: ...
+    @property
+    def grace_until_us(self) -> int | None: ...
+
+
+def has_lapsed(who: HasPlan, now_us: int) -> bool:
+    """Whether a payment failed, and the time to mend that is over."""
+    return who.grace_until_us is not None and who.grace_until_us <= now_us
+
+
+def plan_in_force(who: HasPlan, plans: Mapping[str, Plan], now_us: int) -> Plan | None:
+    """The plan that counts now: the account's own, or the first one, if it is free, where the account has lapsed.
+
+    None where there is none: then nothing passes, see `no_plan`.
+    """
+    if not has_lapsed(who, now_us):
+        return plans.get(who.plan)
+    first = next(iter(plans.values()), None)
+    return first if first is not None and first.price_nanodollars == 0 else None
+
+
 def decide(
-    caller: Caller | None, plan: Plan | None, meter: Meter, cap: Cap | None, ask: Ask, now_us: int
-) -> Admitted | Refused:
+    caller: Caller | None, plan: Plan | None, meter: Meter, cap: Cap | None, ask: Ask, now_us: int,
+    grants: Sequence[Grant] = (),
+) -> Admitted | Refused:  # fmt: skip
     """Admit a call with a hold for the most it can come to, or refuse it; a refusal changes nothing.
 
     Args:
         caller: who asks, or None where no key has this digest.
-        plan: the caller's plan as the founder's file has it, or None where it is no longer there.
+        plan: the caller's plan in force as the founder's file has it, or None where there is none.
         meter: the caller's meter for the period that contains `now_us`.
         cap: the key's own cap, with its meter for the same period; None where it has none.
         ask: the call.
         now_us: the ledger's clock, in microseconds.
+        grants: the account's credit, as far as it can be used; a test key has none.
     """
     error = identify(caller, now_us, ask.endpoint)
     if error is not None or caller is None:
         return Refused(error or InvalidApiKey(NO_SUCH_KEY))
     if plan is None:
-        return Refused(plan_is_gone(caller))
-    standing = Standing(plan, meter, now_us, cap)
+        return Refused(no_plan(caller, now_us))
+    credit = wallet.balance(grants, now_us) if grants else 0
+    standing = Standing(plan, meter, now_us, cap, credit if caller.has_credit and caller.mode == "live" else None)
     if caller.state == "past_due":
-        return Refused(PaymentRequired("The last payment failed. Update the payment method."), standing)
+        return Refused(PaymentRequired(PAYMENT_FAILED), standing)
     if plan.is_metered_in_money and ask.price is None:
         return Refused(PriceUnknown(f"The price of the model {ask.model!r} is not known."), standing)
     hold = _worst_case(caller, plan, meter, ask, now_us)
     error = _over_plan(plan, meter, hold, now_us) or _over_own(caller, meter, cap, hold, now_us)
+    if error is None and hold.held_nanodollars > hold.included_nanodollars and ask.is_billed and caller.mode == "live":
+        hold, error = _payers(caller, plan, hold, grants, credit)
     if error is not None:
         return Refused(error, standing)
     tat_us = meter.burst_tat_us
@@ -190,7 +226,10 @@ def decide(
         tat_us = taken.tat_us
     if cap is not None:
         cap = Cap(cap.calls, hold_on(cap.meter, hold, 0))
-    return Admitted(hold, Standing(plan, hold_on(meter, hold, tat_us), now_us, cap))
+    left = standing.prepaid_nanodollars
+    if hold.credit and left is not None:
+        left -= wallet.total(hold.credit)
+    return Admitted(hold, Standing(plan, hold_on(meter, hold, tat_us), now_us, cap, left))
 
 
 def again(earlier: Earlier | None, once: Once, standing: Standing) -> Answered | Refused | None:
@@ -221,9 +260,11 @@ def again(earlier: Earlier | None, once: Once, standing: Standing) -> Answered |
     return Refused(error, standing)
 
 
-def plan_is_gone(caller: Caller) -> PaymentRequired:
-    """The refusal of a caller whose plan is no longer in the founder's file."""
-    return PaymentRequired(f"The plan '{caller.plan}' is no longer offered. Choose another plan.")
+def no_plan(caller: Caller, now_us: int) -> PaymentRequired:
+    """The refusal of a caller who has no plan in force: it is no longer offered, or not paid for."""
+    if has_lapsed(caller, now_us):
+        return PaymentRequired(PAYMENT_FAILED)
+    return PaymentRequired(f"The plan '{caller.plan}' is no longer offered. Choose another plan at /plan.")
 
 
 def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int) -> Hold:
@@ -234,20 +275,58 @@ def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int)
         output_max = ask.output_tokens_total
     price = ask.price
     markup = plan.markup_basis_points if plan.is_metered_in_money else None
-    fixed = 0
-    if plan.overage_nanodollars is not None and plan.calls is not None and caller.mode == "live" and ask.is_billed:
-        # A call is charged by its place when it is admitted, and keeps that charge.
-        over = meter.posted_calls + meter.held_calls + ask.calls - plan.calls
-        fixed = plan.overage_nanodollars * min(max(over, 0), ask.calls)
-    held = fixed
+    tokens = ask.input_tokens_max + output_max
+    fixed, included_tokens, per_mtok, included = 0, None, None, 0
+    if plan.has_overage and caller.mode == "live" and ask.is_billed:
+        fixed, included_tokens, per_mtok = _beyond(plan, meter, ask)
+    held = fixed + charge_for_tokens(tokens, included_tokens, per_mtok)
     if markup is not None and price is not None:
         held += charge_for_cost(worst_cost_nanodollars(price, ask.input_tokens_max, output_max), markup)
+    if plan.credit_nanodollars is not None:
+        left = plan.credit_nanodollars - meter.posted_nanodollars - meter.held_nanodollars
+        included = min(held, max(left, 0))
     return Hold(
         caller.account_id, ask.call_id, caller.key_id, caller.mode, plan.name, ask.endpoint, ask.model,
         meter.period_start_us, now_us, now_us + ask.hold_ttl_us,
-        ask.calls, ask.input_tokens_max + output_max, held, ask.input_tokens_max, output_max,
+        ask.calls, tokens, held, ask.input_tokens_max, output_max,
         *_frozen(price), fixed, markup, caller.cap_id, caller.cap_calls,
+        "", "", included_tokens, per_mtok, included,
     )  # fmt: skip
+
+
+def _beyond(plan: Plan, meter: Meter, ask: Ask) -> tuple[int, int | None, int | None]:
+    """What a call costs for itself; how many tokens it has free, and the price of a million others.
+
+    A call is charged by its place when it is admitted, and keeps that charge.
+    """
+    if plan.overage_nanodollars is not None and plan.calls is not None:
+        over = meter.posted_calls + meter.held_calls + ask.calls - plan.calls
+        return plan.overage_nanodollars * min(max(over, 0), ask.calls), None, None
+    if plan.overage_per_mtok is not None and plan.tokens is not None:
+        return 0, max(plan.tokens - meter.posted_tokens - meter.held_tokens, 0), plan.overage_per_mtok
+    return 0, None, None
+
+
+def _payers(
+    caller: Caller, plan: Plan, hold: Hold, grants: Sequence[Grant], credit: int
+) -> tuple[Hold, PaymentRequired | None]:
+    """The hold with who pays what the plan does not include: credit first, then the invoice; or why nobody does."""
+    beyond = hold.held_nanodollars - hold.included_nanodollars
+    # Where the last invoice was not paid, there is not going to be another one.
+    if credit < beyond and (plan.prepaid or has_lapsed(caller, hold.admitted_us)):
+        return hold, _lacks_credit(plan, beyond, credit)
+    frozen = wallet.allocate(grants, beyond, hold.admitted_us) if credit else ""
+    customer = caller.customer if plan.is_invoiced and credit < beyond else ""
+    return hold._replace(customer=customer, credit=frozen), None
+
+
+def _lacks_credit(plan: Plan, beyond: int, credit: int) -> PaymentRequired:
+    error = PaymentRequired(
+        f"What plan '{plan.name}' includes this month is used, and this call can come to {format_usd(beyond)}, of which "
+        f"the account's credit has {format_usd(credit)}. An owner can buy credit at /credit."
+    )
+    error.page = "/credit"
+    return error
 
 
 def _frozen(price: Price | None) -> tuple[int | None, int | None, int | None]:
@@ -260,12 +339,12 @@ def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceed
         what = f"Plan '{plan.name}' includes {plan.calls:,} calls a month, and they are used."
         return _quota("monthly", what, meter, now_us)
     tokens_left = None if plan.tokens is None else plan.tokens - meter.posted_tokens - meter.held_tokens
-    if tokens_left is not None and hold.held_tokens > tokens_left:
+    if tokens_left is not None and hold.held_tokens > tokens_left and plan.overage_per_mtok is None:
         what = f"Plan '{plan.name}' has {max(tokens_left, 0):,} of {plan.tokens:,} tokens left this month"
         return _quota("tokens", f"{what}, {_can_come_to(f'{hold.held_tokens:,}')}", meter, now_us)
     credit = plan.credit_nanodollars
     money_left = None if credit is None else credit - meter.posted_nanodollars - meter.held_nanodollars
-    if credit is not None and money_left is not None and hold.held_nanodollars > money_left:
+    if credit is not None and money_left is not None and hold.held_nanodollars > money_left and not plan.credit_overage:
         what = f"Plan '{plan.name}' has {format_usd(max(money_left, 0))} of {format_usd(credit)} left this month"
         return _quota("credit", f"{what}, {_can_come_to(format_usd(hold.held_nanodollars))}", meter, now_us)
     return None
@@ -284,7 +363,7 @@ def _over_own(caller: Caller, meter: Meter, cap: Cap | None, hold: Hold, now_us:
             return _quota("spend-cap", what, meter, now_us, " An owner can change the cap at /plan.")
     if cap is not None and hold.held_calls > cap.calls_left:
         what = f"This key's own limit of {cap.calls:,} calls a month is used."
-        return _quota("key", what, meter, now_us, " A key with another limit can be made at /keys.")
+        return _quota("key", what, meter, now_us, " A key with another limit can be made at /keys.", page="/keys")
     return None
 
 
@@ -292,12 +371,15 @@ def _can_come_to(most: str) -> str:
     return f"and this call can come to {most}; a shorter prompt or a lower max_tokens may fit."
 
 
-def _quota(policy: str, what: str, meter: Meter, now_us: int, advice: str = "") -> QuotaExceeded:
+def _quota(
+    policy: str, what: str, meter: Meter, now_us: int, advice: str = "", page: str = "/plan"
+) -> QuotaExceeded:  # fmt: skip
     error = QuotaExceeded(
         f"{what} It resets at {iso(meter.period_end_us)[:19]}Z.{advice}",
         retry_after_seconds=seconds_up(meter.period_end_us - now_us),
     )
     error.policy = policy
+    error.page = page
     return error
 
 

@@ -3,8 +3,19 @@
 import json
 from typing import Any, Final, NamedTuple
 
-from farebox.domain.ledger import Ending, Hold, Mark, Outcome, Spent, State, charge_for_cost, settle
+from farebox.domain.ledger import (
+    Ending,
+    Hold,
+    Mark,
+    Outcome,
+    Spent,
+    State,
+    charge_for_cost,
+    charge_for_tokens,
+    settle,
+)
 from farebox.domain.prices import Price, cost_nanodollars, worst_cost_nanodollars
+from farebox.domain.wallet import parts_of, text_of
 
 # What `settle` adds by itself; the other marks are part of what a call used.
 SETTLED_MARKS: Final = frozenset({Mark.OVER_HOLD, Mark.UNKNOWN_COST, Mark.UNPRICED})
@@ -22,11 +33,30 @@ def audit_hold(hold: Hold) -> list[Misfit]:
     """What is wrong with a hold: it is the worst case of its own bounds."""
     tokens = hold.input_tokens_max + hold.output_tokens_max
     price, markup = hold.price, hold.charge_markup_basis_points
-    money = hold.charge_fixed_nanodollars
+    money = hold.charge_fixed_nanodollars + charge_for_tokens(tokens, hold.included_tokens, hold.overage_per_mtok)
     if price is not None and markup is not None:
         money += charge_for_cost(worst_cost_nanodollars(price, hold.input_tokens_max, hold.output_tokens_max), markup)
     held = (("held_tokens", tokens, hold.held_tokens), ("held_nanodollars", money, hold.held_nanodollars))
-    return [Misfit(*figure) for figure in held if figure[1] != figure[2]]
+    return [Misfit(*figure) for figure in held if figure[1] != figure[2]] + _payers(hold)
+
+
+def _payers(hold: Hold) -> list[Misfit]:
+    """What is wrong with who pays for a hold: what is included and what credit has are no more than it."""
+    found = []
+    if not 0 <= hold.included_nanodollars <= hold.held_nanodollars:
+        found.append(Misfit("included_nanodollars", f"0 to {hold.held_nanodollars}", hold.included_nanodollars))
+    if (hold.included_tokens is None) != (hold.overage_per_mtok is None) or (hold.included_tokens or 0) < 0:
+        found.append(Misfit("included_tokens", "a number of them where they have a price", hold.included_tokens))
+    beyond = hold.held_nanodollars - hold.included_nanodollars
+    try:
+        parts = parts_of(hold.credit)
+    except ValueError:
+        return [*found, Misfit("credit", "grants, and what is held of each", hold.credit)]
+    if text_of(parts) != hold.credit or len({grant_id for grant_id, _ in parts}) < len(parts):
+        found.append(Misfit("credit", "each grant once", hold.credit))
+    if sum(nanodollars for _, nanodollars in parts) > max(beyond, 0):
+        found.append(Misfit("credit", f"{beyond} at most", hold.credit))
+    return found
 
 
 def audit_row(hold: Hold, outcome: Outcome) -> list[Misfit]:
@@ -38,7 +68,10 @@ def audit_row(hold: Hold, outcome: Outcome) -> list[Misfit]:
         spent = _spent(hold, outcome, metered)
     except (ValueError, TypeError, LookupError):
         return [*found, Misfit("attempts", "a list of attempts with their figures", outcome.attempts)]
-    again = settle(hold, _ending(outcome), spent, outcome.recorded_us)
+    try:
+        again = settle(hold, _ending(outcome), spent, outcome.recorded_us)
+    except ValueError:  # the hold's credit is told of already
+        return found
     if again != outcome:
         pairs = zip(Outcome._fields, again, outcome, strict=True)
         found += [Misfit(name, expected, value) for name, expected, value in pairs if expected != value]

@@ -7,8 +7,9 @@ Reserve, then post or void, after TigerBeetle's two-phase transfers
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
+from farebox.domain import wallet
 from farebox.domain.apikey import Mode
-from farebox.domain.money import BASIS_POINTS, divide_up
+from farebox.domain.money import BASIS_POINTS, TOKENS_PER_MTOK, divide_up
 from farebox.domain.prices import Price, cost_nanodollars, worst_cost_nanodollars
 
 # Of one call, in or out: above any model, and low enough that their cost at any price fits a 64-bit column.
@@ -158,10 +159,21 @@ def settle(hold: Hold, ending: Ending, spent: Spent, now_us: int) -> Outcome:
     tokens = spent.input_tokens + spent.output_tokens
     charged = cost - spent.wasted_nanodollars
     charge = hold.charge_fixed_nanodollars + charge_for_cost(charged, hold.charge_markup_basis_points)
+    charge += charge_for_tokens(tokens, hold.included_tokens, hold.overage_per_mtok)
     if tokens > hold.held_tokens or charge > hold.held_nanodollars:
         marks = (*marks, Mark.OVER_HOLD)
         tokens, charge = min(tokens, hold.held_tokens), min(charge, hold.held_nanodollars)
-    return _outcome(State.POSTED, spent, cost, marks, recorded_us, hold.held_calls, tokens, charge)
+    posted = _outcome(State.POSTED, spent, cost, marks, recorded_us, hold.held_calls, tokens, charge)
+    return _paid(hold, posted) if hold.credit or hold.customer else posted
+
+
+def _paid(hold: Hold, outcome: Outcome) -> Outcome:
+    """The outcome with who pays its charge: what is included first, then credit, then the invoice."""
+    beyond = max(outcome.charge_nanodollars - hold.included_nanodollars, 0)
+    spent_credit = wallet.spend(hold.credit, beyond)
+    prepaid = wallet.total(spent_credit)
+    invoiced = beyond - prepaid if hold.customer else 0
+    return outcome._replace(prepaid_nanodollars=prepaid, invoiced_nanodollars=invoiced, spent_credit=spent_credit)
 
 
 def _cost(price: Price | None, spent: Spent) -> int:
@@ -175,6 +187,13 @@ def charge_for_cost(cost: int, markup_basis_points: int | None) -> int:
     if markup_basis_points is None:
         return 0
     return divide_up(cost * (BASIS_POINTS + markup_basis_points), BASIS_POINTS)
+
+
+def charge_for_tokens(tokens: int, included: int | None, per_mtok: int | None) -> int:
+    """What a customer is charged for the tokens beyond those included; nothing where the plan does not charge so."""
+    if per_mtok is None or included is None:
+        return 0
+    return divide_up(max(tokens - included, 0) * per_mtok, TOKENS_PER_MTOK)
 
 
 def _outcome(

@@ -7,12 +7,13 @@ from typing import Final, Literal
 
 from farebox.domain.errors import FounderError
 from farebox.domain.ledger import TOKENS_MAX
-from farebox.domain.money import BASIS_POINTS, NANODOLLARS_PER_CENT, Usd, usd_to_nanodollars
+from farebox.domain.money import BASIS_POINTS, NANODOLLARS_PER_CENT, NANODOLLARS_PER_USD, Usd, usd_to_nanodollars
 from farebox.domain.rate import Burst, parse_burst
 
 LIMIT_MAX: Final = 10**15  # far above any plan, far below a 64-bit column
 MARKUP_MAX: Final = 1_000  # a thousand times the cost
 OUTPUT_TOKENS_DEFAULT: Final = 400
+USD_PER_1K_TOKENS_MAX: Final = 1_000  # far above any, and low enough that a call's charge fits a 64-bit column
 TRIAL_DAYS_MAX: Final = 730  # as Stripe has it
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 
@@ -118,6 +119,10 @@ class Plan:
             (
                 self.credit_overage and self.credit_usd is None,
                 "credit_overage needs credit_usd=…, the money that is included",
+            ),
+            (
+                (self.overage_per_mtok or 0) > USD_PER_1K_TOKENS_MAX * 1000 * NANODOLLARS_PER_USD,
+                f"overage_usd_per_1k_tokens is the price of a thousand tokens, at most {USD_PER_1K_TOKENS_MAX:,}",
             ),
             (
                 self.overage_usd is not None and self.credit_usd is not None,

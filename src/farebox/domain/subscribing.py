@@ -1,4 +1,4 @@
-"""What becomes of an account when its subscription at Stripe was fetched. A pure rule, so that order does not matter."""
+"""What becomes of an account when its subscription at Stripe was fetched: pure, so that order does not matter."""
 
 from typing import Final, Literal, NamedTuple
 

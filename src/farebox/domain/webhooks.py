@@ -1,4 +1,4 @@
-"""Which object at Stripe an event is about. What has become of it is fetched anew, so an event says no more than that."""
+"""Which object at Stripe an event is about. What has become of it is fetched anew, so it says no more than that."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple

@@ -20,13 +20,16 @@ from farebox.domain.admission import (
     again,
     decide,
     identify,
-    plan_is_gone,
+    no_plan,
+    plan_in_force,
 )
+from farebox.domain import wallet
 from farebox.domain.errors import CallError, HoldLost, InvalidApiKey
 from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, release, settle
 from farebox.domain.period import day, period_at
 from farebox.domain.plan import Plan
 from farebox.domain.rate import BURST_SECONDS_MAX
+from farebox.domain.wallet import Grant
 from farebox.ports import CallRow, Kept, Recorded
 from farebox.store.cursor import Cursor, Row
 from farebox.store.statements import Statements
@@ -89,6 +92,9 @@ class Batch:
         self.earlier: dict[tuple[str, str], Earlier | None] = {}
         self.onces: list[Row] = []
         self.kept: list[Row] = []
+        self.grants: dict[str, dict[str, Grant]] = {}
+        self.spent_from: set[tuple[str, str]] = set()
+        self.outbox: list[Row] = []
 
     def load_meter(self, meter: Meter) -> None:
         key = (meter.account_id, meter.name, meter.period_start_us)
@@ -103,16 +109,18 @@ class Batch:
         if caller is None:
             return decide(None, None, NOBODY, None, ask, self.now_us)
         meter, cap = self._standing(caller)
-        plan = self.plans.get(caller.plan)
+        plan = plan_in_force(caller, self.plans, self.now_us)
         if ask.once is not None and plan is not None and identify(caller, self.now_us, ask.endpoint) is None:
             earlier = self.earlier[caller.account_id, ask.once.id]
             found = again(earlier, ask.once, Standing(plan, meter, self.now_us, cap))
             # An ask that is tried again, as after a batch that failed, is not its own repetition.
             if found is not None and earlier is not None and earlier.call_id != ask.call_id:
                 return found
-        decision = decide(caller, plan, meter, cap, ask, self.now_us)
+        decision = decide(caller, plan, meter, cap, ask, self.now_us, self._grants(caller))
         if isinstance(decision, Admitted):
             self.holds.append(decision.hold)
+            for grant_id, nanodollars in wallet.parts_of(decision.hold.credit):
+                self._pay(wallet.hold(self.grants[caller.account_id][grant_id], nanodollars))
             self._save(decision.standing.meter)
             if decision.standing.cap is not None:
                 self._save(decision.standing.cap.meter)
@@ -132,9 +140,11 @@ class Batch:
         error = identify(caller, self.now_us)
         if error is not None or caller is None:
             return error or InvalidApiKey(NO_SUCH_KEY)
-        plan = self.plans.get(caller.plan)
+        plan = plan_in_force(caller, self.plans, self.now_us)
         meter, cap = self._standing(caller)
-        return Standing(plan, meter, self.now_us, cap) if plan else plan_is_gone(caller)
+        if plan is None:
+            return no_plan(caller, self.now_us)
+        return Standing(plan, meter, self.now_us, cap, self._prepaid(caller))
 
     def finish(self, finish: Finish) -> Recorded:
         hold, ending, spent, kept = finish
@@ -145,11 +155,44 @@ class Batch:
             cap = Cap(hold.cap_calls, self._release(hold.cap_id, hold, outcome))
         self.usage.append(hold + outcome)
         self._roll_up(hold, outcome)
+        prepaid = self._spend(hold, outcome) if hold.credit else None
+        if outcome.invoiced_nanodollars:
+            self.outbox.append((
+                hold.account_id, hold.call_id, hold.customer, hold.period_start_us, hold.admitted_us,
+                outcome.invoiced_nanodollars,
+            ))  # fmt: skip
         plan = self.plans.get(hold.plan)
-        standing = Standing(plan, meter, self.now_us, cap) if plan else None
+        standing = Standing(plan, meter, self.now_us, cap, prepaid) if plan else None
         if kept is not None:
             self.kept.append((*kept.render(outcome, standing), hold.account_id, kept.once_id, hold.call_id))
         return Recorded(outcome, standing)
+
+    # -- Credit
+
+    def load_grant(self, grant: Grant) -> None:
+        self.grants.setdefault(grant.account_id, {})[grant.id] = grant
+
+    def _grants(self, caller: Caller) -> Sequence[Grant]:
+        """What may pay for a caller's calls."""
+        if not caller.has_credit or caller.mode != "live":
+            return ()
+        return list(self.grants.get(caller.account_id, {}).values())
+
+    def _prepaid(self, caller: Caller) -> int | None:
+        """The credit that is left; None where there never was any for this key."""
+        is_live = caller.has_credit and caller.mode == "live"
+        return wallet.balance(self._grants(caller), self.now_us) if is_live else None
+
+    def _spend(self, hold: Hold, outcome: Outcome) -> int:
+        """Spend what the outcome says of what was held, and give the rest back; what is left then."""
+        spent, grants = dict(wallet.parts_of(outcome.spent_credit)), self.grants[hold.account_id]
+        for grant_id, held in wallet.parts_of(hold.credit):
+            self._pay(wallet.release(grants[grant_id], held, spent.get(grant_id, 0)))
+        return wallet.balance(grants.values(), self.now_us)
+
+    def _pay(self, grant: Grant) -> None:
+        self.grants[grant.account_id][grant.id] = grant
+        self.spent_from.add((grant.account_id, grant.id))
 
     def _standing(self, caller: Caller) -> tuple[Meter, Cap | None]:
         """What the account has used in this mode, and the key of its own cap."""
@@ -208,6 +251,7 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
     since_us = min((finish.hold.period_start_us for finish in finishes), default=now_us)
     for row in statements.meters(cursor, list(owners), min(since_us, now_us - BURST_US_MAX)) if owners else ():
         batch.load_meter(Meter(*row))
+    _load_grants(batch, finishes, cursor, statements)
     _load_earlier(batch, items, cursor, statements)
     recorded = iter(_finish_all(batch, finishes, cursor, statements))
     results: list[Result] = [
@@ -215,6 +259,19 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
     ]
     _write(batch, cursor, statements)
     return results
+
+
+def _load_grants(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, statements: Statements) -> None:
+    """The credit of those who have any, and that which the calls that end have held: most batches read none."""
+    accounts = {who.account_id for who in batch.callers.values() if who.has_credit and who.mode == "live"}
+    named: list[tuple[str, str]] = []
+    for finish in finishes:
+        if finish.hold.credit:
+            accounts.add(finish.hold.account_id)
+            named += ((finish.hold.account_id, grant_id) for grant_id, _ in wallet.parts_of(finish.hold.credit))
+    if accounts:
+        for row in statements.grants(cursor, sorted(accounts), named, batch.now_us):
+            batch.load_grant(Grant(*row))
 
 
 def _load_earlier(batch: Batch, items: Sequence[Item], cursor: Cursor, statements: Statements) -> None:
@@ -297,5 +354,10 @@ def _write(batch: Batch, cursor: Cursor, statements: Statements) -> None:
     if batch.changed:
         # In the order of the key, as the rows of a statement are locked in the order they come.
         statements.save_meters(cursor, [batch.meters[key] for key in sorted(batch.changed)])
+    if batch.spent_from:
+        changed = sorted(batch.spent_from)
+        statements.save_grants(cursor, [batch.grants[account_id][grant_id] for account_id, grant_id in changed])
+    if batch.outbox:
+        statements.insert_outbox(cursor, batch.outbox)
     if batch.rollups:
         statements.add_rollups(cursor, [(*key, *sums) for key, sums in sorted(batch.rollups.items())])

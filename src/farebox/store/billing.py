@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, insert, select, update
+from sqlalchemy import Connection, and_, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.billing import Invoice, lines_to_json
 from farebox.domain.ledger import Meter
 from farebox.domain.subscribing import Followed, Known, Paying, cut
 from farebox.ports import AccountRow
-from farebox.ports_billing import Decide, GrantRow, TopUp
+from farebox.ports_billing import Decide, TopUp
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
 from farebox.store.owners import write_to_owners
 from farebox.store.tables import account, meter
-from farebox.store.tables_money import credit_grant, invoice, subscription, top_up
+from farebox.store.tables_money import invoice, subscription, top_up
 
 
 class StoredBilling:
@@ -109,15 +109,6 @@ class StoredBilling:
             ).rowcount
             _close_usage(connection, account_id, invoice_)
             return is_kept > 0
-
-    def grants(self, account_id: str) -> tuple[int, list[GrantRow]]:
-        with self._database.read() as connection:
-            now_us = self._database.now_us(connection)
-            columns = [credit_grant.c[name] for name in GrantRow._fields]
-            found = select(*columns).where(credit_grant.c.account_id == account_id)
-            ended_last = case((credit_grant.c.expires_us > now_us, 0), else_=1)
-            found = found.order_by(ended_last, credit_grant.c.expires_us, credit_grant.c.id)
-            return now_us, [GrantRow(*row) for row in connection.execute(found)]
 
     def top_up(self, account_id: str) -> TopUp | None:
         with self._database.read() as connection:

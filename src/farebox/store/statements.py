@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol, get_type_hints
 
 from farebox.domain.admission import Earlier
 from farebox.domain.ledger import Hold, Meter, Outcome
+from farebox.domain.wallet import Grant
 from farebox.store.cursor import Cursor, Row
 from farebox.store.database import read_revision
 from farebox.store.seldom import HOLD_COLUMNS, OUTCOME_COLUMNS, SeldomStatements
@@ -29,6 +30,28 @@ SQLITE_CALLER: Final = (
 SQLITE_METERS: Final = f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ? AND name = ? AND period_end_us > ?"
 SQLITE_OUTCOME: Final = f"SELECT call_id, {OUTCOME_COLUMNS} FROM usage_record WHERE account_id = ? AND call_id = ?"
 DUE_MAX: Final = 500
+GRANT_COLUMNS: Final = ", ".join(Grant._fields)
+CAN_PAY: Final = (
+    "expires_us > ? AND spent_nanodollars + held_nanodollars + taken_back_nanodollars < amount_nanodollars"
+)
+SQLITE_GRANTS: Final = f"SELECT {GRANT_COLUMNS} FROM credit_grant WHERE account_id = ? AND {CAN_PAY}"
+SQLITE_GRANT: Final = f"SELECT {GRANT_COLUMNS} FROM credit_grant WHERE account_id = ? AND id = ?"
+SQLITE_SAVE_GRANT: Final = (
+    "UPDATE credit_grant SET spent_nanodollars = ?, held_nanodollars = ?, taken_back_nanodollars = ?"
+    " WHERE account_id = ? AND id = ?"
+)
+POSTGRES_GRANTS: Final = (
+    f"SELECT {GRANT_COLUMNS} FROM credit_grant WHERE account_id = ANY(%s::text[]) AND {CAN_PAY.replace('?', '%s')}"
+    f" UNION SELECT {GRANT_COLUMNS} FROM credit_grant JOIN unnest(%s::text[], %s::text[]) AS named (account_id, id)"
+    " USING (account_id, id)"
+)
+POSTGRES_SAVE_GRANTS: Final = (
+    "UPDATE credit_grant SET spent_nanodollars = changed.spent, held_nanodollars = changed.held,"
+    " taken_back_nanodollars = changed.taken_back"
+    " FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[])"
+    " AS changed (account_id, id, spent, held, taken_back)"
+    " WHERE credit_grant.account_id = changed.account_id AND credit_grant.id = changed.id"
+)
 
 
 class Written(NamedTuple):
@@ -70,6 +93,13 @@ ROLLUP_DAILY: Final = Written(
 )
 
 
+USAGE_OUTBOX: Final = Written(
+    "usage_outbox",
+    {"account_id": "text", "call_id": "text", "customer": "text"}
+    | dict.fromkeys(("period_start_us", "admitted_us", "nanodollars"), "bigint"),
+)
+
+
 class Statements(Protocol):
     """What a batch does to the database, in the words of one dialect. All run inside one transaction."""
 
@@ -87,6 +117,12 @@ class Statements(Protocol):
         """Meters by account and name: however many capped keys an account has, a call reads its own."""
         ...
 
+    def grants(
+        self, cursor: Cursor, account_ids: Sequence[str], named: Sequence[tuple[str, str]], now_us: int
+    ) -> list[Row]:
+        """The credit of accounts that can be used now, and grants by account and id; one may come twice."""
+        ...
+
     def delete_holds(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> set[str]:
         """Delete holds by (account_id, call_id); the call ids of those that were there."""
         ...
@@ -101,6 +137,8 @@ class Statements(Protocol):
     def insert_usage(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def save_meters(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def add_rollups(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
+    def save_grants(self, cursor: Cursor, grants: Sequence[Grant]) -> None: ...
+    def insert_outbox(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def earlier(self, cursor: Cursor, account_id: str, once_id: str) -> Earlier | None: ...
     def open_once(self, cursor: Cursor, row: Row) -> None: ...
     def keep_answer(self, cursor: Cursor, row: Row) -> None: ...
@@ -114,6 +152,7 @@ class SqliteStatements(SeldomStatements):
     def __init__(self) -> None:
         self._holds, self._usage = _sqlite_insert(HOLD), _sqlite_insert(USAGE_RECORD)
         self._meters, self._rollups = _sqlite_insert(METER), _sqlite_insert(ROLLUP_DAILY)
+        self._outbox = _sqlite_insert(USAGE_OUTBOX)
 
     def prepare(self, cursor: Cursor) -> None:
         """SQLite's connections are prepared when they are made."""
@@ -130,6 +169,12 @@ class SqliteStatements(SeldomStatements):
 
     def meters(self, cursor: Cursor, owners: Sequence[tuple[str, str]], end_after_us: int) -> list[Row]:
         return _each(cursor, SQLITE_METERS, ((*owner, end_after_us) for owner in owners))
+
+    def grants(
+        self, cursor: Cursor, account_ids: Sequence[str], named: Sequence[tuple[str, str]], now_us: int
+    ) -> list[Row]:
+        found = _each(cursor, SQLITE_GRANTS, ((account_id, now_us) for account_id in account_ids))
+        return found + _each(cursor, SQLITE_GRANT, named)
 
     def delete_holds(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> set[str]:
         gone: set[str] = set()
@@ -160,6 +205,12 @@ class SqliteStatements(SeldomStatements):
     def add_rollups(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.executemany(self._rollups, rows)
 
+    def save_grants(self, cursor: Cursor, grants: Sequence[Grant]) -> None:
+        cursor.executemany(SQLITE_SAVE_GRANT, [(*grant[3:6], *grant[:2]) for grant in grants])
+
+    def insert_outbox(self, cursor: Cursor, rows: Sequence[Row]) -> None:
+        cursor.executemany(self._outbox, rows)
+
 
 def _each(cursor: Cursor, statement: str, parameters: Iterable[Row]) -> list[Row]:
     found: list[Row] = []
@@ -183,6 +234,7 @@ class PostgresStatements(SeldomStatements):
     def __init__(self) -> None:
         self._holds, self._usage = _postgres_insert(HOLD), _postgres_insert(USAGE_RECORD)
         self._meters, self._rollups = _postgres_insert(METER), _postgres_insert(ROLLUP_DAILY)
+        self._outbox = _postgres_insert(USAGE_OUTBOX)
 
     def prepare(self, cursor: Cursor) -> None:
         cursor.execute("SET synchronous_commit = on")  # an answer is sent only for what is on the disk
@@ -221,6 +273,12 @@ class PostgresStatements(SeldomStatements):
         )
         return list(cursor.fetchall())
 
+    def grants(
+        self, cursor: Cursor, account_ids: Sequence[str], named: Sequence[tuple[str, str]], now_us: int
+    ) -> list[Row]:
+        cursor.execute(POSTGRES_GRANTS, (account_ids, now_us, *(_arrays(named) or ([], []))))
+        return list(cursor.fetchall())
+
     def delete_holds(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> set[str]:
         cursor.execute(
             "DELETE FROM hold USING unnest(%s::text[], %s::text[]) AS gone (account_id, call_id)"
@@ -255,6 +313,12 @@ class PostgresStatements(SeldomStatements):
 
     def add_rollups(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.execute(self._rollups, _arrays(rows))
+
+    def save_grants(self, cursor: Cursor, grants: Sequence[Grant]) -> None:
+        cursor.execute(POSTGRES_SAVE_GRANTS, _arrays([(*grant[:2], *grant[3:6]) for grant in grants]))
+
+    def insert_outbox(self, cursor: Cursor, rows: Sequence[Row]) -> None:
+        cursor.execute(self._outbox, _arrays(rows))
 
 
 def _postgres_insert(table: Written) -> str:

@@ -15,11 +15,13 @@ credit_grant = Table(
     _int("spent_nanodollars"),
     _int("held_nanodollars"),
     _int("taken_back_nanodollars"),
+    _int("due_back_nanodollars"),  # refunded or disputed, though it may be spent or held
     _int("expires_us"),
     _int("created_us"),
     CheckConstraint(
         "amount_nanodollars > 0 AND spent_nanodollars >= 0 AND held_nanodollars >= 0 AND taken_back_nanodollars >= 0"
-        " AND spent_nanodollars + held_nanodollars + taken_back_nanodollars <= amount_nanodollars",
+        " AND spent_nanodollars + held_nanodollars + taken_back_nanodollars <= amount_nanodollars"
+        " AND due_back_nanodollars BETWEEN taken_back_nanodollars AND amount_nanodollars",
         name="credit_grant_not_negative",
     ),
     sqlite_with_rowid=False,

@@ -33,8 +33,9 @@ ADVICE: Final[dict[type[CallError], Advice]] = {
         "Send a key that works, as `X-API-Key` or `Authorization: Bearer`.",
     ),
     errors.PaymentRequired: Advice(
-        "The last payment failed, or the account's plan is no longer offered.",
-        "Update the payment method, or choose another plan.",
+        "The last payment failed, the account's plan is no longer offered, or what it includes is used and the "
+        "account's credit does not cover the call.",
+        "Update the payment method, choose another plan, or buy credit: `page` says where.",
     ),
     errors.AccountSuspended: Advice("The account is suspended.", "Write to the service's support."),
     errors.InsufficientPermissions: Advice(

@@ -14,8 +14,11 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def limit_headers(standing: Standing) -> Headers:
-    """RateLimit-Policy, RateLimit and x-ratelimit-* for a caller's plan and key, as far as these have limits."""
-    plan, meter, now_us, cap = standing
+    """RateLimit-Policy, RateLimit and x-ratelimit-* for a caller's plan and key, as far as these have limits.
+
+    And what credit is left, where the account has bought any.
+    """
+    plan, meter, now_us, cap, prepaid = standing
     limits: list[str] = []
     requests: tuple[int, int, int] | None = None
     tokens: tuple[int, int, int] | None = None
@@ -53,6 +56,8 @@ def limit_headers(standing: Standing) -> Headers:
         headers.append((b"x-ratelimit-limit-tokens", b"%d" % tokens[0]))
         headers.append((b"x-ratelimit-remaining-tokens", b"%d" % tokens[1]))
         headers.append((b"x-ratelimit-reset-tokens", _duration(tokens[2])))
+    if prepaid is not None:
+        headers.append((b"x-prepaid-remaining-nanodollars", b"%d" % prepaid))
     return headers
 
 

@@ -23,6 +23,8 @@ def problem(error: CallError, call_id: str, public_url: str) -> tuple[int, Heade
         body["param"] = error.param
     if isinstance(error, QuotaExceeded | BurstExceeded):
         body["violated-policies"] = ["burst" if isinstance(error, BurstExceeded) else error.policy]
+    if error.page:
+        body["page"] = f"{public_url}{error.page}"
     if isinstance(error, InvalidApiKey):
         headers.append((b"www-authenticate", b"Bearer"))
     if error.retry_after_seconds is not None:

@@ -61,6 +61,9 @@ class UsageOut(BaseModel):
     charge_held_nanodollars: int
     credit_nanodollars: int | None
     credit_remaining_nanodollars: int | None
+    prepaid_remaining_nanodollars: int | None = Field(
+        description="Credit that was bought and can be used now; null where none ever was, and for a test key."
+    )
     key_calls_limit: int | None = Field(
         description="The key's own limit a month, shared with the one that replaces it."
     )
@@ -85,6 +88,8 @@ class CallOut(BaseModel):
     cached_tokens: int = Field(description="The part of the input that the provider had in its cache.")
     output_tokens: int
     charge_nanodollars: int = Field(description="What it came to beyond the plan's price, in 10⁻⁹ USD.")
+    prepaid_nanodollars: int = Field(description="The part of it that was paid with credit bought before.")
+    invoiced_nanodollars: int = Field(description="The part of it that comes onto the invoice.")
     marks: list[str] = Field(description="What is out of the ordinary, as `cut` or `estimated`.")
     error: str = Field(description="The code of the error that it ended with.")
     admitted_at: str
@@ -124,7 +129,7 @@ class ProblemOut(BaseModel):
 
 
 def usage_of(standing: Standing) -> UsageOut:
-    plan, meter, _, cap = standing
+    plan, meter, _, cap, prepaid = standing
     return UsageOut(
         plan=plan.name,
         mode="test" if meter.name == "test" else "live",
@@ -142,6 +147,7 @@ def usage_of(standing: Standing) -> UsageOut:
         charge_held_nanodollars=meter.held_nanodollars,
         credit_nanodollars=plan.credit_nanodollars,
         credit_remaining_nanodollars=_left(plan.credit_nanodollars, meter.posted_nanodollars + meter.held_nanodollars),
+        prepaid_remaining_nanodollars=prepaid,
         key_calls_limit=cap.calls if cap else None,
         key_calls_used=cap.meter.posted_calls if cap else None,
         key_calls_held=cap.meter.held_calls if cap else None,
@@ -164,6 +170,8 @@ def call_of(row: CallRow) -> CallOut:
         cached_tokens=outcome.cached_tokens if outcome else 0,
         output_tokens=outcome.output_tokens if outcome else 0,
         charge_nanodollars=outcome.charge_nanodollars if outcome else 0,
+        prepaid_nanodollars=outcome.prepaid_nanodollars if outcome else 0,
+        invoiced_nanodollars=outcome.invoiced_nanodollars if outcome else 0,
         marks=outcome.marks.split() if outcome else [],
         error=outcome.error if outcome else "",
         admitted_at=iso(hold.admitted_us),

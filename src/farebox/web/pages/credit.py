@@ -7,7 +7,8 @@ from fastapi import APIRouter, Form, Request, Response
 from farebox.account import buy
 from farebox.account.till import CannotBuy
 from farebox.domain.money import format_usd
-from farebox.ports_billing import GrantRow, TopUp
+from farebox.ports_billing import TopUp
+from farebox.ports_money import Purse
 from farebox.ports_people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.sale import elsewhere, leads_to, till_of
@@ -53,13 +54,10 @@ def routes(frame: Frame) -> APIRouter:
 
 def _page(frame: Frame, request: Request, visitor: Visit, error: CannotBuy | None = None, **values: str) -> Response:
     till, account = frame.site.till, visitor.account
-    now_us, grants, wish = 0, list[GrantRow](), None
-    if till is not None:
-        now_us, grants = till().billing.grants(account.id)
-        wish = till().billing.top_up(account.id)
+    purse = till().credit.purse(account.id) if till is not None else Purse(0, 0, ())
+    wish = till().billing.top_up(account.id) if till is not None else None
     if error is None:
         values = _wished(wish)
-    good = [grant for grant in grants if grant.expires_us > now_us]
     page = frame.page(
         request,
         "credit.html",
@@ -68,10 +66,10 @@ def _page(frame: Frame, request: Request, visitor: Visit, error: CannotBuy | Non
         form=form_of(error, **values),
         is_open=till is not None,
         plan=frame.site.product.by_name.get(account.plan),
-        now_us=now_us,
-        grants=grants,
-        left=sum(grant.left_nanodollars for grant in good),
-        held=sum(grant.held_nanodollars for grant in good),
+        now_us=purse.now_us,
+        grants=purse.grants,
+        left=purse.left_nanodollars,
+        held=sum(one.grant.held_nanodollars for one in purse.grants),
         wish=wish if wish is not None and wish.pack else None,
         choices=[("", "Buy nothing by itself"), *((pack.name, _choice(pack.name, pack.price_nanodollars)) for pack in
                  frame.site.product.packs)],

@@ -20,12 +20,14 @@ CREATE TABLE credit_grant (
     spent_nanodollars BIGINT NOT NULL,
     held_nanodollars BIGINT NOT NULL,
     taken_back_nanodollars BIGINT NOT NULL,
+    due_back_nanodollars BIGINT NOT NULL,
     expires_us BIGINT NOT NULL,
     created_us BIGINT NOT NULL,
     PRIMARY KEY (account_id, id),
     CONSTRAINT credit_grant_not_negative CHECK (
         amount_nanodollars > 0 AND spent_nanodollars >= 0 AND held_nanodollars >= 0 AND taken_back_nanodollars >= 0
         AND spent_nanodollars + held_nanodollars + taken_back_nanodollars <= amount_nanodollars
+        AND due_back_nanodollars BETWEEN taken_back_nanodollars AND amount_nanodollars
     )
 )""",
     """

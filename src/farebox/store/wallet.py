@@ -1,0 +1,106 @@
+"""Credit grants, given and taken back, on the driver's own connection: a serving process hears of payments too."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final
+
+from farebox.domain.wallet import Grant, balance, take_back
+from farebox.ports_money import Granted, Purse
+from farebox.store.cursor import Cursor, clock_us
+from farebox.store.database import Database, unavailable
+
+COLUMNS: Final = ", ".join(Grant._fields)
+LOCK: Final = "SELECT has_credit FROM account WHERE id = ?"
+# As the ledger locks it, so that neither sees the other's half.
+LOCK_POSTGRES: Final = f"{LOCK} FOR NO KEY UPDATE"
+GRANT: Final = f"""
+INSERT INTO credit_grant (source, pack, {COLUMNS}) VALUES ({", ".join("?" * (len(Grant._fields) + 2))})
+ON CONFLICT (source) DO NOTHING"""
+OWNER: Final = "SELECT account_id FROM credit_grant WHERE source = ?"
+BY_SOURCE: Final = f"SELECT {COLUMNS} FROM credit_grant WHERE source = ?"
+TAKE: Final = """
+UPDATE credit_grant SET taken_back_nanodollars = ?, due_back_nanodollars = ? WHERE account_id = ? AND id = ?"""
+LISTED: Final = f"""
+SELECT pack, {COLUMNS} FROM credit_grant WHERE account_id = ? ORDER BY expires_us, created_us, id"""
+AUDIT: Final = "INSERT INTO audit (id, at_us, account_id, person_id, what, network, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+class StoredCredit:
+    """The port `Credit` over one database; a connection lives as long as a verb."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def grant(self, account_id: str, source: str, pack: str, amount_nanodollars: int, expires_us: int) -> bool:
+        with self._writing() as cursor:
+            if not self._lock(cursor, account_id):
+                return False
+            now_us = clock_us(cursor, is_sqlite=self._database.is_sqlite)
+            grant_id = f"grant_{secrets.token_hex(8)}"
+            row = Grant(account_id, grant_id, amount_nanodollars, 0, 0, 0, 0, expires_us, now_us)
+            self._run(cursor, GRANT, source, pack, *row)
+            if not cursor.rowcount:
+                return False
+            self._run(cursor, "UPDATE account SET has_credit = 1 WHERE id = ? AND has_credit = 0", account_id)
+            self._note(cursor, now_us, account_id, "credit_granted", pack=pack, grant=grant_id,
+                       nanodollars=str(amount_nanodollars))  # fmt: skip
+            return True
+
+    def take_back(self, source: str, up_to_nanodollars_total: int) -> int:
+        with self._writing() as cursor:
+            self._run(cursor, OWNER, source)
+            owner = cursor.fetchone()
+            if owner is None:
+                return up_to_nanodollars_total
+            self._lock(cursor, owner[0])
+            self._run(cursor, BY_SOURCE, source)
+            before = Grant(*cursor.fetchone())
+            after = take_back(before, up_to_nanodollars_total)
+            if after != before:
+                sums = (after.taken_back_nanodollars, after.due_back_nanodollars)
+                self._run(cursor, TAKE, *sums, after.account_id, after.id)
+                now_us = clock_us(cursor, is_sqlite=self._database.is_sqlite)
+                self._note(cursor, now_us, after.account_id, "credit_taken_back", grant=after.id,
+                           nanodollars=str(sums[0]), due=str(sums[1]))  # fmt: skip
+            return up_to_nanodollars_total - after.taken_back_nanodollars
+
+    def balance(self, account_id: str) -> int:
+        return self.purse(account_id).left_nanodollars
+
+    def purse(self, account_id: str) -> Purse:
+        with self._cursor() as cursor:
+            self._run(cursor, LISTED, account_id)
+            found = [(pack, Grant(*row)) for pack, *row in cursor.fetchall()]
+            now_us = clock_us(cursor, is_sqlite=self._database.is_sqlite)
+        left = balance((grant for _, grant in found), now_us)
+        return Purse(now_us, left, tuple(Granted(pack, grant) for pack, grant in found))
+
+    def _lock(self, cursor: Cursor, account_id: str) -> bool:
+        """Have the account until the end of the transaction; False where there is none."""
+        self._run(cursor, LOCK if self._database.is_sqlite else LOCK_POSTGRES, account_id)
+        return cursor.fetchone() is not None
+
+    def _note(self, cursor: Cursor, now_us: int, account_id: str, what: str, **facts: str) -> None:
+        self._run(cursor, AUDIT, f"audit_{secrets.token_hex(16)}", now_us, account_id, None, what, "", json.dumps(facts))
+
+    @contextmanager
+    def _writing(self) -> Iterator[Cursor]:
+        with self._database.writers_turn(), self._cursor() as cursor:
+            if self._database.is_sqlite:
+                cursor.execute("BEGIN IMMEDIATE")
+            yield cursor
+            cursor.execute("COMMIT")
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor]:
+        try:
+            with closing(self._database.connect()) as connection:
+                cursor: Any = connection.cursor()
+                yield cursor
+        except self._database.outages as error:
+            raise unavailable(error) from error
+
+    def _run(self, cursor: Cursor, statement: str, *values: object) -> None:
+        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)
