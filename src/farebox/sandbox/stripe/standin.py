@@ -12,7 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from farebox.sandbox.stripe.answers import Answer, Answers, Asked
 from farebox.sandbox.stripe.backstage import Backstage
+from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.faults import Faults, hang_up
+from farebox.sandbox.stripe.rooms import events
 from farebox.sandbox.stripe.shelf import Shelf
 
 DEFAULT_KEY: Final = "sk_test_farebox"
@@ -51,6 +53,16 @@ class Standin:
         self._backstage.stop()
         self._pool.shutdown()
         self._shelf.close()
+
+    def tell_only(self, url: str) -> str:
+        """Have webhooks sent to this address and to no other; the secret that they are signed with."""
+        with self._shelf.transaction() as db:
+            desk = Desk(db, "")
+            for endpoint in desk.all("webhook_endpoint"):
+                if endpoint["url"] == url:
+                    return str(endpoint["_secret"])
+                events.delete_endpoint(desk, {}, endpoint["id"])
+            return str(events.create_endpoint(desk, {"url": url, "enabled_events": ["*"]})["secret"])
 
     async def _in_thread(self, work: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)

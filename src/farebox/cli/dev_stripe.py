@@ -1,0 +1,64 @@
+"""The stand-in for Stripe beside `farebox dev`: a server of its own in a thread, which a reload does not touch."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from farebox import wiring_money
+from farebox.account.offer import compare, make_so
+from farebox.cli.server import free_port_after, open_port, url_of
+from farebox.domain.product import Product
+from farebox.settings import Settings
+from farebox.web.webhooks import PATH
+
+STANDIN_VARIABLE: Final = "FAREBOX_DEV_STRIPE"  # told to the process that serves: where the stand-in is
+FILE: Final = "farebox-stripe.db"
+
+
+@contextmanager
+def stripe_beside(settings: Settings, host: str, url: str) -> Iterator[str | None]:
+    """Serve the stand-in and have the product use it; gives its address, or None where there is a Stripe already.
+
+    What is bought stays in a file in the working directory, as the product's own database does.
+    """
+    if settings.stripe_secret_key is not None:
+        yield None
+        return
+    from farebox.sandbox.stripe import DEFAULT_KEY, Standin  # noqa: PLC0415  # only where it is used
+
+    listener = open_port(host, free_port_after(host, int(url.rpartition(":")[2])))
+    address = url_of(listener)
+    standin = Standin(Path.cwd() / FILE, address)
+    server = uvicorn.Server(uvicorn.Config(standin, log_config=None, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, args=([listener],), name="farebox-stripe", daemon=True)
+    thread.start()
+    os.environ.update(
+        {
+            STANDIN_VARIABLE: address,
+            "STRIPE_SECRET_KEY": DEFAULT_KEY,
+            "STRIPE_API_BASE": address,
+            "STRIPE_WEBHOOK_SECRET": standin.tell_only(f"{url}{PATH}"),
+        }
+    )
+    try:
+        yield address
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def offer_beside(product: Product, settings: Settings) -> None:
+    """Have the stand-in sell what the file says; a Stripe that is not ours is left as it is.
+
+    Raises:
+        FounderError: two prices would be called the same.
+    """
+    if settings.stripe_api_base and settings.stripe_api_base == os.environ.get(STANDIN_VARIABLE):
+        catalogue = wiring_money.catalogue_of(settings)
+        make_so(catalogue, product, *compare(catalogue, product))
