@@ -37,6 +37,7 @@ from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
 from farebox.store.outbox import StoredOutbox
 from farebox.wiring_people import check_mail, desk_of, mailbox_of, post_of, readings_of
+from farebox.wiring_usage import Reporting, reporting_of
 
 log = logging.getLogger("farebox")
 
@@ -60,6 +61,8 @@ class System:
     limits: LimitWatch
     mailbox: Mailbox | None
     """Where `farebox dev` keeps the mails that nobody gets."""
+    reporting: Reporting | None
+    """What reports usage to Stripe; none where nothing is sold."""
     _tasks: "list[asyncio.Task[None]]" = field(init=False, default_factory=list)
 
     @property
@@ -85,18 +88,24 @@ class System:
     async def start(self) -> None:
         self.ledger.start()
         seconds = self.settings.sweep_seconds
-        works = settle(self.ledger, seconds), self.post.run(seconds), self.limits.run()
+        works = [settle(self.ledger, seconds), self.post.run(seconds), self.limits.run()]
+        if self.reporting is not None:
+            works.append(self.reporting.report.run(seconds))
         self._tasks += [asyncio.create_task(work) for work in works]
 
     async def stop(self) -> None:
-        """Finish what waits for the ledger, and the mail in hand, then close everything."""
+        """Finish what waits for the ledger, and what is being sent, then close everything."""
         self.post.end()
+        if self.reporting is not None:
+            self.reporting.report.end()
         for task in self._tasks:
             task.cancel()
         await self.ledger.close()
         for upstream in self.upstreams:
             await upstream.close()
         await asyncio.to_thread(self.outbox.close)
+        if self.reporting is not None:
+            await asyncio.to_thread(self.reporting.close)
         self.database.close()
 
 
@@ -150,7 +159,10 @@ def build(
         watch=limits.recorded,
     )
     upstreams = [upstream for upstream, _ in ways.values()]
-    return System(settings, database, ledger, service, models, sandbox, upstreams, outbox, post, limits, mailbox)
+    reporting = reporting_of(settings, database)
+    return System(
+        settings, database, ledger, service, models, sandbox, upstreams, outbox, post, limits, mailbox, reporting
+    )
 
 
 def check(product: Product, settings: Settings) -> None:

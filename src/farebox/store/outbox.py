@@ -1,15 +1,12 @@
 """The mails that are to be sent, on the driver's own connection: any serving process looks here again and again."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 from farebox.domain.people import DAY_US, LAST_MAILS, Mail
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Due
-from farebox.store.cursor import Cursor, clock_us
-from farebox.store.database import Database, unavailable
+from farebox.store.database import Database
+from farebox.store.own_connection import OwnConnection
 
 LEASE_SECONDS: Final = 60
 LOOK: Final = "SELECT id, next_us FROM mail WHERE next_us <= ? ORDER BY next_us, id LIMIT 1"
@@ -47,76 +44,40 @@ class StoredOutbox:
     """The port `Outbox` over one database; for one thread at a time."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection: Any = None
-        self._one_at_a_time = threading.Lock()
+        self._own = OwnConnection(database)
 
     def claim(self) -> Due | None:
-        with self._cursor() as cursor:
+        with self._own.cursor() as cursor:
             while True:
-                now_us = self._now_us(cursor)
-                self._run(cursor, LOOK, now_us)
+                now_us = self._own.now_us(cursor)
+                self._own.run(cursor, LOOK, now_us)
                 seen = cursor.fetchone()
                 if seen is None:
                     return None
-                if self._write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, *seen):
-                    self._run(cursor, READ, now_us, seen[0])
+                if self._own.write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, *seen):
+                    self._own.run(cursor, READ, now_us, seen[0])
                     found = cursor.fetchone()
                     if found is not None:  # it may just have been deleted, with whom it was for
                         *row, is_known, is_link_alive = found
                         return Due(Mail(*row), bool(is_known), bool(is_link_alive))
 
     def sent(self, mail_id: str) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, SENT, self._now_us(cursor), mail_id)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, SENT, self._own.now_us(cursor), mail_id)
 
     def put_off(self, mail_id: str, seconds: float, reason: str) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, PUT_OFF, self._now_us(cursor) + int(seconds * MICROSECONDS), reason, mail_id)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, PUT_OFF, self._own.now_us(cursor) + int(seconds * MICROSECONDS), reason, mail_id)
 
     def give_up(self, mail_id: str, reason: str) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, GIVE_UP, reason, mail_id)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, GIVE_UP, reason, mail_id)
 
     def forget(self) -> None:
-        with self._cursor() as cursor:
-            now_us = self._now_us(cursor)
+        with self._own.cursor() as cursor:
+            now_us = self._own.now_us(cursor)
             for statement, kept_us in FORGET:
-                self._write(cursor, statement, now_us - kept_us)
+                self._own.write(cursor, statement, now_us - kept_us)
 
     def close(self) -> None:
-        with self._one_at_a_time:
-            self._drop()
-
-    @contextmanager
-    def _cursor(self) -> Iterator[Cursor]:
-        with self._one_at_a_time:
-            try:
-                if self._connection is None:
-                    self._connection = self._database.connect()
-                    if not self._database.is_sqlite:
-                        self._connection.autocommit = True
-                yield self._connection.cursor()
-            except self._database.outages as error:
-                self._drop()
-                raise unavailable(error) from error
-            except BaseException:
-                self._drop()
-                raise
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(*self._database.outages):
-                connection.close()
-
-    def _now_us(self, cursor: Cursor) -> int:
-        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
-
-    def _write(self, cursor: Cursor, statement: str, *values: object) -> bool:
-        with self._database.writers_turn():
-            self._run(cursor, statement, *values)
-            return cursor.rowcount > 0
-
-    def _run(self, cursor: Cursor, statement: str, *values: object) -> None:
-        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)
+        self._own.close()
