@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from farebox.domain.billing import Bought, Checkout, Invoice, Payment, Subscription
+from farebox.domain.period import Period
 from farebox.domain.wallet import Grant
 
 
@@ -27,6 +28,23 @@ class UsageEvent(NamedTuple):
     timestamp_us: int
     first_sent_us: int | None
     tries: int
+
+
+class UsageMeter(Protocol):
+    """As much of Stripe as usage is reported to; a part of `Payments`.
+
+    Raises:
+        PaymentsUnavailable: as `Payments`; also of a bad key, since what is to be reported waits until it is mended.
+        PaymentRefused: Stripe does not take this event, and has not counted it.
+    """
+
+    def send_usage(self, event: UsageEvent) -> None:
+        """Report an event under its own id; Stripe counts it once, however often it is sent within a day."""
+        ...
+
+    def usage_sum(self, customer: str, start_us: int, end_us: int) -> int:
+        """What Stripe's meter has counted, in nanodollars; the ends are whole minutes."""
+        ...
 
 
 class Payments(Protocol):
@@ -78,6 +96,87 @@ class Payments(Protocol):
     def send_usage(self, event: UsageEvent) -> None: ...
     def usage_sum(self, customer: str, start_us: int, end_us: int) -> int:
         """What Stripe's meter has counted, in nanodollars; the ends are whole minutes."""
+        ...
+
+
+class UsageOutbox(Protocol):
+    """What calls add to invoices, on its way to Stripe. Each verb is one transaction.
+
+    Of each customer there is at most one event that is neither taken nor held: Stripe takes one at a time.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def collect(self, customer: str = "") -> int:
+        """Make events of what waits, of everybody or of one customer; how many."""
+        ...
+
+    def claim(self, customer: str = "") -> UsageEvent | None:
+        """Take an event that is due, and note that it is being sent; nobody else gets it for a while.
+
+        For one customer it is due as well while it waits to be tried again. What must not be sent again is held.
+        """
+        ...
+
+    def taken(self, event_id: str) -> None:
+        """Stripe has counted it."""
+        ...
+
+    def put_off(self, event_id: str, seconds: float, reason: str) -> None: ...
+    def hold(self, event_id: str, reason: str) -> None:
+        """Do not send it again before a look at Stripe's sums has said whether it was counted."""
+        ...
+
+    def waiting(self, customer: str) -> int:
+        """How many calls of a customer Stripe has not been told of."""
+        ...
+
+
+class Reported(NamedTuple):
+    """What was reported of a span of time: the events whose timestamp is in it."""
+
+    taken_nanodollars: int
+    held: Sequence[tuple[str, int]]
+    """Those of which only Stripe knows whether it counted them: their ids and amounts."""
+    is_moving: bool
+    """Whether something was sent so lately that Stripe's sums need not have it yet."""
+
+
+class UsageChecks(Protocol):
+    """What was reported, to be compared with what Stripe has counted. Each verb is one transaction.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def take_turn(self, again_seconds: float) -> bool:
+        """Whether the look at everybody is due, and this process's: nobody has the next turn before that time."""
+        ...
+
+    def everybody(self) -> list[tuple[str, str]]:
+        """The accounts of which something was reported lately, with their customers."""
+        ...
+
+    def doubtful(self) -> list[tuple[str, str]]:
+        """Those with an event that is held, and that can be looked at by now; nobody else gets it for a while."""
+        ...
+
+    def spans(self, account_id: str) -> Sequence[Period]:
+        """The spans of time in which something was reported, as far as Stripe's sums can be relied on."""
+        ...
+
+    def reported(self, account_id: str, span: Period) -> Reported: ...
+    def counted(self, event_id: str) -> None:
+        """A held event was counted after all."""
+        ...
+
+    def drop(self, event_id: str) -> None:
+        """A held event was not counted: what it reported waits to be part of another one."""
+        ...
+
+    def note(self, account_id: str, span: Period, counted: int, reported: int) -> None:
+        """Write down what Stripe has counted, beside what was reported."""
         ...
 
 

@@ -40,6 +40,7 @@ from farebox.store.notes import note_once
 from farebox.store.outbox import StoredOutbox
 from farebox.wiring_money import Money, money_of
 from farebox.wiring_people import check_mail, desk_of, mailbox_of, post_of, readings_of
+from farebox.wiring_usage import Reporting, reporting_of
 
 log = logging.getLogger("farebox")
 
@@ -64,6 +65,8 @@ class System:
     limits: LimitWatch
     mailbox: Mailbox | None
     """Where `farebox dev` keeps the mails that nobody gets."""
+    reporting: Reporting | None
+    """What reports usage to Stripe; none where nothing is sold."""
     money: Money | None = None
     """None where nothing is sold."""
     _tasks: "list[asyncio.Task[None]]" = field(init=False, default_factory=list)
@@ -94,13 +97,17 @@ class System:
         works = [settle(self.ledger, seconds), self.post.run(seconds), self.limits.run()]
         if self.money is not None:
             works += [self.money.clerk.run(seconds), self.money.watch.run(seconds)]
+        if self.reporting is not None:
+            works.append(self.reporting.report.run(seconds))
         self._tasks += [asyncio.create_task(work) for work in works]
 
     async def stop(self) -> None:
-        """Finish what waits for the ledger, and the mail in hand, then close everything."""
+        """Finish what waits for the ledger, and what is being sent, then close everything."""
         self.post.end()
         if self.money is not None:
             self.money.clerk.end()
+        if self.reporting is not None:
+            self.reporting.report.end()
         for task in self._tasks:
             task.cancel()
         await self.ledger.close()
@@ -109,6 +116,8 @@ class System:
         await asyncio.to_thread(self.outbox.close)
         if self.money is not None:
             await asyncio.to_thread(self.money.close)
+        if self.reporting is not None:
+            await asyncio.to_thread(self.reporting.close)
         self.database.close()
 
 
@@ -167,7 +176,13 @@ def build(
         watch=limits.recorded if money is None else _both(limits.recorded, money.watch.recorded),
     )
     upstreams = [upstream for upstream, _ in ways.values()]
-    return System(settings, database, ledger, service, models, sandbox, upstreams, outbox, post, limits, mailbox, money)
+    reporting = reporting_of(settings, database)
+    if money is not None and reporting is not None:
+        money.open_invoice.append(reporting.report.flush)
+    return System(
+        settings, database, ledger, service, models, sandbox, upstreams, outbox, post, limits, mailbox, reporting,
+        money,
+    )  # fmt: skip
 
 
 def _both(first: Watch, second: Watch) -> Watch:

@@ -37,8 +37,8 @@ class Money:
     """None where webhooks cannot be verified, and so are not taken."""
     changed: list[Callable[[str], None]] = field(default_factory=list)
     """Who is told that an account's plan, limits or credit may be other ones."""
-    open_invoice: list[Callable[[str], None]] = field(default_factory=list)
-    """Who sends the usage of an account whose invoice is being made."""
+    open_invoice: list[Callable[[str], object]] = field(default_factory=list)
+    """Who sends the usage of a customer whose invoice is being made."""
 
     def close(self) -> None:
         self.inbox.close()
@@ -57,7 +57,7 @@ def money_of(
         return None
     inbox, top_ups = StoredInbox(database), StoredTopUps(database)
     changed: list[Callable[[str], None]] = []
-    open_invoice: list[Callable[[str], None]] = []
+    open_invoice: list[Callable[[str], object]] = []
 
     @cache
     def open_till() -> "Till":
@@ -75,7 +75,7 @@ def money_of(
             mail_written=mail_written,
             tell=tell,
             account_changed=lambda account_id: _each(changed, account_id),
-            invoice_open=lambda account_id: _each(open_invoice, account_id),
+            invoice_open=lambda customer: _each(open_invoice, customer),
         )
 
     return Money(
@@ -130,6 +130,6 @@ def signatures_of(settings: Settings) -> Callable[[], Signatures] | None:
     return opened
 
 
-def _each(told: Sequence[Callable[[str], None]], account_id: str) -> None:
+def _each(told: Sequence[Callable[[str], object]], about: str) -> None:
     for tell in told:
-        tell(account_id)
+        tell(about)

@@ -124,8 +124,8 @@ def test_what_was_sent_is_never_due_again(books: Books, outbox: StoredOutbox) ->
 def test_an_outbox_whose_connection_broke_opens_another(books: Books, outbox: StoredOutbox) -> None:
     books.write(new_mail(1))
     assert outbox.claim() is not None
-    outbox._database.interrupt(outbox._connection)
-    outbox._connection.close()
+    outbox._own._database.interrupt(outbox._own._connection)
+    outbox._own._connection.close()
     with pytest.raises(Exception, match=r"(?i)closed|record"):
         outbox.sent("mail_001")
     outbox.sent("mail_001")

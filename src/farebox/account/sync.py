@@ -103,7 +103,7 @@ def sync_invoice(till: Till, invoice_id: str) -> None:
         return
     till.billing.keep_invoice(account.id, fetched, fetched_us)
     if fetched.status == "draft":
-        till.invoice_open(account.id)
+        till.invoice_open(fetched.customer)
 
 
 def sync_checkout(till: Till, checkout: Checkout) -> None:

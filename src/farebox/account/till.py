@@ -37,7 +37,7 @@ class Till:
     account_changed: Callable[[str], None]
     """An account's plan, limits or credit may be other ones."""
     invoice_open: Callable[[str], None]
-    """An invoice of this account is being made: have its usage sent at once."""
+    """An invoice of this customer is being made: have its usage sent at once."""
 
     @property
     def rules(self) -> Rules:

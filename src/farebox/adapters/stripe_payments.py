@@ -32,7 +32,7 @@ class StripePayments:
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._api = client.v1
-        self._usage = StripeUsage(client)
+        self._usage = StripeUsage(lambda: client)
 
     def check(self) -> str:
         with told():
@@ -143,7 +143,7 @@ class StripePayments:
         if not prorated:
             how = {"proration_behavior": "none"}
         with told():
-            self._api.subscriptions.update(subscription_id, {"items": changed, **how}, {"idempotency_key": once})
+            self._api.subscriptions.update(subscription_id, cast("Any", {"items": changed, **how}), {"idempotency_key": once})
 
     def end_at_period_end(self, subscription_id: str, *, ends: bool) -> None:
         with told():

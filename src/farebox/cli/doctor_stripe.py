@@ -26,9 +26,9 @@ def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
             wrong = f"{len(sold)} prices of your file cannot be paid: STRIPE_SECRET_KEY is not set"
             yield note("stripe", f"{wrong}; in farebox dev a stand-in takes its place")
         return
-    wrong = wrong_form(settings)
-    if wrong is not None:
-        yield wrong
+    ill_formed = wrong_form(settings)
+    if ill_formed is not None:
+        yield ill_formed
         return
     try:
         name = wiring_money.payments_of(settings).check()

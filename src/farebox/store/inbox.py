@@ -6,7 +6,8 @@ from farebox.domain.people import DAY_US
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.webhooks import Event
 from farebox.ports_billing import Waiting
-from farebox.store.driven import Driven
+from farebox.store.database import Database
+from farebox.store.own_connection import OwnConnection
 
 LEASE_SECONDS: Final = 60
 KEPT_US: Final = 60 * DAY_US
@@ -27,41 +28,47 @@ LAPSED: Final = (
 )
 
 
-class StoredInbox(Driven):
+class StoredInbox:
     """The port `Inbox` over one database."""
 
+    def __init__(self, database: Database) -> None:
+        self._own = OwnConnection(database)
+
+    def close(self) -> None:
+        self._own.close()
+
     def add(self, event: Event) -> bool:
-        with self._cursor() as cursor:
-            now_us = self._now_us(cursor)
+        with self._own.cursor() as cursor:
+            now_us = self._own.now_us(cursor)
             row = (event.id, event.type, event.object_id, event.created_us, now_us, now_us)
-            return self._write(cursor, ADD, *row)
+            return self._own.write(cursor, ADD, *row)
 
     def claim(self) -> Waiting | None:
-        with self._cursor() as cursor:
+        with self._own.cursor() as cursor:
             while True:
-                now_us = self._now_us(cursor)
-                self._run(cursor, LOOK, now_us)
+                now_us = self._own.now_us(cursor)
+                self._own.run(cursor, LOOK, now_us)
                 seen = cursor.fetchall()
                 if not seen:
                     return None
                 for event_id, next_us in seen:
-                    if self._write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, event_id, next_us):
-                        self._run(cursor, READ, event_id)
+                    if self._own.write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, event_id, next_us):
+                        self._own.run(cursor, READ, event_id)
                         return Waiting(*cursor.fetchone())
 
     def done(self, event_id: str, note: str) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, DONE, self._now_us(cursor), note, event_id)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, DONE, self._own.now_us(cursor), note, event_id)
 
     def put_off(self, event_id: str, seconds: float, reason: str) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, PUT_OFF, self._now_us(cursor) + int(seconds * MICROSECONDS), reason, event_id)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, PUT_OFF, self._own.now_us(cursor) + int(seconds * MICROSECONDS), reason, event_id)
 
     def lapsed(self) -> list[str]:
-        with self._cursor() as cursor:
-            self._run(cursor, LAPSED, self._now_us(cursor))
+        with self._own.cursor() as cursor:
+            self._own.run(cursor, LAPSED, self._own.now_us(cursor))
             return [row[0] for row in cursor.fetchall()]
 
     def forget(self) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, FORGET, self._now_us(cursor) - KEPT_US)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, FORGET, self._own.now_us(cursor) - KEPT_US)

@@ -5,7 +5,8 @@ from typing import Final
 from farebox.domain.people import DAY_US, LAST_MAILS, Mail
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Due
-from farebox.store.driven import Driven
+from farebox.store.database import Database
+from farebox.store.own_connection import OwnConnection
 
 LEASE_SECONDS: Final = 60
 LOOK: Final = "SELECT id, next_us FROM mail WHERE next_us <= ? ORDER BY next_us, id LIMIT 1"
@@ -39,38 +40,44 @@ GIVEN_UP: Final = f"failed = CASE WHEN template IN ({LAST}) THEN 'given up' ELSE
 GIVE_UP: Final = f"UPDATE mail SET {GIVEN_UP}, {FORGOTTEN} WHERE id = ? AND sent_us IS NULL"  # noqa: S608
 
 
-class StoredOutbox(Driven):
+class StoredOutbox:
     """The port `Outbox` over one database; for one thread at a time."""
 
+    def __init__(self, database: Database) -> None:
+        self._own = OwnConnection(database)
+
     def claim(self) -> Due | None:
-        with self._cursor() as cursor:
+        with self._own.cursor() as cursor:
             while True:
-                now_us = self._now_us(cursor)
-                self._run(cursor, LOOK, now_us)
+                now_us = self._own.now_us(cursor)
+                self._own.run(cursor, LOOK, now_us)
                 seen = cursor.fetchone()
                 if seen is None:
                     return None
-                if self._write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, *seen):
-                    self._run(cursor, READ, now_us, seen[0])
+                if self._own.write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, *seen):
+                    self._own.run(cursor, READ, now_us, seen[0])
                     found = cursor.fetchone()
                     if found is not None:  # it may just have been deleted, with whom it was for
                         *row, is_known, is_link_alive = found
                         return Due(Mail(*row), bool(is_known), bool(is_link_alive))
 
     def sent(self, mail_id: str) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, SENT, self._now_us(cursor), mail_id)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, SENT, self._own.now_us(cursor), mail_id)
 
     def put_off(self, mail_id: str, seconds: float, reason: str) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, PUT_OFF, self._now_us(cursor) + int(seconds * MICROSECONDS), reason, mail_id)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, PUT_OFF, self._own.now_us(cursor) + int(seconds * MICROSECONDS), reason, mail_id)
 
     def give_up(self, mail_id: str, reason: str) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, GIVE_UP, reason, mail_id)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, GIVE_UP, reason, mail_id)
 
     def forget(self) -> None:
-        with self._cursor() as cursor:
-            now_us = self._now_us(cursor)
+        with self._own.cursor() as cursor:
+            now_us = self._own.now_us(cursor)
             for statement, kept_us in FORGET:
-                self._write(cursor, statement, now_us - kept_us)
+                self._own.write(cursor, statement, now_us - kept_us)
+
+    def close(self) -> None:
+        self._own.close()

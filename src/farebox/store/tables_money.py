@@ -109,7 +109,8 @@ Index("usage_outbox_event", usage_outbox.c.event_id, sqlite_where=usage_outbox.c
 
 usage_event = Table(
     "usage_event", metadata,
-    # One meter event for Stripe; its id is the identifier that Stripe counts once.
+    # One meter event for Stripe; its id is the identifier that Stripe counts once. One that is dropped was never counted,
+    # and what it reported is part of another one.
     _text("id", primary_key=True),
     _text("account_id"),
     _text("customer"),
@@ -119,14 +120,28 @@ usage_event = Table(
     _int("timestamp_us"),
     _text("state"),
     _int("first_sent_us", nullable=True),
-    _int("sent_us", nullable=True),
+    _int("sent_us", nullable=True),  # when it was taken, or held
     _int("tries"),
     _int("next_us", nullable=True),
     _text("failed"),
-    CheckConstraint("state IN ('waiting', 'sent', 'held')", name="usage_event_state"),
+    CheckConstraint("state IN ('waiting', 'sent', 'held', 'dropped')", name="usage_event_state"),
     sqlite_with_rowid=False,
 )  # fmt: skip
 Index("usage_event_due", usage_event.c.next_us, sqlite_where=usage_event.c.next_us.is_not(None), postgresql_where=usage_event.c.next_us.is_not(None))  # fmt: skip
-Index("usage_event_of_account", usage_event.c.account_id, usage_event.c.period_start_us)
+Index("usage_event_of_account", usage_event.c.account_id, usage_event.c.timestamp_us)
+# Stripe takes one event of a customer at a time.
+Index("usage_event_in_hand", usage_event.c.customer, unique=True, sqlite_where=usage_event.c.state == "waiting", postgresql_where=usage_event.c.state == "waiting")  # fmt: skip
+
+usage_check = Table(
+    "usage_check", metadata,
+    # What Stripe's meter had counted of a span of time when it was looked at last, beside what we had reported.
+    _text("account_id", primary_key=True),
+    _int("start_us", primary_key=True),
+    _int("end_us"),
+    _int("counted_nanodollars"),
+    _int("reported_nanodollars"),
+    _int("checked_us"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
 
 Index("account_customer", account.c.customer_id, unique=True, sqlite_where=account.c.customer_id != "", postgresql_where=account.c.customer_id != "")  # fmt: skip

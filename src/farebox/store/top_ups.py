@@ -7,7 +7,8 @@ from typing import Final
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_billing import Attempt
 from farebox.store.cursor import Cursor
-from farebox.store.driven import Driven
+from farebox.store.database import Database
+from farebox.store.own_connection import OwnConnection
 from farebox.store.owners import write_to_owners
 
 LEASE_SECONDS: Final = 60
@@ -33,59 +34,66 @@ PUT_OFF: Final = "UPDATE top_up SET next_us = ? WHERE account_id = ? AND attempt
 END: Final = "UPDATE top_up SET attempt = '', next_us = NULL, failed = ? WHERE account_id = ? AND attempt = ?"
 
 
-class StoredTopUps(Driven):
+class StoredTopUps:
     """The port `TopUps` over one database. An attempt's name holds when it was begun."""
 
+    def __init__(self, database: Database) -> None:
+        self._is_sqlite = database.is_sqlite
+        self._own = OwnConnection(database)
+
+    def close(self) -> None:
+        self._own.close()
+
     def low(self, after: str) -> list[str]:
-        with self._cursor() as cursor:
-            self._run(cursor, LOW, self._now_us(cursor), after)
+        with self._own.cursor() as cursor:
+            self._own.run(cursor, LOW, self._own.now_us(cursor), after)
             return [row[0] for row in cursor.fetchall()]
 
     def low_among(self, account_ids: Sequence[str]) -> list[str]:
         if not account_ids:
             return []
-        with self._cursor() as cursor:
+        with self._own.cursor() as cursor:
             marks = ", ".join("?" * len(account_ids))
-            self._run(cursor, f"{LOW_AMONG}({marks})", self._now_us(cursor), *account_ids)
+            self._own.run(cursor, f"{LOW_AMONG}({marks})", self._own.now_us(cursor), *account_ids)
             return [row[0] for row in cursor.fetchall()]
 
     def claim(self, account_id: str) -> Attempt | None:
-        with self._transaction() as cursor:
+        with self._own.transaction() as cursor:
             self._lock(cursor, account_id)
             if cursor.fetchone() is None:
                 return None
-            now_us = self._now_us(cursor)
-            self._run(cursor, WISH, account_id, now_us)
+            now_us = self._own.now_us(cursor)
+            self._own.run(cursor, WISH, account_id, now_us)
             wish = cursor.fetchone()
             if wish is None:
                 return None
             attempt = f"topup_{now_us}_{secrets.token_hex(8)}"
-            self._run(cursor, BEGIN, attempt, now_us + LEASE_SECONDS * MICROSECONDS, account_id)
+            self._own.run(cursor, BEGIN, attempt, now_us + LEASE_SECONDS * MICROSECONDS, account_id)
             return Attempt(account_id, wish[0], attempt, now_us)
 
     def claim_due(self) -> Attempt | None:
-        with self._cursor() as cursor:
+        with self._own.cursor() as cursor:
             while True:
-                now_us = self._now_us(cursor)
-                self._run(cursor, DUE, now_us)
+                now_us = self._own.now_us(cursor)
+                self._own.run(cursor, DUE, now_us)
                 seen = cursor.fetchone()
                 if seen is None:
                     return None
                 account_id, pack, attempt, next_us = seen
-                if self._write(cursor, AGAIN, now_us + LEASE_SECONDS * MICROSECONDS, account_id, attempt, next_us):
+                if self._own.write(cursor, AGAIN, now_us + LEASE_SECONDS * MICROSECONDS, account_id, attempt, next_us):
                     return Attempt(account_id, pack, attempt, int(attempt.split("_")[1]))
 
     def put_off(self, account_id: str, attempt: str, seconds: float) -> None:
-        with self._cursor() as cursor:
-            self._write(cursor, PUT_OFF, self._now_us(cursor) + int(seconds * MICROSECONDS), account_id, attempt)
+        with self._own.cursor() as cursor:
+            self._own.write(cursor, PUT_OFF, self._own.now_us(cursor) + int(seconds * MICROSECONDS), account_id, attempt)
 
     def end(self, account_id: str, attempt: str, failed: str, told: str) -> int:
-        with self._transaction() as cursor:
+        with self._own.transaction() as cursor:
             self._lock(cursor, account_id)
-            self._run(cursor, END, failed, account_id, attempt)
+            self._own.run(cursor, END, failed, account_id, attempt)
             if not cursor.rowcount or not failed:
                 return 0
-            return write_to_owners(self._run, cursor, account_id, TEMPLATE, told, self._now_us(cursor))
+            return write_to_owners(self._own.run, cursor, account_id, TEMPLATE, told, self._own.now_us(cursor))
 
     def _lock(self, cursor: Cursor, account_id: str) -> None:
-        self._run(cursor, LOCK if self._database.is_sqlite else f"{LOCK} FOR NO KEY UPDATE", account_id)
+        self._own.run(cursor, LOCK if self._is_sqlite else f"{LOCK} FOR NO KEY UPDATE", account_id)

@@ -109,7 +109,17 @@ CREATE TABLE usage_event (
     tries BIGINT NOT NULL,
     next_us BIGINT,
     failed TEXT NOT NULL,
-    CONSTRAINT usage_event_state CHECK (state IN ('waiting', 'sent', 'held'))
+    CONSTRAINT usage_event_state CHECK (state IN ('waiting', 'sent', 'held', 'dropped'))
+)""",
+    """
+CREATE TABLE usage_check (
+    account_id TEXT NOT NULL,
+    start_us BIGINT NOT NULL,
+    end_us BIGINT NOT NULL,
+    counted_nanodollars BIGINT NOT NULL,
+    reported_nanodollars BIGINT NOT NULL,
+    checked_us BIGINT NOT NULL,
+    PRIMARY KEY (account_id, start_us)
 )""",
 )
 
@@ -118,7 +128,8 @@ INDEXES: Final = (
     "CREATE INDEX usage_outbox_waiting ON usage_outbox (customer, period_start_us) WHERE event_id IS NULL",
     "CREATE INDEX usage_outbox_event ON usage_outbox (event_id) WHERE event_id IS NOT NULL",
     "CREATE INDEX usage_event_due ON usage_event (next_us) WHERE next_us IS NOT NULL",
-    "CREATE INDEX usage_event_of_account ON usage_event (account_id, period_start_us)",
+    "CREATE INDEX usage_event_of_account ON usage_event (account_id, timestamp_us)",
+    "CREATE UNIQUE INDEX usage_event_in_hand ON usage_event (customer) WHERE state = 'waiting'",
     "CREATE UNIQUE INDEX account_customer ON account (customer_id) WHERE customer_id <> ''",
 )
 

@@ -1,4 +1,4 @@
-"""A connection of one's own to a database, by its driver alone: for what serving processes do beside the calls."""
+"""A connection of the driver's that is kept open, for work that a serving process does again and again."""
 
 import threading
 from collections.abc import Iterator
@@ -9,26 +9,20 @@ from farebox.store.cursor import Cursor, clock_us
 from farebox.store.database import Database, unavailable
 
 
-class Driven:
-    """One connection, for one thread at a time; it is opened when it is needed, and again after an outage."""
+class OwnConnection:
+    """A connection for one thread at a time. Each statement commits by itself, but those of a transaction.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked; the next use connects again.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: Any = None
         self._one_at_a_time = threading.Lock()
 
-    def close(self) -> None:
-        """Close it, when nobody uses it."""
-        with self._one_at_a_time:
-            self._drop()
-
     @contextmanager
-    def _cursor(self) -> Iterator[Cursor]:
-        """A cursor whose statements are each a transaction.
-
-        Raises:
-            LedgerUnavailable: the database cannot be asked.
-        """
+    def cursor(self) -> Iterator[Cursor]:
         with self._one_at_a_time:
             try:
                 if self._connection is None:
@@ -44,31 +38,31 @@ class Driven:
                 raise
 
     @contextmanager
-    def _transaction(self) -> Iterator[Cursor]:
-        """A cursor whose statements are one transaction that writes.
-
-        Raises:
-            LedgerUnavailable: the database cannot be asked.
-        """
-        with self._cursor() as cursor, self._database.writers_turn():
+    def transaction(self) -> Iterator[Cursor]:
+        """Several statements that write; what fails takes all of them back."""
+        with self.cursor() as cursor, self._database.writers_turn():
             cursor.execute("BEGIN IMMEDIATE" if self._database.is_sqlite else "BEGIN")
             yield cursor
             cursor.execute("COMMIT")
+
+    def now_us(self, cursor: Cursor) -> int:
+        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
+
+    def write(self, cursor: Cursor, statement: str, *values: object) -> bool:
+        """Whether a row was written, in a statement of its own."""
+        with self._database.writers_turn():
+            self.run(cursor, statement, *values)
+            return cursor.rowcount > 0
+
+    def run(self, cursor: Cursor, statement: str, *values: object) -> None:
+        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)
+
+    def close(self) -> None:
+        with self._one_at_a_time:
+            self._drop()
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(*self._database.outages):
                 connection.close()
-
-    def _now_us(self, cursor: Cursor) -> int:
-        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
-
-    def _write(self, cursor: Cursor, statement: str, *values: object) -> bool:
-        """One statement that writes; whether it changed a row."""
-        with self._database.writers_turn():
-            self._run(cursor, statement, *values)
-            return cursor.rowcount > 0
-
-    def _run(self, cursor: Cursor, statement: str, *values: object) -> None:
-        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)

@@ -1,0 +1,77 @@
+"""Compare what was reported with what Stripe has counted: daily of everybody, and soon where an event is in doubt."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from farebox.domain.money import format_usd
+from farebox.domain.period import Period, iso
+from farebox.domain.report import counted_of
+from farebox.ports_money import PaymentRefused, PaymentsUnavailable, UsageChecks, UsageMeter
+
+log = logging.getLogger("farebox.usage")
+
+DAY_SECONDS: Final = 86_400.0
+
+
+class UsageCheck:
+    """The look at Stripe's sums. They settle the events in doubt; any other difference is told, and not mended."""
+
+    def __init__(self, checks: UsageChecks, open_meter: Callable[[], UsageMeter]) -> None:
+        self._checks = checks
+        self._open_meter = open_meter
+
+    def look(self) -> int:
+        """Look where it is due; how many differences were found."""
+        due = set(self._checks.doubtful())
+        if self._checks.take_turn(DAY_SECONDS):
+            due |= set(self._checks.everybody())
+        return self._look_at(sorted(due))
+
+    def look_at_all(self) -> int:
+        """Look at everybody now."""
+        return self._look_at(self._checks.everybody())
+
+    def _look_at(self, due: list[tuple[str, str]]) -> int:
+        count = 0
+        for account_id, customer in due:
+            try:
+                count += self.look_at(account_id, customer)
+            except (PaymentsUnavailable, PaymentRefused) as error:
+                log.warning("what Stripe has counted for %s is looked at later: %s", customer, error)
+        return count
+
+    def look_at(self, account_id: str, customer: str) -> int:
+        """Look at one customer; how many spans of time differ."""
+        return sum(self._differs(account_id, customer, span) for span in self._checks.spans(account_id))
+
+    def _differs(self, account_id: str, customer: str, span: Period) -> bool:
+        reported = self._checks.reported(account_id, span)
+        if reported.is_moving:
+            return False
+        counted = self._open_meter().usage_sum(customer, *span)
+        if self._checks.reported(account_id, span) != reported:  # something was sent meanwhile
+            return False
+        amounts = [nanodollars for _, nanodollars in reported.held]
+        chosen = counted_of(counted - reported.taken_nanodollars, amounts)
+        settled = reported.taken_nanodollars
+        if chosen is not None:
+            settled += sum(amounts[place] for place in chosen)
+            self._settle(reported.held, chosen)
+        self._checks.note(account_id, span, counted, settled)
+        if settled != counted:
+            log.error(
+                "Stripe has counted %s for %s from %s to %s, and %s was reported%s",
+                format_usd(counted), customer, iso(span.start_us), iso(span.end_us), format_usd(settled),
+                f", beside {len(amounts)} events in doubt" if amounts else "",
+            )  # fmt: skip
+        return settled != counted
+
+    def _settle(self, held: Sequence[tuple[str, int]], chosen: set[int]) -> None:
+        for place, (event_id, nanodollars) in enumerate(held):
+            if place in chosen:
+                log.warning("%s was counted by Stripe: %s", event_id, format_usd(nanodollars))
+                self._checks.counted(event_id)
+            else:
+                log.warning("%s was not counted by Stripe, and is reported anew: %s", event_id, format_usd(nanodollars))
+                self._checks.drop(event_id)

@@ -1,0 +1,82 @@
+"""What is reported to Stripe: when it counts, when it is not sent again, and what Stripe's own sum says of it."""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations, pairwise
+from typing import Final, NamedTuple
+
+from farebox.domain.period import DAY_US, MICROSECONDS, Period
+
+MINUTE_US: Final = 60 * MICROSECONDS
+HOUR_US: Final = 60 * MINUTE_US
+DRAFT_US: Final = 50 * MINUTE_US
+"""Stripe keeps a renewal's invoice open for an hour: what comes in its last minutes is left for the next one."""
+OLDEST_US: Final = 34 * DAY_US
+"""Stripe takes what is up to 35 days old."""
+AMBIGUOUS_US: Final = 23 * HOUR_US
+"""Stripe knows an identifier again for 24 hours."""
+LAG_US: Final = HOUR_US
+"""After this, Stripe's sums have in them what was sent."""
+SUBSETS_OF_MAX: Final = 12
+
+
+class Standing(NamedTuple):
+    """What a subscription says of its invoices: the period under way, and up to where they are closed."""
+
+    period_start_us: int
+    period_end_us: int
+    invoiced_until_us: int
+
+
+NO_SUBSCRIPTION: Final = Standing(0, 0, 0)
+
+
+def closed_until_us(standing: Standing, now_us: int) -> int:
+    """The moment before which usage no longer comes onto the invoice of its own period.
+
+    What Stripe told is not waited for: an invoice closes an hour after its period whether or not a webhook came.
+    """
+    over = [end for end in (standing.period_start_us, standing.period_end_us) if end + DRAFT_US <= now_us]
+    return max(standing.invoiced_until_us, *over, 0)
+
+
+def counts_at_us(admitted_us: int, closed_us: int, now_us: int) -> int:
+    """When Stripe is told that calls happened: when they did, or else at the first moment that is still invoiced."""
+    if admitted_us >= closed_us and admitted_us > now_us - OLDEST_US:
+        return admitted_us
+    return max(now_us, closed_us)
+
+
+def reason_to_hold(first_sent_us: int | None, timestamp_us: int, closed_us: int, now_us: int) -> str:
+    """Why an event must not be sent (again); empty where it may be.
+
+    What was never sent is told with a timestamp that fits; what may have arrived must stay as it was.
+    """
+    if first_sent_us is None:
+        return ""
+    if now_us - first_sent_us >= AMBIGUOUS_US:
+        return "it was first sent more than 23 hours ago, and Stripe never said that it was taken"
+    if counts_at_us(timestamp_us, closed_us, now_us) != timestamp_us:
+        return "its invoice was closed before Stripe said that it was taken"
+    return ""
+
+
+def spans(starts: Iterable[int], until_us: int) -> list[Period]:
+    """The spans between these moments, up to another one, in whole minutes as Stripe sums them up."""
+    minutes = sorted({one // MINUTE_US * MINUTE_US for one in (*starts, until_us) if one <= until_us})
+    return [Period(start, end) for start, end in pairwise(minutes)]
+
+
+def counted_of(missing: int, doubtful: Sequence[int]) -> set[int] | None:
+    """Which of the doubtful amounts (by their place) Stripe has counted, if it counted so much beyond the sure ones.
+
+    None where no choice of them comes to that. Which of two equal choices it is does not matter: the sum is the same.
+    """
+    places = range(len(doubtful))
+    if missing == sum(doubtful):
+        return set(places)
+    if missing == 0:
+        return set()
+    if len(doubtful) > SUBSETS_OF_MAX:
+        return None
+    choices = (set(some) for count in places for some in combinations(places, count))
+    return next((some for some in choices if sum(doubtful[place] for place in some) == missing), None)

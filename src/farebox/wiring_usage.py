@@ -1,0 +1,43 @@
+"""Settings → what reports usage to Stripe. Stripe's library is loaded when there is something to report."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from farebox.account.check_usage import UsageCheck
+from farebox.account.report import UsageReport
+from farebox.ports_money import UsageMeter
+from farebox.settings import Settings
+from farebox.store.database import Database
+from farebox.store.usage_checks import StoredUsageChecks
+from farebox.store.usage_outbox import StoredUsageOutbox
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """The sender of one process, with its connections."""
+
+    report: UsageReport
+    outbox: StoredUsageOutbox
+    checks: StoredUsageChecks
+
+    def close(self) -> None:
+        self.outbox.close()
+        self.checks.close()
+
+
+def reporting_of(settings: Settings, database: Database) -> Reporting | None:
+    """The sender; none where there is no Stripe to report to."""
+    secret = settings.stripe_secret_key
+    if secret is None:
+        return None
+    key, api_base = secret.get_secret_value(), settings.stripe_api_base
+
+    @cache
+    def meter() -> UsageMeter:
+        from farebox.adapters.stripe_usage import StripeUsage, open_client  # noqa: PLC0415  # see the top
+
+        client = open_client(key, api_base)
+        return StripeUsage(lambda: client)
+
+    outbox, checks = StoredUsageOutbox(database), StoredUsageChecks(database)
+    return Reporting(UsageReport(outbox, UsageCheck(checks, meter), meter), outbox, checks)
