@@ -26,7 +26,11 @@ def grant(name: str, amount: int, *, ends_after: int = 1, age: int = 0) -> Grant
 
 
 def test_the_grant_that_ends_soonest_pays_first_then_the_older_one() -> None:
-    grants = [grant("late", 100, ends_after=9), grant("soon", 20, ends_after=2), grant("older", 30, ends_after=9, age=5)]
+    grants = [
+        grant("late", 100, ends_after=9),
+        grant("soon", 20, ends_after=2),
+        grant("older", 30, ends_after=9, age=5),
+    ]
     assert [each.id for each in usable(grants, NOW_US)] == ["soon", "older", "late"]
     assert allocate(grants, 20, NOW_US) == "soon:20"
     assert allocate(grants, 60, NOW_US) == "soon:20 older:30 late:10"
