@@ -10,7 +10,7 @@ from farebox.domain.period import DAY_US, MICROSECONDS
 from farebox.domain.report import DRAFT_US, HOUR_US, MINUTE_US
 from farebox.ports_money import PaymentRefused, UsageEvent
 from farebox.store.database import Database
-from farebox.store.usage_outbox import ROWS_MAX
+from farebox.store.usage_outbox import FILL, ROWS_MAX
 from tests.contract.usage_world import CENT, UsageWorld, lost_answer
 
 
@@ -37,10 +37,7 @@ def test_calls_of_a_customer_and_period_are_reported_in_one_event(world: UsageWo
 
 
 def test_an_event_has_a_bounded_number_of_calls(world: UsageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "farebox.store.usage_outbox.FILL",
-        __import__("farebox.store.usage_outbox", fromlist=["FILL"]).FILL.replace(str(ROWS_MAX), "2"),
-    )
+    monkeypatch.setattr("farebox.store.usage_outbox.FILL", FILL.replace(str(ROWS_MAX), "2"))
     world.call("ada", 1, 2, 3, 4, 5)
     assert world.report.send_all() == 3
     assert [e.calls for e in world.meter.sent] == [2, 2, 1]
@@ -204,7 +201,9 @@ def test_an_event_in_doubt_whose_invoice_closed_is_held_since_its_time_must_stay
     assert world.meter.total("cus_ada") == CENT
 
 
-def test_the_last_chance_sends_what_waits_even_if_it_waits_to_be_tried_again(world: UsageWorld) -> None:
+def test_the_last_chance_sends_what_waits_even_if_it_waits_to_be_tried_again(
+    world: UsageWorld, caplog: pytest.LogCaptureFixture
+) -> None:
     world.call("ada", 1)
     world.call("bob", 1)
     world.meter.before = [lost_answer()]
@@ -216,6 +215,7 @@ def test_the_last_chance_sends_what_waits_even_if_it_waits_to_be_tried_again(wor
     world.call("ada", 4)
     world.meter.before = [lost_answer() for _ in range(3)]
     assert world.report.flush("cus_ada") == 1, "one call is left"
+    assert "1 calls of cus_ada are not reported yet" in caplog.text
 
 
 # -- Stripe's sums

@@ -56,6 +56,7 @@ class UsageWorld:
         self.meter = Meter()
         self.outbox = StoredUsageOutbox(database)
         self.checks = StoredUsageChecks(database)
+        self._open: list[StoredUsageOutbox | StoredUsageChecks] = [self.outbox, self.checks]
         self.check = UsageCheck(self.checks, lambda: self.meter)
         self.report = UsageReport(self.outbox, self.check, lambda: self.meter)
         with database.read() as connection:
@@ -63,8 +64,9 @@ class UsageWorld:
 
     def another(self) -> UsageReport:
         """The sender of another process."""
-        checks = UsageCheck(StoredUsageChecks(self.database), lambda: self.meter)
-        return UsageReport(StoredUsageOutbox(self.database), checks, lambda: self.meter)
+        outbox, checks = StoredUsageOutbox(self.database), StoredUsageChecks(self.database)
+        self._open += [outbox, checks]
+        return UsageReport(outbox, UsageCheck(checks, lambda: self.meter), lambda: self.meter)
 
     def subscribe(self, name: str, *, start_us: int, end_us: int, invoiced_until_us: int = 0) -> None:
         self.rows(
@@ -123,8 +125,8 @@ class UsageWorld:
             return [tuple(row) for row in done] if done.returns_rows else []
 
     def close(self) -> None:
-        self.outbox.close()
-        self.checks.close()
+        for one in self._open:
+            one.close()
 
 
 def lost_answer() -> PaymentsUnavailable:
