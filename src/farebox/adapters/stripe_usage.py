@@ -9,10 +9,10 @@ import stripe
 
 from farebox.adapters.stripe_client import BAD_KEY, told
 from farebox.domain.billing import Invoice, InvoiceLine, InvoiceStatus
+from farebox.domain.catalogue import METER
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_money import PaymentRefused, PaymentsUnavailable, UsageEvent
 
-EVENT_NAME: Final = "farebox_usage"
 NANODOLLAR_IN_CENTS: Final = Decimal("0.0000001")
 """The one price that is for a nanodollar: a line at it is usage."""
 # As Stripe answers an identifier that it has counted already; by now it says so with a code, too.
@@ -36,7 +36,7 @@ class StripeUsage:
             try:
                 self._client().v1.billing.meter_events.create(
                     {
-                        "event_name": EVENT_NAME,
+                        "event_name": METER,
                         "identifier": event.id,
                         "timestamp": event.timestamp_us // MICROSECONDS,
                         "payload": {"stripe_customer_id": event.customer, "value": str(event.nanodollars)},
@@ -62,7 +62,7 @@ class StripeUsage:
         """The meter's id; none where `farebox stripe sync` has not made it."""
         if not self._meter_id:
             meters = self._client().v1.billing.meters.list({"status": "active", "limit": 100})
-            self._meter_id = next((one.id for one in meters.auto_paging_iter() if one.event_name == EVENT_NAME), "")
+            self._meter_id = next((one.id for one in meters.auto_paging_iter() if one.event_name == METER), "")
         return self._meter_id or None
 
     def invoice(self, invoice_id: str) -> Invoice:
