@@ -1,4 +1,4 @@
-"""An account's invoices, and the calls behind them: those that were reported to Stripe with a time in a line's period."""
+"""An account's invoices, and the calls behind them: those reported to Stripe with a time in a line's period."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,7 +68,7 @@ class StoredInvoices:
             if row is None:
                 return None
             period = Period(row.period_start_us, row.period_end_us)
-            closed_us = closed_until_us(Standing(*period, row.invoiced_until_us), now_us)
+            closed_us = closed_until_us(Standing(row[-1], *period, row.invoiced_until_us), now_us)
             used, calls, held = _not_invoiced(connection, account_id, period, closed_us)
             subscribed = Subscribed(row.id, row.status, row[-1], period, bool(row.ends_at_period_end))
             return Ahead(now_us, subscribed, row.plan, row.next_plan or row.plan, used, calls, held)
