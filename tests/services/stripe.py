@@ -4,26 +4,27 @@
         client = stripe.client()                        # stripe-python's own client, pointed at it
         session = client.v1.checkout.sessions.create({...})
         location = stripe.pay(session.url)              # pays with the card that works; where the browser would go
-        stripe.pay(session.url, "failsLater")           # any name of sandbox/stripe/cards.py: works now, not at the renewal
+        stripe.pay(session.url, "failsLater")           # any name of sandbox/stripe/cards.py: fails at the renewal
         stripe.submit(session.url, card="chargeDeclined")  # the page's form as it is; here a page with status 402
 
 STRIPE_SECRET_KEY is `stripe.key`, STRIPE_API_BASE is `stripe.url`.
 
 Time. `stripe.advance(by="month")` (or "hour", "day", or `seconds=90`) moves everybody's time, and every test clock, and
-waits until all that became due has happened. A renewal's invoice is a draft for an hour: advance by an hour more to see it
-paid. `stripe.settle()` waits for that alone, webhooks included. A single customer's time is a test clock of the API.
+waits until all that became due has happened. A renewal's invoice is a draft for an hour: advance by an hour more to see
+it paid. `stripe.settle()` waits for that alone, webhooks included. A single customer's time is a test clock of the API.
 
-Webhooks. `with Inbox() as inbox:` is an endpoint; `endpoint = stripe.tell(inbox.url)` makes it known and has the `.secret`.
-`inbox.received` are (headers, body) pairs; `inbox.status` is what it answers. Trouble: `stripe.webhooks(copies=2)`,
-`(shuffle_seconds=1)`, `(delay_seconds=5)`, `(hold=True)` until `stripe.release()`, `(lose=3)` the next three, `(lose=-1)` all.
+Webhooks. `with Inbox() as inbox:` is an endpoint; `endpoint = stripe.tell(inbox.url)` makes it known and has the
+`.secret`. `inbox.received` are (headers, body) pairs; `inbox.status` is what it answers. Trouble:
+`stripe.webhooks(copies=2)`, `(shuffle_seconds=1)`, `(delay_seconds=5)`, `(hold=True)` until `stripe.release()`,
+`(lose=3)` for the next three, `(lose=-1)` for all.
 `stripe.send(event_id, times=5)` sends one again.
 
-Broken. `stripe.fault("status", status=429, times=3)`, `("slow", seconds=2)`, `("refuse")`, and `("die")`, which does what it
-was asked and hangs up before the answer. Each takes `path="/v1/billing/*"`, `method="POST"`, and `times=None` for until
-`stripe.heal()`. `stripe.stop()` is a Stripe that is gone; `stripe.start()` brings it back, with everything it knew.
+Broken. `stripe.fault("status", status=429, times=3)`, `("slow", seconds=2)`, `("refuse")`, and `("die")`, which does
+what it was asked and hangs up before the answer. Each takes `path="/v1/billing/*"`, `method="POST"`, and `times=None` for
+until `stripe.heal()`. `stripe.stop()` is a Stripe that is gone; `stripe.start()` brings it back, with everything it knew.
 
-What it holds: `stripe.usage(customer)` is (sum, number) of all meter events that count; `stripe.dispute(payment_intent=...)`
-and `stripe.dispute(dispute=..., verdict="won")`; `stripe.settings(aggregation_seconds=5)`.
+What it holds: `stripe.usage(customer)` is (sum, number) of all meter events that count; `stripe.dispute(charge=...)` or
+`(payment_intent=...)`, `stripe.dispute(dispute=..., verdict="won")`; `stripe.settings(aggregation_seconds=5)`.
 """
 
 import sys
@@ -87,7 +88,7 @@ class StripeStandin:
 
     def client(self, *, retries: int = 0) -> stripe.StripeClient:
         """Stripe's own client, for this one."""
-        bases = {name: self.url for name in ("api", "meter_events", "files", "connect")}
+        bases = dict.fromkeys(("api", "meter_events", "files", "connect"), self.url)
         return stripe.StripeClient(
             self.key,
             base_addresses=bases,  # type: ignore[arg-type]
@@ -109,13 +110,13 @@ class StripeStandin:
 
     # -- its verbs
 
-    def control(self, verb: str, /, **told: Any) -> dict[str, Any]:
+    def control(self, verb: str, /, **told: object) -> dict[str, Any]:
         answer = self._http.post(f"/_control/{verb}", json=told)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
 
-    def advance(self, *, settles: bool = True, **told: Any) -> None:
+    def advance(self, *, settles: bool = True, **told: object) -> None:
         """Let time pass for everybody: `by` "hour", "day" or "month", or by `seconds`."""
         self.control("advance", **told)
         if settles:
@@ -123,12 +124,14 @@ class StripeStandin:
 
     def settle(self, timeout_seconds: float = 30) -> None:
         """Wait until all has happened that was to happen by now, and every webhook is where it was to be."""
-        wait_until(lambda: bool(self.control("state")["is_idle"]), "Stripe to come to rest", timeout_seconds=timeout_seconds)
+        wait_until(
+            lambda: bool(self.control("state")["is_idle"]), "Stripe to come to rest", timeout_seconds=timeout_seconds
+        )
 
-    def fault(self, kind: str, **told: Any) -> None:
+    def fault(self, kind: str, **told: object) -> None:
         self.control("faults", kind=kind, **told)
 
-    def webhooks(self, **told: Any) -> None:
+    def webhooks(self, **told: object) -> None:
         self.control("webhooks", **told)
 
     def release(self) -> int:
@@ -140,10 +143,10 @@ class StripeStandin:
     def heal(self) -> None:
         self.control("heal")
 
-    def settings(self, **told: Any) -> None:
+    def settings(self, **told: object) -> None:
         self.control("settings", **told)
 
-    def dispute(self, **told: str) -> dict[str, Any]:
+    def dispute(self, **told: object) -> dict[str, Any]:
         return self.control("dispute", **told)
 
     def usage(self, customer: str) -> tuple[int, int]:
@@ -153,7 +156,8 @@ class StripeStandin:
 
     def tell(self, url: str, events: tuple[str, ...] = ("*",)) -> stripe.WebhookEndpoint:
         """Make an endpoint for webhooks known; what it has to verify them with is its `secret`."""
-        return self.client().v1.webhook_endpoints.create({"url": url, "enabled_events": list(events)})  # type: ignore[list-item]
+        wanted: Any = list(events)
+        return self.client().v1.webhook_endpoints.create({"url": url, "enabled_events": wanted})
 
 
 class Inbox:

@@ -51,6 +51,8 @@ ROUTES: Final[list[Route]] = [
 KEY_SECONDS: Final = 86_400
 """How long an answer is kept under its Idempotency-Key."""
 KEY_CHARS_MAX: Final = 255
+METER_STREAM: Final = "/v2/billing/meter_event_stream"
+TOKEN_PREFIX: Final = "token_"  # noqa: S105  (what a session's token begins with)
 METER_EVENTS: Final = "/v1/billing/meter_events"
 
 
@@ -91,8 +93,7 @@ class Answers:
         """The answer; one that is to be slow is under way for so many seconds more."""
         request_id = f"req_{random_text(14)}"
         try:
-            if not self._lets_in(asked):
-                raise self._wrong_key(asked)
+            self._let_in(asked)
             given = _given(asked)
             with self._alone(_claims(asked, given)):
                 time.sleep(seconds)
@@ -105,18 +106,14 @@ class Answers:
 
     # -- who asks
 
-    def _lets_in(self, asked: Asked) -> bool:
+    def _let_in(self, asked: Asked) -> None:
+        """Raises StripeError where the key is not the one."""
         given = _key_of(asked.headers.get("authorization", ""))
-        if asked.path.startswith("/v2/billing/meter_event_stream"):
-            return given.startswith("token_")
-        return given == self._key
-
-    def _wrong_key(self, asked: Asked) -> StripeError:
-        given = _key_of(asked.headers.get("authorization", ""))
+        if given == self._key or (asked.path == METER_STREAM and given.startswith(TOKEN_PREFIX)):
+            return
         if not given:
-            return StripeError(401, "You did not provide an API key. You need to provide your API key in the Authorization "
-                               "header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').")  # fmt: skip
-        return StripeError(401, f"Invalid API Key provided: {given[:8]}{'*' * 8}{given[-4:]}")
+            raise StripeError(401, "You did not provide an API key. Send it as `Authorization: Bearer sk_test_…`.")
+        raise StripeError(401, f"Invalid API Key provided: {given[:8]}{'*' * 8}{given[-4:]}")
 
     # -- one at a time
 
@@ -174,9 +171,7 @@ def _worked(desk: Desk, asked: Asked, given: Thing) -> Thing:
         wishes = given if route.params is None else params.checked(route.params, given)
         answer = route.handler(desk, wishes, *found.groups())
         return expand.expanded(desk, public(answer), answer, given.get("expand", []))
-    raise StripeError(404, f"Unrecognized request URL ({asked.method}: {asked.path}). If you are trying to list objects, "
-                      "remove the trailing slash. If you are trying to retrieve an object, make sure you passed a valid "
-                      "(non-empty) identifier in your code.")  # fmt: skip
+    raise StripeError(404, f"Unrecognized request URL ({asked.method}: {asked.path}).")
 
 
 def _stored(stored: tuple[Any, ...], digest: str, request_id: str) -> Answer:
@@ -186,9 +181,9 @@ def _stored(stored: tuple[Any, ...], digest: str, request_id: str) -> Answer:
         StripeError: the key was used for another request.
     """
     if stored[0] != digest:
-        raise StripeError(400, "Keys for idempotent requests can only be used with the same parameters they were first used "
-                          "with. Try using a key other than the one you sent if you meant to execute a different request.",
-                          kind="idempotency_error")  # fmt: skip
+        raise StripeError(
+            400, "This idempotency key was used for a request with other parameters.", kind="idempotency_error"
+        )
     return Answer(stored[1], stored[2].encode(), request_id, is_replayed=True)
 
 
@@ -199,10 +194,12 @@ def _claims(asked: Asked, given: Thing) -> dict[str, StripeError]:
     if len(key) > KEY_CHARS_MAX:
         raise refused("The idempotency key has more than 255 characters.")
     if key:
-        claims[f"key {key}"] = StripeError(409, "There is currently another in-progress request using this Idempotent Key "
-                                           "(that probably means you submitted twice, and the other request is still going "
-                                           "through). Please try again later.", code="idempotency_key_in_use",
-                                           kind="idempotency_error")  # fmt: skip
+        claims[f"key {key}"] = StripeError(
+            409,
+            "Another request with this idempotency key is still under way.",
+            code="idempotency_key_in_use",
+            kind="idempotency_error",
+        )
     if asked.path == METER_EVENTS and asked.method == "POST":
         payload = given.get("payload", {})
         whom = payload.get("stripe_customer_id", "") if isinstance(payload, dict) else ""

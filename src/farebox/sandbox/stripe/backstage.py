@@ -74,7 +74,8 @@ class Backstage:
     def _work(self, desk: Desk, clock: str | None, until: int) -> bool:
         """The earliest thing that is due by a clock, as if it were its moment."""
         row = desk.db.execute(
-            "SELECT id, due_at FROM object WHERE due_at <= ? AND clock IS ? ORDER BY due_at, seq LIMIT 1", (until, clock)
+            "SELECT id, due_at FROM object WHERE due_at <= ? AND clock IS ? ORDER BY due_at, seq LIMIT 1",
+            (until, clock),
         ).fetchone()
         if row is None:
             return False

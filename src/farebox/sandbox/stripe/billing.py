@@ -68,7 +68,11 @@ def _own_items(desk: Desk, invoice: Thing) -> None:
 
 def parent_of(subscription: Thing) -> Thing:
     """What an invoice says of the subscription that it is for."""
-    details = {"metadata": subscription["metadata"], "subscription": subscription["id"], "subscription_proration_date": None}
+    details = {
+        "metadata": subscription["metadata"],
+        "subscription": subscription["id"],
+        "subscription_proration_date": None,
+    }
     return {"type": "subscription_details", "quote_details": None, "subscription_details": details}
 
 
@@ -178,7 +182,9 @@ def paid(desk: Desk, invoice: Thing, *, is_elsewhere: bool = False) -> Thing:
     payment = desk.find(invoice["_payment"]) if invoice.get("_payment") else None
     if payment is not None and not is_elsewhere:
         times = {**payment["status_transitions"], "paid_at": now}
-        payment = desk.put({**payment, "status": "paid", "amount_paid": invoice["amount_due"], "status_transitions": times})
+        payment = desk.put(
+            {**payment, "status": "paid", "amount_paid": invoice["amount_due"], "status_transitions": times}
+        )
     new = {
         "status": "paid",
         "amount_paid": invoice["amount_due"],
@@ -203,11 +209,12 @@ def method_of(desk: Desk, invoice: Thing) -> str | None:
     """What is charged: what the invoice says, else its subscription, else its customer."""
     subscription = desk.find(subscription_of(invoice) or "") or {}
     customer = desk.find(invoice["customer"]) or {}
-    return (
+    method: str | None = (
         invoice["default_payment_method"]
         or subscription.get("default_payment_method")
         or customer.get("invoice_settings", {}).get("default_payment_method")
     )
+    return method
 
 
 def charged(desk: Desk, invoice: Thing, method: str | None = None, *, off_session: bool = True) -> Thing:
@@ -277,7 +284,9 @@ def work_off(desk: Desk, invoice: Thing) -> None:
         try_to_charge(desk, invoice)
 
 
-def try_to_charge(desk: Desk, invoice: Thing, method: str | None = None, *, off_session: bool = True) -> StripeError | None:
+def try_to_charge(
+    desk: Desk, invoice: Thing, method: str | None = None, *, off_session: bool = True
+) -> StripeError | None:
     """Charge, and say what went wrong instead of raising it."""
     try:
         charged(desk, invoice, method, off_session=off_session)
@@ -299,6 +308,8 @@ def voided(desk: Desk, invoice: Thing) -> Thing:
                         "amount_remaining": 0, "_due_at": None})  # fmt: skip
     if invoice.get("_intent"):
         intent = desk.get("payment_intent", invoice["_intent"])
-        desk.emit("payment_intent.canceled", desk.put({**intent, "status": "canceled", "cancellation_reason": "void_invoice"}))
+        desk.emit(
+            "payment_intent.canceled", desk.put({**intent, "status": "canceled", "cancellation_reason": "void_invoice"})
+        )
     desk.emit("invoice.voided", invoice)
     return invoice

@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 
 class Card(NamedTuple):
-    """`charge` and `later` say how a payment ends, with its owner there and without: 'ok', 'action' or a decline code."""
+    """`charge` and `later` say how a payment ends, with its owner there and without: 'ok', 'action' or a code."""
 
     brand: str
     last4: str

@@ -28,7 +28,9 @@ def changed(desk: Desk, subscription: Thing, given: Thing) -> Thing:
 
 
 def _with_terms(desk: Desk, subscription: Thing, given: Thing) -> Thing:
-    new = {name: given[name] or None for name in ("description", "days_until_due", "collection_method") if name in given}
+    new: Thing = {
+        name: given[name] or None for name in ("description", "days_until_due", "collection_method") if name in given
+    }
     if "default_payment_method" in given:
         token = given["default_payment_method"]
         owner = subscription["customer"]
@@ -53,7 +55,7 @@ def _with_end(subscription: Thing, given: Thing, now: int) -> Thing:
             return {**subscription, "cancel_at": None, "canceled_at": None}
         ends = [item["current_period_end"] for item in cycle.items_of(subscription)]
         at = {"min_period_end": min(ends), "max_period_end": max(ends)}.get(str(at), at)
-        return {**subscription, "cancel_at": int(at), "canceled_at": now}
+        return {**subscription, "cancel_at": int(str(at)), "canceled_at": now}
     return subscription
 
 
@@ -115,8 +117,8 @@ def _with_prices(desk: Desk, before: Thing, subscription: Thing, given: Thing, n
 
 
 def _wished(desk: Desk, subscription: Thing, given: Thing, now: int) -> list[Thing]:
-    from farebox.sandbox.stripe.rooms.subscriptions import item_of, price_of  # noqa: PLC0415  (it changes them)
     from farebox.sandbox.stripe.rooms.catalog import plan_of  # noqa: PLC0415
+    from farebox.sandbox.stripe.rooms.subscriptions import item_of, price_of  # noqa: PLC0415  (it changes them)
 
     items = {item["id"]: item for item in cycle.items_of(subscription)}
     first = cycle.items_of(subscription)[0]
@@ -150,7 +152,9 @@ def _wished(desk: Desk, subscription: Thing, given: Thing, now: int) -> list[Thi
 
 def _changes_interval(old: list[Thing], new: list[Thing]) -> bool:
     def intervals(items: list[Thing]) -> set[tuple[str, int]]:
-        return {(item["price"]["recurring"]["interval"], item["price"]["recurring"]["interval_count"]) for item in items}
+        return {
+            (item["price"]["recurring"]["interval"], item["price"]["recurring"]["interval_count"]) for item in items
+        }
 
     return intervals(old) != intervals(new)
 

@@ -35,7 +35,9 @@ def _with_customer(desk: Desk, session: Thing, method: Thing) -> Thing:
     customer = session["customer"]
     keeps_card = bool(session["_payment_intent_data"].get("setup_future_usage"))
     if customer is None and (session["customer_creation"] == "always" or keeps_card):
-        customer = create_customer(desk, {"email": email, **({"name": details["name"]} if details["name"] else {})})["id"]
+        customer = create_customer(desk, {"email": email, **({"name": details["name"]} if details["name"] else {})})[
+            "id"
+        ]
     if customer is not None:
         email = (desk.find(customer) or {}).get("email") or email
     told = {"address": details["address"], "email": email, "name": details["name"], "phone": details["phone"],
@@ -93,8 +95,8 @@ def _paid(desk: Desk, session: Thing, method: Thing) -> Thing:
 
 def _set_up(desk: Desk, session: Thing, method: Thing) -> Thing:
     data = session["_setup_intent_data"]
-    intent = setup_intents.made(desk, session["customer"], payment_method=method["id"], metadata=data.get("metadata", {}),
-                                description=data.get("description"))  # fmt: skip
+    intent = setup_intents.made(desk, session["customer"], payment_method=method["id"],
+                                metadata=data.get("metadata", {}), description=data.get("description"))  # fmt: skip
     intent = setup_intents.confirmed(desk, intent)
     if intent["status"] == "requires_action":
         raise declined("authentication_required")

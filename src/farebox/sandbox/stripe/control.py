@@ -59,7 +59,8 @@ def _fault(desk: Desk, told: Thing) -> Thing:
     if told.get("kind") not in KINDS:
         raise refused(f"`kind` is one of {', '.join(KINDS)}.")
     fault = {"kind": told["kind"], "method": told.get("method", "*"), "path": told.get("path", "*"),
-             "times": told.get("times", 1), "status": told.get("status", 500), "seconds": told.get("seconds", 0)}  # fmt: skip
+             "times": told.get("times", 1), "status": told.get("status", 500),
+             "seconds": told.get("seconds", 0)}  # fmt: skip
     set_setting(desk.db, "faults", [*setting(desk.db, "faults", []), fault])
     return fault
 

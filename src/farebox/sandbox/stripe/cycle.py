@@ -38,7 +38,7 @@ def next_due(desk: Desk, subscription: Thing) -> int | None:
         if not subscription.get("_is_trial_end_told"):
             now = desk.now(subscription.get("_clock"))
             moments.append(max(subscription["trial_end"] - TRIAL_WARNING_SECONDS, now))
-    return min(moments)
+    return int(min(moments))
 
 
 def kept(desk: Desk, subscription: Thing, event: str = "", **values: object) -> Thing:
@@ -79,7 +79,9 @@ def _first_line(desk: Desk, subscription: Thing, item: Thing, period: tuple[int,
     whole_end = end_after(period[0], item["price"]["recurring"], period[0])
     if whole_end <= period[1]:
         return lines.advance(desk, subscription, item, period)
-    amount = lines.share(lines.amount_of(item["price"], item["quantity"]), 0, whole_end - period[1], whole_end - period[0])
+    amount = lines.share(
+        lines.amount_of(item["price"], item["quantity"]), 0, whole_end - period[1], whole_end - period[0]
+    )
     if subscription.get("_is_stub_free"):
         amount = 0
     return lines.of_item(desk, subscription, item, amount, period, proration=True)
@@ -174,8 +176,8 @@ def renewed(desk: Desk, subscription: Thing, was: str | None = None) -> Thing:
             items.append(item)
             continue
         start, end = item["current_period_start"], item["current_period_end"]
-        new = {**item, "current_period_start": end,
-               "current_period_end": end_after(subscription["billing_cycle_anchor"], item["price"]["recurring"], end)}  # fmt: skip
+        new_end = end_after(subscription["billing_cycle_anchor"], item["price"]["recurring"], end)
+        new = {**item, "current_period_start": end, "current_period_end": new_end}
         items.append(new)
         if not lines.is_metered(item):
             found.append(lines.advance(desk, subscription, new, (end, new["current_period_end"])))
@@ -221,8 +223,8 @@ def line_of(desk: Desk, item: Thing) -> Thing:
     made = lines.line(desk, item.get("_price"), item["quantity"], item["amount"],
                       (item["period"]["start"], item["period"]["end"]), description=item["description"],
                       currency=item["currency"], metadata=item["metadata"])  # fmt: skip
-    details = {"invoice_item": item["id"], "proration": item["proration"], "proration_details": {"credited_items": None},
-               "subscription": item.get("_subscription")}  # fmt: skip
+    details = {"invoice_item": item["id"], "proration": item["proration"],
+               "proration_details": {"credited_items": None}, "subscription": item.get("_subscription")}  # fmt: skip
     parent: Thing = {"type": "invoice_item_details", "invoice_item_details": details, "subscription_item_details": None}
     if item.get("_item"):
         own = {**details, "subscription_item": item["_item"]}
@@ -230,7 +232,9 @@ def line_of(desk: Desk, item: Thing) -> Thing:
     return {**made, "parent": parent, "subscription": item.get("_subscription")}
 
 
-def ended(desk: Desk, subscription: Thing, reason: str, *, bills_usage: bool = False, details: Thing | None = None) -> Thing:
+def ended(
+    desk: Desk, subscription: Thing, reason: str, *, bills_usage: bool = False, details: Thing | None = None
+) -> Thing:
     """The subscription, over now; at its own end, what was used is still billed."""
     now = desk.now(subscription.get("_clock"))
     if bills_usage:
@@ -240,7 +244,8 @@ def ended(desk: Desk, subscription: Thing, reason: str, *, bills_usage: bool = F
     told = {**(subscription["cancellation_details"] or {"comment": None, "feedback": None}), **(details or {})}
     old = desk.find(subscription["id"]) or subscription
     gone = {**subscription, "status": "canceled", "ended_at": now, "_due_at": None,
-            "canceled_at": subscription["canceled_at"] or now, "cancellation_details": {**told, "reason": reason}}  # fmt: skip
+            "canceled_at": subscription["canceled_at"] or now,
+            "cancellation_details": {**told, "reason": reason}}  # fmt: skip
     desk.put({**old, **gone})
     desk.emit("customer.subscription.deleted", gone)
     return gone

@@ -19,7 +19,9 @@ KINDS: Final = {
 class StripeError(Exception):
     """A refusal. One that `keeps` leaves behind what was written, as a declined payment does."""
 
-    def __init__(self, status: int, message: str, *, code: str = "", param: str = "", kind: str = "", **more: Any) -> None:
+    def __init__(
+        self, status: int, message: str, *, code: str = "", param: str = "", kind: str = "", **more: Any
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.keeps = status == 402  # noqa: PLR2004  (the payment that failed is told of for ever)

@@ -48,7 +48,7 @@ class Faults:
 
 
 async def hang_up(receive: Receive, send: Send) -> None:
-    """Close the connection, with no answer. Where a server keeps its transport to itself, an answer breaks off instead."""
+    """Close the connection, with no answer; where its transport cannot be reached, in the middle of one."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is not None:
         transport.abort()

@@ -1,10 +1,13 @@
 """An invoice's lines: what a price makes of a quantity, and for which time."""
 
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
 
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.rooms.meter_events import used
 from farebox.sandbox.stripe.things import Thing
+
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
 
 
 def cents(amount: Decimal) -> int:
@@ -32,7 +35,9 @@ def amount_of(price: Thing, quantity: int) -> int:
     return cents(total)
 
 
-def line(desk: Desk, price: Thing | None, quantity: int, amount: int, period: tuple[int, int], **values: object) -> Thing:
+def line(
+    desk: Desk, price: Thing | None, quantity: int, amount: int, period: tuple[int, int], **values: object
+) -> Thing:
     """One line of an invoice."""
     pricing = None
     if price is not None:
@@ -59,7 +64,9 @@ def line(desk: Desk, price: Thing | None, quantity: int, amount: int, period: tu
     return {**made, **values}
 
 
-def of_item(desk: Desk, subscription: Thing, item: Thing, amount: int, period: tuple[int, int], **values: object) -> Thing:
+def of_item(
+    desk: Desk, subscription: Thing, item: Thing, amount: int, period: tuple[int, int], **values: object
+) -> Thing:
     """A line about an item of a subscription."""
     price = item["price"]
     details = {
@@ -71,13 +78,14 @@ def of_item(desk: Desk, subscription: Thing, item: Thing, amount: int, period: t
     }
     parent = {"type": "subscription_item_details", "subscription_item_details": details, "invoice_item_details": None}
     quantity = int(str(values.pop("quantity", item.get("quantity") or 0)))
+    values.setdefault("description", described(desk, price, quantity))
     return line(desk, price, quantity, amount, period, parent=parent, subscription=subscription["id"],
-                metadata=subscription["metadata"], **{"description": described(desk, price, quantity), **values})  # fmt: skip
+                metadata=subscription["metadata"], **values)  # fmt: skip
 
 
 def described(desk: Desk, price: Thing, quantity: int) -> str:
     product = desk.find(price["product"]) or {"name": price["product"]}
-    return f"{quantity:,} × {product['name']} ({told(price)})"
+    return f"{quantity:,} {TIMES} {product['name']} ({told(price)})"
 
 
 def told(price: Thing) -> str:

@@ -1,4 +1,4 @@
-"""What may be sent: read off the parameter types of Stripe's own library, so that no list of names has to be kept here."""
+"""What may be sent: read off the parameter types of Stripe's own library, so that no list has to be kept."""
 
 import functools
 import types
@@ -114,9 +114,9 @@ def _of_leaf(options: list[Any], value: Any, path: str) -> Any:
                 return read(value)
     if any(option is Any for option in options):
         return value
-    kind = next((option.__name__ for option in options if isinstance(option, type)), "value")
-    code = {"int": "parameter_invalid_integer", "str": "parameter_invalid_string_blank"}.get(kind, "")
-    raise refused(f"Invalid {kind}: {value}", code=code, param=path)
+    wanted_kind = next((option.__name__ for option in options if isinstance(option, type)), "value")
+    code = {"int": "parameter_invalid_integer", "str": "parameter_invalid_string_blank"}.get(wanted_kind, "")
+    raise refused(f"Invalid {wanted_kind}: {value}", code=code, param=path)
 
 
 def _is_one_of(options: list[Any], kind: type) -> bool:
@@ -146,5 +146,3 @@ READERS: Final[dict[type, Callable[[Any], Any]]] = {
     Decimal: _decimal,
     str: _string,
 }
-
-

@@ -1,4 +1,4 @@
-"""Where one period ends and the next begins: whole intervals from an anchor, at the month's last day where it is shorter."""
+"""Where one period ends and the next begins: whole intervals from an anchor, at the last day of a shorter month."""
 
 import calendar
 from datetime import UTC, datetime, timedelta

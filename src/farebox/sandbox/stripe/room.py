@@ -73,7 +73,5 @@ def _created(things: list[Thing], bounds: Any) -> list[Thing]:
         return [thing for thing in things if thing["created"] == int(bounds)]
     tests = {"gt": int.__gt__, "gte": int.__ge__, "lt": int.__lt__, "lte": int.__le__}
     return [
-        thing
-        for thing in things
-        if all(tests[name](thing["created"], int(bound)) for name, bound in bounds.items())
+        thing for thing in things if all(tests[name](thing["created"], int(bound)) for name, bound in bounds.items())
     ]

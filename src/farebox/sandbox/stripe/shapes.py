@@ -33,7 +33,7 @@ def class_of(kind: str) -> Any:
 @functools.cache
 def _shape(cls: Any) -> Thing:
     fields: Thing = {}
-    wire_names = {own: wire for wire, own in cls._field_remappings.items()}  # noqa: SLF001
+    wire_names = {own: wire for wire, own in cls._field_remappings.items()}
     for name, annotation in cls.__annotations__.items():
         if get_origin(annotation) is typing.ClassVar or name.startswith("_") or name in NOT_THERE:
             continue
@@ -61,5 +61,3 @@ def _empty(annotation: Any) -> Any:
 def _nested(cls: Any) -> Any:
     """What is inside of an object; another object of its own right (a price in an item) is put in by who makes it."""
     return None if hasattr(cls, "OBJECT_NAME") else copy.deepcopy(_shape(cls))
-
-

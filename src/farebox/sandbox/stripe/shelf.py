@@ -13,7 +13,8 @@ from farebox.sandbox.stripe.things import Thing
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS object (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, seq INTEGER NOT NULL, customer TEXT, clock TEXT, due_at INTEGER, body TEXT NOT NULL
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, seq INTEGER NOT NULL, customer TEXT, clock TEXT, due_at INTEGER,
+    body TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS object_kind ON object (kind, seq);
 CREATE INDEX IF NOT EXISTS object_customer ON object (customer, kind, seq);
@@ -22,8 +23,9 @@ CREATE TABLE IF NOT EXISTS answer (
     key TEXT PRIMARY KEY, digest TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL, made_at INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS usage (
-    id INTEGER PRIMARY KEY, identifier TEXT NOT NULL, meter TEXT NOT NULL, customer TEXT NOT NULL, timestamp INTEGER NOT NULL,
-    value INTEGER NOT NULL, received_at INTEGER NOT NULL, counts_from REAL NOT NULL, is_cancelled INTEGER NOT NULL DEFAULT 0
+    id INTEGER PRIMARY KEY, identifier TEXT NOT NULL, meter TEXT NOT NULL, customer TEXT NOT NULL,
+    timestamp INTEGER NOT NULL, value INTEGER NOT NULL, received_at INTEGER NOT NULL, counts_from REAL NOT NULL,
+    is_cancelled INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS usage_identifier ON usage (identifier);
 CREATE INDEX IF NOT EXISTS usage_customer ON usage (customer, meter, timestamp);

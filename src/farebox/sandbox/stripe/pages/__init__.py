@@ -1,7 +1,7 @@
 """What people see: the page to pay on, the portal, an invoice, and an overview for the founder."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -31,7 +31,9 @@ class Pages:
         look = Look(request.method, rest, form, str(request.scope.get("root_path", "")))
         try:
             if first == "_control":
-                told = form if _is_form(request) else await request.json() if request.method == "POST" else {}
+                told: dict[str, Any] = (
+                    form if _is_form(request) else await request.json() if request.method == "POST" else {}
+                )
                 return await run_in_threadpool(self._controlled, rest[0] if rest else "", told, look)
             return await run_in_threadpool(self._page, first, look)
         except NotHere as error:
@@ -49,7 +51,7 @@ class Pages:
             raise NotHere("There is no such page.")
         return PAGES[first](self._frame, look)
 
-    def _controlled(self, verb: str, told: dict[str, object], look: Look) -> Response:
+    def _controlled(self, verb: str, told: dict[str, Any], look: Look) -> Response:
         try:
             answer = self._control.do(verb, told)
         except StripeError as error:

@@ -25,8 +25,8 @@ CHOICES: Final = {
     "createDispute": "Works, and the payment is disputed",
 }
 LATER: Final = {"debit": "Bank debit: the money comes later", "debitFails": "Bank debit: the money never comes"}
-TONES: Final = {"active": "good", "trialing": "good", "paid": "good", "past_due": "bad", "unpaid": "bad", "open": "warn",
-                "incomplete": "warn", "paused": "warn"}  # fmt: skip
+TONES: Final = {"active": "good", "trialing": "good", "paid": "good", "past_due": "bad", "unpaid": "bad",
+                "open": "warn", "incomplete": "warn", "paused": "warn"}  # fmt: skip
 
 
 class NotHere(Exception):
@@ -65,7 +65,11 @@ class Frame:
     @cached_property
     def _templates(self) -> Environment:
         found = Environment(
-            loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         found.filters.update(money=money, day=day, moment=moment)
         return found

@@ -24,7 +24,9 @@ def page(frame: Frame, look: Look) -> Response:
 
 def _customer(desk: Desk, customer: Thing) -> Thing:
     subscription = next(iter(desk.all("subscription", customer["id"])), None)
-    charges = [one["amount_captured"] - one["amount_refunded"] for one in desk.all("charge", customer["id"]) if one["paid"]]
+    charges = [
+        one["amount_captured"] - one["amount_refunded"] for one in desk.all("charge", customer["id"]) if one["paid"]
+    ]
     status = subscription["status"] if subscription else ""
     until = subscription["items"]["data"][0]["current_period_end"] if subscription else None
     return {"id": customer["id"], "email": customer["email"], "status": status.replace("_", " "), "paid": sum(charges),

@@ -95,7 +95,11 @@ def _amount(given: Thing) -> Thing:
     if given.get("billing_scheme") == "tiered" or tiers:
         if not tiers or "tiers_mode" not in given:
             raise wanted("tiers" if not tiers else "tiers_mode")
-        return {"billing_scheme": "tiered", "tiers_mode": given["tiers_mode"], "_tiers": [_tier(tier) for tier in tiers]}
+        return {
+            "billing_scheme": "tiered",
+            "tiers_mode": given["tiers_mode"],
+            "_tiers": [_tier(tier) for tier in tiers],
+        }
     if ("unit_amount" in given) == ("unit_amount_decimal" in given):
         raise refused("You must provide exactly one of `unit_amount` and `unit_amount_decimal`.", param="unit_amount")
     exact = Decimal(str(given.get("unit_amount_decimal", given.get("unit_amount"))))
@@ -148,7 +152,7 @@ def _recurring(desk: Desk, given: Thing) -> Thing:
 
 
 def _lookup_key(desk: Desk, given: Thing) -> str | None:
-    """The key that a price is found by. Only one active price has it: another one keeps it, or hands it over if asked to."""
+    """The key that a price is found by. Only one has it, and hands it over if asked to."""
     key = given.get("lookup_key")
     if not key:
         return None
@@ -172,7 +176,7 @@ def retrieve_price(desk: Desk, _given: Thing, id_: str) -> Thing:
 @room("POST", "/v1/prices/{id}", "PriceUpdateParams")
 def update_price(desk: Desk, given: Thing, id_: str) -> Thing:
     price = desk.get("price", id_)
-    new = {name: given[name] for name in ("active", "nickname", "tax_behavior") if name in given}
+    new: Thing = {name: given[name] for name in ("active", "nickname", "tax_behavior") if name in given}
     new["metadata"] = merged_metadata(price["metadata"], given.get("metadata"))
     if "lookup_key" in given and given["lookup_key"] != price["lookup_key"]:
         new["lookup_key"] = _lookup_key(desk, given)
@@ -193,7 +197,12 @@ def list_prices(desk: Desk, given: Thing) -> Thing:
 
 
 def plan_of(price: Thing, desk: Desk) -> Thing:
-    recurring = price["recurring"] or {"interval": "month", "interval_count": 1, "usage_type": "licensed", "meter": None}
+    recurring = price["recurring"] or {
+        "interval": "month",
+        "interval_count": 1,
+        "usage_type": "licensed",
+        "meter": None,
+    }
     same = ("id", "active", "created", "currency", "metadata", "nickname", "product", "billing_scheme", "tiers_mode")
     return {
         **desk.new("plan"),
@@ -220,7 +229,9 @@ def create_plan(desk: Desk, given: Thing) -> Thing:
 @room("POST", "/v1/plans/{id}", "PlanUpdateParams")
 def update_plan(desk: Desk, given: Thing, id_: str) -> Thing:
     before = plan_of(desk.get("price", id_), desk)
-    after = plan_of(update_price(desk, {name: given[name] for name in ("active", "metadata") if name in given}, id_), desk)
+    after = plan_of(
+        update_price(desk, {name: given[name] for name in ("active", "metadata") if name in given}, id_), desk
+    )
     desk.emit("plan.updated", after, {"metadata": before["metadata"]})
     return after
 

@@ -5,11 +5,11 @@ from typing import Final
 from farebox.sandbox.stripe import billing, completing
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.errors import refused, wanted
-from farebox.sandbox.stripe.lines import amount_of, described
+from farebox.sandbox.stripe.lines import TIMES, amount_of, described
 from farebox.sandbox.stripe.room import Room, page
 from farebox.sandbox.stripe.rooms.catalog import create_price
 from farebox.sandbox.stripe.rooms.payment_methods import known
-from farebox.sandbox.stripe.things import Thing, listed, merged_metadata
+from farebox.sandbox.stripe.things import Thing, merged_metadata
 
 room = Room()
 DAY_SECONDS: Final = 86_400
@@ -29,7 +29,9 @@ def create(desk: Desk, given: Thing) -> Thing:
     _check(desk, given, mode)
     now = desk.now()
     found = [_line(desk, wish, mode, place) for place, wish in enumerate(given.get("line_items", []))]
-    session = desk.new("checkout.session", mode=mode, status="open", livemode=False, ui_mode=given.get("ui_mode", "hosted_page"))
+    session = desk.new(
+        "checkout.session", mode=mode, status="open", livemode=False, ui_mode=given.get("ui_mode", "hosted_page")
+    )
     has_trial = mode == "subscription" and _has_trial(given)
     due = [line["amount"] for line in found if not (has_trial and line["price"]["recurring"])]
     session |= {name: given[name] for name in ECHOED if name in given} | {
@@ -45,7 +47,9 @@ def create(desk: Desk, given: Thing) -> Thing:
         "payment_method_options": {},
         "payment_status": "no_payment_required" if mode == "setup" else "unpaid",
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0, "breakdown": None},
-        "payment_method_collection": given.get("payment_method_collection", "always") if mode == "subscription" else None,
+        "payment_method_collection": given.get("payment_method_collection", "always")
+        if mode == "subscription"
+        else None,
         "url": f"{desk.base_url}/pay/{session['id']}",
         "_lines": found,
         "_due_at": given.get("expires_at", now + DAY_SECONDS),
@@ -77,7 +81,11 @@ def _check(desk: Desk, given: Thing, mode: str) -> None:
         raise wanted("line_items")
     if len(given.get("line_items", [])) > 2 * LINES_MAX:
         raise refused("A session has at most 20 recurring and 20 one-time line items.", param="line_items")
-    for name, of in (("subscription_data", "subscription"), ("payment_intent_data", "payment"), ("setup_intent_data", "setup")):
+    for name, of in (
+        ("subscription_data", "subscription"),
+        ("payment_intent_data", "payment"),
+        ("setup_intent_data", "setup"),
+    ):
         if name in given and mode != of:
             raise refused(f"You can not pass `{name}` in `{mode}` mode.", param=name)
     if "expires_at" in given and not SOONEST_SECONDS <= given["expires_at"] - desk.now() + 1 <= DAY_SECONDS + 1:
@@ -96,8 +104,8 @@ def _line(desk: Desk, wish: Thing, mode: str, place: int) -> Thing:
     if not price["active"]:
         raise refused(f"The price specified is inactive: {price['id']}", param=f"{where}[price]")
     if mode == "payment" and price["recurring"] is not None:
-        raise refused("You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or "
-                      "use only one-time prices.", param=f"{where}[price]")  # fmt: skip
+        raise refused("`payment` mode takes only one-time prices; `subscription` mode takes recurring ones.",
+                      param=f"{where}[price]")  # fmt: skip
     is_metered = price["recurring"] is not None and price["recurring"]["usage_type"] == "metered"
     if is_metered and "quantity" in wish:
         raise refused("You cannot set a quantity for a metered price.", param=f"{where}[quantity]")
@@ -113,7 +121,7 @@ def items_of(desk: Desk, session: Thing) -> list[Thing]:
         desk.new("item", amount_subtotal=line["amount"], amount_total=line["amount"], amount_discount=0, amount_tax=0,
                  currency=line["price"]["currency"], price=line["price"], discounts=[], taxes=[],
                  quantity=None if line["is_metered"] else line["quantity"],
-                 description=described(desk, line["price"], line["quantity"]).split(" × ", 1)[1])
+                 description=described(desk, line["price"], line["quantity"]).split(f" {TIMES} ", 1)[1])
         for line in session["_lines"]
     ]  # fmt: skip
 
@@ -139,7 +147,9 @@ def line_items(desk: Desk, given: Thing, id_: str) -> Thing:
 def expire(desk: Desk, _given: Thing, id_: str) -> Thing:
     session = desk.get("checkout.session", id_)
     if session["status"] != "open":
-        raise refused(f"Only Checkout Sessions with a status in [\"open\"] can be expired. This one is {session['status']}.")
+        raise refused(
+            f'Only Checkout Sessions with a status in ["open"] can be expired. This one is {session["status"]}.'
+        )
     return expired(desk, session)
 
 

@@ -15,8 +15,8 @@ KEPT_SECONDS: Final = 30 * 86_400
 @room("POST", "/v1/test_helpers/test_clocks", "test_helpers.TestClockCreateParams")
 def create(desk: Desk, given: Thing) -> Thing:
     now = desk.now()
-    clock = desk.new("test_helpers.test_clock", frozen_time=given["frozen_time"], name=given.get("name"), status="ready",
-                     deletes_after=now + KEPT_SECONDS, status_details={}, livemode=False)  # fmt: skip
+    clock = desk.new("test_helpers.test_clock", frozen_time=given["frozen_time"], name=given.get("name"),
+                     status="ready", deletes_after=now + KEPT_SECONDS, status_details={}, livemode=False)  # fmt: skip
     desk.emit("test_helpers.test_clock.created", desk.put(clock))
     return clock
 

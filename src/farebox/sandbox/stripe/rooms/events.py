@@ -19,7 +19,9 @@ def retrieve(desk: Desk, _given: Thing, id_: str) -> Thing:
 @room("GET", "/v1/events", "EventListParams")
 def list_(desk: Desk, given: Thing) -> Thing:
     kinds = given.get("types") or ([given["type"]] if "type" in given else None)
-    found = [event for event in desk.all("event") if kinds is None or any(_is_of(event["type"], kind) for kind in kinds)]
+    found = [
+        event for event in desk.all("event") if kinds is None or any(_is_of(event["type"], kind) for kind in kinds)
+    ]
     return page(desk, "/v1/events", found, given)
 
 
@@ -35,7 +37,9 @@ def retrieve_thin(desk: Desk, _given: Thing, id_: str) -> Thing:
 @room("POST", "/v1/webhook_endpoints", "WebhookEndpointCreateParams")
 def create_endpoint(desk: Desk, given: Thing) -> Thing:
     if not given["url"].startswith(("http://", "https://")):
-        raise refused("Invalid URL: An explicit scheme (such as https) must be provided.", code="url_invalid", param="url")
+        raise refused(
+            "Invalid URL: An explicit scheme (such as https) must be provided.", code="url_invalid", param="url"
+        )
     endpoint = desk.new(
         "webhook_endpoint", url=given["url"], enabled_events=given["enabled_events"], status="enabled",
         api_version=given.get("api_version"), description=given.get("description"),
@@ -54,7 +58,7 @@ def retrieve_endpoint(desk: Desk, _given: Thing, id_: str) -> Thing:
 @room("POST", "/v1/webhook_endpoints/{id}", "WebhookEndpointUpdateParams")
 def update_endpoint(desk: Desk, given: Thing, id_: str) -> Thing:
     endpoint = desk.get("webhook_endpoint", id_)
-    new = {name: given[name] for name in ("url", "enabled_events", "description") if name in given}
+    new: Thing = {name: given[name] for name in ("url", "enabled_events", "description") if name in given}
     if "disabled" in given:
         new["status"] = "disabled" if given["disabled"] else "enabled"
     return desk.put({**endpoint, **new, "metadata": merged_metadata(endpoint["metadata"], given.get("metadata"))})
@@ -72,8 +76,9 @@ def list_endpoints(desk: Desk, given: Thing) -> Thing:
 
 @room("GET", "/v1/account", None)
 def account(desk: Desk, _given: Thing) -> Thing:
-    return {**desk.new("account"), "id": ACCOUNT, "country": "US", "default_currency": "usd", "email": "founder@example.com",
-            "charges_enabled": True, "payouts_enabled": True, "details_submitted": True, "type": "standard"}  # fmt: skip
+    return {**desk.new("account"), "id": ACCOUNT, "country": "US", "default_currency": "usd",
+            "email": "founder@example.com", "charges_enabled": True, "payouts_enabled": True, "details_submitted": True,
+            "type": "standard"}  # fmt: skip
 
 
 @room("GET", "/v1/accounts/{id}", None)

@@ -16,10 +16,12 @@ def create(desk: Desk, given: Thing) -> Thing:
     if "customer" not in given:
         raise wanted("customer")
     customer = desk.named("customer", given["customer"], "customer")
-    subscription = desk.named("subscription", given["subscription"], "subscription") if "subscription" in given else None
+    subscription = (
+        desk.named("subscription", given["subscription"], "subscription") if "subscription" in given else None
+    )
     takes = given.get("pending_invoice_items_behavior", "exclude" if subscription is None else "include")
     found = cycle.pending_lines(desk, subscription, customer["id"]) if takes == "include" else []
-    values = {name: given[name] for name in ("description", "footer", "default_payment_method") if name in given}
+    values: Thing = {name: given[name] for name in ("description", "footer", "default_payment_method") if name in given}
     method = given.get("collection_method", "charge_automatically")
     if method == "send_invoice":
         if "days_until_due" not in given and "due_date" not in given:
@@ -42,7 +44,9 @@ def retrieve(desk: Desk, _given: Thing, id_: str) -> Thing:
 @room("POST", "/v1/invoices/{id}", "InvoiceUpdateParams")
 def update(desk: Desk, given: Thing, id_: str) -> Thing:
     invoice = desk.get("invoice", id_)
-    new = {name: given[name] or None for name in ("description", "footer", "default_payment_method") if name in given}
+    new: Thing = {
+        name: given[name] or None for name in ("description", "footer", "default_payment_method") if name in given
+    }
     new["metadata"] = merged_metadata(invoice["metadata"], given.get("metadata"))
     if "auto_advance" in given:
         is_on = given["auto_advance"]

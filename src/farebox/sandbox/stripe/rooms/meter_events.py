@@ -126,11 +126,11 @@ def used(desk: Desk, meter: Thing, customer: str, start: int, end: int) -> int:
     if window:  # the last one of a window is what counts
         rows = list({timestamp // window: (timestamp, value) for timestamp, value in rows}.values())
     values = [value for _, value in rows]
-    match meter["default_aggregation"]["formula"]:
-        case "count":
-            return len(values)
-        case "last":
-            return int(values[-1]) if values else 0
+    formula = meter["default_aggregation"]["formula"]
+    if formula == "count":
+        return len(values)
+    if formula == "last":
+        return int(values[-1]) if values else 0
     return int(sum(values))
 
 

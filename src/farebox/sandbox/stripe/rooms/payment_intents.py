@@ -64,7 +64,7 @@ def create(desk: Desk, given: Thing) -> Thing:
 def _check_owner(method: Thing, customer: str | None) -> None:
     if method["customer"] is not None and method["customer"] != customer:
         raise refused(
-            "The provided PaymentMethod belongs to another customer; include that customer in the `customer` parameter.",
+            "The payment method belongs to a customer; name that customer in the `customer` parameter.",
             code="payment_method_customer_mismatch" if customer else "",
             param="payment_method",
         )

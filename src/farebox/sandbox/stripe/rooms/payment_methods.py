@@ -1,5 +1,7 @@
 """Payment methods: test cards by their tokens, and bank debits by test account numbers."""
 
+from typing import Any
+
 from farebox.sandbox.stripe import cards
 from farebox.sandbox.stripe.cards import CARDS, IBANS, MESSAGES, OWN_CODES
 from farebox.sandbox.stripe.desk import Desk, random_text
@@ -68,7 +70,7 @@ def attached(desk: Desk, token: str, customer: str, param: str = "payment_method
     return method
 
 
-def declined(code: str, **more: object) -> StripeError:
+def declined(code: str, **more: Any) -> StripeError:
     """What a declined card is answered with."""
     own = code if code in OWN_CODES else "card_declined"
     return StripeError(402, MESSAGES[code], code=own, decline_code=code, **more)

@@ -66,7 +66,7 @@ def _of_new(desk: Desk, given: Thing, wishes: Thing) -> Thing:
         raise wanted("customer")
     if "items" not in wishes:
         raise refused("You must provide a subscription, or the items of one.", param="subscription_details[items]")
-    terms = {name: wishes[name] for name in ("items", "trial_end", "billing_cycle_anchor", "proration_behavior")
+    terms: Thing = {name: wishes[name] for name in ("items", "trial_end", "billing_cycle_anchor", "proration_behavior")
              if name in wishes}  # fmt: skip
     made = created(desk, {**terms, "customer": given["customer"], "payment_behavior": "default_incomplete"})
     return desk.get("invoice", made["latest_invoice"])

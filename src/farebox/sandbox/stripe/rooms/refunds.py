@@ -62,7 +62,9 @@ def retrieve(desk: Desk, _given: Thing, id_: str) -> Thing:
 @room("POST", "/v1/refunds/{id}", "RefundUpdateParams")
 def update(desk: Desk, given: Thing, id_: str) -> Thing:
     refund = desk.get("refund", id_)
-    new = desk.update(refund, "charge.refund.updated", metadata=merged_metadata(refund["metadata"], given.get("metadata")))
+    new = desk.update(
+        refund, "charge.refund.updated", metadata=merged_metadata(refund["metadata"], given.get("metadata"))
+    )
     desk.emit("refund.updated", new, {"metadata": refund["metadata"]})
     return new
 
