@@ -94,7 +94,7 @@ class StripeStandin:
             self.key,
             base_addresses=bases,  # type: ignore[arg-type]
             max_network_retries=retries,
-            http_client=stripe.HTTPXClient(allow_sync_methods=True),
+            http_client=stripe.RequestsClient(),
         )
 
     # -- its pages

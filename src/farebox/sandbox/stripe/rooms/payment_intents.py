@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from stripe import Charge
+
 from farebox.sandbox.stripe.cards import CARDS
 from farebox.sandbox.stripe.desk import Desk, random_text
 from farebox.sandbox.stripe.errors import StripeError, refused
@@ -179,7 +181,7 @@ def _charge(desk: Desk, intent: Thing, method: Thing, **values: object) -> Thing
         customer=intent["customer"],
         payment_intent=intent["id"],
         payment_method=method["id"],
-        payment_method_details={"type": kind, kind: method[kind]},
+        payment_method_details={"type": kind, kind: _details(method[kind], kind)},
         billing_details=method["billing_details"],
         description=intent["description"],
         metadata=intent["metadata"],
@@ -192,6 +194,12 @@ def _charge(desk: Desk, intent: Thing, method: Thing, **values: object) -> Thing
         shipping=intent["shipping"],
     )
     return desk.put({**charge, "balance_transaction": f"txn_{random_text(24)}", **values})
+
+
+def _details(known_of_it: Thing, kind: str) -> Thing:
+    """What a charge says of the card that it was made to."""
+    details = Charge.PaymentMethodDetails.Card if kind == "card" else Charge.PaymentMethodDetails.SepaDebit
+    return {name: known_of_it.get(name) for name in details.__annotations__ if not name.startswith("_")}
 
 
 def settled(desk: Desk, intent: Thing) -> None:
