@@ -20,8 +20,9 @@ Webhooks. `with Inbox() as inbox:` is an endpoint; `endpoint = stripe.tell(inbox
 `stripe.send(event_id, times=5)` sends one again.
 
 Broken. `stripe.fault("status", status=429, times=3)`, `("slow", seconds=2)`, `("refuse")`, and `("die")`, which does
-what it was asked and hangs up before the answer. Each takes `path="/v1/billing/*"`, `method="POST"`, and `times=None` for
-until `stripe.heal()`. `stripe.stop()` is a Stripe that is gone; `stripe.start()` brings it back, with everything it knew.
+what it was asked and hangs up before the answer. Each takes `path="/v1/billing/*"`, `method="POST"`, and `times=None`
+for until `stripe.heal()`. `stripe.stop()` is a Stripe that is gone; `stripe.start()` brings it back, with everything it
+knew.
 
 What it holds: `stripe.usage(customer)` is (sum, number) of all meter events that count; `stripe.dispute(charge=...)` or
 `(payment_intent=...)`, `stripe.dispute(dispute=..., verdict="won")`; `stripe.settings(aggregation_seconds=5)`.
@@ -93,7 +94,7 @@ class StripeStandin:
             self.key,
             base_addresses=bases,  # type: ignore[arg-type]
             max_network_retries=retries,
-            http_client=stripe.HTTPXClient(allow_sync_methods=True),
+            http_client=stripe.RequestsClient(),
         )
 
     # -- its pages

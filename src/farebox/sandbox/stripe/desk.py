@@ -64,14 +64,15 @@ class Desk:
     def clock_of(self, customer: str | None) -> str | None:
         """The test clock that a customer's time is told by."""
         found = self.find(customer) if customer else None
-        return None if found is None else found["test_clock"]
+        return None if found is None else found.get("_clock")
 
     # -- objects
 
     def new(self, kind: str, *, clock: str | None = None, **values: Any) -> Thing:
         """An object that nobody keeps yet, made of what Stripe's class has and of these values."""
         thing = blank(kind)
-        thing["id"] = new_id(kind) if kind in PREFIXES else ""
+        if "id" in thing:
+            thing["id"] = new_id(kind) if kind in PREFIXES else ""
         if "created" in thing:
             thing["created"] = self.now(clock)
         if "metadata" in thing:
