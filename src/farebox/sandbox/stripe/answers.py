@@ -178,8 +178,6 @@ def _worked(desk: Desk, asked: Asked, given: Thing) -> Thing:
         answer = route.handler(desk, wishes, *found.groups())
         return expand.expanded(desk, public(answer), answer, given.get("expand", []))
     raise StripeError(404, f"Unrecognized request URL ({asked.method}: {asked.path}).")
-<<<<<<< HEAD
-=======
 
 
 def _renewed(asked: Asked, name: str, given: Thing) -> Thing:
@@ -195,7 +193,6 @@ def _of_today(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _of_today(inside) for name, inside in value.items()}
     return [_of_today(one) for one in value] if isinstance(value, list) else OLD_WORDS.get(value, value)
->>>>>>> standin
 
 
 def _stored(stored: tuple[Any, ...], digest: str, request_id: str) -> Answer:
