@@ -9,7 +9,9 @@ import pytest
 from farebox.domain.period import DAY_US, MICROSECONDS
 from farebox.domain.report import DRAFT_US, HOUR_US, MINUTE_US
 from farebox.ports_money import PaymentRefused, UsageEvent
+from farebox.store import reconcile_usage
 from farebox.store.database import Database
+from farebox.store.reconcile import reconcile
 from farebox.store.usage_outbox import FILL, ROWS_MAX
 from tests.contract.usage_world import CENT, UsageWorld, lost_answer
 
@@ -296,3 +298,41 @@ def test_a_look_says_nothing_while_something_is_being_sent(world: UsageWorld) ->
     world.pass_time(2 * HOUR_US)
     assert world.check.look_at("ada", "cus_ada") == 0
     assert world.rows("SELECT count(*) FROM usage_check") == [(0,)]
+
+
+# -- reconcile
+
+
+def told(world: UsageWorld) -> list[str]:
+    return reconcile(world.database, {}).notes
+
+
+def test_reconcile_names_an_event_that_is_not_the_sum_of_its_rows_and_rows_without_one(world: UsageWorld) -> None:
+    world.call("ada", 11, 12)
+    world.call("bob", 13)
+    world.report.send_all()
+    with world.database.read() as connection:
+        assert list(reconcile_usage.events(connection)) == []
+    world.rows("UPDATE usage_event SET nanodollars = nanodollars + 1 WHERE customer = 'cus_ada'")
+    world.rows("UPDATE usage_outbox SET event_id = 'usage_lost' WHERE customer = 'cus_bob'")
+    with world.database.read() as connection:
+        found = [(one.what.split(": ")[-1], one.expected, one.found) for one in reconcile_usage.events(connection)]
+    assert sorted(found, key=str) == sorted(
+        [("nanodollars", 23, 24), ("calls", 0, 1), ("nanodollars", 0, 13), ("usage event", "usage_lost", "none")],
+        key=str,
+    )
+
+
+def test_reconcile_tells_what_waits_what_is_held_and_what_stripe_counted_otherwise(world: UsageWorld) -> None:
+    assert told(world) == []
+    world.call("ada", 11, 12, at_us=world.now_us - 2 * HOUR_US)
+    [waits] = told(world)
+    assert "2 calls of $0.000000023 wait to be reported to Stripe, the oldest since " in waits
+    world.meter.before = [PaymentRefused("No such customer")]
+    world.report.send_all()
+    [held] = told(world)
+    assert "2 calls of $0.000000023, is held: No such customer." in held
+    world.meter.counted.append(("someone else's", "cus_ada", world.now_us - 2 * HOUR_US, 5))
+    world.pass_time(2 * HOUR_US)
+    world.check.look()
+    assert "Stripe has counted $0.000000005 from " in told(world)[-1]
