@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import secrets
 from collections.abc import Iterator
 from html import unescape
 from typing import Final
@@ -50,10 +51,10 @@ def record_late(place: Billed, who: Subscriber, nanodollars: int) -> None:
     account_id = who.customer.account.id
     place.shop.query(
         "INSERT INTO usage_outbox (account_id, call_id, customer, period_start_us, admitted_us, nanodollars)"
-        " SELECT account_id, 'req_' || substr(call_id, 5, 12) || 'f' || substr(call_id, 18, 19), customer,"
+        " SELECT account_id, substr(call_id, 1, 16) || %s, customer,"
         " period_start_us, admitted_us, CAST(%s AS bigint) FROM usage_outbox WHERE account_id = %s"
         " ORDER BY call_id DESC LIMIT 1",
-        nanodollars, account_id,
+        secrets.token_hex(10), nanodollars, account_id,
     )  # fmt: skip
 
 
@@ -105,7 +106,6 @@ def test_late_usage_is_on_the_draft_of_its_period_and_after_that_on_the_next_inv
     wait_until(lambda: place.counted(bob) == EACH + 1_000, "what came late")
     place.stripe.advance(by="hour")
     wait_until(lambda: usage_of(place, bob, "paid") == [EACH + 1_000], "the invoice, with what came late")
-    place.shop.query("UPDATE usage_outbox SET call_id = 'req_' || substr(call_id, 6) || 'e' WHERE nanodollars = 1000")
     record_late(place, bob, 20_000)
     wait_until(lambda: place.counted(bob) == EACH + 21_000, "what came too late")
     place.stripe.advance(by="month")
