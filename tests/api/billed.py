@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from farebox.store.database import Database
 from tests.api.shop import SECRET, Shop, generate, send
@@ -53,7 +53,7 @@ class Billed:
         self.stripe = stripe
         self.api = stripe.client().v1
 
-    def subscriber(self, plan: str = "pro") -> Subscriber:
+    def subscriber(self, plan: str = "pro", *, trial_days: int = 0) -> Subscriber:
         """Somebody new, who has just subscribed."""
         with closing(Database(self.shop.database_url)) as database:
             made = new_customer(database, SECRET.encode(), "free", age_days=0)
@@ -64,8 +64,10 @@ class Billed:
         card = self.api.customers.payment_methods.list(at_stripe).data[0].id
         self.api.customers.update(at_stripe, {"invoice_settings": {"default_payment_method": card}})
         self.shop.query("UPDATE account SET customer_id = %s WHERE id = %s", at_stripe, made.account.id)
+        terms: Any = {"trial_period_days": trial_days} if trial_days else {}
         found = self.api.subscriptions.create(
             {"customer": at_stripe, "items": [{"price": one} for one in self._prices(plan)], "metadata": metadata}
+            | terms
         )
         subscriber = Subscriber(made, browser, made.texts[0], at_stripe, found.id)
         self.wait_until_subscribed(subscriber)

@@ -58,6 +58,40 @@ def record_late(place: Billed, who: Subscriber, nanodollars: int) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("case", ["a year", "an end", "a trial"])
+def test_other_subscriptions_are_previewed_as_stripe_does(place: Billed, case: str) -> None:
+    eve = place.subscriber("yearly" if case == "a year" else "pro", trial_days=7 if case == "a trial" else 0)
+    place.call(eve, INCLUDED + 2)
+    place.wait_until_reported(eve)
+    if case == "an end":
+        place.api.subscriptions.update(eve.subscription_id, {"cancel_at_period_end": True})
+        sql = "SELECT ends_at_period_end FROM subscription WHERE account_id = %s"
+        wait_until(lambda: place.shop.scalar(sql, eve.customer.account.id) == 1, "the end to be known")
+    preview = place.api.invoices.create_preview({"subscription": eve.subscription_id})
+    used = cents_of(2 * EACH)
+    assert preview.total == {"a year": 29_000 + used, "an end": used, "a trial": BASE_CENTS}[case]
+    page = words(eve.browser.get("/invoices").text)
+    assert f"comes to {format_usd(preview.total * 10**7)} by what" in page
+
+
+def test_late_usage_is_on_the_draft_of_its_period_and_after_that_on_the_next_invoice(place: Billed) -> None:
+    # Before others: after this Stripe's time is months ahead of ours, and what is used now is too old for it.
+    bob = place.subscriber()
+    place.call(bob, INCLUDED + 1)
+    place.wait_until_reported(bob)
+    place.stripe.advance(by="month")
+    wait_until(lambda: usage_of(place, bob, "draft") == [EACH], "the draft")
+    record_late(place, bob, 1_000)
+    wait_until(lambda: place.counted(bob) == EACH + 1_000, "what came late")
+    place.stripe.advance(by="hour")
+    wait_until(lambda: usage_of(place, bob, "paid") == [EACH + 1_000], "the invoice, with what came late")
+    record_late(place, bob, 20_000)
+    wait_until(lambda: place.counted(bob) == EACH + 21_000, "what came too late")
+    place.stripe.advance(by="month")
+    place.stripe.advance(by="hour")
+    wait_until(lambda: usage_of(place, bob, "paid") == [EACH + 1_000, 20_000], "the next invoice")
+
+
 def test_a_month_of_calls_is_previewed_invoiced_and_opens_onto_its_calls(place: Billed) -> None:
     ada = place.subscriber()
     replies = place.call(ada, INCLUDED + 7)
@@ -96,33 +130,6 @@ def test_a_month_of_calls_is_previewed_invoiced_and_opens_onto_its_calls(place: 
     assert f'href="/invoices/{invoice_id}"' in ada.browser.get("/invoices").text
 
 
-def test_late_usage_is_on_the_draft_of_its_period_and_after_that_on_the_next_invoice(place: Billed) -> None:
-    bob = place.subscriber()
-    place.call(bob, INCLUDED + 1)
-    place.wait_until_reported(bob)
-    place.stripe.advance(by="month")
-    wait_until(lambda: usage_of(place, bob, "draft") == [EACH], "the draft")
-    record_late(place, bob, 1_000)
-    wait_until(lambda: place.counted(bob) == EACH + 1_000, "what came late")
-    place.stripe.advance(by="hour")
-    wait_until(lambda: usage_of(place, bob, "paid") == [EACH + 1_000], "the invoice, with what came late")
-    record_late(place, bob, 20_000)
-    wait_until(lambda: place.counted(bob) == EACH + 21_000, "what came too late")
-    place.stripe.advance(by="month")
-    place.stripe.advance(by="hour")
-    wait_until(lambda: usage_of(place, bob, "paid") == [EACH + 1_000, 20_000], "the next invoice")
-
-
-def test_a_year_is_previewed_as_stripe_does(place: Billed) -> None:
-    eve = place.subscriber("yearly")
-    place.call(eve, INCLUDED + 2)
-    place.wait_until_reported(eve)
-    preview = place.api.invoices.create_preview({"subscription": eve.subscription_id})
-    page = words(eve.browser.get("/invoices").text)
-    assert preview.total == 29_000 + cents_of(2 * EACH)
-    assert f"comes to {format_usd(preview.total * 10**7)} by what" in page
-
-
 def test_nobody_sees_the_invoices_of_others(place: Billed) -> None:
     carl = place.subscriber()
     wait_until(lambda: bool(invoices(place, carl, "paid")), "the first invoice")
@@ -132,6 +139,22 @@ def test_nobody_sees_the_invoices_of_others(place: Billed) -> None:
         assert dora.browser.get(path).status == 404
     assert invoice_id not in dora.browser.get("/invoices").text
     assert carl.browser.get(f"/invoices/{invoice_id}").status == 200
+
+
+def test_a_serving_process_that_is_killed_while_it_reports_leaves_nothing_out_and_nothing_twice(place: Billed) -> None:
+    gus = place.subscriber()
+    account_id = gus.customer.account.id
+    claimed = "SELECT count(*) FROM usage_event WHERE account_id = %s AND state = 'waiting' AND tries = 1"
+    for _ in range(2):
+        place.stripe.fault("slow", path="/v1/billing/meter_events", times=None, seconds=1)
+        assert all(reply.ok for reply in place.call(gus, INCLUDED + 3))
+        wait_until(lambda: place.shop.scalar(claimed, account_id) == 1, "an event to be in hand")
+        place.served.kill()
+        place.stripe.heal()
+        place.served.start()
+        place.shop.query("UPDATE usage_event SET next_us = 1 WHERE state = 'waiting'")  # as the lease's end does
+        place.wait_until_reported(gus)
+    assert place.counted(gus) == (3 + 5) * EACH
 
 
 @pytest.mark.parametrize(
