@@ -68,7 +68,7 @@ class UsageWorld:
 
     def subscribe(self, name: str, *, start_us: int, end_us: int, invoiced_until_us: int = 0) -> None:
         self.rows(
-            "INSERT INTO subscription VALUES (:id, :sub, 'active', 'pro', '', :start, :end, NULL, 0, :until, 0)",
+            "INSERT INTO subscription VALUES (:id, :sub, 'active', 'pro', '', :start, :end, NULL, 0, :until, 0, '')",
             id=name, sub=f"sub_{name}", start=start_us, end=end_us, until=invoiced_until_us,
         )  # fmt: skip
 
