@@ -15,7 +15,7 @@ from farebox.ports_money import PaymentRefused, UsageEvent
 
 NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
 NOT_SYNCED: Final = "This is not for sale at Stripe yet: the founder has to run farebox stripe sync."
-TAKEN: Final = frozenset({"warning_closed", "won", "prevented"})
+COST_NOTHING: Final = frozenset({"warning_closed", "won", "prevented"})
 """Disputes that cost nothing (any more)."""
 STATUSES: Final[dict[str, PaymentStatus]] = {
     "succeeded": "succeeded",
@@ -113,7 +113,7 @@ class StripePayments:
             disputed = 0
             if any(charge.disputed for charge in charges.data):
                 disputes = self._api.disputes.list({"payment_intent": payment_id, "limit": 100})
-                disputed = sum(one.amount for one in disputes.data if one.status not in TAKEN)
+                disputed = sum(one.amount for one in disputes.data if one.status not in COST_NOTHING)
         return _payment(found, min(refunded + disputed, found.amount))
 
     def payment_of_charge(self, charge_id: str) -> str:

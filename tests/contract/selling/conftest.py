@@ -1,5 +1,7 @@
 """A stand-in for Stripe that a module shares, and a shop that sells by it, on a database of each kind."""
 
+import os
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -22,3 +24,11 @@ def counter(database: Database, stripe: StripeStandin) -> Iterator[Counter]:
     counter.sync()
     yield counter
     counter.close()
+
+
+@pytest.fixture
+def seed() -> int:
+    """For a random test: fresh each time, or FAREBOX_TEST_SEED, to replay a failure."""
+    found = int(os.environ.get("FAREBOX_TEST_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"To replay: FAREBOX_TEST_SEED={found}")
+    return found

@@ -159,9 +159,11 @@ class Counter:
     def events(self, account_id: str) -> list[Event]:
         """All events about an account's customer, the oldest first."""
         customer = self.row(account_id).customer_id
+        payments = self.client.v1.payment_intents.list({"customer": customer, "limit": 100}).data
+        names = (customer, *(payment.id for payment in payments))
         found = [event.to_dict() for event in self.client.v1.events.list(
             {"limit": 100, "created": {"gte": self._since}}).auto_paging_iter()]
-        mine = [one for one in found if customer in json.dumps(one, default=str)]
+        mine = [one for one in found if any(name in json.dumps(one, default=str) for name in names)]
         return [
             Event(one["id"], one["type"], object_of(one["type"], one), one["created"] * 10**6, is_live=False)
             for one in reversed(mine)
