@@ -220,7 +220,7 @@ def test_a_call_that_ends_while_it_is_read_is_seen_once(database: Database, monk
         if len(seen) == 15:
             columns = ", ".join(Hold._fields)
             outcome = ", ".join(Outcome._fields)
-            ended = "'voided', 0, 0, 0, 0, 0, 0, 0, '', '[]', '', admitted_us"
+            ended = "'voided', 0, 0, 0, 0, 0, 0, 0, '', '[]', '', admitted_us, 0, 0, ''"
             tamper(
                 database,
                 f"INSERT INTO usage_record ({columns}, {outcome}) SELECT {columns}, {ended} FROM hold",

@@ -32,7 +32,8 @@ Row = tuple[Any, ...]
 Owner = tuple[str, str]  # account and mode
 Sums = tuple[int, ...]  # calls, tokens, nanodollars
 
-HOLD_COLUMNS: Final = 22
+HOLD_COLUMNS: Final = 27
+CAP_CALLS: Final = 21  # a column of a hold
 STATES: Final = {"post": "posted", "post_free": "posted", "void": "voided", "expire": "expired"}
 NONE: Final[Sums] = (0, 0, 0)
 
@@ -55,6 +56,30 @@ class Account:
     anchor_us: int
     state: str = "active"
     spend_cap: int | None = None
+    customer: str = ""
+    has_lapsed_from_us: int | None = None
+    grants: "list[Bought]" = field(default_factory=list)
+
+
+@dataclass
+class Bought:
+    """A grant. What is spent and held of it is counted call by call; what is taken back follows from that."""
+
+    name: str
+    amount: int
+    expires_us: int
+    created_us: int
+    due: int = 0
+    spent: int = 0
+    held: int = 0
+
+    @property
+    def taken(self) -> int:
+        return min(self.due, self.amount - self.spent - self.held)
+
+    @property
+    def left(self) -> int:
+        return self.amount - self.spent - self.held - self.taken
 
 
 class Call(NamedTuple):
@@ -71,6 +96,7 @@ class Call(NamedTuple):
     plan: Plan
     longest: int
     fixed: int
+    credit: tuple[tuple[Bought, int], ...]
 
 
 class Told(NamedTuple):
@@ -104,6 +130,7 @@ class Model:
         self.posted: dict[Row, Sums] = {}
         self.held: dict[Row, Sums] = {}
         self.bursts: dict[Owner, Passed] = {}
+        self.outbox: dict[str, Row] = {}
 
     def step(self, us: int) -> None:
         self.now_us += us
@@ -122,7 +149,8 @@ class Model:
             assert type(result.error) is expected, (expected, result.error)
             return
         key = self.keys[ask.key_digest]
-        plan = self.plans[self.accounts[key.account].plan]
+        plan = self._plan(key)
+        assert plan is not None
         owner = (key.account, key.mode)
         call = self._call(ask, key, plan)
         if isinstance(result, Refused):
@@ -135,7 +163,10 @@ class Model:
         assert ask.call_id not in self.ended, "an ended call was revived"
         self.open[ask.call_id] = call
         self._count(self.held, call, call.most)
+        for grant, part in call.credit:
+            grant.held += part
         self._assert_standing(call, result.standing)
+        self._assert_balance(key, result.standing)
 
     def looked(self, digest: str, result: Result) -> None:
         """Assert that a caller who asks where it stands is told the sums as they are."""
@@ -150,7 +181,22 @@ class Model:
         assert (result.cap is None) == (key.cap_calls is None)
         if result.cap is not None:
             self._assert_meter((key.account, key.cap_id, *period), result.cap.meter)
-        assert (result.plan.name, result.now_us) == (self.accounts[key.account].plan, self.now_us)
+        assert (result.plan, result.now_us) == (self._plan(key), self.now_us)
+        self._assert_balance(key, result)
+
+    def _assert_balance(self, key: Key, told: Standing) -> None:
+        has_any = key.mode == "live" and self.accounts[key.account].grants
+        assert told.prepaid_nanodollars == (self._left(key.account) if has_any else None)
+
+    def _left(self, account: str) -> int:
+        return sum(grant.left for grant in self.accounts[account].grants if grant.expires_us > self.now_us)
+
+    def _has_lapsed(self, account: Account) -> bool:
+        return account.has_lapsed_from_us is not None and account.has_lapsed_from_us <= self.now_us
+
+    def _plan(self, key: Key) -> Plan | None:
+        account = self.accounts[key.account]
+        return next(iter(self.plans.values())) if self._has_lapsed(account) else self.plans.get(account.plan)
 
     def _stranger(self, digest: str) -> type[CallError] | None:
         """Why a caller is not even told where it stands."""
@@ -161,7 +207,7 @@ class Model:
             return InvalidApiKey
         if self.accounts[key.account].state == "suspended":
             return AccountSuspended
-        return None if self.accounts[key.account].plan in self.plans else PaymentRequired
+        return None if self._plan(key) is not None else PaymentRequired
 
     def _refusal(self, ask: Ask) -> type[CallError] | None:
         stranger = self._stranger(ask.key_digest)
@@ -172,14 +218,20 @@ class Model:
             return InsufficientPermissions
         if stranger is not None or self.accounts[key.account].state == "past_due":
             return PaymentRequired
-        plan = self.plans[self.accounts[key.account].plan]
+        plan = self._plan(key)
+        assert plan is not None
         if plan.credit_nanodollars is not None and ask.price is None:
             return PriceUnknown
         call = self._call(ask, key, plan)
         used = zip(self.posted.get(call.meter, NONE), self.held.get(call.meter, NONE), call.most, strict=True)
         if any(limit is not None and sum(sums) > limit for limit, sums in zip(limits(plan), used, strict=True)):
             return QuotaExceeded
-        return QuotaExceeded if self._is_over_own(call, key) else None
+        if self._is_over_own(call, key):
+            return QuotaExceeded
+        # Whoever pays beforehand has to have all of it, and so has one whose last invoice was not paid.
+        beyond = call.most[2] - call.row[HOLD_COLUMNS - 1] if key.mode == "live" else 0
+        is_strict = plan.prepaid or self._has_lapsed(self.accounts[key.account])
+        return PaymentRequired if is_strict and sum(part for _, part in call.credit) < beyond else None
 
     def _is_over_own(self, call: Call, key: Key) -> bool:
         """Whether a call is more than its customer allowed the account, or the key."""
@@ -201,6 +253,9 @@ class Model:
             [plan.max_output_tokens, *([] if ask.output_tokens_wanted is None else [ask.output_tokens_wanted])]
         )
         fixed = 0
+        free = None
+        if plan.overage_per_mtok is not None and key.mode == "live":
+            free = max((plan.tokens or 0) - sum(sums.get(meter, NONE)[1] for sums in (self.posted, self.held)), 0)
         if plan.overage_nanodollars is not None and key.mode == "live":
             before = self.posted.get(meter, NONE)[0] + self.held.get(meter, NONE)[0]
             beyond = sum(place >= (plan.calls or 0) for place in range(before, before + ask.calls))
@@ -209,15 +264,34 @@ class Model:
         money = fixed
         if in_money and ask.price is not None:
             money += charge(worst_cost(ask.price, ask.input_tokens_max, longest), plan)
+        money += for_tokens(plan, free, ask.input_tokens_max + longest)
+        included = 0
+        if in_money:
+            used = sum(sums.get(meter, NONE)[2] for sums in (self.posted, self.held))
+            included = min(max((plan.credit_nanodollars or 0) - used, 0), money)
+        credit = self._allocated(account, money - included) if key.mode == "live" else ()
+        rest = money - included - sum(part for _, part in credit)
+        is_invoiced = plan.has_overage and not plan.prepaid and key.mode == "live" and rest > 0
         most = (ask.calls, ask.input_tokens_max + longest, money)
         row = (
             key.account, ask.call_id, key.key_id, key.mode, plan.name, ask.endpoint, ask.model, period.start_us,
             self.now_us, self.now_us + ask.hold_ttl_us, *most, ask.input_tokens_max, longest,
             *(ask.price or (None, None, None)), fixed, plan.markup_basis_points if in_money else None,
-            key.cap_id, key.cap_calls,
+            key.cap_id, key.cap_calls, account.customer if is_invoiced else "", as_text(credit),
+            free, None if free is None else plan.overage_per_mtok, included,
         )  # fmt: skip
         of_key = None if key.cap_calls is None else (key.account, key.cap_id, *period)
-        return Call(row, meter, of_key, most, ask, plan, longest, fixed)
+        return Call(row, meter, of_key, most, ask, plan, longest, fixed, credit)
+
+    def _allocated(self, account: Account, money: int) -> tuple[tuple[Bought, int], ...]:
+        """Nanodollar by nanodollar, so to say: from the grant that ends first, as long as it has any."""
+        found = []
+        for grant in sorted(account.grants, key=lambda grant: (grant.expires_us, grant.created_us, grant.name)):
+            part = min(grant.left, money) if grant.expires_us > self.now_us else 0
+            if part > 0:
+                found.append((grant, part))
+                money -= part
+        return tuple(found)
 
     # -- The burst: not predicted to the microsecond, but held to what it promises
 
@@ -284,8 +358,18 @@ class Model:
         self.ended[finish.hold.call_id] = call.row + outcome
         self._count(self.held, call, call.most, -1)
         self._count(self.posted, call, (outcome[1], outcome[2], outcome[6]))
+        spent = outcome[12]
+        for grant, part in call.credit:
+            grant.held -= part
+            grant.spent += min(part, spent)
+            spent -= min(part, spent)
+        assert spent == 0
+        if outcome[13]:
+            self.outbox[call.row[1]] = (*call.row[:2], call.row[22], *call.row[7:9], outcome[13], None)
         assert result.standing is not None
         self._assert_standing(call, result.standing)
+        left = self._left(call.row[0]) if call.credit else None
+        assert result.standing.prepaid_nanodollars == left
 
     def _outcome(self, call: Call, finish: Finish) -> Row:
         ending, spent, price = finish.ending, finish.spent, call.ask.price
@@ -300,13 +384,33 @@ class Model:
             calls = call.ask.calls
             tokens = spent.input_tokens + spent.output_tokens
             money = call.fixed + (charge(cost, call.plan) if call.plan.credit_nanodollars is not None else 0)
+            money += for_tokens(call.plan, call.row[24], tokens)
             if tokens > call.most[1] or money > call.most[2]:
                 marks.append("over_hold")
                 tokens, money = min(tokens, call.most[1]), min(money, call.most[2])
         return (
             STATES[ending], calls, tokens, *spent[:3], money, cost, " ".join(marks), spent.attempts, spent.error,
-            max(self.now_us, call.row[8]),
+            max(self.now_us, call.row[8]), *self._paid(call, money),
         )  # fmt: skip
+
+    def _paid(self, call: Call, money: int) -> Row:
+        """What credit and the invoice have of a charge, and which grants."""
+        beyond = max(money - call.row[HOLD_COLUMNS - 1], 0)
+        spent = []
+        left = beyond
+        for grant, part in call.credit:
+            if left:
+                spent.append((grant, min(part, left)))
+                left -= min(part, left)
+        return beyond - left, left if call.row[22] else 0, as_text(spent)
+
+    def grants(self) -> dict[str, Row]:
+        return {
+            grant.name: (name, grant.name, grant.amount, grant.spent, grant.held, grant.taken, grant.due,
+                         grant.expires_us, grant.created_us)
+            for name, account in self.accounts.items()
+            for grant in account.grants
+        }  # fmt: skip
 
     # -- Sums
 
@@ -331,7 +435,7 @@ class Model:
         assert (told.cap is None) == (call.of_key is None)
         if told.cap is not None and call.of_key is not None:
             self._assert_meter(call.of_key, told.cap.meter)
-            assert told.cap.calls == call.row[HOLD_COLUMNS - 1]
+            assert told.cap.calls == call.row[CAP_CALLS]
 
     def _assert_meter(self, meter: Row, told: Row) -> None:
         """A caller is told where it stands: at the sums after its own call."""
@@ -340,7 +444,22 @@ class Model:
 
 def limits(plan: Plan) -> tuple[int | None, int | None, int | None]:
     """What a plan's meter may not pass: calls, tokens, nanodollars."""
-    return None if plan.overage_nanodollars is not None else plan.calls, plan.tokens, plan.credit_nanodollars
+    return (
+        None if plan.overage_nanodollars is not None else plan.calls,
+        None if plan.overage_per_mtok is not None else plan.tokens,
+        None if plan.credit_overage else plan.credit_nanodollars,
+    )
+
+
+def as_text(credit: Any) -> str:  # noqa: ANN401  # pairs of a grant and a part
+    return " ".join(f"{grant.name}:{part}" for grant, part in credit)
+
+
+def for_tokens(plan: Plan, free: int | None, tokens: int) -> int:
+    """The price of the tokens that are not free, where they have any."""
+    if free is None or plan.overage_per_mtok is None:
+        return 0
+    return ceil(Fraction(max(tokens - free, 0) * plan.overage_per_mtok, 10**6))
 
 
 def exact_cost(price: Price, read: int, cached: int, written: int) -> int:

@@ -11,15 +11,27 @@ import psycopg
 
 from farebox.domain.ledger import Hold
 from farebox.domain.plan import Plan
+from farebox.domain.wallet import Grant, take_back
 from farebox.store.batch import Due, Item, Result, run
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
-from farebox.store.statements import HOLD, METER, USAGE_RECORD, PostgresStatements, SqliteStatements, Statements
-from tests.services.sums import check_sums
+from farebox.store.statements import (
+    HOLD,
+    METER,
+    USAGE_OUTBOX,
+    USAGE_RECORD,
+    PostgresStatements,
+    SqliteStatements,
+    Statements,
+)
+from tests.services.sums import check_credit, check_sums
 
 Row = tuple[Any, ...]
 # In the order of the rows; a table's own order is another one where a later revision added columns.
-COLUMNS = {table.name: ", ".join(table.columns) for table in (METER, HOLD, USAGE_RECORD)}
+COLUMNS = {table.name: ", ".join(table.columns) for table in (METER, HOLD, USAGE_RECORD)} | {
+    "credit_grant": ", ".join(Grant._fields),
+    "usage_outbox": f"{', '.join(USAGE_OUTBOX.columns)}, event_id",
+}
 
 
 class DiskFull(Exception):
@@ -67,6 +79,8 @@ class World(Protocol):
     batches: int  # so far, those that failed too
 
     def add(self, table: str, rows: Sequence[Row]) -> None: ...
+    def buy(self, grant: Grant) -> None: ...
+    def take_back(self, grant_id: str, nanodollars: int) -> None: ...
     def change(self, table: str, name: str, column: str, value: object) -> None: ...
     def run(self, items: Sequence[Item], plans: Mapping[str, Plan]) -> list[Result]: ...
     def run_and_fail(
@@ -92,6 +106,22 @@ class _World:
     def add(self, table: str, rows: Sequence[Row]) -> None:
         marks = ", ".join([self._mark] * len(rows[0]))
         self.connection.cursor().executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+        self.connection.commit()
+
+    def buy(self, grant: Grant) -> None:
+        self.batches += 1
+        names, marks = ", ".join(Grant._fields), ", ".join([self._mark] * (len(grant) + 2))
+        insert = f"INSERT INTO credit_grant (source, pack, {names}) VALUES ({marks})"
+        self.connection.execute(insert, (grant.id, "small", *grant))
+        self.change("account", grant.account_id, "has_credit", 1)
+
+    def take_back(self, grant_id: str, nanodollars: int) -> None:
+        self.batches += 1
+        sql = f"SELECT {COLUMNS['credit_grant']} FROM credit_grant WHERE id = {self._mark}"
+        after = take_back(Grant(*self.connection.execute(sql, (grant_id,)).fetchone()), nanodollars)
+        changed = ", ".join(f"{name}_back_nanodollars = {self._mark}" for name in ("taken", "due"))
+        sums = (after.taken_back_nanodollars, after.due_back_nanodollars)
+        self.connection.execute(f"UPDATE credit_grant SET {changed} WHERE id = {self._mark}", (*sums, grant_id))
         self.connection.commit()
 
     def change(self, table: str, name: str, column: str, value: object) -> None:
@@ -143,7 +173,7 @@ class SqliteWorld(_World):
         return found
 
     def sums_off(self) -> list[str]:
-        return check_sums(self.connection)
+        return check_sums(self.connection)  # the model compares credit and the outbox row by row
 
 
 @cache
@@ -175,7 +205,7 @@ class PostgresWorld(_World):
         return self._mine(f"SELECT {COLUMNS[table]} FROM {table} WHERE account_id LIKE %s", f"{self.prefix}%")
 
     def due(self) -> list[Hold]:
-        sql = "SELECT * FROM hold WHERE account_id LIKE %s AND expires_us <= %s"
+        sql = f"SELECT {COLUMNS['hold']} FROM hold WHERE account_id LIKE %s AND expires_us <= %s"
         return [Hold(*row) for row in self._mine(sql, f"{self.prefix}%", self.now_us)]
 
     def _mine(self, sql: str, *parameters: object) -> list[Row]:
@@ -185,7 +215,7 @@ class PostgresWorld(_World):
         return rows
 
     def sums_off(self) -> list[str]:
-        found = check_sums(self.connection)
+        found = check_sums(self.connection) + check_credit(self.connection)
         self.connection.commit()
         return found
 

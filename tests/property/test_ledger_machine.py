@@ -20,9 +20,10 @@ from farebox.domain.ledger import Ending, Hold, Mark, Spent
 from farebox.domain.period import period_at
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
+from farebox.domain.wallet import Grant
 from farebox.ports import Recorded
 from farebox.store.batch import Finish, Item, Look
-from tests.property.ledger_model import Account, Key, Model, limits
+from tests.property.ledger_model import Account, Bought, Key, Model, limits
 from tests.property.ledger_world import PostgresWorld, SqliteWorld, World
 
 SECOND: Final = 10**6
@@ -37,19 +38,25 @@ PLANS: Final = {
         Plan("tokens", tokens=1_500, max_output_tokens=300),
         Plan("credit", credit_usd="0.0005", markup=0.2, max_output_tokens=300),
         Plan("burst", calls=12, burst="2/10s"),
-        Plan("overage", calls=2, overage_usd=0.01),
+        Plan("overage", calls=1, overage_usd=0.01),
+        Plan("words", tokens=400, overage_usd_per_1k_tokens="0.0013", max_output_tokens=300),
+        Plan("money", credit_usd="0.0001", credit_overage=True, markup=0.2, max_output_tokens=300),
+        Plan("prepaid", calls=1, overage_usd=0.01, prepaid=True),
         Plan("every", calls=9, tokens=6_000, credit_usd="0.003", markup=0.015, burst="3/m"),
     )
 }
-# Name, plan, and how long after the start its period ends.
+# Name, plan, how long after the start its period ends, and its customer at Stripe.
 ACCOUNTS: Final = (
-    ("calls", "calls", 3 * SECOND),
-    ("tokens", "tokens", 10 * DAY),
-    ("credit", "credit", HOUR // 2),
-    ("burst", "burst", 7 * SECOND),
-    ("overage", "overage", 2 * HOUR),
-    ("every", "every", 20 * SECOND),
-    ("gone", "a plan of last year", DAY),
+    ("calls", "calls", 3 * SECOND, ""),
+    ("tokens", "tokens", 10 * DAY, ""),
+    ("credit", "credit", HOUR // 2, "cus_credit"),
+    ("burst", "burst", 7 * SECOND, ""),
+    ("overage", "overage", 2 * HOUR, "cus_overage"),
+    ("words", "words", HOUR, "cus_words"),
+    ("money", "money", DAY, "cus_money"),
+    ("prepaid", "prepaid", 3 * HOUR, "cus_prepaid"),
+    ("every", "every", 20 * SECOND, ""),
+    ("gone", "a plan of last year", DAY, ""),
 )
 ENDPOINTS: Final = ("/v1/generate", "/v1/tagline")
 
@@ -73,9 +80,11 @@ PRICES: Final = (Price(150_000_000, 75_000_000, 600_000_000), Price(7, 1_000_000
 
 # A few callers come most of the time, so that they reach their limits.
 OFTEN: Final = [(name, 0) for name in ("calls", "tokens", "credit", "burst", "overage", "every")]
+PAYING: Final = [(name, 0) for name in ("overage", "words", "money", "prepaid")]
 CAPPED: Final = [("burst", 3), ("overage", 3), ("credit", 4)]
 CALLERS: Final = [
-    *OFTEN, *OFTEN, *OFTEN, *CAPPED, *CAPPED, *product([name for name, _, _ in ACCOUNTS[:-1]], NUMBERS[1:]), ("gone", 0)
+    *OFTEN, *OFTEN, *PAYING, *PAYING, *PAYING, *CAPPED, *CAPPED,
+    *product([name for name, *_ in ACCOUNTS[:-1]], NUMBERS[1:]), ("gone", 0)
 ]  # fmt: skip
 SIZES: Final = [(20, None), (100, 50), (1, 1), (700, 1_000), (0, 300)]
 MORE: Final = [(1, 180 * SECOND, 0), (1, 5 * SECOND, 1), (2, 180 * SECOND, 0)]
@@ -86,6 +95,8 @@ SPENTS: Final = [
 ]  # fmt: skip
 ENDINGS: Final[list[Ending]] = ["post", "post", "post_free", "void", "expire"]
 ENDS: Final = list(product(ENDINGS, SPENTS))
+AMOUNTS: Final = [1, 400_000, 10_000_000, 35_000_001]
+ENDS_AFTER: Final = [5 * SECOND, HOUR, DAY, 31 * DAY, DAY]
 STEPS: Final = [
     1, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 60 * SECOND, 200 * SECOND, HOUR, DAY, 31 * DAY,
     -1, -SECOND, -30 * SECOND, -HOUR, -DAY,
@@ -95,7 +106,9 @@ asks = st.tuples(st.sampled_from(CALLERS), st.sampled_from(WANTS))
 looks = st.tuples(st.sampled_from(CALLERS))
 ends = st.tuples(st.integers(0, 40), st.sampled_from(ENDS))
 few_wants = st.lists(st.sampled_from(WANTS), min_size=1, max_size=4)
-names = st.sampled_from([name for name, _, _ in ACCOUNTS])
+few_ends = st.lists(st.sampled_from(ENDS), min_size=1, max_size=6)
+names = st.sampled_from([name for name, *_ in ACCOUNTS])
+payers = st.sampled_from([name for name, _ in PAYING] + ["calls", "credit"])
 numbers = st.sampled_from(NUMBERS)
 
 
@@ -111,6 +124,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model = Model(PLANS, START_US)
         self.world.now_us = START_US
         self.calls = 0
+        self.bought = 0
         self.known: list[Hold] = []  # admitted some time, or in a batch that failed: the latest first
         self.names: dict[tuple[str, int], list[str]] = {}  # the ids of a key and of those that replaced it
         self.checked = -1
@@ -123,12 +137,14 @@ class LedgerMachine(RuleBasedStateMachine):
         prefix = self.world.prefix
         accounts: list[tuple[Any, ...]] = []
         keys: list[tuple[Any, ...]] = []
-        for name, plan, ends_after_us in ACCOUNTS:
+        for name, plan, ends_after_us, customer in ACCOUNTS:
             owner = prefix + name
             # A month and a day before its period ends, so that it has been renewed already.
             anchor_us = period_at(START_US + ends_after_us, START_US - DAY).start_us
-            self.model.accounts[owner] = Account(plan, anchor_us)
-            accounts.append((owner, f"{owner}@example.com", plan, "active", anchor_us, anchor_us, None, None))
+            billed = customer and prefix + customer
+            self.model.accounts[owner] = Account(plan, anchor_us, customer=billed)
+            email = f"{owner}@example.com"
+            accounts.append((owner, email, plan, "active", anchor_us, anchor_us, None, None, billed, 1, 0, None))
             for number, (mode, scopes, cap_calls) in enumerate(KEYS):
                 key_id = f"{owner}/{number}"
                 cap_id = "" if cap_calls is None else key_id
@@ -235,6 +251,39 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model.accounts[self.world.prefix + name].state = state
         self.world.change("account", self.world.prefix + name, "state", state)
 
+    # -- Credit, and payments
+
+    @rule(
+        name=payers, amount=st.sampled_from(AMOUNTS), ends_after=st.sampled_from(ENDS_AFTER), items=few_wants,
+        ended=few_ends,
+    )  # fmt: skip
+    def buy(self, name: str, amount: int, ends_after: int, items: Sequence[Any], ended: Sequence[Any]) -> None:
+        """Credit, and use it at once."""
+        owner = self.world.prefix + name
+        self.bought += 1
+        grant_id = f"{self.world.prefix}grant_{self.bought}"
+        ends_us = self.world.now_us + ends_after
+        self.model.accounts[owner].grants.append(Bought(grant_id, amount, ends_us, self.world.now_us))
+        self.world.buy(Grant(owner, grant_id, amount, 0, 0, 0, 0, ends_us, self.world.now_us))
+        self._batch([self._ask((name, 0), want) for want in [*items, *items]])
+        self._batch([self._finish(number, end) for number, end in enumerate(ended)])
+
+    @rule(name=payers, which=st.integers(0, 9), percent=st.sampled_from([0, 50, 100, 100]))
+    def take_back(self, name: str, which: int, percent: int) -> None:
+        """A payment is refunded, or disputed, by a share; or the dispute is won."""
+        grants = self.model.accounts[self.world.prefix + name].grants
+        if grants:
+            grant = grants[which % len(grants)]
+            grant.due = grant.amount * percent // 100
+            self.world.take_back(grant.name, grant.due)
+
+    @rule(name=payers, after=st.sampled_from([None, 0, 5 * SECOND, None]))
+    def payment_fails(self, name: str, after: int | None) -> None:
+        """And its grace begins; or it is paid after all."""
+        account = self.model.accounts[self.world.prefix + name]
+        account.has_lapsed_from_us = None if after is None else self.world.now_us + after
+        self.world.change("account", self.world.prefix + name, "grace_until_us", account.has_lapsed_from_us)
+
     # -- After every step
 
     @invariant()
@@ -250,6 +299,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert {row[1]: row for row in usage} == model.ended
         assert len(usage) == len(model.ended)
         assert not model.open.keys() & model.ended.keys()
+        assert {row[1]: row for row in self.world.rows("credit_grant")} == model.grants()
+        assert {row[1]: row for row in self.world.rows("usage_outbox")} == model.outbox
         assert self.world.sums_off() == []
 
     @invariant()

@@ -1,6 +1,7 @@
 """The ledger's sums, checked by the database itself in one statement, and so in one state of it."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, Final
@@ -103,6 +104,42 @@ def check_sums(connection: Any) -> list[str]:  # noqa: ANN401  # either driver's
     return [row[0] for row in connection.execute(sql).fetchall()]
 
 
+def check_credit(connection: Any) -> list[str]:  # noqa: ANN401
+    """What does not add up of credit and invoices: grants = what rows spent + what holds hold, charges = their parts.
+
+    And what waits for the invoice is what the rows say comes onto it, each once.
+    """
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for kind, table, column in (("spent", "usage_record", "spent_credit"), ("held", "hold", "credit")):
+        for account_id, text in connection.execute(f"SELECT account_id, {column} FROM {table} WHERE {column} <> ''"):
+            for part in text.split():
+                grant_id, _, nanodollars = part.partition(":")
+                counted[account_id, grant_id, kind] += int(nanodollars)
+    kept = Counter({
+        (account_id, grant_id, kind): sum_
+        for account_id, grant_id, *sums in connection.execute(GRANTS)
+        for kind, sum_ in zip(("spent", "held"), sums, strict=True)
+    })  # fmt: skip
+    apart = (counted - kept) + (kept - counted)
+    found = [f"grant {' '.join(key)}: {counted[key]} counted, {kept[key]} kept" for key in sorted(apart)]
+    return found + [row[0] for row in connection.execute(CREDIT).fetchall()]
+
+
+GRANTS: Final = "SELECT account_id, id, spent_nanodollars, held_nanodollars FROM credit_grant"
+OF_THE_OUTBOX: Final = "account_id, call_id, customer, period_start_us, admitted_us"
+CREDIT: Final = f"""
+SELECT 'for the invoice, only in one of two: ' || call_id FROM (
+    SELECT call_id, sum(sign) AS n FROM (
+        SELECT {OF_THE_OUTBOX}, nanodollars, 1 AS sign FROM usage_outbox UNION ALL
+        SELECT {OF_THE_OUTBOX}, invoiced_nanodollars, -1 FROM usage_record WHERE invoiced_nanodollars <> 0
+    ) AS both_sides GROUP BY {OF_THE_OUTBOX}, nanodollars
+) AS rows_of_both WHERE n <> 0
+UNION ALL SELECT 'credit for a test key: ' || call_id FROM usage_record
+    WHERE mode <> 'live' AND (prepaid_nanodollars <> 0 OR invoiced_nanodollars <> 0)
+UNION ALL SELECT 'more paid than charged: ' || call_id FROM usage_record
+    WHERE prepaid_nanodollars + invoiced_nanodollars > charge_nanodollars"""
+
+
 def check_limits(connection: Any, plans: Mapping[str, Plan]) -> list[str]:  # noqa: ANN401
     """The meters that have more posted and held than their account's plan, or a cap of the customer's own, allows."""
     units = _listed(UNITS, "m.posted_{0} + m.held_{0}")
@@ -128,7 +165,11 @@ OVER_CAPS: Final = (
 
 
 def _limits(plan: Plan) -> tuple[int | None, int | None, int | None]:
-    return None if plan.overage_nanodollars is not None else plan.calls, plan.tokens, plan.credit_nanodollars
+    return (
+        None if plan.overage_nanodollars is not None else plan.calls,
+        None if plan.overage_per_mtok is not None else plan.tokens,
+        None if plan.credit_overage else plan.credit_nanodollars,
+    )
 
 
 def held(connection: Any) -> int:  # noqa: ANN401

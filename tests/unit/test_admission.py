@@ -359,7 +359,8 @@ def test_a_hold_has_the_worst_case_and_everything_the_row_will_need() -> None:
     charge = (100 * 150 + 400 * 600) * 12 // 10
     assert hold == (
         "acct_1", "req_1", "key_1", "live", "pro", "/v1/generate", "gpt-4o-mini", START_US, NOW_US,
-        NOW_US + 180_000_000, 1, 500, charge, 100, 400, 150_000_000, 75_000_000, 600_000_000, 0, 2_000, "", None, "", "", None, None, charge,
+        NOW_US + 180_000_000, 1, 500, charge, 100, 400, 150_000_000, 75_000_000, 600_000_000, 0, 2_000, "", None,
+        "", "", None, None, charge,
     )  # fmt: skip
 
 

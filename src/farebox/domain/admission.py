@@ -188,7 +188,7 @@ def plan_in_force(who: HasPlan, plans: Mapping[str, Plan], now_us: int) -> Plan 
 
 def decide(
     caller: Caller | None, plan: Plan | None, meter: Meter, cap: Cap | None, ask: Ask, now_us: int,
-    grants: Sequence[Grant] = (),
+    grants: Sequence[Grant] | None = None,
 ) -> Admitted | Refused:  # fmt: skip
     """Admit a call with a hold for the most it can come to, or refuse it; a refusal changes nothing.
 
@@ -199,25 +199,24 @@ def decide(
         cap: the key's own cap, with its meter for the same period; None where it has none.
         ask: the call.
         now_us: the ledger's clock, in microseconds.
-        grants: the account's credit, as far as it can be used; a test key has none.
+        grants: the account's credit; None where it never had any, and for a test key.
     """
     error = identify(caller, now_us, ask.endpoint)
     if error is not None or caller is None:
         return Refused(error or InvalidApiKey(NO_SUCH_KEY))
     if plan is None:
         return Refused(no_plan(caller, now_us))
-    credit = wallet.balance(grants, now_us) if grants else 0
-    standing = Standing(plan, meter, now_us, cap, credit if caller.has_credit and caller.mode == "live" else None)
+    standing = Standing(plan, meter, now_us, cap, None if grants is None else wallet.balance(grants, now_us))
     if caller.state == "past_due":
         return Refused(PaymentRequired(PAYMENT_FAILED), standing)
     if plan.is_metered_in_money and ask.price is None:
         return Refused(PriceUnknown(f"The price of the model {ask.model!r} is not known."), standing)
     hold = _worst_case(caller, plan, meter, ask, now_us)
     error = _over_plan(plan, meter, hold, now_us) or _over_own(caller, meter, cap, hold, now_us)
-    if error is None and hold.held_nanodollars > hold.included_nanodollars and ask.is_billed and caller.mode == "live":
-        hold, error = _payers(caller, plan, hold, grants, credit)
-    if error is not None:
-        return Refused(error, standing)
+    found = error or _payers(caller, plan, hold, ask, grants or ())
+    if not isinstance(found, Hold):
+        return Refused(found, standing)
+    hold = found
     tat_us = meter.burst_tat_us
     if plan.burst_limit is not None:
         taken = take(plan.burst_limit, tat_us, now_us)
@@ -226,9 +225,7 @@ def decide(
         tat_us = taken.tat_us
     if cap is not None:
         cap = Cap(cap.calls, hold_on(cap.meter, hold, 0))
-    left = standing.prepaid_nanodollars
-    if hold.credit and left is not None:
-        left -= wallet.total(hold.credit)
+    left = None if grants is None else wallet.balance(grants, now_us) - wallet.total(hold.credit)
     return Admitted(hold, Standing(plan, hold_on(meter, hold, tat_us), now_us, cap, left))
 
 
@@ -307,23 +304,24 @@ def _beyond(plan: Plan, meter: Meter, ask: Ask) -> tuple[int, int | None, int | 
     return 0, None, None
 
 
-def _payers(
-    caller: Caller, plan: Plan, hold: Hold, grants: Sequence[Grant], credit: int
-) -> tuple[Hold, PaymentRequired | None]:
+def _payers(caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[Grant]) -> Hold | PaymentRequired:
     """The hold with who pays what the plan does not include: credit first, then the invoice; or why nobody does."""
     beyond = hold.held_nanodollars - hold.included_nanodollars
+    if not beyond or not ask.is_billed or caller.mode != "live":
+        return hold
+    credit = wallet.balance(grants, hold.admitted_us)
     # Where the last invoice was not paid, there is not going to be another one.
     if credit < beyond and (plan.prepaid or has_lapsed(caller, hold.admitted_us)):
-        return hold, _lacks_credit(plan, beyond, credit)
+        return _lacks_credit(plan, beyond, credit)
     frozen = wallet.allocate(grants, beyond, hold.admitted_us) if credit else ""
     customer = caller.customer if plan.is_invoiced and credit < beyond else ""
-    return hold._replace(customer=customer, credit=frozen), None
+    return hold._replace(customer=customer, credit=frozen)
 
 
 def _lacks_credit(plan: Plan, beyond: int, credit: int) -> PaymentRequired:
     error = PaymentRequired(
-        f"What plan '{plan.name}' includes this month is used, and this call can come to {format_usd(beyond)}, of which "
-        f"the account's credit has {format_usd(credit)}. An owner can buy credit at /credit."
+        f"What plan '{plan.name}' includes this month is used. This call can come to {format_usd(beyond)} beyond it, "
+        f"and the account's credit has {format_usd(credit)}. An owner can buy credit at /credit."
     )
     error.page = "/credit"
     return error
@@ -344,7 +342,9 @@ def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceed
         return _quota("tokens", f"{what}, {_can_come_to(f'{hold.held_tokens:,}')}", meter, now_us)
     credit = plan.credit_nanodollars
     money_left = None if credit is None else credit - meter.posted_nanodollars - meter.held_nanodollars
-    if credit is not None and money_left is not None and hold.held_nanodollars > money_left and not plan.credit_overage:
+    if plan.credit_overage:
+        return None
+    if credit is not None and money_left is not None and hold.held_nanodollars > money_left:
         what = f"Plan '{plan.name}' has {format_usd(max(money_left, 0))} of {format_usd(credit)} left this month"
         return _quota("credit", f"{what}, {_can_come_to(format_usd(hold.held_nanodollars))}", meter, now_us)
     return None

@@ -6,6 +6,7 @@ It only loads rows under a lock, asks the domain, and saves. SQLite and PostgreS
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from farebox.domain import wallet
 from farebox.domain.admission import (
     NO_SUCH_KEY,
     Admitted,
@@ -23,7 +24,6 @@ from farebox.domain.admission import (
     no_plan,
     plan_in_force,
 )
-from farebox.domain import wallet
 from farebox.domain.errors import CallError, HoldLost, InvalidApiKey
 from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, release, settle
 from farebox.domain.period import day, period_at
@@ -144,7 +144,9 @@ class Batch:
         meter, cap = self._standing(caller)
         if plan is None:
             return no_plan(caller, self.now_us)
-        return Standing(plan, meter, self.now_us, cap, self._prepaid(caller))
+        grants = self._grants(caller)
+        prepaid = None if grants is None else wallet.balance(grants, self.now_us)
+        return Standing(plan, meter, self.now_us, cap, prepaid)
 
     def finish(self, finish: Finish) -> Recorded:
         hold, ending, spent, kept = finish
@@ -172,16 +174,11 @@ class Batch:
     def load_grant(self, grant: Grant) -> None:
         self.grants.setdefault(grant.account_id, {})[grant.id] = grant
 
-    def _grants(self, caller: Caller) -> Sequence[Grant]:
-        """What may pay for a caller's calls."""
+    def _grants(self, caller: Caller) -> Sequence[Grant] | None:
+        """What may pay for a caller's calls; None where there never was any."""
         if not caller.has_credit or caller.mode != "live":
-            return ()
+            return None
         return list(self.grants.get(caller.account_id, {}).values())
-
-    def _prepaid(self, caller: Caller) -> int | None:
-        """The credit that is left; None where there never was any for this key."""
-        is_live = caller.has_credit and caller.mode == "live"
-        return wallet.balance(self._grants(caller), self.now_us) if is_live else None
 
     def _spend(self, hold: Hold, outcome: Outcome) -> int:
         """Spend what the outcome says of what was held, and give the rest back; what is left then."""

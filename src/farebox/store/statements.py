@@ -31,9 +31,7 @@ SQLITE_METERS: Final = f"SELECT {METER_COLUMNS} FROM meter WHERE account_id = ? 
 SQLITE_OUTCOME: Final = f"SELECT call_id, {OUTCOME_COLUMNS} FROM usage_record WHERE account_id = ? AND call_id = ?"
 DUE_MAX: Final = 500
 GRANT_COLUMNS: Final = ", ".join(Grant._fields)
-CAN_PAY: Final = (
-    "expires_us > ? AND spent_nanodollars + held_nanodollars + taken_back_nanodollars < amount_nanodollars"
-)
+CAN_PAY: Final = "expires_us > ? AND spent_nanodollars + held_nanodollars + taken_back_nanodollars < amount_nanodollars"
 SQLITE_GRANTS: Final = f"SELECT {GRANT_COLUMNS} FROM credit_grant WHERE account_id = ? AND {CAN_PAY}"
 SQLITE_GRANT: Final = f"SELECT {GRANT_COLUMNS} FROM credit_grant WHERE account_id = ? AND id = ?"
 SQLITE_SAVE_GRANT: Final = (

@@ -83,7 +83,9 @@ class StoredCredit:
         return cursor.fetchone() is not None
 
     def _note(self, cursor: Cursor, now_us: int, account_id: str, what: str, **facts: str) -> None:
-        self._run(cursor, AUDIT, f"audit_{secrets.token_hex(16)}", now_us, account_id, None, what, "", json.dumps(facts))
+        self._run(
+            cursor, AUDIT, f"audit_{secrets.token_hex(16)}", now_us, account_id, None, what, "", json.dumps(facts)
+        )
 
     @contextmanager
     def _writing(self) -> Iterator[Cursor]:
