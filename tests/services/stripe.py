@@ -14,9 +14,9 @@ waits until all that became due has happened. A renewal's invoice is a draft for
 it paid. `stripe.settle()` waits for that alone, webhooks included. A single customer's time is a test clock of the API.
 
 Webhooks. `with Inbox() as inbox:` is an endpoint; `endpoint = stripe.tell(inbox.url)` makes it known and has the
-`.secret`. `inbox.received` are (headers, body) pairs; `inbox.status` is what it answers. Trouble:
-`stripe.webhooks(copies=2)`, `(shuffle_seconds=1)`, `(delay_seconds=5)`, `(hold=True)` until `stripe.release()`,
-`(lose=3)` for the next three, `(lose=-1)` for all.
+`.secret`; thin events, as those of meters, go to `stripe.tell_thin(inbox.url, kinds)`. `inbox.received` are (headers,
+body) pairs; `inbox.status` is what it answers. Trouble: `stripe.webhooks(copies=2)`, `(shuffle_seconds=1)`,
+`(delay_seconds=5)`, `(hold=True)` until `stripe.release()`, `(lose=3)` for the next three, `(lose=-1)` for all.
 `stripe.send(event_id, times=5)` sends one again.
 
 Broken. `stripe.fault("status", status=429, times=3)`, `("slow", seconds=2)`, `("refuse")`, and `("die")`, which does
@@ -159,6 +159,21 @@ class StripeStandin:
         """Make an endpoint for webhooks known; what it has to verify them with is its `secret`."""
         wanted: Any = list(events)
         return self.client().v1.webhook_endpoints.create({"url": url, "enabled_events": wanted})
+
+    def tell_thin(self, url: str, events: tuple[str, ...]) -> tuple[str, str]:
+        """Make a destination for thin events known, as those about meters are: its id, and its secret."""
+        made = self.client().v2.core.event_destinations.create(
+            {
+                "name": "tests",
+                "type": "webhook_endpoint",
+                "event_payload": "thin",
+                "enabled_events": list(events),
+                "webhook_endpoint": {"url": url},
+                "include": ["webhook_endpoint.signing_secret"],
+            }
+        )
+        assert made.webhook_endpoint is not None
+        return made.id, str(made.webhook_endpoint.signing_secret)
 
 
 class Inbox:

@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ NOT_THE_LIBRARYS = ("/v1/payment_pages/", "/v2/")
 
 
 @pytest.fixture(scope="module")
-def recorded(standin: StripeStandin) -> Iterator[Recorder]:
+def recorded(standin: StripeStandin) -> Recorder:
     """All that a customer's life, and a founder's, make Stripe answer."""
     recorder = Recorder()
     bases: Any = dict.fromkeys(("api", "meter_events", "files", "connect"), standin.url)
@@ -159,7 +158,7 @@ def _is_billed(client: StripeClient, _: StripeStandin) -> None:
         v1.invoice_items.create(new)
         end(str(v1.invoices.finalize_invoice(str(v1.invoices.create(given).id)).id))
     v1.invoice_items.create(new)
-    sent = v1.invoices.create({**given, "collection_method": "send_invoice", "days_until_due": 7})
+    sent = v1.invoices.create(given | {"collection_method": "send_invoice", "days_until_due": 7})
     v1.invoices.send_invoice(str(sent.id))
     v1.invoices.delete(str(v1.invoices.create({"customer": ada.id}).id))
 
@@ -176,20 +175,20 @@ def _pays_once(client: StripeClient, standin: StripeStandin) -> None:
     v1.refunds.retrieve(refund.id)
     v1.refunds.update(refund.id, {"metadata": {"a": "b"}})
     v1.refunds.list({"payment_intent": intent.id})
-    disputed = v1.payment_intents.create({**given, "payment_method": "pm_card_createDispute"})
+    disputed = v1.payment_intents.create(given | {"payment_method": "pm_card_createDispute"})
     dispute = v1.disputes.list({"payment_intent": disputed.id}).data[0]
     v1.disputes.retrieve(dispute.id)
     v1.disputes.update(dispute.id, {"metadata": {"a": "b"}})
     v1.disputes.close(dispute.id)
-    held = v1.payment_intents.create({**given, "capture_method": "manual"})
+    held = v1.payment_intents.create(given | {"capture_method": "manual"})
     v1.payment_intents.capture(held.id)
     open_ = v1.payment_intents.create({"amount": 1000, "currency": "usd"})
     v1.payment_intents.update(open_.id, {"amount": 1100})
     v1.payment_intents.cancel(open_.id)
-    asks = v1.payment_intents.create({**given, "payment_method": "pm_card_authenticationRequired"})
+    asks = v1.payment_intents.create(given | {"payment_method": "pm_card_authenticationRequired"})
     v1.payment_intents.confirm(asks.id, {"payment_method": "pm_card_visa"})
     with pytest.raises(stripe.CardError):
-        v1.payment_intents.create({**given, "payment_method": "pm_card_chargeDeclined"})
+        v1.payment_intents.create(given | {"payment_method": "pm_card_chargeDeclined"})
     v1.payment_intents.retrieve(v1.payment_intents.list({"limit": 1}).data[0].id)
     customer = v1.customers.create()
     v1.test_helpers.customers.fund_cash_balance(customer.id, {"amount": 100, "currency": "usd"})
@@ -220,8 +219,8 @@ def _keeps_cards(client: StripeClient, _: StripeStandin) -> None:
 
 def _checks_out(client: StripeClient, standin: StripeStandin) -> None:
     v1, shop = client.v1, opened(client)
-    given: Any = {"mode": "subscription", "line_items": [{"price": shop.base.id, "quantity": 1}, {"price": shop.usage.id}],
-                  "success_url": "https://example.com/?cs={CHECKOUT_SESSION_ID}"}  # fmt: skip
+    given: Any = {"mode": "subscription", "success_url": "https://example.com/?cs={CHECKOUT_SESSION_ID}",
+                  "line_items": [{"price": shop.base.id, "quantity": 1}, {"price": shop.usage.id}]}  # fmt: skip
     session = v1.checkout.sessions.create(given)
     standin.pay(str(session.url))
     session = v1.checkout.sessions.retrieve(
@@ -231,8 +230,8 @@ def _checks_out(client: StripeClient, standin: StripeStandin) -> None:
     v1.checkout.sessions.list()
     v1.checkout.sessions.update(session.id, {"metadata": {"a": "b"}})
     v1.checkout.sessions.expire(v1.checkout.sessions.create(given).id)
-    assert session.customer is not None
-    v1.billing_portal.sessions.create({"customer": str(session.customer["id"])})  # type: ignore[index]
+    customer: Any = session.customer
+    v1.billing_portal.sessions.create({"customer": customer.id})
 
 
 def _changes(client: StripeClient, _: StripeStandin) -> None:

@@ -14,6 +14,11 @@ from tests.contract.stripe.test_parameters import ask
 from tests.services.stripe import StripeStandin
 
 
+def body_of(error: stripe.StripeError) -> Any:
+    body: Any = error.json_body
+    return body["error"]
+
+
 def test_only_the_one_key_is_let_in(standin: StripeStandin) -> None:
     bases: Any = dict.fromkeys(("api", "meter_events", "files", "connect"), standin.url)
     with pytest.raises(stripe.AuthenticationError, match="Invalid API Key"):
@@ -73,10 +78,10 @@ def test_a_declined_payment_is_answered_the_same_again_and_tried_once(client: St
         with pytest.raises(stripe.CardError) as raised:
             client.v1.payment_intents.create(given, key)
         errors.append(raised.value)
-    assert {(error.http_status, error.code, error.json_body["error"]["decline_code"]) for error in errors} == {
+    assert {(error.http_status, error.code, body_of(error)["decline_code"]) for error in errors} == {
         (402, "card_declined", "generic_decline")
     }
-    assert errors[0].json_body["error"]["payment_intent"]["status"] == "requires_payment_method"
+    assert body_of(errors[0])["payment_intent"]["status"] == "requires_payment_method"
     assert len(client.v1.charges.list({"customer": ada.id}).data) == 1
 
 
@@ -138,7 +143,7 @@ def test_a_lookup_key_belongs_to_one_price_and_is_handed_over(client: StripeClie
     old = client.v1.prices.create(given)
     with pytest.raises(stripe.InvalidRequestError, match="already uses that lookup key"):
         client.v1.prices.create(given)
-    new = client.v1.prices.create({**given, "unit_amount": 200, "transfer_lookup_key": True})
+    new = client.v1.prices.create(given | {"unit_amount": 200, "transfer_lookup_key": True})
     assert [price.id for price in client.v1.prices.list({"lookup_keys": [key]}).data] == [new.id]
     client.v1.prices.update(old.id, {"active": False})
     assert [price.id for price in client.v1.prices.list({"product": product.id, "active": True}).data] == [new.id]

@@ -20,6 +20,7 @@ from farebox.sandbox.stripe.rooms import (
     checkout,
     clocks,
     customers,
+    destinations,
     disputes,
     events,
     invoices,
@@ -47,7 +48,7 @@ ROUTES: Final[list[Route]] = [
     for module in (
         previews, customers, payment_methods, catalog, checkout, portal, subscriptions, subscription_items, invoices,
         payment_intents, setup_intents, refunds, disputes, meters, meter_events, meter_stream, payment_links, clocks,
-        events,
+        events, destinations,
     )
     for route in module.room.routes
 ]  # fmt: skip

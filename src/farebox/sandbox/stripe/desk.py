@@ -157,17 +157,12 @@ class Desk:
         return self._send(event, kind, {name: value for name, value in event.items() if name != "data"})
 
     def _send(self, event: Thing, kind: str, body: Thing) -> Thing:
-        wanted = [end for end in self.all("webhook_endpoint") if _wants(end, kind)]
+        is_thin = kind.startswith("v1.")
+        ends = self.all("v2.core.event_destination" if is_thin else "webhook_endpoint")
+        wanted = [end for end in ends if end["status"] == "enabled" and {kind, "*"} & set(end["enabled_events"])]
         if "pending_webhooks" in event:
             body["pending_webhooks"] = event["pending_webhooks"] = len(wanted)
         self.put(event)
         for endpoint in wanted:
             send_later(self.db, event["id"], endpoint["id"], json.dumps(body))
         return event
-
-
-def _wants(endpoint: Thing, kind: str) -> bool:
-    is_thin = kind.startswith(("v1.", "v2."))
-    return endpoint["status"] == "enabled" and (
-        kind in endpoint["enabled_events"] or ("*" in endpoint["enabled_events"] and not is_thin)
-    )
