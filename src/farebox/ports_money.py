@@ -275,7 +275,7 @@ class Behind(NamedTuple):
     """Where to go on; empty at the end."""
     keys: Mapping[str, KeyRow]
     nanodollars: int
-    count: int
+    calls_in_all: int
 
 
 class Invoices(Protocol):

@@ -35,11 +35,11 @@ def billed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Billed]:
         people = [new_customer(database, SECRET.encode(), "pro", age_days=75) for _ in range(3)]
         ids = {}
         for number, who in enumerate(people[:2]):
-            add_calls(database, who, 700, days=70)
+            add_calls(database, who, 2_500, days=70)
             with database.write() as connection:
                 ids[who.account.id] = add_invoices(connection, who, database.now_us(connection), off_by=number * 5)
     with Served(env={"FAREBOX_SECRET_KEY": SECRET, "FAREBOX_SWEEP_SECONDS": "3600"}, cwd=folder) as served:
-        yield Billed(served, *people, ids)
+        yield Billed(served, people[0], people[1], people[2], ids)
         assert "Traceback" not in served.output(), served.output()[-4000:]
 
 

@@ -1,6 +1,7 @@
 """What was used reaches a Stripe on real sockets exactly once, whenever the sender, or Stripe, dies."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Final
 
 import pytest
@@ -168,9 +169,9 @@ def test_an_invoice_is_read_with_its_lines(healthy: StripeStandin, usage: Stripe
     )
     used = api.prices.create(
         {
-            "product": product, "currency": "usd", "unit_amount_decimal": "0.0000001",
+            "product": product, "currency": "usd", "unit_amount_decimal": Decimal("0.0000001"),
             "recurring": {"interval": "month", "usage_type": "metered", "meter": meter.id},
-        }  # type: ignore[typeddict-item]  # a decimal, as it is written
+        }
     )  # fmt: skip
     customer = api.customers.create({"payment_method": "pm_card_visa"})
     api.customers.update(

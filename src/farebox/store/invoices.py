@@ -129,7 +129,7 @@ def _not_invoiced(connection: Connection, account_id: str, period: Period, close
     o, e = usage_outbox.c, usage_event.c
     start_us = period.start_us
     waits = or_(o.admitted_us >= start_us, o.admitted_us < closed_us)
-    mine = account_id == o.account_id, o.event_id.is_(None), waits
+    mine = o.account_id == account_id, o.event_id.is_(None), waits
     # Those that wait are found by the customer's name: there are few of them, whatever there is in all.
     customer = select(account.c.customer_id).where(account.c.id == account_id).scalar_subquery()
     waiting = select(func.coalesce(func.sum(o.nanodollars), 0), func.count()).where(o.customer == customer, *mine)
