@@ -1,4 +1,4 @@
-"""What `reconcile` sees of credit and of what goes onto invoices: nothing where all is right, and every damage by name."""
+"""What `reconcile` sees of credit and of what is invoiced: nothing where all is right, and every damage by name."""
 
 import asyncio
 import random
@@ -80,7 +80,7 @@ def found(database: Database) -> list[Finding]:
 
 @pytest.fixture
 def filled(database: Database) -> Database:
-    asyncio.run(call_all(database, open_accounts(database), CALLS // 4, held=8))
+    asyncio.run(call_all(database, open_accounts(database), CALLS // 2, held=8))
     assert found(database) == []
     return database
 
