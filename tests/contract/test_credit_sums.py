@@ -17,8 +17,9 @@ from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
+from farebox.store.findings import Finding
 from farebox.store.ledger import GroupCommitLedger
-from farebox.store.reconcile import Finding, reconcile
+from farebox.store.reconcile import reconcile
 from farebox.store.wallet import StoredCredit
 from tests.contract.filled import SECRET, query, tamper
 from tests.contract.till import ask
