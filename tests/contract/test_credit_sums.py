@@ -1,4 +1,4 @@
-"""What `reconcile` sees of credit and of what goes onto invoices: nothing where all is right, and every damage by name."""
+"""What `reconcile` sees of credit and of what is invoiced: nothing where all is right, and every damage by name."""
 
 import asyncio
 import random
@@ -17,8 +17,9 @@ from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
+from farebox.store.findings import Finding
 from farebox.store.ledger import GroupCommitLedger
-from farebox.store.reconcile import Finding, reconcile
+from farebox.store.reconcile import reconcile
 from farebox.store.wallet import StoredCredit
 from tests.contract.filled import SECRET, query, tamper
 from tests.contract.till import ask
@@ -80,7 +81,7 @@ def found(database: Database) -> list[Finding]:
 
 @pytest.fixture
 def filled(database: Database) -> Database:
-    asyncio.run(call_all(database, open_accounts(database), CALLS // 4, held=8))
+    asyncio.run(call_all(database, open_accounts(database), CALLS // 2, held=8))
     assert found(database) == []
     return database
 

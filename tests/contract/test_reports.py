@@ -13,7 +13,8 @@ from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.plan import Plan
 from farebox.store import reports
 from farebox.store.database import Database
-from farebox.store.reconcile import Finding, reconcile
+from farebox.store.findings import Finding
+from farebox.store.reconcile import reconcile
 from farebox.store.reports import usage
 from tests.contract.filled import PRODUCT, fill, open_accounts, query, tamper
 

@@ -36,6 +36,7 @@ TRIES_MAX: Final = 20
 COLUMNS: Final = (
     "id", "admitted_at", "recorded_at", "mode", "endpoint", "key", "key_name", "model", "plan", "state", "calls",
     "input_tokens", "cached_tokens", "output_tokens", "charge_nanodollars", "charge_usd", "marks", "error",
+    "prepaid_nanodollars", "invoiced_nanodollars",
 )  # fmt: skip
 
 # A database takes no text with a zero in it.
@@ -158,4 +159,5 @@ def _row(call: CallRow, keys: Mapping[str, KeyRow]) -> Row:
         outcome.input_tokens if outcome else 0, outcome.cached_tokens if outcome else 0,
         outcome.output_tokens if outcome else 0, charge, format_usd(charge), " ".join(marks),
         outcome.error if outcome else "",
+        outcome.prepaid_nanodollars if outcome else 0, outcome.invoiced_nanodollars if outcome else 0,
     )  # fmt: skip
