@@ -98,8 +98,8 @@ class UsageWorld:
         for number, amount in enumerate(amounts):
             self.rows(
                 "INSERT INTO usage_outbox VALUES (:account, :call, :customer, :period, :at, :amount, NULL)",
-                account=name, call=f"req_{secrets.token_hex(16)}", customer=self.customers.get(name, f"cus_{name}"), period=period_us,
-                at=at_us + number, amount=amount,
+                account=name, call=f"req_{secrets.token_hex(16)}", customer=self.customers.get(name, f"cus_{name}"),
+                period=period_us, at=at_us + number, amount=amount,
             )  # fmt: skip
 
     def pass_time(self, us: int) -> None:
