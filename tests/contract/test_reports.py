@@ -13,7 +13,8 @@ from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.plan import Plan
 from farebox.store import reports
 from farebox.store.database import Database
-from farebox.store.reconcile import Finding, reconcile
+from farebox.store.findings import Finding
+from farebox.store.reconcile import reconcile
 from farebox.store.reports import usage
 from tests.contract.filled import PRODUCT, fill, open_accounts, query, tamper
 
@@ -220,7 +221,7 @@ def test_a_call_that_ends_while_it_is_read_is_seen_once(database: Database, monk
         if len(seen) == 15:
             columns = ", ".join(Hold._fields)
             outcome = ", ".join(Outcome._fields)
-            ended = "'voided', 0, 0, 0, 0, 0, 0, 0, '', '[]', '', admitted_us"
+            ended = "'voided', 0, 0, 0, 0, 0, 0, 0, '', '[]', '', admitted_us, 0, 0, ''"
             tamper(
                 database,
                 f"INSERT INTO usage_record ({columns}, {outcome}) SELECT {columns}, {ended} FROM hold",

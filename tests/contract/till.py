@@ -20,8 +20,8 @@ from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.statements import USAGE_RECORD
+from tests.services.sums import check_credit, check_sums, connect, held
 from tests.services.sums import check_limits as limits_passed
-from tests.services.sums import check_sums, connect, held
 
 SECRET: Final = b"a secret of the tests, long enough"
 PRICE: Final = Price(150_000_000, 75_000_000, 600_000_000)
@@ -33,6 +33,10 @@ PRODUCT: Final = Product(
         Plan("tokens", tokens=20_000),
         Plan("credit", credit_usd="0.01", markup=0.2),
         Plan("burst", burst="5/24h"),
+        Plan("over", calls=1, overage_usd="0.01"),
+        Plan("words", tokens=100, overage_usd_per_1k_tokens="0.1"),
+        Plan("money", credit_usd="0.00001", credit_overage=True, markup=0.2),
+        Plan("prepaid", calls=1, overage_usd="0.01", prepaid=True),
     ),
 )
 TTL_US: Final = 180 * 10**6
@@ -87,7 +91,7 @@ class Till:
     def findings(self) -> list[str]:
         """What is wrong with the database as it is now: a sum, or a limit that was passed."""
         with closing(connect(self.url)) as connection:
-            return check_sums(connection) + limits_passed(connection, PRODUCT.by_name)
+            return check_sums(connection) + check_credit(connection) + limits_passed(connection, PRODUCT.by_name)
 
     @contextmanager
     def writes_locked(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ It is given what the real ledger answered, and asserts that this was the one rig
 of the right ones).
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction

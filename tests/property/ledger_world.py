@@ -10,19 +10,28 @@ from typing import Any, Protocol
 import psycopg
 
 from farebox.domain.ledger import Hold
-from farebox.domain.wallet import Grant, take_back
 from farebox.domain.plan import Plan
+from farebox.domain.wallet import Grant, take_back
 from farebox.store.batch import Due, Item, Result, run
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
-from farebox.store.statements import HOLD, METER, USAGE_OUTBOX, USAGE_RECORD, PostgresStatements, SqliteStatements, Statements
+from farebox.store.statements import (
+    HOLD,
+    METER,
+    USAGE_OUTBOX,
+    USAGE_RECORD,
+    PostgresStatements,
+    SqliteStatements,
+    Statements,
+)
 from tests.services.sums import check_credit, check_sums
 
 Row = tuple[Any, ...]
 # In the order of the rows; a table's own order is another one where a later revision added columns.
 COLUMNS = {table.name: ", ".join(table.columns) for table in (METER, HOLD, USAGE_RECORD)} | {
-    "credit_grant": ", ".join(Grant._fields), "usage_outbox": f"{', '.join(USAGE_OUTBOX.columns)}, event_id"
-}  # fmt: skip
+    "credit_grant": ", ".join(Grant._fields),
+    "usage_outbox": f"{', '.join(USAGE_OUTBOX.columns)}, event_id",
+}
 
 
 class DiskFull(Exception):
@@ -110,9 +119,9 @@ class _World:
         self.batches += 1
         sql = f"SELECT {COLUMNS['credit_grant']} FROM credit_grant WHERE id = {self._mark}"
         after = take_back(Grant(*self.connection.execute(sql, (grant_id,)).fetchone()), nanodollars)
-        sums = {"taken_back_nanodollars": after.taken_back_nanodollars, "due_back_nanodollars": after.due_back_nanodollars}
-        changed = ", ".join(f"{name} = {self._mark}" for name in sums)
-        self.connection.execute(f"UPDATE credit_grant SET {changed} WHERE id = {self._mark}", (*sums.values(), grant_id))
+        changed = ", ".join(f"{name}_back_nanodollars = {self._mark}" for name in ("taken", "due"))
+        sums = (after.taken_back_nanodollars, after.due_back_nanodollars)
+        self.connection.execute(f"UPDATE credit_grant SET {changed} WHERE id = {self._mark}", (*sums, grant_id))
         self.connection.commit()
 
     def change(self, table: str, name: str, column: str, value: object) -> None:
@@ -164,7 +173,7 @@ class SqliteWorld(_World):
         return found
 
     def sums_off(self) -> list[str]:
-        return check_sums(self.connection) + check_credit(self.connection)
+        return check_sums(self.connection)  # the model compares credit and the outbox row by row
 
 
 @cache

@@ -141,10 +141,10 @@ class LedgerMachine(RuleBasedStateMachine):
             owner = prefix + name
             # A month and a day before its period ends, so that it has been renewed already.
             anchor_us = period_at(START_US + ends_after_us, START_US - DAY).start_us
-            customer = customer and prefix + customer
-            self.model.accounts[owner] = Account(plan, anchor_us, customer=customer)
+            billed = customer and prefix + customer
+            self.model.accounts[owner] = Account(plan, anchor_us, customer=billed)
             email = f"{owner}@example.com"
-            accounts.append((owner, email, plan, "active", anchor_us, anchor_us, None, None, customer, 1, 0, None))
+            accounts.append((owner, email, plan, "active", anchor_us, anchor_us, None, None, billed, 1, 0, None))
             for number, (mode, scopes, cap_calls) in enumerate(KEYS):
                 key_id = f"{owner}/{number}"
                 cap_id = "" if cap_calls is None else key_id

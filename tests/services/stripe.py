@@ -14,14 +14,15 @@ waits until all that became due has happened. A renewal's invoice is a draft for
 it paid. `stripe.settle()` waits for that alone, webhooks included. A single customer's time is a test clock of the API.
 
 Webhooks. `with Inbox() as inbox:` is an endpoint; `endpoint = stripe.tell(inbox.url)` makes it known and has the
-`.secret`. `inbox.received` are (headers, body) pairs; `inbox.status` is what it answers. Trouble:
-`stripe.webhooks(copies=2)`, `(shuffle_seconds=1)`, `(delay_seconds=5)`, `(hold=True)` until `stripe.release()`,
-`(lose=3)` for the next three, `(lose=-1)` for all.
+`.secret`; thin events, as those of meters, go to `stripe.tell_thin(inbox.url, kinds)`. `inbox.received` are (headers,
+body) pairs; `inbox.status` is what it answers. Trouble: `stripe.webhooks(copies=2)`, `(shuffle_seconds=1)`,
+`(delay_seconds=5)`, `(hold=True)` until `stripe.release()`, `(lose=3)` for the next three, `(lose=-1)` for all.
 `stripe.send(event_id, times=5)` sends one again.
 
 Broken. `stripe.fault("status", status=429, times=3)`, `("slow", seconds=2)`, `("refuse")`, and `("die")`, which does
-what it was asked and hangs up before the answer. Each takes `path="/v1/billing/*"`, `method="POST"`, and `times=None` for
-until `stripe.heal()`. `stripe.stop()` is a Stripe that is gone; `stripe.start()` brings it back, with everything it knew.
+what it was asked and hangs up before the answer. Each takes `path="/v1/billing/*"`, `method="POST"`, and `times=None`
+for until `stripe.heal()`. `stripe.stop()` is a Stripe that is gone; `stripe.start()` brings it back, with everything it
+knew.
 
 What it holds: `stripe.usage(customer)` is (sum, number) of all meter events that count; `stripe.dispute(charge=...)` or
 `(payment_intent=...)`, `stripe.dispute(dispute=..., verdict="won")`; `stripe.settings(aggregation_seconds=5)`.
@@ -93,7 +94,7 @@ class StripeStandin:
             self.key,
             base_addresses=bases,  # type: ignore[arg-type]
             max_network_retries=retries,
-            http_client=stripe.HTTPXClient(allow_sync_methods=True),
+            http_client=stripe.RequestsClient(),
         )
 
     # -- its pages
@@ -165,6 +166,21 @@ class StripeStandin:
         answer = self._http.post("/v1/webhook_endpoints", data=told, auth=(self.key, ""))
         assert answer.status_code == 200, answer.text
         return str(answer.json()["secret"])
+
+    def tell_thin(self, url: str, events: tuple[str, ...]) -> tuple[str, str]:
+        """Make a destination for thin events known, as those about meters are: its id, and its secret."""
+        made = self.client().v2.core.event_destinations.create(
+            {
+                "name": "tests",
+                "type": "webhook_endpoint",
+                "event_payload": "thin",
+                "enabled_events": list(events),
+                "webhook_endpoint": {"url": url},
+                "include": ["webhook_endpoint.signing_secret"],
+            }
+        )
+        assert made.webhook_endpoint is not None
+        return made.id, str(made.webhook_endpoint.signing_secret)
 
 
 class Inbox:

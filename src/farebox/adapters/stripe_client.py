@@ -69,7 +69,9 @@ def told() -> Iterator[None]:
 
 
 def _words(error: stripe.StripeError) -> str:
-    """Why, for people: of a card what Stripe says for its holder, else the code, which names nobody."""
+    """Why, for people: of a card what Stripe says for its holder, else code and parameter, which name nobody."""
     if isinstance(error, stripe.CardError):
         return error.user_message or "The card was declined."
-    return f"Stripe refused this ({error.code or type(error).__name__}, request {error.request_id or 'unknown'})."
+    of = f" of {error.param}" if isinstance(error, stripe.InvalidRequestError) and error.param else ""
+    what = f"{error.code or type(error).__name__}{of}"
+    return f"Stripe refused this ({what}, request {error.request_id or 'unknown'})."

@@ -15,7 +15,7 @@ from farebox.ports_money import PaymentRefused, UsageEvent
 
 NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
 NOT_SYNCED: Final = "This is not for sale at Stripe yet: the founder has to run farebox stripe sync."
-TAKEN: Final = frozenset({"warning_closed", "won", "prevented"})
+COST_NOTHING: Final = frozenset({"warning_closed", "won", "prevented"})
 """Disputes that cost nothing (any more)."""
 STATUSES: Final[dict[str, PaymentStatus]] = {
     "succeeded": "succeeded",
@@ -60,7 +60,7 @@ class StripePayments:
             theirs["trial_period_days"] = trial_days
         return self._checkout(
             account_id, customer, success_url, cancel_url,
-            mode="subscription", line_items=[_item(prices[key]) for key in lookup_keys], subscription_data=theirs,
+            mode="subscription", line_items=[_item(prices[key], is_metered=not plan_of(key)) for key in lookup_keys], subscription_data=theirs,
         )  # fmt: skip
 
     def checkout_pack(self, account_id: str, customer: str, bought: Bought, success_url: str, cancel_url: str) -> str:
@@ -113,7 +113,7 @@ class StripePayments:
             disputed = 0
             if any(charge.disputed for charge in charges.data):
                 disputes = self._api.disputes.list({"payment_intent": payment_id, "limit": 100})
-                disputed = sum(one.amount for one in disputes.data if one.status not in TAKEN)
+                disputed = sum(one.amount for one in disputes.data if one.status not in COST_NOTHING)
         return _payment(found, min(refunded + disputed, found.amount))
 
     def payment_of_charge(self, charge_id: str) -> str:
@@ -132,10 +132,9 @@ class StripePayments:
         for key in lookup_keys:
             if prices[key] in has:
                 continue
-            if plan_of(key):
-                changed.append({"price": prices[key], "quantity": 1} | ({"id": base} if base else {}))
-            else:
-                changed.append({"price": prices[key]})
+            is_base = bool(plan_of(key))
+            replaced = {"id": base} if is_base and base else {}
+            changed.append(_item(prices[key], is_metered=not is_base) | replaced)
         if not changed:
             return
         # Nobody gets a dearer plan whose difference could not be paid. Usage stays metered: it is billed at the end.
@@ -143,7 +142,9 @@ class StripePayments:
         if not prorated:
             how = {"proration_behavior": "none"}
         with told():
-            self._api.subscriptions.update(subscription_id, cast("Any", {"items": changed, **how}), {"idempotency_key": once})
+            self._api.subscriptions.update(
+                subscription_id, cast("Any", {"items": changed, **how}), {"idempotency_key": once}
+            )
 
     def end_at_period_end(self, subscription_id: str, *, ends: bool) -> None:
         with told():
@@ -203,8 +204,8 @@ class StripePayments:
         return self._usage.usage_sum(customer, start_us, end_us)
 
 
-def _item(price: str) -> dict[str, Any]:
-    return {"price": price, "quantity": 1}
+def _item(price: str, *, is_metered: bool = False) -> dict[str, Any]:
+    return {"price": price} if is_metered else {"price": price, "quantity": 1}
 
 
 def _kept(account_id: str, bought: Bought) -> dict[str, str]:

@@ -22,7 +22,7 @@ cli = typer.Typer(help="What your customers have used.", no_args_is_help=True)
 COLUMNS: Final = (
     "id", "account", "key", "endpoint", "model", "state", "input_tokens", "output_tokens", "charge_nanodollars",
     "cost_nanodollars", "admitted_at", "recorded_at", "mode", "plan", "calls", "cached_tokens", *Mark, "error",
-    "attempts",
+    "attempts", "prepaid_nanodollars", "invoiced_nanodollars",
 )  # fmt: skip
 ROWS_AT_ONCE: Final = 500
 
@@ -77,6 +77,8 @@ def row_of(used: Used) -> dict[str, Any]:
         **{mark: mark in marks for mark in Mark},
         "error": outcome.error if outcome else "",
         "attempts": json.loads(outcome.attempts) if outcome else [],
+        "prepaid_nanodollars": outcome.prepaid_nanodollars if outcome else 0,
+        "invoiced_nanodollars": outcome.invoiced_nanodollars if outcome else 0,
     }
 
 

@@ -320,8 +320,8 @@ def _payers(caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[G
 
 def _lacks_credit(plan: Plan, beyond: int, credit: int) -> PaymentRequired:
     error = PaymentRequired(
-        f"What plan '{plan.name}' includes this month is used, and this call can come to {format_usd(beyond)}, of which "
-        f"the account's credit has {format_usd(credit)}. An owner can buy credit at /credit."
+        f"What plan '{plan.name}' includes this month is used. This call can come to {format_usd(beyond)} beyond it, "
+        f"and the account's credit has {format_usd(credit)}. An owner can buy credit at /credit."
     )
     error.page = "/credit"
     return error

@@ -4,7 +4,7 @@ import json
 from typing import Any, Final, NamedTuple
 
 from farebox.domain.audit import price_of_attempt
-from farebox.domain.ledger import Hold, Mark, Outcome, State, charge_for_cost
+from farebox.domain.ledger import Hold, Mark, Outcome, State, charge_for_cost, charge_for_tokens
 from farebox.domain.prices import Price, cost_nanodollars
 
 TOKENS: Final = ("input_tokens", "cached_tokens", "output_tokens")
@@ -25,7 +25,10 @@ class Used(NamedTuple):
 
 
 class Bill(NamedTuple):
-    """The parts of a charge: used + markup + fixed - waived = charge. Where they are not known, only the charge is."""
+    """The parts of a charge: used + markup + fixed + tokens - waived = charge = included + prepaid + invoiced + open.
+
+    Where the first parts are not known, only the charge is.
+    """
 
     used: tuple[Used, ...]
     """Of a plan that charges by the model's price; else nothing, as that price is then the founder's own affair."""
@@ -36,6 +39,21 @@ class Bill(NamedTuple):
     waived_nanodollars: int
     """What came out above the hold, which nobody pays."""
     charge_nanodollars: int
+    tokens_beyond: int = 0
+    tokens_nanodollars: int = 0
+    """For tokens beyond those that the plan includes."""
+    included_nanodollars: int = 0
+    """What of the charge the plan's own credit pays."""
+    prepaid_nanodollars: int = 0
+    """What credit pays that was bought before."""
+    invoiced_nanodollars: int = 0
+
+    @property
+    def open_nanodollars(self) -> int:
+        """What nobody is billed for, as without a subscription."""
+        return (
+            self.charge_nanodollars - self.included_nanodollars - self.prepaid_nanodollars - self.invoiced_nanodollars
+        )
 
 
 class Try(NamedTuple):
@@ -49,17 +67,32 @@ class Try(NamedTuple):
 def bill_of(hold: Hold, outcome: Outcome) -> Bill:
     """The bill of a call that has ended."""
     charge = outcome.charge_nanodollars
+    plain = Bill((), 0, 0, 0, 0, charge)._replace(
+        included_nanodollars=min(charge, hold.included_nanodollars),
+        prepaid_nanodollars=outcome.prepaid_nanodollars,
+        invoiced_nanodollars=outcome.invoiced_nanodollars,
+    )
     if outcome.state is not State.POSTED or Mark.NO_MESSAGE in outcome.marks.split():
-        return Bill((), 0, 0, 0, 0, charge)
+        return plain
     used, markup, points = _used(hold, outcome), 0, hold.charge_markup_basis_points
     if points is not None:
         cost = sum(one.nanodollars for one in used)
         markup = charge_for_cost(cost, points) - cost
     fixed = hold.charge_fixed_nanodollars
-    waived = sum(one.nanodollars for one in used) + markup + fixed - charge
+    tokens = outcome.input_tokens + outcome.output_tokens
+    for_tokens = charge_for_tokens(tokens, hold.included_tokens, hold.overage_per_mtok)
+    waived = sum(one.nanodollars for one in used) + markup + fixed + for_tokens - charge
     if waived < 0 or (waived and Mark.OVER_HOLD not in outcome.marks.split()):
-        return Bill((), 0, 0, 0, 0, charge)
-    return Bill(used, points or 0, markup, fixed, waived, charge)
+        return plain
+    return plain._replace(
+        used=used,
+        markup_basis_points=points or 0,
+        markup_nanodollars=markup,
+        fixed_nanodollars=fixed,
+        waived_nanodollars=waived,
+        tokens_beyond=max(tokens - hold.included_tokens, 0) if hold.included_tokens is not None else 0,
+        tokens_nanodollars=for_tokens,
+    )
 
 
 def tries_of(outcome: Outcome) -> list[Try]:

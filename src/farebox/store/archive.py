@@ -19,12 +19,14 @@ from farebox.ports_team import ACTIVITY_MAX, Happened, Part, Row
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.tables import account, api_key, hold, meter, rollup_daily, usage_record
+from farebox.store.tables_money import credit_grant
 from farebox.store.tables_people import audit, identity, link, mail, member, passkey, person, session
 
 PAGE_ROWS: Final = 1000
 OF_A_CALL: Final = (
     "call_id", "key_id", "mode", "plan", "endpoint", "model", "admitted_us", "state", "calls", "tokens",
     "input_tokens", "cached_tokens", "output_tokens", "charge_nanodollars", "marks", "error", "recorded_us",
+    "prepaid_nanodollars", "invoiced_nanodollars",
 )  # fmt: skip
 UNDER_WAY: Final = (*OF_A_CALL[:7], "expires_us", "held_calls", "held_tokens", "held_nanodollars")
 OF_A_DAY: Final = (
@@ -39,6 +41,10 @@ OF_A_KEY: Final = (
     "id", "name", "mode", "prefix", "last4", "created_us", "expires_us", "revoked_us", "scopes", "cap_calls",
 )  # fmt: skip
 OF_A_SESSION: Final = ("id", "account_id", "began", "created_us", "seen_us", "expires_us", "address", "user_agent")
+OF_A_GRANT: Final = (
+    "id", "source", "pack", "amount_nanodollars", "spent_nanodollars", "held_nanodollars", "taken_back_nanodollars",
+    "due_back_nanodollars", "expires_us", "created_us",
+)  # fmt: skip
 OF_AN_ACCOUNT: Final = ("id", "email", "plan", "state", "anchor_us", "created_us", "spend_cap_nanodollars")
 OF_AN_INVITATION: Final = ("id", "email", "created_us", "expires_us", "used_us")
 OF_AN_IDENTITY: Final = ("issuer", "subject", "created_us")
@@ -68,6 +74,7 @@ class StoredArchive:
             self._part("calls_under_way", of(hold, UNDER_WAY), hold.c.call_id),
             self._part("days", of(rollup_daily, OF_A_DAY), *(rollup_daily.c[name] for name in DAY_KEY)),
             self._part("periods", of(meter, OF_A_PERIOD), meter.c.name, meter.c.period_start_us),
+            self._part("credit", of(credit_grant, OF_A_GRANT), credit_grant.c.id),
             self._part("activity", of(audit, (*OF_A_LINE, "person_id")), audit.c.at_us, audit.c.id),
         ]
 

@@ -6,6 +6,7 @@ It only loads rows under a lock, asks the domain, and saves. SQLite and PostgreS
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from farebox.domain import wallet
 from farebox.domain.admission import (
     NO_SUCH_KEY,
     Admitted,
@@ -23,7 +24,6 @@ from farebox.domain.admission import (
     no_plan,
     plan_in_force,
 )
-from farebox.domain import wallet
 from farebox.domain.errors import CallError, HoldLost, InvalidApiKey
 from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, release, settle
 from farebox.domain.period import day, period_at

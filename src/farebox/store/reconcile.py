@@ -26,9 +26,10 @@ from sqlalchemy import (
 
 from farebox.domain.audit import Misfit, audit_hold, audit_row
 from farebox.domain.ledger import Hold, Outcome, State
-from farebox.domain.period import iso
 from farebox.domain.plan import Plan
+from farebox.store import reconcile_money, reconcile_usage
 from farebox.store.database import Database
+from farebox.store.findings import Finding, period_name
 from farebox.store.tables import account, api_key, hold, meter, rollup_daily, usage_record
 
 ROWS_AT_ONCE: Final = 5000
@@ -45,16 +46,6 @@ DAY: Final = {
 }
 ROLLUP_STATES: Final = (State.POSTED, State.VOIDED, State.EXPIRED)
 ROLLUP_SUMS: Final = ("calls", "tokens", "input_tokens", "output_tokens", "charge_nanodollars", "cost_nanodollars")
-
-
-class Finding(NamedTuple):
-    """A figure that is not what it has to be; `owner` is the account's address."""
-
-    owner: str
-    period: str
-    what: str
-    expected: object
-    found: object
 
 
 class Report(NamedTuple):
@@ -75,11 +66,15 @@ def reconcile(database: Database, plans: Mapping[str, Plan]) -> Report:
     with database.read() as connection:
         if not database.is_sqlite:
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # a long table takes its time
-        checks = (_meters, _rollups, _over_caps, _held_and_ended, _keyless, _miscounted, _outside_period, _rows, _holds)
+        checks = (
+            _meters, _rollups, _over_caps, _held_and_ended, _keyless, _miscounted, _outside_period, _rows, _holds,
+            reconcile_money.grants, reconcile_money.unread, reconcile_money.outbox,
+            reconcile_usage.events,
+        )  # fmt: skip
         findings = [finding for check in checks for finding in check(connection)]
         now_us = database.now_us(connection)
         notes = [*_over_limits(connection, plans, now_us), *_over_spend_caps(connection, now_us)]
-        notes += _overdue(connection, now_us)
+        notes += [*_overdue(connection, now_us), *reconcile_usage.notes(connection, now_us)]
         calls = _count(connection, usage_record) + _count(connection, hold)
         return Report(_with_addresses(connection, findings), notes, calls, _count(connection, meter))
 
@@ -97,10 +92,6 @@ def _count(connection: Connection, table: Table) -> int:
 
 def _columns(table: Any, names: tuple[str, ...]) -> list[ColumnElement[Any]]:  # noqa: ANN401  # a table or subquery
     return [table.c[name] for name in names]
-
-
-def _period(start_us: int, name: str) -> str:
-    return f"{iso(start_us)[:16]}Z {name}"
 
 
 def _is_current(now_us: int) -> ColumnElement[bool]:
@@ -127,7 +118,7 @@ def _meters(connection: Connection) -> Iterator[Finding]:
     counted = select(*key, *(func.sum(figure) for figure in figures)).group_by(*key)
     kept = select(*_columns(meter, METER_KEY + METER_SUMS))
     for (owner, name, start_us), *sums in _differences(connection, len(METER_KEY), kept, counted):
-        yield from _apart(owner, _period(start_us, name), "meter", METER_SUMS, *sums)
+        yield from _apart(owner, period_name(start_us, name), "meter", METER_SUMS, *sums)
 
 
 def _over_caps(connection: Connection) -> Iterator[Finding]:
@@ -137,7 +128,7 @@ def _over_caps(connection: Connection) -> Iterator[Finding]:
     figures = [*_columns(meter, METER_KEY), calls, api_key.c.cap_calls]
     over = select(*figures).join(api_key, of_key).where(calls > api_key.c.cap_calls).distinct()
     for owner, name, start_us, count, cap in connection.execute(over):
-        yield Finding(owner, _period(start_us, name), "meter: calls", f"at most {cap}, the key's cap", count)
+        yield Finding(owner, period_name(start_us, name), "meter: calls", f"at most {cap}, the key's cap", count)
 
 
 def _rollups(connection: Connection) -> Iterator[Finding]:
@@ -197,7 +188,7 @@ def _holds(connection: Connection) -> Iterator[Finding]:
 
 
 def _misfits(held: Hold, misfits: list[Misfit]) -> Iterator[Finding]:
-    period = _period(held.period_start_us, held.mode)
+    period = period_name(held.period_start_us, held.mode)
     for name, expected, found in misfits:
         yield Finding(held.account_id, period, f"call {held.call_id}: {name}", expected, found)
 
@@ -235,7 +226,7 @@ def _calls(
 ) -> Iterator[Finding]:
     named = select(*_columns(table, ("account_id", "period_start_us", "mode", "call_id"))).where(which)
     for owner, start_us, mode, call_id in connection.execute(named):
-        yield Finding(owner, _period(start_us, mode), f"call {call_id}: {name}", expected, found)
+        yield Finding(owner, period_name(start_us, mode), f"call {call_id}: {name}", expected, found)
 
 
 # -- What may be right, and is worth a look --------------------------------------------------------------------
@@ -244,8 +235,12 @@ def _calls(
 def _over_limits(connection: Connection, plans: Mapping[str, Plan], now_us: int) -> Iterator[str]:
     now = and_(_is_current(now_us), meter.c.name.in_(("live", "test")))
     for plan in plans.values():
-        calls = plan.calls if plan.overage_nanodollars is None else None
-        for unit, limit in zip(UNITS, (calls, plan.tokens, plan.credit_nanodollars), strict=True):
+        limits = (
+            plan.calls if plan.overage_nanodollars is None else None,
+            plan.tokens if plan.overage_per_mtok is None else None,
+            None if plan.credit_overage else plan.credit_nanodollars,
+        )
+        for unit, limit in zip(UNITS, limits, strict=True):
             used = meter.c[f"posted_{unit}"] + meter.c[f"held_{unit}"]
             of_plan = select(account.c.email, used).join(meter, meter.c.account_id == account.c.id)
             over = of_plan.where(account.c.plan == plan.name, now, used > limit) if limit is not None else None

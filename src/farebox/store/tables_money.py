@@ -1,8 +1,16 @@
 """Every table of the money: credit grants, subscriptions, invoices, webhooks, and what is reported to Stripe."""
 
-from sqlalchemy import CheckConstraint, Index, Table
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ColumnElement, Index, Table
 
 from farebox.store.tables import _int, _text, account, metadata
+
+
+def _only(which: ColumnElement[bool]) -> dict[str, Any]:
+    """The rows that an index has."""
+    return {"sqlite_where": which, "postgresql_where": which}
+
 
 credit_grant = Table(
     "credit_grant", metadata,
@@ -90,7 +98,7 @@ webhook_event = Table(
     _text("failed"),
     sqlite_with_rowid=False,
 )  # fmt: skip
-Index("webhook_event_due", webhook_event.c.next_us, sqlite_where=webhook_event.c.next_us.is_not(None), postgresql_where=webhook_event.c.next_us.is_not(None))  # fmt: skip
+Index("webhook_event_due", webhook_event.c.next_us, **_only(webhook_event.c.next_us.is_not(None)))
 
 usage_outbox = Table(
     "usage_outbox", metadata,
@@ -104,8 +112,11 @@ usage_outbox = Table(
     _text("event_id", nullable=True),
     sqlite_with_rowid=False,
 )  # fmt: skip
-Index("usage_outbox_waiting", usage_outbox.c.customer, usage_outbox.c.period_start_us, sqlite_where=usage_outbox.c.event_id.is_(None), postgresql_where=usage_outbox.c.event_id.is_(None))  # fmt: skip
-Index("usage_outbox_event", usage_outbox.c.event_id, sqlite_where=usage_outbox.c.event_id.is_not(None), postgresql_where=usage_outbox.c.event_id.is_not(None))  # fmt: skip
+Index(
+    "usage_outbox_waiting", usage_outbox.c.customer, usage_outbox.c.period_start_us,
+    **_only(usage_outbox.c.event_id.is_(None)),
+)  # fmt: skip
+Index("usage_outbox_event", usage_outbox.c.event_id, **_only(usage_outbox.c.event_id.is_not(None)))
 
 usage_event = Table(
     "usage_event", metadata,
@@ -127,10 +138,10 @@ usage_event = Table(
     CheckConstraint("state IN ('waiting', 'sent', 'held', 'dropped')", name="usage_event_state"),
     sqlite_with_rowid=False,
 )  # fmt: skip
-Index("usage_event_due", usage_event.c.next_us, sqlite_where=usage_event.c.next_us.is_not(None), postgresql_where=usage_event.c.next_us.is_not(None))  # fmt: skip
+Index("usage_event_due", usage_event.c.next_us, **_only(usage_event.c.next_us.is_not(None)))
 Index("usage_event_of_account", usage_event.c.account_id, usage_event.c.timestamp_us)
 # Stripe takes one event of a customer at a time.
-Index("usage_event_in_hand", usage_event.c.customer, unique=True, sqlite_where=usage_event.c.state == "waiting", postgresql_where=usage_event.c.state == "waiting")  # fmt: skip
+Index("usage_event_in_hand", usage_event.c.customer, unique=True, **_only(usage_event.c.state == "waiting"))
 
 usage_check = Table(
     "usage_check", metadata,
@@ -144,4 +155,4 @@ usage_check = Table(
     sqlite_with_rowid=False,
 )  # fmt: skip
 
-Index("account_customer", account.c.customer_id, unique=True, sqlite_where=account.c.customer_id != "", postgresql_where=account.c.customer_id != "")  # fmt: skip
+Index("account_customer", account.c.customer_id, unique=True, **_only(account.c.customer_id != ""))

@@ -85,7 +85,9 @@ class StoredTopUps:
 
     def put_off(self, account_id: str, attempt: str, seconds: float) -> None:
         with self._own.cursor() as cursor:
-            self._own.write(cursor, PUT_OFF, self._own.now_us(cursor) + int(seconds * MICROSECONDS), account_id, attempt)
+            self._own.write(
+                cursor, PUT_OFF, self._own.now_us(cursor) + int(seconds * MICROSECONDS), account_id, attempt
+            )
 
     def end(self, account_id: str, attempt: str, failed: str, told: str) -> int:
         with self._own.transaction() as cursor:

@@ -20,6 +20,7 @@ from farebox.sandbox.stripe.rooms import (
     checkout,
     clocks,
     customers,
+    destinations,
     disputes,
     events,
     invoices,
@@ -27,6 +28,7 @@ from farebox.sandbox.stripe.rooms import (
     meter_stream,
     meters,
     payment_intents,
+    payment_links,
     payment_methods,
     portal,
     previews,
@@ -35,6 +37,7 @@ from farebox.sandbox.stripe.rooms import (
     subscription_items,
     subscriptions,
 )
+from farebox.sandbox.stripe.shapes import API_VERSION
 from farebox.sandbox.stripe.shelf import Shelf, now_seconds
 from farebox.sandbox.stripe.things import Thing, public
 
@@ -44,10 +47,14 @@ ROUTES: Final[list[Route]] = [
     route
     for module in (
         previews, customers, payment_methods, catalog, checkout, portal, subscriptions, subscription_items, invoices,
-        payment_intents, setup_intents, refunds, disputes, meters, meter_events, meter_stream, clocks, events,
+        payment_intents, setup_intents, refunds, disputes, meters, meter_events, meter_stream, payment_links, clocks,
+        events, destinations,
     )
     for route in module.room.routes
 ]  # fmt: skip
+RENAMED: Final = {"payment_method_types": "allowed_payment_method_types"}
+OLD_WORDS: Final = {"jp_bank_account": "jp_bank_transfer"}
+"""What older versions of the API call some parameters and values, and what they are called now."""
 KEY_SECONDS: Final = 86_400
 """How long an answer is kept under its Idempotency-Key."""
 KEY_CHARS_MAX: Final = 255
@@ -168,10 +175,25 @@ def _worked(desk: Desk, asked: Asked, given: Thing) -> Thing:
         found = route.path.fullmatch(asked.path) if route.method == asked.method else None
         if found is None:
             continue
-        wishes = given if route.params is None else params.checked(route.params, given)
+        wishes = given if route.params is None else params.checked(route.params, _renewed(asked, route.params, given))
         answer = route.handler(desk, wishes, *found.groups())
         return expand.expanded(desk, public(answer), answer, given.get("expand", []))
     raise StripeError(404, f"Unrecognized request URL ({asked.method}: {asked.path}).")
+
+
+def _renewed(asked: Asked, name: str, given: Thing) -> Thing:
+    """The parameters as this version has them, where somebody speaks an older one, as Stripe's command line does."""
+    if asked.headers.get("stripe-version") == API_VERSION:
+        return given
+    known = params.hints(name)
+    names = {old: new for old, new in RENAMED.items() if old not in known and new in known}
+    return {names.get(name, name): _of_today(value) for name, value in given.items()}
+
+
+def _of_today(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _of_today(inside) for name, inside in value.items()}
+    return [_of_today(one) for one in value] if isinstance(value, list) else OLD_WORDS.get(value, value)
 
 
 def _stored(stored: tuple[Any, ...], digest: str, request_id: str) -> Answer:

@@ -53,7 +53,11 @@ CARDS: Final[dict[str, Card]] = {
     "debit": Card("sepa_debit", "3201", settles="ok", is_debit=True),
     "debitFails": Card("sepa_debit", "3202", settles="failed", is_debit=True),
 }
-IBANS: Final = {"AT611904300234573201": "debit", "IT60X0542811101000000123456": "debitFails"}
+IBANS: Final = {
+    "AT611904300234573201": "debit",
+    "AT321904300235473204": "debit",
+    "IT60X0542811101000000123456": "debitFails",
+}
 
 MESSAGES: Final = {
     "generic_decline": "Your card was declined.",

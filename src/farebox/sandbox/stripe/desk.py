@@ -64,14 +64,15 @@ class Desk:
     def clock_of(self, customer: str | None) -> str | None:
         """The test clock that a customer's time is told by."""
         found = self.find(customer) if customer else None
-        return None if found is None else found["test_clock"]
+        return None if found is None else found.get("_clock")
 
     # -- objects
 
     def new(self, kind: str, *, clock: str | None = None, **values: Any) -> Thing:
         """An object that nobody keeps yet, made of what Stripe's class has and of these values."""
         thing = blank(kind)
-        thing["id"] = new_id(kind) if kind in PREFIXES else ""
+        if "id" in thing:
+            thing["id"] = new_id(kind) if kind in PREFIXES else ""
         if "created" in thing:
             thing["created"] = self.now(clock)
         if "metadata" in thing:
@@ -156,17 +157,12 @@ class Desk:
         return self._send(event, kind, {name: value for name, value in event.items() if name != "data"})
 
     def _send(self, event: Thing, kind: str, body: Thing) -> Thing:
-        wanted = [end for end in self.all("webhook_endpoint") if _wants(end, kind)]
+        is_thin = kind.startswith("v1.")
+        ends = self.all("v2.core.event_destination" if is_thin else "webhook_endpoint")
+        wanted = [end for end in ends if end["status"] == "enabled" and {kind, "*"} & set(end["enabled_events"])]
         if "pending_webhooks" in event:
             body["pending_webhooks"] = event["pending_webhooks"] = len(wanted)
         self.put(event)
         for endpoint in wanted:
             send_later(self.db, event["id"], endpoint["id"], json.dumps(body))
         return event
-
-
-def _wants(endpoint: Thing, kind: str) -> bool:
-    is_thin = kind.startswith(("v1.", "v2."))
-    return endpoint["status"] == "enabled" and (
-        kind in endpoint["enabled_events"] or ("*" in endpoint["enabled_events"] and not is_thin)
-    )

@@ -6,9 +6,9 @@ import typing
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from importlib import import_module
 from typing import Any, Final, NotRequired, get_args, get_origin
 
-import stripe.params as _stripe_params
 import typing_extensions
 from stripe._request_options import RequestOptions
 
@@ -24,10 +24,8 @@ MARKS: Final = (NotRequired, typing_extensions.NotRequired, *NEEDED)
 @functools.cache
 def hints(name: str) -> dict[str, Any]:
     """The parameters of `billing.MeterCreateParams`, say, and their types."""
-    place: Any = _stripe_params
-    for part in name.split("."):
-        place = getattr(place, part)
-    return _fields(place)
+    *folders, kind = name.split(".")
+    return _fields(getattr(import_module(".".join(["stripe.params", *folders])), kind))
 
 
 @functools.cache

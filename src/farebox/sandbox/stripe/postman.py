@@ -10,6 +10,7 @@ import httpx2
 from stripe import WebhookSignature
 
 from farebox.sandbox.stripe.shelf import Shelf, load
+from farebox.sandbox.stripe.things import Thing
 
 log = logging.getLogger("farebox.stripe")
 
@@ -79,9 +80,9 @@ class Postman:
             signature = WebhookSignature.generate_signature_header(body, found["_secret"])
             headers = {"content-type": "application/json; charset=utf-8", "stripe-signature": signature,
                        "user-agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)"}  # fmt: skip
-            status = client.post(found["url"], content=body, headers=headers).status_code
+            status = client.post(_address(found), content=body, headers=headers).status_code
         except httpx2.HTTPError as error:
-            log.debug("webhook to %s failed: %s", found["url"], type(error).__name__)
+            log.debug("webhook to %s failed: %s", _address(found), type(error).__name__)
         is_taken = 200 <= status < 300  # noqa: PLR2004
         is_over = attempts >= len(RETRY_SECONDS)
         self._note(id_, "sent" if is_taken else "failed" if is_over else "waiting", status, attempts)
@@ -93,3 +94,7 @@ class Postman:
                 "UPDATE delivery SET state = ?, status = ?, attempts = ?, due_at = ? WHERE id = ?",
                 (state, status, attempts + 1, due_at, id_),
             )
+
+
+def _address(endpoint: Thing) -> str:
+    return str(endpoint["url"] if "url" in endpoint else endpoint["webhook_endpoint"]["url"])

@@ -15,6 +15,7 @@ from farebox.sandbox.stripe.backstage import Backstage
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.faults import Faults, hang_up
 from farebox.sandbox.stripe.rooms import events
+from farebox.sandbox.stripe.shapes import API_VERSION
 from farebox.sandbox.stripe.shelf import Shelf
 
 DEFAULT_KEY: Final = "sk_test_farebox"
@@ -101,7 +102,7 @@ class Standin:
 
 
 def _response(answer: Answer) -> Response:
-    headers = {"request-id": answer.request_id, "stripe-version": "2026-10-28.endive"}
+    headers = {"request-id": answer.request_id, "stripe-version": API_VERSION}
     if answer.is_replayed:
         headers["idempotent-replayed"] = "true"
     return Response(answer.body, answer.status, headers, "application/json")

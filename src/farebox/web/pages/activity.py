@@ -42,6 +42,8 @@ WORDS: Final = {
     "top_up_set": "had credit bought by itself when it runs low",
     "top_up_ended": "ended that credit is bought by itself",
     "switched": "came here from another account of theirs",
+    "credit_granted": "bought credit of {amount}",
+    "credit_taken_back": "had {amount} of credit taken back, by a refund or a dispute",
     "exported_account": "took along all that is kept of the account",
     "exported_person": "took along all that is kept of themselves",
 }
@@ -79,6 +81,7 @@ def in_words(line: Happened) -> str:
         "role": {"owner": "an owner", "member": "a member"}.get(facts.get("role", ""), "somebody"),
         "began": BEGAN.get(facts.get("began", ""), ""),
         "cap": _cap(facts.get("nanodollars", "")),
+        "amount": format_usd(int(facts["nanodollars"])) if facts.get("nanodollars", "").isdecimal() else "",
     }
     words = WORDS.get(line.what)
     return words.format_map(defaultdict(str, told)) if words is not None else line.what.replace("_", " ")

@@ -36,6 +36,7 @@ TRIES_MAX: Final = 20
 COLUMNS: Final = (
     "id", "admitted_at", "recorded_at", "mode", "endpoint", "key", "key_name", "model", "plan", "state", "calls",
     "input_tokens", "cached_tokens", "output_tokens", "charge_nanodollars", "charge_usd", "marks", "error",
+    "prepaid_nanodollars", "invoiced_nanodollars",
 )  # fmt: skip
 
 # A database takes no text with a zero in it.
@@ -51,9 +52,9 @@ def routes(frame: Frame) -> APIRouter:
     @router.get("/calls")
     def calls(
         request: Request, visitor: Visitor, state: StateName = "", endpoint: Text = "", key: Text = "",
-        day: Text = "", before: Place = "",
+        day: Text = "", paid: Literal["", "invoice"] = "", before: Place = "",
     ) -> Response:  # fmt: skip
-        chosen = {"state": state, "endpoint": endpoint, "key": key, "day": day}
+        chosen = {"state": state, "endpoint": endpoint, "key": key, "day": day, "paid": paid}
         found = readings.find(visitor.account.id, _search(chosen, before))
         narrow = {name: value for name, value in chosen.items() if value}
         return frame.page(
@@ -120,7 +121,10 @@ def _search(chosen: Mapping[str, str], before: str) -> Search:
     if day and not is_day(day):
         raise InvalidRequest("This is not a day. Write it as 2026-11-23.", param="day")
     mode = MODES.get(key)
-    return Search(State(state) if state else None, chosen["endpoint"], "" if mode else key, mode, day, before)
+    return Search(
+        State(state) if state else None, chosen["endpoint"], "" if mode else key, mode, day, before,
+        is_invoiced=chosen["paid"] == "invoice",
+    )  # fmt: skip
 
 
 def _address(chosen: Mapping[str, str]) -> str:
@@ -155,4 +159,5 @@ def _row(call: CallRow, keys: Mapping[str, KeyRow]) -> Row:
         outcome.input_tokens if outcome else 0, outcome.cached_tokens if outcome else 0,
         outcome.output_tokens if outcome else 0, charge, format_usd(charge), " ".join(marks),
         outcome.error if outcome else "",
+        outcome.prepaid_nanodollars if outcome else 0, outcome.invoiced_nanodollars if outcome else 0,
     )  # fmt: skip

@@ -42,7 +42,7 @@ def retrieve_product(desk: Desk, _given: Thing, id_: str) -> Thing:
 @room("POST", "/v1/products/{id}", "ProductUpdateParams")
 def update_product(desk: Desk, given: Thing, id_: str) -> Thing:
     product = desk.get("product", id_)
-    return desk.update(product, "product.updated", **_product_of(product, given), updated=desk.now())
+    return desk.update(product, "product.updated", **{**_product_of(product, given), "updated": desk.now()})
 
 
 @room("DELETE", "/v1/products/{id}", None)

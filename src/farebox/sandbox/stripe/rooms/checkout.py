@@ -43,7 +43,7 @@ def create(desk: Desk, given: Thing) -> Thing:
         "customer_creation": given.get("customer_creation", _creation(given, mode)),
         "expires_at": given.get("expires_at", now + DAY_SECONDS),
         "metadata": given.get("metadata", {}),
-        "payment_method_types": given.get("payment_method_types", ["card"]),
+        "payment_method_types": given.get("allowed_payment_method_types", ["card"]),
         "payment_method_options": {},
         "payment_status": "no_payment_required" if mode == "setup" else "unpaid",
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0, "breakdown": None},

@@ -92,7 +92,7 @@ def delete(desk: Desk, _given: Thing, id_: str) -> Thing:
             end_now(desk, subscription)
     desk.emit("customer.deleted", customer)
     gone = {"id": id_, "object": "customer", "deleted": True}
-    desk.put({**gone, "test_clock": customer["test_clock"]})
+    desk.put({**gone, "_clock": customer["test_clock"]})
     return gone
 
 

@@ -2,19 +2,23 @@
 
 from typing import Final
 
+from stripe import Charge
+
 from farebox.sandbox.stripe.cards import CARDS
 from farebox.sandbox.stripe.desk import Desk, random_text
 from farebox.sandbox.stripe.errors import StripeError, refused
 from farebox.sandbox.stripe.room import Room, page
 from farebox.sandbox.stripe.rooms.payment_methods import attached, declined, known
+from farebox.sandbox.stripe.rooms.payment_methods import create as create_method
 from farebox.sandbox.stripe.shelf import setting
 from farebox.sandbox.stripe.things import Thing, merged_metadata, public
 
 room = Room()
 PLAIN = ("description", "receipt_email", "setup_future_usage", "shipping", "statement_descriptor", "transfer_group",
-         "statement_descriptor_suffix", "capture_method", "confirmation_method", "payment_method_types")  # fmt: skip
+         "statement_descriptor_suffix", "capture_method", "confirmation_method")  # fmt: skip
 AMOUNT_CENTS_MIN: Final = 50
 OPEN: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
+TRANSFER: Final = {"type": "display_bank_transfer_instructions"}
 ACTION: Final = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
 
 
@@ -48,12 +52,19 @@ def create(desk: Desk, given: Thing) -> Thing:
     if given["amount"] < AMOUNT_CENTS_MIN:
         raise refused("Amount must be at least $0.50 usd", code="amount_too_small", param="amount")
     plain = {name: given[name] for name in PLAIN if name in given}
-    token = given.get("payment_method")
+    token, data = given.get("payment_method"), given.get("payment_method_data", {})
+    if data and data["type"] != "customer_balance":
+        token = create_method(desk, data)["id"]
     method = known(desk, token, "payment_method") if token else None
     if method is not None:
         _check_owner(method, customer)
         plain |= {"payment_method": method["id"], "status": "requires_confirmation"}
+    plain["payment_method_types"] = given.get("allowed_payment_method_types", ["card"])
     intent = made(desk, given["amount"], given["currency"], customer, metadata=given.get("metadata", {}), **plain)
+    if data.get("type") == "customer_balance":
+        intent = desk.put({**intent, "status": "requires_action", "next_action": TRANSFER})
+        desk.emit("payment_intent.requires_action", intent)
+        return intent
     if given.get("confirm"):
         return confirmed(desk, intent, off_session=bool(given.get("off_session")))
     if given.get("off_session"):
@@ -170,7 +181,7 @@ def _charge(desk: Desk, intent: Thing, method: Thing, **values: object) -> Thing
         customer=intent["customer"],
         payment_intent=intent["id"],
         payment_method=method["id"],
-        payment_method_details={"type": kind, kind: method[kind]},
+        payment_method_details={"type": kind, kind: _details(method[kind], kind)},
         billing_details=method["billing_details"],
         description=intent["description"],
         metadata=intent["metadata"],
@@ -183,6 +194,12 @@ def _charge(desk: Desk, intent: Thing, method: Thing, **values: object) -> Thing
         shipping=intent["shipping"],
     )
     return desk.put({**charge, "balance_transaction": f"txn_{random_text(24)}", **values})
+
+
+def _details(known_of_it: Thing, kind: str) -> Thing:
+    """What a charge says of the card that it was made to."""
+    details = Charge.PaymentMethodDetails.Card if kind == "card" else Charge.PaymentMethodDetails.SepaDebit
+    return {name: known_of_it.get(name) for name in details.__annotations__ if not name.startswith("_")}
 
 
 def settled(desk: Desk, intent: Thing) -> None:

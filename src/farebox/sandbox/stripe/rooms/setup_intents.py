@@ -24,9 +24,8 @@ def create(desk: Desk, given: Thing) -> Thing:
     customer = given.get("customer")
     if customer is not None:
         desk.named("customer", customer, "customer")
-    plain: Thing = {
-        name: given[name] for name in ("description", "usage", "payment_method_types", "metadata") if name in given
-    }
+    plain: Thing = {name: given[name] for name in ("description", "usage", "metadata") if name in given}
+    plain["payment_method_types"] = given.get("allowed_payment_method_types", ["card"])
     if "payment_method" in given:
         method = known(desk, given["payment_method"], "payment_method")
         plain |= {"payment_method": method["id"], "status": "requires_confirmation"}

@@ -1,0 +1,160 @@
+"""Credit is granted once it is paid, once for each payment, and taken back when the money is."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from farebox.account import buy
+from farebox.account.till import CannotBuy
+from farebox.account.top_up import TopUpWatch
+from farebox.domain.events import PaymentFailed
+from farebox.store.top_ups import StoredTopUps
+from tests.contract.selling.counter import Counter
+
+USD = 10**9
+
+
+def left(counter: Counter, account_id: str) -> int:
+    return counter.till.credit.balance(account_id)
+
+
+def payments(counter: Counter, account_id: str) -> list[str]:
+    customer = counter.row(account_id).customer_id
+    return [one.id for one in counter.client.v1.payment_intents.list({"customer": customer}).data]
+
+
+def test_a_pack_is_there_when_its_buyer_comes_back_and_once_however_often_it_is_told(counter: Counter) -> None:
+    account_id = counter.account()
+    session = counter.buy_pack(account_id, "big")
+    assert left(counter, account_id) == 0
+    assert buy.paid(counter.till, counter.row(account_id), session) == "credit"
+    assert left(counter, account_id) == 55 * USD
+    counter.hear(account_id)
+    buy.paid(counter.till, counter.row(account_id), session)
+    assert left(counter, account_id) == 55 * USD
+    [(expires_us, created_us)] = counter.rows("SELECT expires_us, created_us FROM credit_grant WHERE account_id = :id",
+                                              id=account_id)  # fmt: skip
+    assert 0 <= 30 * 86_400 * 10**6 - (expires_us - created_us) < 60 * 10**6
+
+
+def test_money_that_comes_later_is_credit_only_then(counter: Counter) -> None:
+    account_id = counter.account()
+    session = counter.buy_pack(account_id, "small", card="debit")
+    assert buy.paid(counter.till, counter.row(account_id), session) == "waiting"
+    counter.hear(account_id)
+    assert left(counter, account_id) == 0
+    counter.stripe.advance(by="day")
+    counter.stripe.advance(by="month")
+    counter.hear(account_id)
+    assert left(counter, account_id) == 10 * USD
+    failing = counter.account()
+    counter.buy_pack(failing, "small", card="debitFails")
+    counter.stripe.advance(by="month")
+    counter.hear(failing)
+    assert left(counter, failing) == 0
+
+
+def test_what_is_refunded_is_taken_back_in_its_share(counter: Counter) -> None:
+    account_id = counter.account()
+    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "big"))
+    [payment] = payments(counter, account_id)
+    counter.client.v1.refunds.create({"payment_intent": payment, "amount": 1000})
+    counter.hear(account_id)
+    assert left(counter, account_id) == 44 * USD
+    counter.client.v1.refunds.create({"payment_intent": payment})
+    counter.hear(account_id)
+    assert left(counter, account_id) == 0
+
+
+def test_what_is_disputed_is_taken_back_and_given_again_when_the_dispute_is_won(counter: Counter) -> None:
+    account_id = counter.account()
+    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small"))
+    [payment] = payments(counter, account_id)
+    dispute = counter.stripe.dispute(payment_intent=payment)
+    counter.hear(account_id)
+    assert left(counter, account_id) == 0
+    counter.stripe.dispute(dispute=dispute["id"], verdict="won")
+    counter.hear(account_id)
+    assert left(counter, account_id) == 10 * USD
+
+
+@pytest.fixture
+def topped_up(counter: Counter) -> str:
+    """An account with a card, and 10 dollars, that buys for itself below 5."""
+    account_id = counter.account()
+    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small"))
+    buy.wish_top_up(counter.till, counter.row(account_id), "small", "$5")
+    return account_id
+
+
+def spend(counter: Counter, account_id: str, nanodollars: int) -> None:
+    counter.rows("UPDATE credit_grant SET spent_nanodollars = spent_nanodollars + :it WHERE account_id = :id",
+                 it=nanodollars, id=account_id)  # fmt: skip
+
+
+def test_credit_is_bought_by_itself_when_it_falls_below_what_was_set(counter: Counter, topped_up: str) -> None:
+    watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+    watch.look({topped_up})
+    assert left(counter, topped_up) == 10 * USD
+    spend(counter, topped_up, 6 * USD)
+    watch.look({topped_up})
+    watch.look({topped_up})
+    assert left(counter, topped_up) == 14 * USD
+    assert len(payments(counter, topped_up)) == 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK closes no thread's session
+def test_fifty_that_find_it_low_at_once_make_one_payment(counter: Counter, topped_up: str) -> None:
+    spend(counter, topped_up, 6 * USD)
+    stores = [StoredTopUps(counter.database) for _ in range(50)]
+    tills = [counter.another_till() for _ in range(50)]
+    watches = [TopUpWatch(store, lambda till=till: till) for store, till in zip(stores, tills, strict=True)]  # type: ignore[misc]
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(lambda watch: watch.look({topped_up}), watches))
+    for store in stores:
+        store.close()
+    assert left(counter, topped_up) == 14 * USD
+    assert len(payments(counter, topped_up)) == 2
+
+
+def test_a_payment_that_fails_is_told_once_and_none_is_made_until_the_wish_is_changed(
+    counter: Counter, topped_up: str
+) -> None:
+    counter.pays_with(topped_up, "pm_card_chargeCustomerFail")
+    spend(counter, topped_up, 6 * USD)
+    watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+    for _ in range(3):
+        watch.look({topped_up})
+    assert counter.mails_of(topped_up) == ["top_up_failed"]
+    assert counter.told == [PaymentFailed(topped_up, "free")]
+    wish = counter.till.billing.top_up(topped_up)
+    assert wish is not None
+    assert "declined" in wish.failed
+    counter.pays_with(topped_up, "pm_card_visa")
+    watch.look({topped_up})
+    assert left(counter, topped_up) == 4 * USD
+    buy.wish_top_up(counter.till, counter.row(topped_up), "small", "5")
+    watch.look({topped_up})
+    assert left(counter, topped_up) == 14 * USD
+
+
+def test_a_payment_whose_answer_was_lost_is_made_once(counter: Counter, topped_up: str) -> None:
+    spend(counter, topped_up, 6 * USD)
+    watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+    counter.stripe.fault("die", path="/v1/payment_intents", method="POST", times=3)
+    watch.look({topped_up})
+    assert left(counter, topped_up) == 4 * USD
+    counter.stripe.heal()
+    counter.rows("UPDATE top_up SET next_us = 1 WHERE account_id = :id", id=topped_up)
+    watch.look(set())
+    assert left(counter, topped_up) == 14 * USD
+    assert len(payments(counter, topped_up)) == 2
+
+
+def test_a_wish_has_to_be_one_that_a_pack_can_fill(counter: Counter) -> None:
+    row = counter.row(counter.account())
+    for below in ("0", "11", "x", ""):
+        with pytest.raises(CannotBuy) as refused:
+            buy.wish_top_up(counter.till, row, "small", below)
+        assert refused.value.field == "below"
+    buy.wish_top_up(counter.till, row, "", "")

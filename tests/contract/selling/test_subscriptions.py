@@ -1,0 +1,194 @@
+"""Buying, changing and losing a plan, against a stand-in for Stripe: what the account is on afterwards."""
+
+import pytest
+
+from farebox.account import buy
+from farebox.account.till import CannotBuy
+from farebox.domain.events import PaymentFailed
+from tests.contract.selling.counter import Counter
+
+
+def test_a_plan_that_is_paid_holds_when_its_buyer_comes_back(counter: Counter) -> None:
+    account_id = counter.account()
+    session = counter.buy(account_id, "pro")
+    assert counter.row(account_id).plan == "free"
+    assert buy.paid(counter.till, counter.row(account_id), session) == "plan"
+    row, theirs = counter.row(account_id), counter.subscription(account_id)
+    assert (row.plan, row.is_subscribed, row.grace_until_us) == ("pro", 1, None)
+    assert row.anchor_us == theirs.anchor_us
+    assert counter.changed == [account_id]
+
+
+def test_a_customer_is_made_once(counter: Counter) -> None:
+    account_id = counter.account()
+    first = buy.customer_of(counter.till, counter.row(account_id))
+    before = counter.row(account_id)._replace(customer_id="")  # another process, that has not seen it yet
+    assert buy.customer_of(counter.till, before) == first == counter.row(account_id).customer_id
+
+
+def test_somebody_elses_payment_is_not_told(counter: Counter) -> None:
+    session = counter.buy(counter.account(), "pro")
+    with pytest.raises(CannotBuy, match="another account"):
+        buy.paid(counter.till, counter.row(counter.account()), session)
+    with pytest.raises(CannotBuy, match="does not know"):
+        buy.paid(counter.till, counter.row(counter.account()), "cs_nothing")
+
+
+def test_a_dearer_plan_holds_at_once_and_is_paid_at_once(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    anchor_us = counter.row(account_id).anchor_us
+    assert buy.change_plan(counter.till, counter.row(account_id), "team") == "now"
+    row = counter.row(account_id)
+    assert (row.plan, row.anchor_us) == ("team", anchor_us)
+    invoices = counter.client.v1.invoices.list({"customer": row.customer_id}).data
+    assert sum(invoice.amount_paid for invoice in invoices) == 9900
+
+
+def test_a_dearer_plan_that_cannot_be_paid_is_not_had(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    counter.pays_with(account_id, "pm_card_chargeCustomerFail")
+    with pytest.raises(CannotBuy, match="declined"):
+        buy.change_plan(counter.till, counter.row(account_id), "team")
+    assert counter.row(account_id).plan == counter.subscription(account_id).plan == "pro"
+
+
+def test_a_cheaper_plan_holds_when_what_is_paid_for_was_had(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    assert buy.change_plan(counter.till, counter.row(account_id), "basic") == "later"
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    assert (known.plan, known.next_plan, counter.row(account_id).plan) == ("pro", "basic", "pro")
+    counter.hear(account_id)
+    assert counter.row(account_id).plan == "pro"
+    counter.stripe.advance(by="month")
+    counter.stripe.advance(by="hour")
+    counter.hear(account_id)
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    assert (known.plan, known.next_plan, counter.row(account_id).plan) == ("basic", "", "basic")
+    paid = sorted(invoice.amount_paid for invoice in
+                  counter.client.v1.invoices.list({"customer": counter.row(account_id).customer_id}).data)  # fmt: skip
+    assert paid == [900, 2900]
+
+
+def test_a_move_down_can_be_taken_back_and_a_move_up_counts_from_what_was_paid(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    buy.change_plan(counter.till, counter.row(account_id), "basic")
+    assert buy.change_plan(counter.till, counter.row(account_id), "pro") == "same"
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    assert (known.plan, known.next_plan, counter.subscription(account_id).plan) == ("pro", "", "pro")
+    buy.change_plan(counter.till, counter.row(account_id), "basic")
+    assert buy.change_plan(counter.till, counter.row(account_id), "team") == "now"
+    assert counter.row(account_id).plan == "team"
+    paid = [one.amount_paid for one in
+            counter.client.v1.invoices.list({"customer": counter.row(account_id).customer_id}).data]  # fmt: skip
+    assert sum(paid) == 9900
+
+
+def test_a_wish_that_stripe_was_not_told_is_told_later(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    counter.till.billing.want_next(account_id, known.id, "basic")  # and the process dies
+    counter.hear(account_id)
+    assert counter.subscription(account_id).plan == "basic"
+    assert counter.row(account_id).plan == "pro"
+
+
+def test_a_cancelled_plan_goes_on_until_its_end_and_then_the_first_one_holds(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    buy.cancel(counter.till, counter.row(account_id))
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    assert (known.ends_at_period_end, counter.row(account_id).plan) == (1, "pro")
+    buy.resume(counter.till, counter.row(account_id))
+    assert not counter.subscription(account_id).ends_at_period_end
+    buy.cancel(counter.till, counter.row(account_id))
+    counter.stripe.advance(by="month")
+    counter.hear(account_id)
+    row = counter.row(account_id)
+    assert (row.plan, row.is_subscribed, row.grace_until_us) == ("free", 0, None)
+    assert counter.mails_of(account_id) == []
+
+
+def test_a_plan_that_stripe_ends_is_over_at_once_and_can_be_bought_again(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    counter.till.payments.cancel_now(counter.subscription(account_id).id)
+    counter.hear(account_id)
+    assert counter.row(account_id).plan == "free"
+    session = counter.buy(account_id, "team")
+    buy.paid(counter.till, counter.row(account_id), session)
+    assert counter.row(account_id).plan == "team"
+    counter.hear(account_id)  # what is told of the first one changes nothing
+    assert counter.row(account_id).plan == "team"
+
+
+def test_a_trial_is_had_once(counter: Counter) -> None:
+    account_id = counter.subscribed("tried")
+    theirs = counter.subscription(account_id)
+    assert (theirs.status, counter.row(account_id).plan) == ("trialing", "tried")
+    assert counter.row(account_id).anchor_us == theirs.trial_end_us
+    counter.till.payments.cancel_now(theirs.id)
+    counter.hear(account_id)
+    buy.paid(counter.till, counter.row(account_id), counter.buy(account_id, "tried"))
+    assert counter.subscription(account_id).status == "active"
+
+
+def test_of_two_plans_bought_at_once_one_is_had(counter: Counter) -> None:
+    account_id = counter.account()
+    first, second = (buy.buy_plan(counter.till, counter.row(account_id), name) for name in ("pro", "basic"))
+    sessions = [counter._pay(url, "visa") for url in (first, second)]
+    for session in sessions:
+        buy.paid(counter.till, counter.row(account_id), session)
+    counter.hear(account_id)
+    customer = counter.row(account_id).customer_id
+    live = [one for one in counter.till.payments.subscriptions_of(customer) if one.status == "active"]
+    assert len(live) == 1
+    assert counter.row(account_id).plan == live[0].plan
+
+
+def test_a_payment_that_fails_leads_to_grace_then_limits_then_back(counter: Counter) -> None:
+    account_id = counter.subscribed("pro", card="failsLater")
+    counter.stripe.advance(by="month")
+    counter.stripe.advance(by="hour")
+    counter.hear(account_id)
+    row, now_us = counter.row(account_id), counter.till.billing.now_us()
+    assert row.grace_until_us is not None
+    assert now_us < row.grace_until_us <= now_us + 7 * 86_400 * 10**6
+    assert (row.plan, row.is_subscribed, counter.mails_of(account_id)) == ("pro", 1, ["payment_failed"])
+    assert counter.told == [PaymentFailed(account_id, "pro")]
+    counter.hear(account_id)
+    assert counter.row(account_id).grace_until_us == row.grace_until_us
+    # The grace is over: the ledger goes by the clock, and the owners are told once.
+    counter.rows("UPDATE account SET grace_until_us = :now WHERE id = :id", now=now_us, id=account_id)
+    counter.clerk.look()
+    counter.clerk.look()
+    assert counter.mails_of(account_id) == ["payment_failed", "payment_lapsed"]
+    # Paid again, with another card: back by itself.
+    customer = row.customer_id
+    card = counter.pays_with(account_id, "pm_card_visa")
+    due = [one for one in counter.client.v1.invoices.list({"customer": customer}).data if one.status == "open"]
+    counter.client.v1.invoices.pay(due[0].id, {"payment_method": card})
+    counter.hear(account_id)
+    row = counter.row(account_id)
+    assert (row.plan, row.grace_until_us) == ("pro", None)
+    assert counter.mails_of(account_id) == ["payment_failed", "payment_lapsed", "payment_restored"]
+
+
+def test_invoices_are_kept_as_stripe_has_them(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    counter.hear(account_id)
+    customer = counter.row(account_id).customer_id
+    theirs = [(one.id, one.status, one.total) for one in counter.client.v1.invoices.list({"customer": customer}).data]
+    ours = counter.rows("SELECT id, status, total_cents FROM invoice WHERE account_id = :id", id=account_id)
+    assert ours == theirs
+    counter.stripe.advance(by="month")
+    counter.hear(account_id)
+    assert counter.invoices_open == [customer]
+
+
+def test_what_is_deleted_pays_no_more(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    buy.end_for_good(counter.till, counter.row(account_id))
+    assert counter.subscription(account_id).status == "canceled"
