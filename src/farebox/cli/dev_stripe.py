@@ -42,7 +42,7 @@ def stripe_beside(settings: Settings, host: str, url: str) -> Iterator[str | Non
             STANDIN_VARIABLE: address,
             "STRIPE_SECRET_KEY": DEFAULT_KEY,
             "STRIPE_API_BASE": address,
-            "STRIPE_WEBHOOK_SECRET": standin.tell_only(f"{url}{PATH}"),
+            "STRIPE_WEBHOOK_SECRET": standin.told_to(f"{url}{PATH}"),
         }
     )
     try:

@@ -1,7 +1,7 @@
 """The stand-in for Stripe, as an ASGI application."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,7 +14,7 @@ from farebox.sandbox.stripe.answers import Answer, Answers, Asked
 from farebox.sandbox.stripe.backstage import Backstage
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.faults import Faults, hang_up
-from farebox.sandbox.stripe.rooms import events
+from farebox.sandbox.stripe.rooms.events import create_endpoint
 from farebox.sandbox.stripe.shapes import API_VERSION
 from farebox.sandbox.stripe.shelf import Shelf
 
@@ -55,15 +55,14 @@ class Standin:
         self._pool.shutdown()
         self._shelf.close()
 
-    def tell_only(self, url: str) -> str:
-        """Have webhooks sent to this address and to no other; the secret that they are signed with."""
+    def told_to(self, url: str, events: Sequence[str] = ("*",)) -> str:
+        """Send webhooks to an address from now on; the secret that they are signed with, ever the same for one address."""
         with self._shelf.transaction() as db:
-            desk = Desk(db, "")
-            for endpoint in desk.all("webhook_endpoint"):
-                if endpoint["url"] == url:
-                    return str(endpoint["_secret"])
-                events.delete_endpoint(desk, {}, endpoint["id"])
-            return str(events.create_endpoint(desk, {"url": url, "enabled_events": ["*"]})["secret"])
+            desk = Desk(db, self.base_url)
+            known = next((one for one in desk.all("webhook_endpoint") if one["url"] == url), None)
+            if known is None:
+                known = create_endpoint(desk, {"url": url, "enabled_events": list(events)})
+            return str(known["_secret"])
 
     async def _in_thread(self, work: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
