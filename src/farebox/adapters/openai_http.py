@@ -58,10 +58,13 @@ class OpenAIUpstream:
         self._streams: Streams | None = None
 
     async def close(self) -> None:
-        if self._connections is not None:
-            self._connections.close()
-        if self._streams is not None:
-            await self._streams.close()
+        """Close every connection; what comes after, as in another event loop, opens its own."""
+        connections, self._connections = self._connections, None
+        streams, self._streams = self._streams, None
+        if connections is not None:
+            connections.close()
+        if streams is not None:
+            await streams.close()
 
     async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
         if not self._is_direct:
