@@ -257,6 +257,7 @@ class Farebox(FastAPI):
             example=example,
             desk=self._system.desk(self.product, self._tell_soon),
             readings=self._system.readings(),
+            invoices=self._system.invoices(),
             proxies=self._system.settings.proxies(),
             mailbox=self._system.mailbox,
             till=self._system.money.open_till if self._system.money is not None else None,

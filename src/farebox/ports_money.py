@@ -1,11 +1,21 @@
 """What the use cases of money need of the outside: Stripe, and the rows that remember what it said."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from farebox.domain.billing import Bought, Checkout, Invoice, Payment, Subscription
+from farebox.domain.billing import (
+    Bought,
+    Checkout,
+    Invoice,
+    InvoiceLine,
+    InvoiceStatus,
+    Payment,
+    Subscription,
+)
 from farebox.domain.period import Period
+from farebox.domain.upcoming import Subscribed
 from farebox.domain.wallet import Grant
+from farebox.ports import CallRow, KeyRow
 
 
 class PaymentsUnavailable(Exception):
@@ -224,4 +234,70 @@ class Credit(Protocol):
 
     def purse(self, account_id: str) -> Purse:
         """The balance, with all grants, for people."""
+        ...
+
+
+class KeptInvoice(NamedTuple):
+    """An invoice as Stripe said last, at `synced_us`."""
+
+    id: str
+    number: str
+    status: InvoiceStatus
+    currency: str
+    total_cents: int
+    paid_cents: int
+    period_start_us: int
+    period_end_us: int
+    created_us: int
+    lines: tuple[InvoiceLine, ...]
+    url: str
+    synced_us: int
+
+
+class Ahead(NamedTuple):
+    """What the next invoice comes from: the subscription, its plans, and what is used and not invoiced."""
+
+    now_us: int
+    subscribed: Subscribed
+    plan: str
+    next_plan: str
+    used_nanodollars: int
+    calls: int
+    held_nanodollars: int
+    """Part of what is used: what Stripe may not have counted, and does in the end."""
+
+
+class Behind(NamedTuple):
+    """A page of the calls that were reported for a line, the newest first, and what all of them come to."""
+
+    calls: Sequence[CallRow]
+    older: str
+    """Where to go on; empty at the end."""
+    keys: Mapping[str, KeyRow]
+    nanodollars: int
+    count: int
+
+
+class Invoices(Protocol):
+    """An account's invoices, as its customers read them. Each verb is one transaction, and sees one account only.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def some(self, account_id: str, before: str) -> tuple[Sequence[KeptInvoice], str]:
+        """The newest, from the one after `before` on, and where to go on."""
+        ...
+
+    def one(self, account_id: str, invoice_id: str) -> KeptInvoice | None: ...
+    def ahead(self, account_id: str) -> Ahead | None:
+        """None where there is no subscription."""
+        ...
+
+    def behind(self, account_id: str, span: Period, before: str) -> Behind:
+        """The calls that Stripe has counted in a span of time, which is that of a line about usage."""
+        ...
+
+    def all_behind(self, account_id: str, span: Period) -> Iterator[Sequence[CallRow]]:
+        """All of them in their order; a page is one transaction, read when it is asked for."""
         ...

@@ -29,6 +29,7 @@ from farebox.domain.prices import FREE, Price
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
 from farebox.ports import Readings
+from farebox.ports_money import Invoices
 from farebox.sandbox.mailbox import Mailbox
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
@@ -39,7 +40,7 @@ from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
 from farebox.store.outbox import StoredOutbox
 from farebox.wiring_money import Money, money_of
-from farebox.wiring_people import check_mail, desk_of, mailbox_of, post_of, readings_of
+from farebox.wiring_people import check_mail, desk_of, invoices_of, mailbox_of, post_of, readings_of
 from farebox.wiring_usage import Reporting, reporting_of
 
 log = logging.getLogger("farebox")
@@ -90,6 +91,10 @@ class System:
     def readings(self) -> Readings:
         """What customers read of their calls."""
         return readings_of(self.database)
+
+    def invoices(self) -> Invoices:
+        """What they were billed."""
+        return invoices_of(self.database)
 
     async def start(self) -> None:
         self.ledger.start()

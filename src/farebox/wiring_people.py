@@ -12,6 +12,7 @@ from farebox.domain.events import Event
 from farebox.domain.mail import parse_sender, parse_smtp
 from farebox.domain.product import Product
 from farebox.ports import Readings
+from farebox.ports_money import Invoices
 from farebox.ports_people import Due, Letter, Mailer
 from farebox.ports_proofs import Authenticators, OtherService, Vault
 from farebox.sandbox.mailbox import Mailbox
@@ -119,6 +120,13 @@ def readings_of(database: Database) -> Readings:
     from farebox.store.readings import StoredReadings  # noqa: PLC0415  # as above
 
     return StoredReadings(database)
+
+
+def invoices_of(database: Database) -> Invoices:
+    """What customers were billed. For pages only, as above."""
+    from farebox.store.invoices import StoredInvoices  # noqa: PLC0415  # as above
+
+    return StoredInvoices(database)
 
 
 def upkeep_of(database: Database, limits_changed: Callable[[str], None]) -> Upkeep:

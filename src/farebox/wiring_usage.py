@@ -34,7 +34,8 @@ def reporting_of(settings: Settings, database: Database) -> Reporting | None:
 
     @cache
     def meter() -> UsageMeter:
-        from farebox.adapters.stripe_usage import StripeUsage, open_client  # noqa: PLC0415  # see the top
+        from farebox.adapters.stripe_client import open_client  # noqa: PLC0415  # see the top
+        from farebox.adapters.stripe_usage import StripeUsage  # noqa: PLC0415
 
         client = open_client(key, api_base)
         return StripeUsage(lambda: client)

@@ -71,6 +71,7 @@ class Own(NamedTuple):
     member: str
     invitation: str
     passkey: str
+    invoice: str
     names: frozenset[str]
     """What its rows are found by."""
     secret: frozenset[str]
@@ -140,11 +141,15 @@ class Neighbours:
         key = str(self.shop.scalar(one.format("api_key") + " AND name = %s", account, f"Key of ada{number}"))
         invitation = self.shop.scalar(one.format("link") + " AND used_us IS NULL AND purpose = 'invite'", account)
         session = self.shop.scalar("SELECT id FROM session WHERE person_id = %s", ada)
+        invoice = f"in_{number}"
+        self.shop.query(
+            "INSERT INTO invoice VALUES (%s, %s, 'A-1', 'paid', 'usd', 1, 1, 1, 2, 1, '[]', '', 1)", account, invoice
+        )
         call = self.shop.scalar("SELECT call_id FROM usage_record WHERE account_id = %s", account)
         ours = [self.emails[name] for name in ("ada", "mia", "ivy")]
         return Own(
-            account, key, str(call), str(session), mia, str(invitation), passkey,
-            frozenset({account, ada, mia, passkey, *ours}),
+            account, key, str(call), str(session), mia, str(invitation), passkey, invoice,
+            frozenset({account, ada, mia, passkey, invoice, *ours}),
             frozenset({*ours, f"Key of ada{number}", "Ada's phone", f"subject{number}", ada}),
         )  # fmt: skip
 

@@ -35,6 +35,7 @@ WALK: Final[dict[Access, str]] = {
         /settings/sessions /settings/sessions/end /settings/sessions/end-others /settings/confirm
         /settings/confirm/passkey/options /settings/confirm/passkey /settings/confirm/mail /team /team/leave /switch
         /plan /settings/export /settings/export/person
+        /invoices /invoices/{invoice_id} /invoices/{invoice_id}.csv
     """,
     "owner": """
         /team/invite /team/invitations/{link_id}/revoke /team/members/{person_id}/role /team/members/{person_id}/remove
@@ -46,7 +47,7 @@ WALK: Final[dict[Access, str]] = {
     """,
 }
 ACCESS: Final[dict[str, Access]] = {path: access for access, paths in WALK.items() for path in paths.split()}
-THEIRS: Final = re.compile(r"\{(?:key_id|call_id|link_id|person_id)\}")
+THEIRS: Final = re.compile(r"\{(?:key_id|call_id|link_id|person_id|invoice_id)\}")
 """What names something of one account: of another one's, there is no such thing."""
 NOTHING_THERE: Final = {("POST", "/switch"): 404}
 """The same, named in the body."""
@@ -97,6 +98,7 @@ def filled(street: Neighbours, path: str) -> str:
     own = street.own
     values = {
         "key_id": own.key, "call_id": own.call, "link_id": own.invitation, "person_id": own.member, "digest": "x",
+        "invoice_id": own.invoice,
         "token": f"{own.invitation}-{'x' * 43}", "code": "insufficient_quota",
         "name": "gpt-4o-mini" if path.startswith("/v1") else "tagline",
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Calls that have to reach an invoice, and a meter that counts as Stripe's does; time is moved by moving the past."""
 
 import secrets
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -51,11 +52,14 @@ class Meter:
 class UsageWorld:
     """Accounts with a subscription and calls, and the sender of one process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, customers: Mapping[str, str] | None = None) -> None:
         self.database = database
+        self.customers = customers or {}
+        """Stripe's names for accounts, where they are others than ours."""
         self.meter = Meter()
         self.outbox = StoredUsageOutbox(database)
         self.checks = StoredUsageChecks(database)
+        self._open: list[StoredUsageOutbox | StoredUsageChecks] = [self.outbox, self.checks]
         self.check = UsageCheck(self.checks, lambda: self.meter)
         self.report = UsageReport(self.outbox, self.check, lambda: self.meter)
         with database.read() as connection:
@@ -63,10 +67,16 @@ class UsageWorld:
 
     def another(self) -> UsageReport:
         """The sender of another process."""
-        checks = UsageCheck(StoredUsageChecks(self.database), lambda: self.meter)
-        return UsageReport(StoredUsageOutbox(self.database), checks, lambda: self.meter)
+        outbox, checks = StoredUsageOutbox(self.database), StoredUsageChecks(self.database)
+        self._open += [outbox, checks]
+        return UsageReport(outbox, UsageCheck(checks, lambda: self.meter), lambda: self.meter)
 
     def subscribe(self, name: str, *, start_us: int, end_us: int, invoiced_until_us: int = 0) -> None:
+        self.rows(
+            "INSERT INTO account (id, email, plan, state, anchor_us, created_us, customer_id)"
+            " VALUES (:id, :id, 'pro', 'active', 0, 0, :customer)",
+            id=name, customer=f"cus_{name}",
+        )  # fmt: skip
         self.rows(
             "INSERT INTO subscription VALUES (:id, :sub, 'active', 'pro', '', :start, :end, NULL, 0, :until, 0, '')",
             id=name, sub=f"sub_{name}", start=start_us, end=end_us, until=invoiced_until_us,
@@ -88,7 +98,7 @@ class UsageWorld:
         for number, amount in enumerate(amounts):
             self.rows(
                 "INSERT INTO usage_outbox VALUES (:account, :call, :customer, :period, :at, :amount, NULL)",
-                account=name, call=f"req_{secrets.token_hex(16)}", customer=f"cus_{name}", period=period_us,
+                account=name, call=f"req_{secrets.token_hex(16)}", customer=self.customers.get(name, f"cus_{name}"), period=period_us,
                 at=at_us + number, amount=amount,
             )  # fmt: skip
 
@@ -105,6 +115,11 @@ class UsageWorld:
         self.meter.counted = [(i, c, at_us - us, amount) for i, c, at_us, amount in self.meter.counted]
         if us >= DAY_US:
             self.meter.known.clear()
+
+    def grow_old(self, us: int) -> None:
+        """Let time go by for what is in doubt alone, as Stripe's own time is moved by itself."""
+        self.rows("UPDATE usage_event SET next_us = next_us - :us, first_sent_us = first_sent_us - :us", us=us)
+        self.rows("UPDATE usage_event SET sent_us = sent_us - :us", us=us)
 
     def due_again(self) -> None:
         """A lease, or a wait, is over."""
@@ -123,8 +138,8 @@ class UsageWorld:
             return [tuple(row) for row in done] if done.returns_rows else []
 
     def close(self) -> None:
-        self.outbox.close()
-        self.checks.close()
+        for one in self._open:
+            one.close()
 
 
 def lost_answer() -> PaymentsUnavailable:

@@ -25,8 +25,8 @@ from farebox.domain.report import (
 NOVEMBER = 1_793_491_200 * MICROSECONDS  # 2026-11-01
 DECEMBER = NOVEMBER + 30 * DAY_US
 JANUARY = DECEMBER + 31 * DAY_US
-SYNCED = Standing(NOVEMBER, DECEMBER, 0)
-RENEWED = Standing(DECEMBER, JANUARY, 0)
+SYNCED = Standing(NOVEMBER - 30 * DAY_US, NOVEMBER, DECEMBER, 0)
+RENEWED = Standing(NOVEMBER - 30 * DAY_US, DECEMBER, JANUARY, 0)
 MOMENTS = st.integers(NOVEMBER, JANUARY)
 
 
@@ -49,8 +49,15 @@ def test_usage_of_a_closed_invoice_counts_now_whether_or_not_a_webhook_came() ->
 
 
 def test_a_clock_of_tests_at_stripe_may_be_ahead() -> None:
-    standing = Standing(JANUARY, JANUARY + 31 * DAY_US, JANUARY)
+    standing = Standing(DECEMBER, JANUARY, JANUARY + 31 * DAY_US, JANUARY)
     assert counts_at_us(NOVEMBER, closed_until_us(standing, NOVEMBER), NOVEMBER) == JANUARY
+
+
+def test_before_the_first_period_there_is_no_invoice_but_while_a_trial_lasts_usage_keeps_its_time() -> None:
+    first = Standing(DECEMBER, DECEMBER, JANUARY, 0)
+    assert counts_at_us(DECEMBER - 1, closed_until_us(first, DECEMBER), DECEMBER) == DECEMBER
+    trial = Standing(JANUARY, DECEMBER, JANUARY, 0)
+    assert counts_at_us(DECEMBER, closed_until_us(trial, DECEMBER), DECEMBER) == DECEMBER
 
 
 def test_what_stripe_would_find_too_old_counts_now() -> None:
@@ -109,7 +116,7 @@ def test_a_sum_that_no_choice_comes_to_settles_nothing() -> None:
 
 
 def test_an_invoices_lines_come_back_as_they_were_kept() -> None:
-    lines = (InvoiceLine("1 × Pro — “ünï”", 1, 2900, 1, 2, is_usage=False), InvoiceLine("", 7, 0, 1, 2, is_usage=True))
+    lines = (InvoiceLine("1 of Pro — “ünï”", 1, 2900, 1, 2, is_usage=False), InvoiceLine("", 7, 0, 1, 2, is_usage=True))
     assert lines_from_json(lines_to_json(lines)) == lines
     assert lines_from_json(lines_to_json(lines).replace('"text"', '"more":1,"text"')) == lines
     assert lines_from_json("[]") == ()

@@ -7,35 +7,17 @@ from typing import Final, cast
 
 import stripe
 
+from farebox.adapters.stripe_client import BAD_KEY, told
 from farebox.domain.billing import Invoice, InvoiceLine, InvoiceStatus
+from farebox.domain.catalogue import METER
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_money import PaymentRefused, PaymentsUnavailable, UsageEvent
 
-EVENT_NAME: Final = "farebox_usage"
 NANODOLLAR_IN_CENTS: Final = Decimal("0.0000001")
 """The one price that is for a nanodollar: a line at it is usage."""
-VERSION: Final = "2026-10-28.endive"
-SECONDS_MAX: Final = 20.0
-RETRIES_MAX: Final = 2
-BUSY: Final = frozenset({409, 429})
-SERVER_FAULT: Final = 500
 # As Stripe answers an identifier that it has counted already; by now it says so with a code, too.
 DUPLICATE: Final = "duplicate_meter_event"
-BAD_KEY: Final = "Stripe does not accept the key; look at STRIPE_SECRET_KEY"
-WORDS_MAX: Final = 300
 DUPLICATE_WORDS: Final = "already exists with identifier"
-
-
-def open_client(key: str, api_base: str = "") -> stripe.StripeClient:
-    """A client; `api_base` is asked instead of Stripe, where there is one."""
-    base = api_base.rstrip("/")
-    return stripe.StripeClient(
-        key,
-        stripe_version=VERSION,
-        max_network_retries=RETRIES_MAX,
-        base_addresses={"api": base, "meter_events": base, "files": base, "connect": base} if base else None,
-        http_client=stripe.RequestsClient(timeout=SECONDS_MAX),
-    )
 
 
 class StripeUsage:
@@ -50,11 +32,11 @@ class StripeUsage:
 
         Each try has its own idempotency key: under one and the same, Stripe would repeat a fault of its own for a day.
         """
-        with _told(is_waiting=True):
+        with _waiting():
             try:
                 self._client().v1.billing.meter_events.create(
                     {
-                        "event_name": EVENT_NAME,
+                        "event_name": METER,
                         "identifier": event.id,
                         "timestamp": event.timestamp_us // MICROSECONDS,
                         "payload": {"stripe_customer_id": event.customer, "value": str(event.nanodollars)},
@@ -66,7 +48,7 @@ class StripeUsage:
                     raise
 
     def usage_sum(self, customer: str, start_us: int, end_us: int) -> int:
-        with _told(is_waiting=True):
+        with _waiting():
             meter_id = self._meter()
             if meter_id is None:
                 return 0
@@ -80,15 +62,15 @@ class StripeUsage:
         """The meter's id; none where `farebox stripe sync` has not made it."""
         if not self._meter_id:
             meters = self._client().v1.billing.meters.list({"status": "active", "limit": 100})
-            self._meter_id = next((one.id for one in meters.auto_paging_iter() if one.event_name == EVENT_NAME), "")
+            self._meter_id = next((one.id for one in meters.auto_paging_iter() if one.event_name == METER), "")
         return self._meter_id or None
 
     def invoice(self, invoice_id: str) -> Invoice:
-        with _told():
+        with told():
             return invoice_of(self._client().v1.invoices.retrieve(invoice_id))
 
     def next_invoice(self, subscription_id: str) -> Invoice:
-        with _told():
+        with told():
             found = self._client().v1.invoices.create_preview({"subscription": subscription_id})
             return invoice_of(found)._replace(id="", number="", url="")
 
@@ -141,15 +123,12 @@ def _is_duplicate(error: stripe.InvalidRequestError) -> bool:
 
 
 @contextmanager
-def _told(*, is_waiting: bool = False) -> Iterator[None]:
-    """Whatever the SDK raises, as the port has it; a key that does not work is waited for, where that `is_waiting`."""
+def _waiting() -> Iterator[None]:
+    """As `told`; but what is to be reported waits for a key that works."""
     try:
-        yield
-    except (stripe.AuthenticationError, stripe.PermissionError):  # whose words may show a part of the key
-        raise (PaymentsUnavailable if is_waiting else PaymentRefused)(BAD_KEY) from None
-    except stripe.StripeError as error:
-        status = error.http_status
-        words = " ".join((error.user_message or type(error).__name__).split())[:WORDS_MAX]
-        if status is None or status in BUSY or status >= SERVER_FAULT:
-            raise PaymentsUnavailable(f"Stripe: {words}" + (f" ({status})" if status else "")) from None
-        raise PaymentRefused(words) from None
+        with told():
+            yield
+    except PaymentRefused as error:
+        if str(error) == BAD_KEY:
+            raise PaymentsUnavailable(BAD_KEY) from None
+        raise

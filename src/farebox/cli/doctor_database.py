@@ -15,9 +15,10 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
 from farebox.settings import Settings, secret_of
 from farebox.store.database import Database
-from farebox.store.health import DatabaseTrouble, noted, now_us, revision, try_write
+from farebox.store.health import DatabaseTrouble, noted, now_us, revision, told, try_write
 from farebox.store.migrations import HEAD
 from farebox.store.plans import lost_plans
+from farebox.store.reconcile_usage import notes_of
 from farebox.wiring import FINGERPRINT, fingerprint
 
 DISK_FREE_BYTES_MIN: Final = 200 * 2**20
@@ -85,6 +86,9 @@ def _inside(database: Database, settings: Settings, product: Product) -> Iterato
     lost = lost_plans(database, product.by_name)
     if lost:
         yield note("plans", lost)
+    with told():
+        for sentence in notes_of(database):
+            yield note("usage", sentence)
 
 
 def _not_migrated(database: Database, found: str | None) -> Finding:

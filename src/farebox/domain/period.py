@@ -41,6 +41,13 @@ def period_at(anchor_us: int, now_us: int) -> Period:
     return Period(_microseconds(_months_after(anchor, months)), _microseconds(_months_after(anchor, months + 1)))
 
 
+def period_after(anchor_us: int, start_us: int, months: int) -> Period:
+    """The period of so many months that begins at one of the anchor's."""
+    anchor, start = _datetime(anchor_us), _datetime(start_us)
+    passed = (start.year - anchor.year) * 12 + start.month - anchor.month
+    return Period(start_us, _microseconds(_months_after(anchor, passed + months)))
+
+
 def iso(us: int) -> str:
     """A moment for people and JSON: '2026-11-23T09:07:58.000000Z'."""
     return _datetime(us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

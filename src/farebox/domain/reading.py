@@ -56,6 +56,8 @@ class Search(NamedTuple):
     day: str = ""
     before: str = ""
     """Where to go on: the id of a call, or where all ids of a moment begin."""
+    is_invoiced: bool = False
+    """Only what comes onto an invoice."""
 
     @property
     def is_narrow(self) -> bool:

@@ -20,23 +20,27 @@ SUBSETS_OF_MAX: Final = 12
 
 
 class Standing(NamedTuple):
-    """What a subscription says of its invoices: the period under way, and up to where they are closed."""
+    """What a subscription says of its invoices: its anchor, the period under way, and up to where they are closed."""
 
+    anchor_us: int
     period_start_us: int
     period_end_us: int
     invoiced_until_us: int
 
 
-NO_SUBSCRIPTION: Final = Standing(0, 0, 0)
+NO_SUBSCRIPTION: Final = Standing(0, 0, 0, 0)
 
 
 def closed_until_us(standing: Standing, now_us: int) -> int:
     """The moment before which usage no longer comes onto the invoice of its own period.
 
-    What Stripe told is not waited for: an invoice closes an hour after its period whether or not a webhook came.
+    What Stripe told is not waited for: an invoice closes an hour after its period whether or not a webhook came. Before
+    the first period there is no invoice.
     """
+    is_first = standing.anchor_us == standing.period_start_us
+    begun = standing.period_start_us if is_first else 0
     over = [end for end in (standing.period_start_us, standing.period_end_us) if end + DRAFT_US <= now_us]
-    return max(standing.invoiced_until_us, *over, 0)
+    return max(standing.invoiced_until_us, begun, *over)
 
 
 def counts_at_us(admitted_us: int, closed_us: int, now_us: int) -> int:

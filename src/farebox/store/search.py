@@ -98,7 +98,7 @@ def _fitting(connection: Connection, account_id: str, span: Span, search: Search
 
 def _held(connection: Connection, account_id: str, search: Search, above: str, most: int) -> list[CallRow]:
     """Those under way. There are only as many as can be at once, so all of them may be looked at."""
-    if search.state not in {None, State.HELD}:
+    if search.state not in {None, State.HELD} or search.is_invoiced:
         return []
     within = _within(hold, account_id, Span(above, search.below))
     found = select(hold).where(within, *_fits(hold, search))
@@ -116,6 +116,8 @@ def _of_search(search: Search) -> tuple[tuple[str, str | None], ...]:
 def _fits(table: Table, search: Search) -> list[ColumnElement[bool]]:
     """Everything but the state, which a call under way has no column for."""
     fits = [table.c[name] == value for name, value in _of_search(search) if value]
+    if search.is_invoiced and table is usage_record:
+        fits.append(usage_record.c.invoiced_nanodollars > 0)
     if search.day:
         start_us = day_start_us(search.day)
         fits += [table.c.admitted_us >= start_us, table.c.admitted_us < start_us + DAY_US]
@@ -127,6 +129,8 @@ def _days(connection: Connection, account_id: str, search: Search, first: str, l
     c = rollup_daily.c
     ended = c.posted + c.voided + c.expired
     fits = [c[name] == value for name, value in _of_search(search) if value]
+    if search.is_invoiced:  # where nothing was charged, nothing is invoiced; on the other days there may be some
+        fits.append(c.charge_nanodollars > 0)
     of_state = ended if search.state is None else c[search.state.value]
     fitting = func.sum(case((and_(true(), *fits), of_state), else_=0))
     of_account = and_(c.account_id == account_id, c.mode.in_(MODES), c.day.between(first, last))

@@ -58,7 +58,10 @@ DUE_OF: Final = (
     f"SELECT {EVENT}, next_us FROM usage_event"
     " WHERE state = 'waiting' AND (next_us <= ? OR failed <> '') AND customer = ? LIMIT 1"
 )
-STANDING: Final = "SELECT period_start_us, period_end_us, invoiced_until_us FROM subscription WHERE account_id = ?"
+STANDING: Final = (
+    "SELECT a.anchor_us, s.period_start_us, s.period_end_us, s.invoiced_until_us"
+    " FROM subscription s JOIN account a ON a.id = s.account_id WHERE s.account_id = ?"
+)
 # Only one process finds the row as it has just seen it.
 AS_SEEN: Final = "WHERE id = ? AND state = 'waiting' AND next_us = ?"
 CLAIM: Final = (

@@ -14,6 +14,7 @@ from farebox.account.desk import Desk
 from farebox.account.till import Till
 from farebox.domain.product import Product
 from farebox.ports import Readings
+from farebox.ports_money import Invoices
 from farebox.ports_people import Letter
 from farebox.web.endpoint import PaidEndpoint
 from farebox.web.handler import Handler
@@ -49,6 +50,8 @@ class Site:
     """Where people are let in."""
     readings: Readings
     """What customers have used."""
+    invoices: Invoices
+    """What they were billed."""
     proxies: tuple[Network, ...]
     """Whose word about the client's address is taken."""
     mailbox: KeptMail | None

@@ -16,6 +16,7 @@ from farebox.web.pages import (
     elsewhere,
     export,
     goodbye,
+    invoices,
     join,
     keys,
     landing,
@@ -56,7 +57,7 @@ def pages(site: Site) -> ASGIApp:
         *(part.routes(frame) for part in (join, log_in, second_step, elsewhere)),
         *(part.routes(frame) for part in (overview, usage, calls, keys, playground)),
         *(part.routes(frame) for part in (settings, security, passkeys, session_list, again)),
-        *(part.routes(frame) for part in (team, plan, buying, credit, export, activity, delete, goodbye)),
+        *(part.routes(frame) for part in (team, plan, buying, credit, invoices, export, activity, delete, goodbye)),
     ]
     if site.mailbox is not None:
         routers.append(dev_mail.routes(frame, site.mailbox))

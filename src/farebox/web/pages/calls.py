@@ -51,9 +51,9 @@ def routes(frame: Frame) -> APIRouter:
     @router.get("/calls")
     def calls(
         request: Request, visitor: Visitor, state: StateName = "", endpoint: Text = "", key: Text = "",
-        day: Text = "", before: Place = "",
+        day: Text = "", paid: Literal["", "invoice"] = "", before: Place = "",
     ) -> Response:  # fmt: skip
-        chosen = {"state": state, "endpoint": endpoint, "key": key, "day": day}
+        chosen = {"state": state, "endpoint": endpoint, "key": key, "day": day, "paid": paid}
         found = readings.find(visitor.account.id, _search(chosen, before))
         narrow = {name: value for name, value in chosen.items() if value}
         return frame.page(
@@ -120,7 +120,10 @@ def _search(chosen: Mapping[str, str], before: str) -> Search:
     if day and not is_day(day):
         raise InvalidRequest("This is not a day. Write it as 2026-11-23.", param="day")
     mode = MODES.get(key)
-    return Search(State(state) if state else None, chosen["endpoint"], "" if mode else key, mode, day, before)
+    return Search(
+        State(state) if state else None, chosen["endpoint"], "" if mode else key, mode, day, before,
+        is_invoiced=chosen["paid"] == "invoice",
+    )  # fmt: skip
 
 
 def _address(chosen: Mapping[str, str]) -> str:

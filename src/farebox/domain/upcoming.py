@@ -1,0 +1,50 @@
+"""The next invoice as the ledger has it: what Stripe will come to, told before Stripe is asked."""
+
+from typing import Final, NamedTuple
+
+from farebox.domain.billing import Interval, Invoice, InvoiceLine
+from farebox.domain.money import NANODOLLARS_PER_CENT, cents_of
+from farebox.domain.period import Period, period_after
+from farebox.domain.plan import Plan
+
+NO_INVOICE: Final = frozenset({"canceled", "incomplete", "incomplete_expired", "unpaid", "paused"})
+MONTHS: Final[dict[Interval, int]] = {"month": 1, "year": 12}
+
+
+class Subscribed(NamedTuple):
+    """As much of a subscription as its next invoice comes from."""
+
+    id: str
+    status: str
+    anchor_us: int
+    period: Period
+    ends: bool
+    """Whether it is over when the period is."""
+
+
+def next_invoice(subscribed: Subscribed, plan: Plan, after: Plan, used_nanodollars: int, now_us: int) -> Invoice | None:
+    """The invoice at the period's end, if there is one.
+
+    Args:
+        subscribed: the subscription.
+        plan: the plan in force, whose calls are invoiced or not.
+        after: the plan of the next period, whose price is due at its beginning.
+        used_nanodollars: what of this period comes onto the invoice, as it was used.
+        now_us: the moment it is told.
+    """
+    lines = []
+    # What is used in a trial is not invoiced: Stripe has no line for it.
+    if plan.is_invoiced and subscribed.status != "trialing":
+        cents = cents_of(used_nanodollars)
+        lines.append(InvoiceLine("Calls beyond the plan", used_nanodollars, cents, *subscribed.period, is_usage=True))
+    if not subscribed.ends:
+        paid_for = period_after(subscribed.anchor_us, subscribed.period.end_us, MONTHS[after.every])
+        cents = after.price_nanodollars // NANODOLLARS_PER_CENT
+        lines.append(InvoiceLine("The plan", 1, cents, *paid_for, is_usage=False))
+    if subscribed.status in NO_INVOICE or not lines:
+        return None
+    return Invoice(
+        id="", customer="", subscription_id=subscribed.id, number="", status="draft", currency="usd",
+        total_cents=sum(line.amount_cents for line in lines), paid_cents=0, period_start_us=subscribed.period.start_us,
+        period_end_us=subscribed.period.end_us, created_us=now_us, lines=tuple(lines), url="", will_retry=False,
+    )  # fmt: skip

@@ -1,0 +1,180 @@
+"""The invoice equals the ledger: what was used is on it once, opens onto its calls, and was told beforehand."""
+
+import csv
+import io
+import re
+import secrets
+from collections.abc import Iterator
+from html import unescape
+from typing import Final
+
+import pytest
+
+from farebox.domain.billing import lines_from_json
+from farebox.domain.money import cents_of, format_usd
+from tests.api.billed import EACH, INCLUDED, Billed, Subscriber, billed
+from tests.api.conftest import empty_database
+from tests.services.process import wait_until
+from tests.services.upstream import FakeUpstream
+
+BASE_CENTS: Final = 2900
+
+
+@pytest.fixture(scope="module")
+def place(
+    database_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
+    upstream_process: FakeUpstream,
+) -> Iterator[Billed]:  # fmt: skip
+    folder = tmp_path_factory.mktemp("billed")
+    with empty_database(database_kind, folder, request) as url, billed(folder, url, upstream_process) as found:
+        yield found
+
+
+def words(html: str) -> str:
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html)))
+
+
+def invoices(place: Billed, who: Subscriber, status: str) -> list[tuple[str, str]]:
+    """The ids and lines of an account's invoices, as they are kept."""
+    sql = "SELECT id, lines FROM invoice WHERE account_id = %s AND status = %s ORDER BY created_us, id"
+    return place.shop.query(sql, who.customer.account.id, status)
+
+
+def usage_of(place: Billed, who: Subscriber, status: str) -> list[int]:
+    """What the usage lines of those invoices say, of the ones that have any."""
+    found = [line for _, text in invoices(place, who, status) for line in lines_from_json(text) if line.is_usage]
+    return [line.quantity for line in found]
+
+
+def record_late(place: Billed, who: Subscriber, nanodollars: int) -> None:
+    """A call that was admitted in the period, and whose record comes after its end."""
+    account_id = who.customer.account.id
+    place.shop.query(
+        "INSERT INTO usage_outbox (account_id, call_id, customer, period_start_us, admitted_us, nanodollars)"
+        " SELECT account_id, substr(call_id, 1, 16) || %s, customer,"
+        " period_start_us, admitted_us, CAST(%s AS bigint) FROM usage_outbox WHERE account_id = %s"
+        " ORDER BY call_id DESC LIMIT 1",
+        secrets.token_hex(10), nanodollars, account_id,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ["a year", "an end", "a trial"])
+def test_other_subscriptions_are_previewed_as_stripe_does(place: Billed, case: str) -> None:
+    eve = place.subscriber("yearly" if case == "a year" else "pro", trial_days=7 if case == "a trial" else 0)
+    place.call(eve, INCLUDED + 2)
+    place.wait_until_reported(eve)
+    if case == "an end":
+        place.api.subscriptions.update(eve.subscription_id, {"cancel_at_period_end": True})
+        sql = "SELECT ends_at_period_end FROM subscription WHERE account_id = %s"
+        wait_until(lambda: place.shop.scalar(sql, eve.customer.account.id) == 1, "the end to be known")
+    preview = place.api.invoices.create_preview({"subscription": eve.subscription_id})
+    used = cents_of(2 * EACH)
+    assert preview.total == {"a year": 29_000 + used, "an end": used, "a trial": BASE_CENTS}[case]
+    page = words(eve.browser.get("/invoices").text)
+    assert f"comes to {format_usd(preview.total * 10**7)} by what" in page
+
+
+def test_late_usage_is_on_the_draft_of_its_period_and_after_that_on_the_next_invoice(place: Billed) -> None:
+    # Before others: after this Stripe's time is months ahead of ours, and what is used now is too old for it.
+    bob = place.subscriber()
+    place.call(bob, INCLUDED + 1)
+    place.wait_until_reported(bob)
+    place.stripe.advance(by="month")
+    wait_until(lambda: usage_of(place, bob, "draft") == [EACH], "the draft")
+    record_late(place, bob, 1_000)
+    wait_until(lambda: place.counted(bob) == EACH + 1_000, "what came late")
+    place.stripe.advance(by="hour")
+    wait_until(lambda: usage_of(place, bob, "paid") == [EACH + 1_000], "the invoice, with what came late")
+    record_late(place, bob, 20_000)
+    wait_until(lambda: place.counted(bob) == EACH + 21_000, "what came too late")
+    place.stripe.advance(by="month")
+    place.stripe.advance(by="hour")
+    wait_until(lambda: usage_of(place, bob, "paid") == [EACH + 1_000, 20_000], "the next invoice")
+
+
+def test_a_month_of_calls_is_previewed_invoiced_and_opens_onto_its_calls(place: Billed) -> None:
+    ada = place.subscriber()
+    replies = place.call(ada, INCLUDED + 7)
+    assert all(reply.ok for reply in replies)
+    place.wait_until_reported(ada)
+    used = place.invoiced(ada)
+    assert used == 7 * EACH == place.counted(ada)
+    total = BASE_CENTS + cents_of(used)
+
+    preview = place.api.invoices.create_preview({"subscription": ada.subscription_id})
+    page = words(ada.browser.get("/invoices").text)
+    assert preview.total == total
+    assert f"comes to {format_usd(total * 10**7)} by what was used until now: 7 calls beyond the plan" in page
+    for line in preview.lines.data:
+        assert format_usd(line.amount * 10**7) in page
+    listed = ada.browser.get("/calls?paid=invoice").text
+    assert listed.count('href="/calls/req_') == 7
+
+    place.stripe.advance(by="month")
+    wait_until(lambda: usage_of(place, ada, "draft") == [used], "the draft, with all that was used")
+    place.stripe.advance(by="hour")
+    wait_until(lambda: usage_of(place, ada, "paid") == [used], "the invoice to be paid")
+    [(invoice_id, text)] = [row for row in invoices(place, ada, "paid") if '"is_usage":true' in row[1]]
+    assert sum(line.amount_cents for line in lines_from_json(text)) == total
+
+    page = ada.browser.get(f"/invoices/{invoice_id}").text
+    assert f"7 calls that the plan did not pay, {format_usd(used)} in all: as the line says." in words(page)
+    shown = set(re.findall(r"/calls/(req_[0-9a-f]{32})", page))
+    by_ledger = place.shop.query(
+        "SELECT call_id FROM usage_record WHERE account_id = %s AND invoiced_nanodollars > 0", ada.customer.account.id
+    )
+    assert shown == {row[0] for row in by_ledger}
+    rows = list(csv.DictReader(io.StringIO(ada.browser.get(f"/invoices/{invoice_id}.csv").text)))
+    assert sum(int(row["invoiced_nanodollars"]) for row in rows) == used
+    assert {row["id"] for row in rows} == shown
+    assert f'href="/invoices/{invoice_id}"' in ada.browser.get("/invoices").text
+
+
+def test_nobody_sees_the_invoices_of_others(place: Billed) -> None:
+    carl = place.subscriber()
+    wait_until(lambda: bool(invoices(place, carl, "paid")), "the first invoice")
+    [(invoice_id, _)] = invoices(place, carl, "paid")
+    dora = place.subscriber()
+    for path in (f"/invoices/{invoice_id}", f"/invoices/{invoice_id}.csv", "/invoices/in_none", "/invoices/%00"):
+        assert dora.browser.get(path).status == 404
+    assert invoice_id not in dora.browser.get("/invoices").text
+    assert carl.browser.get(f"/invoices/{invoice_id}").status == 200
+
+
+def test_a_serving_process_that_is_killed_while_it_reports_leaves_nothing_out_and_nothing_twice(place: Billed) -> None:
+    gus = place.subscriber()
+    account_id = gus.customer.account.id
+    claimed = "SELECT count(*) FROM usage_event WHERE account_id = %s AND state = 'waiting' AND tries = 1"
+    for _ in range(2):
+        place.stripe.fault("slow", path="/v1/billing/meter_events", times=None, seconds=1)
+        assert all(reply.ok for reply in place.call(gus, INCLUDED + 3))
+        wait_until(lambda: place.shop.scalar(claimed, account_id) == 1, "an event to be in hand")
+        place.served.kill()
+        place.stripe.heal()
+        place.served.start()
+        place.shop.query("UPDATE usage_event SET next_us = 1 WHERE state = 'waiting'")  # as the lease's end does
+        place.wait_until_reported(gus)
+    assert place.counted(gus) == (3 + 5) * EACH
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "refuse"},
+        {"kind": "status", "status": 429},
+        {"kind": "status", "status": 500},
+        {"kind": "slow", "seconds": 1},
+    ],
+)
+def test_calls_go_on_while_stripe_does_not_and_the_outbox_drains_afterwards(
+    place: Billed, fault: dict[str, object]
+) -> None:
+    fay = place.subscriber()
+    place.stripe.fault(**{"path": "/v1/billing/*", "times": None, **fault})  # type: ignore[arg-type]  # a fault's values
+    replies = place.call(fay, INCLUDED + 20)
+    assert all(reply.ok for reply in replies)
+    assert max(reply.seconds for reply in replies) < 5, "no call waits for Stripe"
+    place.stripe.heal()
+    place.shop.query("UPDATE usage_event SET next_us = 1 WHERE state = 'waiting' AND failed <> ''")
+    place.wait_until_reported(fay)
+    assert place.invoiced(fay) == 20 * EACH
