@@ -12,6 +12,7 @@ from farebox.account.developer import DEVELOPER, Developer, developer
 from farebox.app import Farebox
 from farebox.cli import told
 from farebox.cli.context import AppArgument, Shop, open_shop
+from farebox.cli.dev_stripe import AT, put_beside, sells_by_standin
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.models import local_model, model_line, use
 from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans
@@ -45,6 +46,8 @@ def reloaded_app() -> Farebox:
         sys.exit(told(error))
     shop.database.close()
     shop.app.keeps_mail = True
+    if sells_by_standin(shop.product, shop.settings):
+        put_beside(shop.app)
     # Looked for here, at each start: a key that is set later, in `.env`, is then used.
     local = local_model(shop.product, shop.settings)
     if local is not None:
@@ -58,6 +61,7 @@ def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
         f"{shop.product.name} runs at {url}",
         f"  Docs   {url}/docs",
         *_mail_lines(shop, url),
+        *_stripe_lines(shop, url),
         f"  Model  {model_line(shop.product, shop.settings, local_model(shop.product, shop.settings))}",
         f"  Plan   {you.account.plan}, for the account {DEVELOPER}{moved}",
         f"  Key    {you.key.text}",
@@ -71,6 +75,12 @@ def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
 
 def _mail_lines(shop: Shop, url: str) -> list[str]:
     return [f"  Mail   {url}/dev/mail, and here"] if shop.settings.smtp_url is None else []
+
+
+def _stripe_lines(shop: Shop, url: str) -> list[str]:
+    if not sells_by_standin(shop.product, shop.settings):
+        return []
+    return [f"  Stripe {url}{AT}, a stand-in: buy at {url}/plan with test cards"]
 
 
 def _first_call(app: Farebox) -> tuple[str, str]:
