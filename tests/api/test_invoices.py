@@ -172,6 +172,7 @@ def test_the_draft_has_what_was_used_a_moment_before_since_it_has_the_outbox_sen
         wait_until(lambda: place.counted(hal) == 4 * EACH, "all to be sent")
         place.stripe.advance(by="hour")
         wait_until(lambda: usage_of(place, hal, "paid") == [4 * EACH], "the invoice")
+        assert place.shop.farebox("reconcile").endswith("every sum is right.\n")
 
 
 @pytest.mark.parametrize(
