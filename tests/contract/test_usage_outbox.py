@@ -346,6 +346,7 @@ def test_reconcile_tells_what_waits_what_is_held_and_what_stripe_counted_otherwi
     assert told(world) == []
     world.call("ada", 11, 12, at_us=world.now_us - 2 * HOUR_US)
     [waits] = told(world)
+    assert reconcile_usage.notes_of(world.database) == [waits], "as doctor tells it"
     assert "2 calls of $0.000000023 wait to be reported to Stripe, the oldest since " in waits
     world.meter.before = [PaymentRefused("No such customer")]
     world.report.send_all()
