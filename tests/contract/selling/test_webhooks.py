@@ -190,7 +190,7 @@ def test_what_stripe_does_not_know_and_what_we_do_not_are_noted(counter: Counter
     counter.inbox.add(Event("evt_b", "price.created", "price_x", 1, is_live=False))
     assert counter.clerk.work_off_all() == 2
     found = dict(counter.rows("SELECT id, failed FROM webhook_event WHERE applied_us IS NOT NULL"))
-    assert "No such invoice" in found["evt_a"]
+    assert "resource_missing" in found["evt_a"]
     assert found["evt_b"] == "nothing is done about this type"
 
 
