@@ -107,6 +107,8 @@ class AccountUse(NamedTuple):
     plan: str
     spend_cap_nanodollars: int | None
     meter: Meter
+    grace_until_us: int | None
+    now_us: int
 
 
 class LimitMarks(Protocol):

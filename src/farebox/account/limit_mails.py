@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from farebox.domain.admission import Standing
+from farebox.domain.admission import Standing, plan_in_force
 from farebox.domain.errors import CallError
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.limits import PERCENTS, Limit, Used, marks_up_to, may_matter, used_of
@@ -104,7 +104,7 @@ class LimitWatch:
         return count
 
     def _tell(self, use: AccountUse) -> int:
-        plan = self._plans.get(use.plan)
+        plan = plan_in_force(use, self._plans, use.now_us)
         reached = [one for one in used_of(plan, use.meter, use.spend_cap_nanodollars) if one.percent] if plan else []
         if plan is None or not reached:
             return 0
@@ -134,10 +134,20 @@ def words(use: AccountUse, one: Used, plan: Plan) -> dict[str, object]:
     }
 
 
+def _price_beyond(limit: Limit, plan: Plan) -> str:
+    """What goes on beyond a limit costs; nothing where the limit stops it."""
+    if limit == "calls" and plan.overage_nanodollars is not None:
+        return f"each call costs {format_usd(plan.overage_nanodollars)}"
+    if limit == "tokens" and plan.overage_per_mtok is not None:
+        return f"a thousand tokens cost {format_usd(plan.overage_per_mtok // 1000)}"
+    return "model use is charged as it comes" if limit == "credit" and plan.credit_overage else ""
+
+
 def _then(one: Used, plan: Plan, *, is_over: bool) -> str:
-    if one.limit == "calls" and plan.overage_nanodollars is not None:
-        price = format_usd(plan.overage_nanodollars)
-        return f"Each further call costs {price}." if is_over else f"Each call beyond these costs {price}."
+    price = _price_beyond(one.limit, plan)
+    if price:
+        until = " That is paid with your credit; without credit, calls are refused." if plan.prepaid else ""
+        return f"{'From now on' if is_over else 'Beyond that'}, {price}.{until}"
     if one.limit == "spend_cap":
         refused = "calls that cost something are refused until then, or until an owner sets another cap."
     else:

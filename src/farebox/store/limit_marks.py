@@ -14,7 +14,8 @@ from farebox.store.database import Database, unavailable
 
 PAGE_ROWS: Final = 1000
 USE: Final = f"""
-SELECT a.id, a.email, a.plan, a.spend_cap_nanodollars, {", ".join(f"m.{name}" for name in Meter._fields)}
+SELECT a.id, a.email, a.plan, a.spend_cap_nanodollars, a.grace_until_us,
+    {", ".join(f"m.{name}" for name in Meter._fields)}
 FROM account a JOIN meter m ON m.account_id = a.id
 WHERE m.name = 'live' AND m.period_start_us <= ? AND m.period_end_us > ? AND a.closed_us IS NULL AND """
 NEXT: Final = f"a.id > ? ORDER BY a.id LIMIT {PAGE_ROWS}"
@@ -48,8 +49,8 @@ class StoredLimitMarks:
             now_us = clock_us(cursor, is_sqlite=self._database.is_sqlite)
             self._run(cursor, USE + which, now_us, now_us, *values)
             return [
-                AccountUse(account_id, email, plan, spend_cap, Meter(*meter))
-                for account_id, email, plan, spend_cap, *meter in cursor.fetchall()
+                AccountUse(account_id, email, plan, spend_cap, Meter(*meter), grace_until_us, now_us)
+                for account_id, email, plan, spend_cap, grace_until_us, *meter in cursor.fetchall()
             ]
 
     def noted(self, account_id: str, period_start_us: int) -> set[tuple[Limit, int]]:

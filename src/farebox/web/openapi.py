@@ -49,6 +49,10 @@ HEADERS: Final[Json] = {
     "x-request-id": {"description": "The call's id; its receipt is at /v1/usage/calls/{id}.", "schema": _TEXT},
     "ratelimit-policy": {"description": "The plan's limits.", "schema": _TEXT},
     "ratelimit": {"description": "What is left of them.", "schema": _TEXT},
+    "x-prepaid-remaining-nanodollars": {
+        "description": "What is left of credit that was bought before, in 10⁻⁹ USD.",
+        "schema": _NUMBER,
+    },
 }
 RECEIPT: Final[Json] = HEADERS | {
     "x-charge-nanodollars": {"description": "What it came to beyond the plan's price, in 10⁻⁹ USD.", "schema": _NUMBER},

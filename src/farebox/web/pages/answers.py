@@ -139,4 +139,6 @@ def _left(standing: Standing) -> list[str]:
     if plan.credit_nanodollars is not None:
         left = max(plan.credit_nanodollars - meter.posted_nanodollars - meter.held_nanodollars, 0)
         found.append(f"{money(left)} of {money(plan.credit_nanodollars)}")
+    if standing.prepaid_nanodollars is not None:
+        found.append(f"{money(standing.prepaid_nanodollars)} of credit")
     return found
