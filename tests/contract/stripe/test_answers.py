@@ -33,6 +33,7 @@ def recorded(standin: StripeStandin) -> Recorder:
         _keeps_cards,
         _checks_out,
         _changes,
+        _plans_ahead,
         _is_told,
         _ends,
     ):
@@ -263,6 +264,20 @@ def _changes(client: StripeClient, _: StripeStandin) -> None:
     method = v1.payment_methods.attach("pm_card_visa", {"customer": ben.id})
     v1.customers.update(ben.id, {"invoice_settings": {"default_payment_method": method.id}})
     v1.subscriptions.resume(paused.id)
+
+
+def _plans_ahead(client: StripeClient, _: StripeStandin) -> None:
+    v1, shop = client.v1, opened(client)
+    ada = customer_on_clock(client)
+    subscription = shop.subscribe(ada)
+    schedule = v1.subscription_schedules.create({"from_subscription": subscription.id})
+    v1.subscription_schedules.retrieve(schedule.id)
+    v1.subscription_schedules.update(schedule.id, {"metadata": {"a": "b"}})
+    v1.subscription_schedules.list({"customer": ada.id})
+    v1.subscription_schedules.release(schedule.id)
+    phases: Any = [{"items": [{"price": shop.base.id}], "duration": {"interval": "month"}}]
+    later: Any = {"customer": ada.id, "start_date": subscription.created + 99, "phases": phases}
+    v1.subscription_schedules.cancel(v1.subscription_schedules.create(later).id)
 
 
 def _is_told(client: StripeClient, _: StripeStandin) -> None:
