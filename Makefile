@@ -51,7 +51,7 @@ lock: $(VENV)/.installed-dev ## write the lock files anew; UPGRADE=--upgrade tak
 		--no-emit-index-url --custom-compile-command "make lock" $(UPGRADE) --output-file tests/clients/instructor.lock
 
 clean: ## remove the environment, builds and caches; data stays
-	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules tests/browser/node/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-clients tests/clients/node/node_modules tests/clients/stripe/node_modules tests/browser/node/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say for which pyproject.toml and lock the environment was installed.

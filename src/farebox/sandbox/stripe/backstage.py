@@ -2,19 +2,29 @@
 
 import logging
 import threading
+import time
 from typing import Final
 
 from farebox.sandbox.stripe import billing, cycle
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.postman import Postman
-from farebox.sandbox.stripe.rooms import checkout, payment_intents
+from farebox.sandbox.stripe.rooms import checkout, payment_intents, schedules
 from farebox.sandbox.stripe.shelf import Shelf, load, now_seconds, save
 from farebox.sandbox.stripe.things import Thing
 
 log = logging.getLogger("farebox.stripe")
 
+LOOK: Final = """
+SELECT 1 FROM object WHERE clock IS NULL
+    AND due_at <= ? + coalesce((SELECT CAST(value AS INTEGER) FROM setting WHERE name = 'offset_seconds'), 0)
+UNION ALL
+SELECT 1 FROM object WHERE kind = 'test_helpers.test_clock' AND json_extract(body, '$.status') = 'advancing'
+LIMIT 1
+"""
+"""Whether anything is to be done, asked without keeping anybody from writing."""
 PAUSE_SECONDS: Final = 0.2
 WORK: Final = {
+    "subscription_schedule": schedules.work_off,
     "subscription": cycle.work_off,
     "invoice": billing.work_off,
     "checkout.session": checkout.expired,
@@ -59,10 +69,7 @@ class Backstage:
 
     def work_once(self) -> bool:
         """Do the next thing that is due, in a transaction of its own; False where there is none."""
-        if not self._shelf.read(
-            "SELECT 1 FROM object WHERE due_at IS NOT NULL OR kind = 'test_helpers.test_clock'"
-            " AND json_extract(body, '$.status') = 'advancing' LIMIT 1"
-        ):
+        if not self._shelf.read(LOOK, int(time.time())):
             return False
         with self._shelf.transaction() as db:
             desk = Desk(db, self._base_url)
@@ -74,7 +81,8 @@ class Backstage:
     def _work(self, desk: Desk, clock: str | None, until: int) -> bool:
         """The earliest thing that is due by a clock, as if it were its moment."""
         row = desk.db.execute(
-            "SELECT id, due_at FROM object WHERE due_at <= ? AND clock IS ? ORDER BY due_at, seq LIMIT 1",
+            "SELECT id, due_at FROM object WHERE due_at <= ? AND clock IS ?"
+            " ORDER BY due_at, kind = 'subscription', seq LIMIT 1",  # a schedule's phase comes before the renewal
             (until, clock),
         ).fetchone()
         if row is None:

@@ -17,7 +17,9 @@ SPANS: Final = {"hour": 3_600, "day": 86_400}
 SETTINGS: Final = ("aggregation_seconds", "settle_seconds", "dunning_ends")
 """How long a meter event takes to count; how long a bank debit takes; what the last failed payment does to a
 subscription: 'cancel', 'unpaid' or 'past_due'."""
-RECENT_SECONDS: Final = 60
+SOON_SECONDS: Final = 60
+PATIENT_ATTEMPTS: Final = 4
+"""A webhook that nobody took so often is not waited for."""
 
 
 class Control:
@@ -124,7 +126,8 @@ def _state(desk: Desk, _told: Thing) -> Thing:
     now = now_seconds(desk.db)
     counts = dict(desk.db.execute("SELECT state, count(*) FROM delivery GROUP BY state").fetchall())
     soon = desk.db.execute(
-        "SELECT count(*) FROM delivery WHERE state = 'waiting' AND due_at < ?", (time.time() + RECENT_SECONDS,)
+        "SELECT count(*) FROM delivery WHERE state = 'waiting' AND due_at < ? AND attempts < ?",
+        (time.time() + SOON_SECONDS, PATIENT_ATTEMPTS),
     ).fetchone()[0]
     due = desk.db.execute("SELECT count(*) FROM object WHERE due_at <= ? AND clock IS NULL", (now,)).fetchone()[0]
     clock_states = {clock["status"] for clock in desk.all("test_helpers.test_clock")}

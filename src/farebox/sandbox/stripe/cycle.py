@@ -169,7 +169,11 @@ def end_trial(desk: Desk, subscription: Thing) -> Thing:
 def renewed(desk: Desk, subscription: Thing, was: str | None = None) -> Thing:
     """The next period of each item whose period is over, and an invoice for it."""
     now = desk.now(subscription.get("_clock"))
-    ends = [item["current_period_end"] for item in items_of(subscription) if item["current_period_end"] <= now]
+    over = [item for item in items_of(subscription) if item["current_period_end"] <= now]
+    span = (
+        min(item["current_period_start"] for item in over),
+        max(item["current_period_end"] for item in over),
+    )
     found, items = [], []
     for item in items_of(subscription):
         if item["current_period_end"] > now:
@@ -181,11 +185,11 @@ def renewed(desk: Desk, subscription: Thing, was: str | None = None) -> Thing:
         items.append(new)
         if not lines.is_metered(item):
             found.append(lines.advance(desk, subscription, new, (end, new["current_period_end"])))
-        elif was != "trialing":
+        elif was is None:  # nothing is billed of a trial, or of a pause
             found.append(lines.arrears(desk, subscription, item, (start, end)))
     before = desk.find(subscription["id"]) or subscription
     subscription = with_items(subscription, items)
-    invoice = cycle_invoice(desk, subscription, found, ends)
+    invoice = cycle_invoice(desk, subscription, found, span)
     subscription = {**subscription, "latest_invoice": invoice["id"], "_due_at": None}
     subscription["_due_at"] = next_due(desk, subscription)
     if was is not None:
@@ -193,14 +197,13 @@ def renewed(desk: Desk, subscription: Thing, was: str | None = None) -> Thing:
     return desk.update({**before, "status": was or before["status"]}, "customer.subscription.updated", **subscription)
 
 
-def cycle_invoice(desk: Desk, subscription: Thing, found: list[Thing], ends: list[int]) -> Thing:
-    """The draft of a renewal."""
+def cycle_invoice(desk: Desk, subscription: Thing, found: list[Thing], span: tuple[int, int]) -> Thing:
+    """The draft at the end of a period."""
     customer = desk.get("customer", subscription["customer"])
-    starts = [made["period"]["start"] for made in found if made.get("_usage_of")]
     return billing.drafted(
         desk, customer, [*pending_lines(desk, subscription), *found], "subscription_cycle",
         parent=billing.parent_of(subscription), currency=subscription["currency"],
-        period_start=min([*starts, *ends]), period_end=max(ends), auto_advance=subscription["status"] != "unpaid",
+        period_start=span[0], period_end=span[1], auto_advance=subscription["status"] != "unpaid",
         collection_method=subscription["collection_method"], metadata={},
         default_payment_method=subscription["default_payment_method"],
     )  # fmt: skip
@@ -260,5 +263,5 @@ def _last_invoice(desk: Desk, subscription: Thing, now: int) -> Thing:
     found += pending_lines(desk, subscription)
     if not found:
         return subscription
-    invoice = cycle_invoice(desk, subscription, found, [now])
+    invoice = cycle_invoice(desk, subscription, found, (items_of(subscription)[0]["current_period_start"], now))
     return {**subscription, "latest_invoice": invoice["id"]}

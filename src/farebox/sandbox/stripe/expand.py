@@ -61,12 +61,13 @@ def _line_items(desk: Desk, session: Thing) -> Thing:
 
 
 def _payments(desk: Desk, invoice: Thing) -> Thing:
-    found = [one for one in desk.all("invoice_payment") if one["invoice"] == invoice["id"]]
-    return listed(f"/v1/invoice_payments?invoice={invoice['id']}", [public(one) for one in found])
+    found = desk.find((desk.find(invoice["id"]) or {}).get("_payment") or "")
+    return listed(f"/v1/invoice_payments?invoice={invoice['id']}", [public(found)] if found else [])
 
 
 def _refunds(desk: Desk, charge: Thing) -> Thing:
-    found = [public(one) for one in desk.all("refund") if one["charge"] == charge["id"]]
+    ids = reversed((desk.find(charge["id"]) or {}).get("_refunds", []))
+    found = [public(desk.get("refund", id_)) for id_ in ids]
     return listed(f"/v1/charges/{charge['id']}/refunds", found)
 
 

@@ -1,7 +1,7 @@
 """The stand-in for Stripe, as an ASGI application."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -12,7 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from farebox.sandbox.stripe.answers import Answer, Answers, Asked
 from farebox.sandbox.stripe.backstage import Backstage
+from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.faults import Faults, hang_up
+from farebox.sandbox.stripe.rooms.events import create_endpoint
 from farebox.sandbox.stripe.shapes import API_VERSION
 from farebox.sandbox.stripe.shelf import Shelf
 
@@ -52,6 +54,15 @@ class Standin:
         self._backstage.stop()
         self._pool.shutdown()
         self._shelf.close()
+
+    def told_to(self, url: str, events: Sequence[str] = ("*",)) -> str:
+        """Send webhooks to an address from now on; the secret that they are signed with, always one for an address."""
+        with self._shelf.transaction() as db:
+            desk = Desk(db, self.base_url)
+            known = next((one for one in desk.all("webhook_endpoint") if one["url"] == url), None)
+            if known is None:
+                known = create_endpoint(desk, {"url": url, "enabled_events": list(events)})
+            return str(known["_secret"])
 
     async def _in_thread(self, work: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)

@@ -121,7 +121,8 @@ def list_(desk: Desk, given: Thing) -> Thing:
     found = desk.all("invoice", given.get("customer"))
     if "subscription" in given:
         found = [one for one in found if billing.subscription_of(one) == given["subscription"]]
-    return page(desk, "/v1/invoices", found, given, "status", "collection_method")
+    listed = page(desk, "/v1/invoices", found, given, "status", "collection_method")
+    return {**listed, "data": [billing.refreshed(desk, one) for one in listed["data"]]}
 
 
 @room("GET", "/v1/invoices/{id}/lines", "InvoiceListLinesParams")
