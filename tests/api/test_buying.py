@@ -96,6 +96,7 @@ class Buyer:
 
     def call(self) -> tuple[int, dict[str, object]]:
         reply = send(ask(self.market.place.served, self.key))
+        assert reply.status is not None
         return reply.status, json.loads(reply.body)
 
     def checkout(self, path: str, name: str) -> str:
@@ -125,19 +126,17 @@ def test_from_a_refused_call_to_one_that_passes(buyer: Buyer) -> None:
     assert "Buy Pro" in page.text
     assert buyer.market.stripe.url in page.header("content-security-policy")  # or the browser would not go there
     back = buyer.pay(buyer.checkout("/plan/buy", "pro"))
-    paid_at = time.monotonic()
     page = buyer.browser.get(back)
     assert page.header("location") == "/plan?told=paid"
-    assert buyer.call()[0] == 200
-    assert time.monotonic() - paid_at < 60  # the very next call: no wait is part of it
+    assert buyer.call()[0] == 200  # the very next call, without a wait
     page = buyer.browser.get("/plan?told=paid")
     assert "Thank you" in told(page)
     assert "$29 a month" in told(page)
     shop = buyer.market.shop
     shop.assert_sums()
     # The old period was cut, and a new one began; what was used stays where it was.
-    periods = shop.query("SELECT period_start_us, period_end_us, posted_calls FROM meter WHERE account_id = %s ORDER BY 1",
-                         buyer.account)  # fmt: skip
+    sql = "SELECT period_start_us, period_end_us, posted_calls FROM meter WHERE account_id = %s ORDER BY 1"
+    periods = shop.query(sql, buyer.account)
     assert [row[2] for row in periods] == [2, 1]
     assert periods[0][1] == periods[1][0]
 

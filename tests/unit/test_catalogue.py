@@ -7,7 +7,11 @@ from farebox.domain.errors import FounderError
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 
-PLANS = (Plan("free", calls=1), Plan("pro", usd=29, calls=5, overage_usd="0.01"), Plan("big_team", usd=290, every="year"))
+PLANS = (
+    Plan("free", calls=1),
+    Plan("pro", usd=29, calls=5, overage_usd="0.01"),
+    Plan("big_team", usd=290, every="year"),
+)
 PACKS = (Pack("small", usd=10),)
 
 

@@ -30,7 +30,7 @@ FREE = Paying("free", 5 * DAY_US, is_subscribed=False, grace_until_us=None)
 NOW_US = 1_000 * DAY_US
 
 
-def fetched(status: str = "active", plan: str = "pro", **more: Any) -> Subscription:  # noqa: ANN401  # any field
+def fetched(status: Any = "active", plan: str = "pro", **more: Any) -> Subscription:  # noqa: ANN401  # any field
     found = Subscription(
         "sub_1", "cus_1", "acct_1", "active", plan, NOW_US, NOW_US, NOW_US + MONTH_US, None, ends_at_period_end=False
     )
