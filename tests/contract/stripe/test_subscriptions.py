@@ -288,6 +288,23 @@ def test_renewals_keep_to_the_anchors_day_or_the_months_last(shop: Shop, day: in
     assert [line.period.start for line in lines] == [int(anchor.timestamp()), *ends]
 
 
+def test_the_next_invoice_is_told_of_a_week_before(shop: Shop) -> None:
+    ada = customer_on_clock(shop.client)
+    subscription = shop.subscribe(ada)
+    end = period_of(subscription)[1]
+    advance(shop.client, ada, end - 8 * DAY)
+    assert not _upcoming(shop, ada.id)
+    advance(shop.client, ada, end + HOUR)
+    told = _upcoming(shop, ada.id)
+    assert [(one["amount_due"], one["status"]) for one in told] == [(2900, "draft")]
+    assert shop.client.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+
+def _upcoming(shop: Shop, customer: str) -> list[Any]:
+    events = shop.client.v1.events.list({"type": "invoice.upcoming", "limit": 100}).data
+    return [event.data.object for event in events if event.data.object["customer"] == customer]
+
+
 def test_a_jump_over_months_renews_each_of_them_in_turn(shop: Shop) -> None:
     ada = customer_on_clock(shop.client)
     subscription = shop.subscribe(ada)
