@@ -69,6 +69,10 @@ class Payments(Protocol):
         """The name of the account at Stripe that the key belongs to."""
         ...
 
+    def knows(self, customer: str) -> bool:
+        """Whether there is such a customer: those of test mode, and of another account, are not known."""
+        ...
+
     def create_customer(self, account_id: str, email: str) -> str: ...
 
     def checkout_plan(

@@ -13,6 +13,7 @@ import pytest
 
 from farebox.domain.money import format_usd
 from farebox.store.database import Database
+from farebox.store.wallet import StoredCredit
 from tests.api.conftest import empty_database
 from tests.api.shop import SECRET, Shop, generate, send
 from tests.services.browser import Browser, Page
@@ -33,6 +34,7 @@ app = Farebox(
         Plan("few", usd=9, calls=2, overage_usd="0.01"),
         Plan("credit", usd=29, credit_usd=20, markup=0.2),
         Plan("tokens", tokens=900_000),
+        Plan("words", usd=9, tokens=0, overage_usd_per_1k_tokens="0.01"),
     ],
 )
 
@@ -174,6 +176,32 @@ def test_a_receipt_says_how_its_charge_came_about(desk: Desk) -> None:
     assert f"gpt-4o-mini: {read} tokens in at $0.15, {written} out at $0.60 a million {format_usd(used)}" in receipt
     assert f"The plan adds 20 % {format_usd(charge - used)} Charge {format_usd(charge)}" in receipt
     assert f"Model use {format_usd(charge)} of $20 used" in words(browser.get("/overview"))
+
+
+def test_a_receipt_says_who_pays_the_charge(desk: Desk) -> None:
+    customer, browser = desk.customer("words")
+    account_id, customer_id = customer.account.id, f"cus_{customer.account.id}"
+    desk.shop.query("UPDATE account SET customer_id = %s, is_subscribed = 1 WHERE id = %s", customer_id, account_id)
+    with closing(Database(desk.shop.database_url)) as database:
+        assert StoredCredit(database).grant(account_id, f"pi_{account_id}", "small", 70_000, 2**60)
+    call_id = desk.call(customer.texts[0]).headers["x-request-id"]
+    [(tokens, prepaid)] = desk.shop.query(
+        "SELECT tokens, prepaid_nanodollars FROM usage_record WHERE call_id = %s", call_id
+    )
+    assert prepaid == 70_000
+    receipt = words(browser.get(f"/calls/{call_id}"))
+    charge = format_usd(tokens * 10_000)
+    assert (
+        f"{tokens} tokens beyond those that the plan includes, at $0.01 a thousand {charge} Charge {charge}" in receipt
+    )
+    paid = f"Paid with credit $0.00007 On the invoice {format_usd(tokens * 10_000 - prepaid)}"
+    assert f"Who pays it What Amount {paid}" in receipt
+    [row] = table(browser.get("/calls.csv"))
+    assert (int(row["prepaid_nanodollars"]), int(row["invoiced_nanodollars"])) == (prepaid, tokens * 10_000 - prepaid)
+    overview = words(browser.get("/overview"))
+    assert f"Tokens {tokens} of 0 used, 0 left, then $0.01 a thousand" in overview
+    assert f"Beyond the plan {charge} so far" in overview
+    assert "bought credit of $0.00007" in words(browser.get("/settings/activity"))
 
 
 def test_a_receipt_keeps_what_the_founder_pays_to_the_founder(desk: Desk) -> None:

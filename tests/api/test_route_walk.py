@@ -35,10 +35,11 @@ WALK: Final[dict[Access, str]] = {
         /settings/sessions /settings/sessions/end /settings/sessions/end-others /settings/confirm
         /settings/confirm/passkey/options /settings/confirm/passkey /settings/confirm/mail /team /team/leave /switch
         /plan /settings/export /settings/export/person
-        /invoices /invoices/{invoice_id} /invoices/{invoice_id}.csv
+        /invoices /invoices/{invoice_id} /invoices/{invoice_id}.csv /plan/paid /credit
     """,
     "owner": """
         /team/invite /team/invitations/{link_id}/revoke /team/members/{person_id}/role /team/members/{person_id}/remove
+        /plan/buy /plan/change /plan/cancel /plan/resume /plan/portal /credit/buy /credit/top-up
         /plan/choose /plan/cap /plan/mails /settings/export/account /settings/activity /settings/delete
     """,
     "key": """

@@ -209,8 +209,8 @@ def test_all_accounts_are_looked_at_page_by_page(watched: Watched, monkeypatch: 
     watched.call(*[1] * 10, tells=False)
     for number in range(5):
         watched.rows(
-            "INSERT INTO account SELECT :id, :id, plan, state, anchor_us, created_us, NULL, NULL FROM account"
-            " WHERE email = :email",
+            "INSERT INTO account (id, email, plan, state, anchor_us, created_us)"
+            " SELECT :id, :id, plan, state, anchor_us, created_us FROM account WHERE email = :email",
             id=f"acct_{number}", email=ADA,
         )  # fmt: skip
         watched.rows(

@@ -300,6 +300,25 @@ def test_a_look_says_nothing_while_something_is_being_sent(world: UsageWorld) ->
     assert world.rows("SELECT count(*) FROM usage_check") == [(0,)]
 
 
+def test_what_is_sent_while_stripe_is_asked_is_not_taken_for_what_is_in_doubt(world: UsageWorld) -> None:
+    at_us = world.now_us - 2 * HOUR_US
+    world.call("ada", 11, at_us=at_us)
+    lose(world, counted=False)
+    world.pass_time(DAY_US)
+    world.report.send_all()
+    world.pass_time(2 * HOUR_US)
+    usage_sum = world.meter.usage_sum
+
+    def busy(customer: str, start_us: int, end_us: int) -> int:
+        world.call("ada", 11, at_us=at_us - DAY_US - 2 * HOUR_US + 1)  # as much, and of the same time
+        world.another().send_all()
+        return usage_sum(customer, start_us, end_us)
+
+    world.meter.usage_sum = busy  # type: ignore[method-assign]
+    assert world.check.look() == 0
+    assert world.states() == {"held": 1, "sent": 1}
+
+
 # -- reconcile
 
 
@@ -327,6 +346,7 @@ def test_reconcile_tells_what_waits_what_is_held_and_what_stripe_counted_otherwi
     assert told(world) == []
     world.call("ada", 11, 12, at_us=world.now_us - 2 * HOUR_US)
     [waits] = told(world)
+    assert reconcile_usage.notes_of(world.database) == [waits], "as doctor tells it"
     assert "2 calls of $0.000000023 wait to be reported to Stripe, the oldest since " in waits
     world.meter.before = [PaymentRefused("No such customer")]
     world.report.send_all()

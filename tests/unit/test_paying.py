@@ -161,6 +161,8 @@ def test_a_call_that_nobody_is_billed_for_needs_no_credit() -> None:
 def test_without_a_subscription_nothing_is_invoiced() -> None:
     decision = admitted(CALLS, FULL, caller=CALLER._replace(customer=""))
     assert paid(posted(decision)) == (300, 0, 0, "")
+    partly = admitted(CALLS, FULL, grant("a", 100), caller=CALLER._replace(customer=""))
+    assert paid(posted(partly)) == (200, 100, 0, "a:100")
 
 
 def test_a_customers_own_cap_counts_what_credit_pays() -> None:

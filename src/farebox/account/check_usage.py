@@ -37,8 +37,10 @@ class UsageCheck:
         for account_id, customer in due:
             try:
                 count += self.look_at(account_id, customer)
-            except (PaymentsUnavailable, PaymentRefused) as error:
+            except PaymentsUnavailable as error:
                 log.warning("what Stripe has counted for %s is looked at later: %s", customer, error)
+            except PaymentRefused as error:
+                log.error("Stripe does not say what it has counted for %s: %s", customer, error)  # noqa: TRY400  # its words say it
         return count
 
     def look_at(self, account_id: str, customer: str) -> int:

@@ -1,24 +1,29 @@
 """The end of an account."""
 
+from farebox.account.buy import end_for_good
 from farebox.account.desk import Desk
+from farebox.account.till import Till
 from farebox.domain.people import Client, PersonError
 from farebox.ports_people import Visit
 
 
-def close_account(desk: Desk, here: Visit, client: Client, *, typed: str) -> None:
-    """Delete the account for good, and with it whoever is in no other one.
+def close_account(desk: Desk, here: Visit, client: Client, *, typed: str, till: Till | None = None) -> None:
+    """Delete the account for good, and with it whoever is in no other one. What it pays for ends first.
 
     Args:
         desk: where people are let in, and their accounts are looked after.
         here: the owner, who showed a moment ago who they are.
         client: who asks.
         typed: the account's address, as a proof that this is the account that is meant.
+        till: where customers buy, if they do.
 
     Raises:
-        PersonError: something else was typed.
+        PersonError: something else was typed, or what it pays for cannot be ended now.
         NotAllowed: they are no owner any more.
     """
     if typed.strip().lower() != here.account.email:
         raise PersonError(f"Type the address of the account, {here.account.email}, to delete it.", field="address")
+    if till is not None:
+        end_for_good(till, here.account)
     desk.upkeep.closing.close(here, client)
     desk.mail_written()

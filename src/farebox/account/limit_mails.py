@@ -134,20 +134,23 @@ def words(use: AccountUse, one: Used, plan: Plan) -> dict[str, object]:
     }
 
 
-def _price_beyond(limit: Limit, plan: Plan) -> str:
-    """What goes on beyond a limit costs; nothing where the limit stops it."""
+def _goes_on(limit: Limit, plan: Plan, *, is_over: bool) -> str:
+    """What is beyond a limit costs; nothing where the limit stops it."""
     if limit == "calls" and plan.overage_nanodollars is not None:
-        return f"each call costs {format_usd(plan.overage_nanodollars)}"
+        price = format_usd(plan.overage_nanodollars)
+        return f"Each further call costs {price}." if is_over else f"Each call beyond these costs {price}."
     if limit == "tokens" and plan.overage_per_mtok is not None:
-        return f"a thousand tokens cost {format_usd(plan.overage_per_mtok // 1000)}"
-    return "model use is charged as it comes" if limit == "credit" and plan.credit_overage else ""
+        price = format_usd(plan.overage_per_mtok // 1000)
+        return f"A {'further ' if is_over else ''}thousand tokens{'' if is_over else ' beyond these'} cost {price}."
+    if limit == "credit" and plan.credit_overage:
+        return f"{'Further model use' if is_over else 'Model use beyond it'} is charged as it comes."
+    return ""
 
 
 def _then(one: Used, plan: Plan, *, is_over: bool) -> str:
-    price = _price_beyond(one.limit, plan)
-    if price:
-        until = " That is paid with your credit; without credit, calls are refused." if plan.prepaid else ""
-        return f"{'From now on' if is_over else 'Beyond that'}, {price}.{until}"
+    goes_on = _goes_on(one.limit, plan, is_over=is_over)
+    if goes_on:
+        return f"{goes_on} Your credit pays it; without credit, calls are refused." if plan.prepaid else goes_on
     if one.limit == "spend_cap":
         refused = "calls that cost something are refused until then, or until an owner sets another cap."
     else:

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 import stripe
 
-from farebox.adapters.stripe_client import told
+from farebox.adapters.stripe_client import BAD_KEY, told
 from farebox.adapters.stripe_usage import StripeUsage
 from farebox.domain.billing import Bought, Checkout, Invoice, Payment, PaymentStatus, Subscription
 from farebox.domain.catalogue import plan_of
@@ -39,6 +39,16 @@ class StripePayments:
             account = self._api.accounts.retrieve_current()
         return f"{getattr(account, 'email', None) or account.id}"
 
+    def knows(self, customer: str) -> bool:
+        try:
+            with told():
+                self._api.customers.retrieve(customer)
+        except PaymentRefused as error:
+            if str(error) == BAD_KEY:
+                raise
+            return False
+        return True
+
     # -- Buying
 
     def create_customer(self, account_id: str, email: str) -> str:
@@ -60,7 +70,8 @@ class StripePayments:
             theirs["trial_period_days"] = trial_days
         return self._checkout(
             account_id, customer, success_url, cancel_url,
-            mode="subscription", line_items=[_item(prices[key], is_metered=not plan_of(key)) for key in lookup_keys], subscription_data=theirs,
+            mode="subscription", subscription_data=theirs,
+            line_items=[_item(prices[key], is_metered=not plan_of(key)) for key in lookup_keys],
         )  # fmt: skip
 
     def checkout_pack(self, account_id: str, customer: str, bought: Bought, success_url: str, cancel_url: str) -> str:

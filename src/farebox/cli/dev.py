@@ -31,7 +31,7 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
         wiring.check(shop.product, shop.settings)
         you = developer(shop.accounts, shop.product, shop.secret)
         url = url_of(listeners[0])
-        with stripe_beside(shop.settings, host, url) as stripe:
+        with stripe_beside(shop.product, shop.settings, host, url) as stripe:
             for line in _welcome(shop, you, url, stripe):
                 typer.echo(line)
             warn_of_lost_plans(shop)

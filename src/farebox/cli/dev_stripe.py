@@ -12,6 +12,7 @@ import uvicorn
 from farebox import wiring_money
 from farebox.account.offer import compare, make_so
 from farebox.cli.server import free_port_after, open_port, url_of
+from farebox.domain.catalogue import for_sale
 from farebox.domain.product import Product
 from farebox.settings import Settings
 from farebox.web.webhooks import PATH
@@ -21,12 +22,12 @@ FILE: Final = "farebox-stripe.db"
 
 
 @contextmanager
-def stripe_beside(settings: Settings, host: str, url: str) -> Iterator[str | None]:
-    """Serve the stand-in and have the product use it; gives its address, or None where there is a Stripe already.
+def stripe_beside(product: Product, settings: Settings, host: str, url: str) -> Iterator[str | None]:
+    """Serve the stand-in and have the product use it; gives its address, or None where there is no need of it.
 
     What is bought stays in a file in the working directory, as the product's own database does.
     """
-    if settings.stripe_secret_key is not None:
+    if settings.stripe_secret_key is not None or not for_sale(product.plans, product.packs):
         yield None
         return
     from farebox.sandbox.stripe import DEFAULT_KEY, Standin  # noqa: PLC0415  # only where it is used

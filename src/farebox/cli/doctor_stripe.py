@@ -1,15 +1,19 @@
 """The doctor's checks of Stripe: the key, the webhook's secret, and whether the plans are there."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 from farebox import wiring_money
 from farebox.account.offer import missing
 from farebox.cli.findings import Finding, fix, note, ok
 from farebox.domain.catalogue import for_sale
-from farebox.domain.errors import FounderError
+from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.product import Product
 from farebox.ports_money import PaymentRefused, PaymentsUnavailable
 from farebox.settings import Settings
+from farebox.store.database import Database
+from farebox.store.migrations import HEAD
+from farebox.store.plans import newest_customer
 
 SYNC = "farebox stripe sync"
 
@@ -31,7 +35,9 @@ def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
         yield ill_formed
         return
     try:
-        name = wiring_money.payments_of(settings).check()
+        payments = wiring_money.payments_of(settings)
+        name, customer = payments.check(), _customer(settings)
+        is_other = bool(customer) and not payments.knows(customer)
         lacking = missing(wiring_money.catalogue_of(settings), product)
     except PaymentRefused as error:
         yield fix("stripe", str(error), "set another STRIPE_SECRET_KEY")
@@ -43,7 +49,20 @@ def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
     yield ok("stripe", f"the key is of {name}, {'live' if settings.sells_live else 'in test mode'}")
     if lacking:
         yield fix("stripe", f"{len(lacking)} of your prices are not there, as {lacking[0]}", SYNC)
+    if is_other:
+        mode = "live" if settings.sells_live else "test"
+        wrong = f"this database has customers that the {mode} key does not know, as {customer}"
+        yield fix("stripe", wrong, "set the key that they were made with, or use another database")
     yield from _webhooks(settings)
+
+
+def _customer(settings: Settings) -> str:
+    """One that was made with the key of the time; none where the database cannot be asked, which others tell."""
+    try:
+        with closing(Database(settings.database_url)) as database:
+            return "" if database.is_memory or database.revision() != HEAD else newest_customer(database)
+    except (FounderError, LedgerUnavailable):
+        return ""
 
 
 def wrong_form(settings: Settings) -> Finding | None:

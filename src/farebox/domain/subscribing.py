@@ -143,17 +143,17 @@ def _news(told: str, fetched: Subscription, grace_until_us: int | None, now_us: 
     return ("lapsed", ("lapsed",)) if told == "failed" else (told, ())
 
 
-def cut(meter: Meter, anchor_us: int, now_us: int) -> tuple[Meter | None, Meter]:
-    """The meter that ends now, and the one that begins: until the period's end as the new anchor has it.
+def cut(last: Meter, anchor_us: int, now_us: int) -> list[Meter]:
+    """What becomes of a meter when a new period begins now, until its end as the new anchor has it.
 
-    What was used stays where it was; calls under way are recorded there. The new one goes on with the old one's
-    burst. The old one is None where it began in this very moment: then it only gets another end.
+    What was used stays where it was; calls under way are recorded there. The new meter goes on with the burst of the
+    last one. Where that has ended, it is left alone; where it began in this very moment, it only gets another end.
     """
     end_us = period_at(anchor_us, now_us).end_us
-    if meter.period_start_us >= now_us:
-        return None, meter._replace(period_end_us=end_us)
-    new = Meter(meter.account_id, meter.name, now_us, end_us, burst_tat_us=meter.burst_tat_us)
-    return meter._replace(period_end_us=now_us), new
+    if last.period_start_us >= now_us:
+        return [last._replace(period_end_us=end_us)]
+    begun = Meter(last.account_id, last.name, now_us, end_us, burst_tat_us=last.burst_tat_us)
+    return [begun] if last.period_end_us <= now_us else [last._replace(period_end_us=now_us), begun]
 
 
 def period_under_way(meter: Meter | None, anchor_us: int, now_us: int) -> Period:

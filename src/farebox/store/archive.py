@@ -19,7 +19,7 @@ from farebox.ports_team import ACTIVITY_MAX, Happened, Part, Row
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.tables import account, api_key, hold, meter, rollup_daily, usage_record
-from farebox.store.tables_money import credit_grant
+from farebox.store.tables_money import credit_grant, invoice, subscription, top_up
 from farebox.store.tables_people import audit, identity, link, mail, member, passkey, person, session
 
 PAGE_ROWS: Final = 1000
@@ -45,6 +45,14 @@ OF_A_GRANT: Final = (
     "id", "source", "pack", "amount_nanodollars", "spent_nanodollars", "held_nanodollars", "taken_back_nanodollars",
     "due_back_nanodollars", "expires_us", "created_us",
 )  # fmt: skip
+OF_AN_INVOICE: Final = (
+    "id", "number", "status", "currency", "total_cents", "paid_cents", "period_start_us", "period_end_us", "created_us",
+    "lines", "url",
+)  # fmt: skip
+OF_A_SUBSCRIPTION: Final = (
+    "id", "status", "plan", "next_plan", "period_start_us", "period_end_us", "trial_end_us", "ends_at_period_end",
+)  # fmt: skip
+OF_A_TOP_UP: Final = ("pack", "below_nanodollars", "failed")
 OF_AN_ACCOUNT: Final = ("id", "email", "plan", "state", "anchor_us", "created_us", "spend_cap_nanodollars")
 OF_AN_INVITATION: Final = ("id", "email", "created_us", "expires_us", "used_us")
 OF_AN_IDENTITY: Final = ("issuer", "subject", "created_us")
@@ -75,6 +83,9 @@ class StoredArchive:
             self._part("days", of(rollup_daily, OF_A_DAY), *(rollup_daily.c[name] for name in DAY_KEY)),
             self._part("periods", of(meter, OF_A_PERIOD), meter.c.name, meter.c.period_start_us),
             self._part("credit", of(credit_grant, OF_A_GRANT), credit_grant.c.id),
+            self._part("top_up", of(top_up, OF_A_TOP_UP), top_up.c.pack),
+            self._part("subscription", of(subscription, OF_A_SUBSCRIPTION), subscription.c.id),
+            self._part("invoices", of(invoice, OF_AN_INVOICE), invoice.c.id),
             self._part("activity", of(audit, (*OF_A_LINE, "person_id")), audit.c.at_us, audit.c.id),
         ]
 

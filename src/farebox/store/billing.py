@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.billing import Invoice, lines_to_json
 from farebox.domain.ledger import Meter
+from farebox.domain.period import period_at
 from farebox.domain.subscribing import Followed, Known, Paying, cut
 from farebox.ports import AccountRow
 from farebox.ports_billing import Decide, TopUp
@@ -147,21 +148,23 @@ def _pay(connection: Connection, account_id: str, followed: Followed, now_us: in
 
 
 def _cut(connection: Connection, account_id: str, anchor_us: int, now_us: int) -> None:
-    """End the ledger's period here, and begin the next one: of the account's meters, and of its keys' own caps."""
-    mine = and_(meter.c.account_id == account_id, meter.c.period_start_us <= now_us, meter.c.period_end_us > now_us)
-    for row in connection.execute(select(meter).where(mine)).all():
-        before = Meter(*row)
-        ended, begun = cut(before, anchor_us, now_us)
+    """End the ledger's period here, and begin the next one: of the account's meters, and of its keys' own caps.
+
+    A meter that ends before the new anchor's period would have begun is not in its way, and is left alone.
+    """
+    since_us = period_at(anchor_us, now_us).start_us
+    mine = and_(meter.c.account_id == account_id, meter.c.period_end_us > since_us)
+    rows = connection.execute(select(meter).where(mine).order_by(meter.c.period_start_us)).all()
+    last = {row.name: Meter(*row) for row in rows}
+    for after in (one for each in last.values() for one in cut(each, anchor_us, now_us)):
         this = and_(
             meter.c.account_id == account_id,
-            meter.c.name == before.name,
-            meter.c.period_start_us == before.period_start_us,
+            meter.c.name == after.name,
+            meter.c.period_start_us == after.period_start_us,
         )
-        if ended is None:
-            connection.execute(update(meter).where(this).values(period_end_us=begun.period_end_us))
-        else:
-            connection.execute(update(meter).where(this).values(period_end_us=ended.period_end_us))
-            connection.execute(insert(meter).values(begun._asdict()))
+        changed = connection.execute(update(meter).where(this).values(period_end_us=after.period_end_us))
+        if not changed.rowcount:
+            connection.execute(insert(meter).values(after._asdict()))
 
 
 def _close_usage(connection: Connection, account_id: str, of: Invoice) -> None:

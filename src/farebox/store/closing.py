@@ -8,6 +8,7 @@ from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.household import forget_counts, lock_own, say_farewell, take_out
 from farebox.store.tables import account, api_key, idempotency
+from farebox.store.tables_money import top_up
 from farebox.store.tables_people import limit_mark, link, mail, member
 
 
@@ -25,7 +26,7 @@ class StoredClosing:
             now_us = self._database.now_us(connection)
             _end_keys(connection, theirs.id, now_us)
             _forget_invited(connection, theirs.id)
-            for table in (link, mail, limit_mark, idempotency):
+            for table in (link, mail, limit_mark, idempotency, top_up):
                 connection.execute(delete(table).where(table.c.account_id == theirs.id))
             _send_away(connection, theirs.id, theirs.email, now_us)
             closed = {"email": f"(deleted) {theirs.id}", "closed_us": now_us, "spend_cap_nanodollars": None}

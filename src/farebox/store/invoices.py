@@ -22,6 +22,8 @@ from farebox.store.tables_money import invoice, subscription, usage_event, usage
 PAGE_INVOICES: Final = 24
 PAGE_CALLS: Final = 50
 EXPORT_CALLS: Final = 2_000
+OLDER_US: Final = OLDEST_US + 31 * DAY_US
+"""How much older than its period a call on an invoice can be."""
 COLUMNS: Final = tuple(invoice.c[name] for name in KeptInvoice._fields)
 CALL: Final = and_(
     usage_record.c.account_id == usage_outbox.c.account_id, usage_record.c.call_id == usage_outbox.c.call_id
@@ -111,7 +113,7 @@ def _within(span: Period) -> Any:  # noqa: ANN401  # a condition
 
 def _ids(span: Period) -> tuple[str, str]:
     """Between these are the ids of the calls of a span, and of those that came too late for the one before."""
-    return place_of(span.start_us - OLDEST_US - 31 * DAY_US), place_of(span.end_us + DAY_US)
+    return place_of(span.start_us - OLDER_US), place_of(span.end_us + DAY_US)
 
 
 def _reported(account_id: str, span: Period, low: str, high: str) -> Select[Any]:
@@ -134,9 +136,10 @@ def _not_invoiced(connection: Connection, account_id: str, period: Period, close
     customer = select(account.c.customer_id).where(account.c.id == account_id).scalar_subquery()
     waiting = select(func.coalesce(func.sum(o.nanodollars), 0), func.count()).where(o.customer == customer, *mine)
     known = or_(e.timestamp_us >= start_us, and_(e.state != "sent", e.timestamp_us < closed_us))
+    lately = e.timestamp_us >= start_us - OLDER_US
     reported = (
         select(e.state, func.sum(e.nanodollars), func.sum(e.calls))
-        .where(e.account_id == account_id, e.state != "dropped", known)
+        .where(e.account_id == account_id, e.state != "dropped", lately, known)
         .group_by(e.state)
     )
     used, calls = map(int, connection.execute(waiting).one())

@@ -14,7 +14,8 @@ from farebox.store.database import Database, unavailable
 
 PAGE_ROWS: Final = 1000
 USE: Final = f"""
-SELECT a.id, a.email, a.plan, a.spend_cap_nanodollars, a.grace_until_us, {", ".join(f"m.{name}" for name in Meter._fields)}
+SELECT a.id, a.email, a.plan, a.spend_cap_nanodollars, a.grace_until_us,
+    {", ".join(f"m.{name}" for name in Meter._fields)}
 FROM account a JOIN meter m ON m.account_id = a.id
 WHERE m.name = 'live' AND m.period_start_us <= ? AND m.period_end_us > ? AND a.closed_us IS NULL AND """
 NEXT: Final = f"a.id > ? ORDER BY a.id LIMIT {PAGE_ROWS}"

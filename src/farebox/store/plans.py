@@ -1,4 +1,4 @@
-"""Which plans the accounts are on. Asked at the start of a serving process, and so without SQLAlchemy."""
+"""Which plans the accounts are on, and who they are at Stripe: asked at the start of a process, without SQLAlchemy."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -8,6 +8,10 @@ from farebox.domain.plan import Plan
 from farebox.store.database import Database, unavailable
 
 BY_PLAN: Final = "SELECT plan, count(*), min(email) FROM account WHERE closed_us IS NULL GROUP BY plan ORDER BY plan"
+
+CUSTOMER: Final = (
+    "SELECT customer_id FROM account WHERE customer_id <> '' AND closed_us IS NULL ORDER BY created_us DESC LIMIT 1"
+)
 
 
 def lost_plans(database: Database, plans: Mapping[str, Plan]) -> str:
@@ -26,6 +30,20 @@ def lost_plans(database: Database, plans: Mapping[str, Plan]) -> str:
         return ""
     named = "; ".join(f"{plan!r} ({_accounts(count, email)})" for plan, count, email in lost)
     return f"your file no longer has the plan {named}. Their calls are refused with 402 until you put it back."
+
+
+def newest_customer(database: Database) -> str:
+    """Stripe's name for the account that was made last of those that it knows; empty where there is none.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+    try:
+        with closing(database.connect()) as connection:
+            row = connection.cursor().execute(CUSTOMER).fetchone()
+    except database.outages as error:
+        raise unavailable(error) from error
+    return "" if row is None else str(row[0])
 
 
 def _accounts(count: int, first: str) -> str:

@@ -120,7 +120,7 @@ Index("usage_outbox_event", usage_outbox.c.event_id, **_only(usage_outbox.c.even
 
 usage_event = Table(
     "usage_event", metadata,
-    # One meter event for Stripe; its id is the identifier that Stripe counts once. One that is dropped was never counted,
+    # A meter event for Stripe; its id is the identifier that Stripe counts once. One that is dropped was never counted,
     # and what it reported is part of another one.
     _text("id", primary_key=True),
     _text("account_id"),

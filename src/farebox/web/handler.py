@@ -101,7 +101,7 @@ class Handler:
         for plan in plans:
             output_max = self.terms.max_output_tokens or plan.max_output_tokens
             most = self.terms.max_input_tokens + output_max
-            if plan.tokens is not None and most > plan.tokens:
+            if plan.tokens is not None and most > plan.tokens and plan.overage_per_mtok is None:
                 raise FounderError(
                     f"{self.place}: a call of {self.name} can come to {most:,} tokens, and Plan({plan.name!r}) has "
                     f"{plan.tokens:,} a month, so no call would ever pass. Lower the bound, as in "

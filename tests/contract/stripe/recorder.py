@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import stripe
 from stripe import ListObject, StripeObject
 from stripe._object_classes import get_object_class
+from stripe.events._event_classes import get_v2_event_class
 
 Answer = tuple[str, str, Any]
 GONE = {"id", "object", "deleted"}
@@ -47,11 +48,17 @@ def wrong(thing: Any, where: str = "") -> Iterator[str]:
         yield from _missing_of_list(thing, where)
         yield from wrong(thing["data"], f"{where}.data")
     elif kind is not None and not (thing.get("deleted") and set(thing) <= GONE):
-        cls = get_object_class("V1", kind)
+        cls = _class_of(thing, kind)
         if cls is StripeObject:
             yield f"{where}: there is no object of the kind {kind}"
         else:
             yield from _of_class(thing, cls, f"{where}<{kind}>")
+
+
+def _class_of(thing: dict[str, Any], kind: str) -> Any:
+    if kind == "v2.core.event":
+        return get_v2_event_class(thing["type"])
+    return get_object_class("V2" if kind.startswith("v2.") else "V1", kind)
 
 
 def _missing_of_list(thing: dict[str, Any], where: str) -> Iterator[str]:
@@ -62,9 +69,11 @@ def _missing_of_list(thing: dict[str, Any], where: str) -> Iterator[str]:
 
 def _of_class(thing: dict[str, Any], cls: Any, where: str) -> Iterator[str]:
     wire = {own: name for name, own in cls._field_remappings.items()}
+    bases = [base for base in reversed(cls.__mro__) if issubclass(base, StripeObject) and base is not StripeObject]
     known = {
         wire.get(name, name): annotation
-        for name, annotation in cls.__annotations__.items()
+        for base in bases
+        for name, annotation in base.__annotations__.items()
         if get_origin(annotation) is not typing.ClassVar and not name.startswith("_")
     }
     for name in sorted(set(thing) - set(known)):

@@ -106,6 +106,30 @@ def test_somebody_known_buys_a_pack_and_the_card_may_be_charged_later(standin: S
     assert later.status == "succeeded"
 
 
+def test_a_pack_may_come_with_an_invoice(standin: StripeStandin, client: StripeClient) -> None:
+    data = {"metadata": {"pack": "small"}}
+    session = payment_session(client, invoice_creation={"enabled": True, "invoice_data": data})
+    assert standin.submit(str(session.url), card="chargeDeclined").status_code == 402
+    standin.pay(str(session.url))
+    session = client.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice.payments"]})
+    invoice: Any = session.invoice
+    assert (session.payment_status, invoice.status, invoice.total) == ("paid", "paid", 1000)
+    assert invoice.metadata["pack"] == "small"
+    assert invoice.payments.data[0].payment.payment_intent == session.payment_intent
+    assert len(client.v1.invoices.list({"customer": str(session.customer)}).data) == 1
+
+
+def test_a_declined_purchase_is_told_of_and_may_be_tried_again(standin: StripeStandin, client: StripeClient) -> None:
+    session = payment_session(client, payment_intent_data={"setup_future_usage": "off_session"})
+    for _ in range(2):
+        standin.submit(str(session.url), card="chargeDeclined", email="ada@example.com")
+    standin.pay(str(session.url))
+    paid = client.v1.checkout.sessions.retrieve(session.id)
+    intents = client.v1.payment_intents.list({"customer": str(paid.customer)}).data
+    assert [intent.id for intent in intents] == [paid.payment_intent]
+    assert len(events_of(client, "payment_intent.payment_failed", str(paid.payment_intent))) == 2
+
+
 @pytest.mark.parametrize(
     ("card", "word", "status"), [("debit", "succeeded", "paid"), ("debitFails", "failed", "unpaid")]
 )

@@ -14,9 +14,11 @@ from tests.services.stripe import StripeStandin
 
 FOLDER = Path(__file__).parents[2] / "clients" / "stripe"
 PROGRAM = FOLDER / "node_modules" / "@stripe" / "cli-linux-x64" / "bin" / "stripe"
-FAMILIES = ("checkout.", "customer.subscription.", "subscription.", "invoice.", "invoiceitem.", "payment_intent.",
-            "payment_method.", "payment_link.", "charge.", "setup_intent.", "test_helpers.")  # fmt: skip
-LEAVES = {"subscription.payment_succeeded": "invoice.payment_succeeded",
+FAMILIES = ("checkout.", "customer.subscription.", "subscription.", "subscription_schedule.", "invoice.",
+            "invoiceitem.", "payment_intent.", "payment_method.", "payment_link.", "charge.", "setup_intent.",
+            "test_helpers.")  # fmt: skip
+LEAVES = {"subscription_schedule.aborted": "subscription_schedule.canceled",
+          "subscription.payment_succeeded": "invoice.payment_succeeded",
           "subscription.payment_failed": "invoice.payment_failed"}  # fmt: skip
 """The event that a trigger leaves, where it is not named after it."""
 NEEDED = {"checkout.session.completed", "checkout.session.async_payment_succeeded", "customer.subscription.created",

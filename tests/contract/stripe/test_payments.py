@@ -59,6 +59,12 @@ def test_a_card_that_wants_its_owner_fails_where_nobody_is(client: StripeClient)
     assert raised.value.code == "authentication_required"
 
 
+def test_a_customer_with_a_declined_card_is_not_made(client: StripeClient) -> None:
+    with pytest.raises(stripe.CardError):
+        client.v1.customers.create({"email": "nobody@example.com", "payment_method": "pm_card_chargeDeclined"})
+    assert not client.v1.customers.list({"email": "nobody@example.com"}).data
+
+
 def test_a_declined_card_cannot_be_attached_and_another_customers_not_be_used(client: StripeClient) -> None:
     ada, ben = client.v1.customers.create({"payment_method": "pm_card_visa"}), client.v1.customers.create()
     with pytest.raises(stripe.CardError):

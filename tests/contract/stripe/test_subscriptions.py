@@ -247,6 +247,29 @@ def test_another_interval_begins_a_new_period_and_bills_what_was_used_so_far(sho
     assert shop.client.v1.invoices.create_preview({"subscription": subscription.id}).total == 29_000
 
 
+def test_a_schedule_changes_to_a_cheaper_plan_at_the_periods_end(shop: Shop) -> None:
+    v1, ada = shop.client.v1, customer_on_clock(shop.client)
+    subscription = shop.subscribe(ada)
+    end = period_of(subscription)[1]
+    cheap = v1.prices.create(
+        {"product": str(shop.base.product), "currency": "usd", "unit_amount": 900, "recurring": {"interval": "month"}}
+    )
+    schedule = v1.subscription_schedules.create({"from_subscription": subscription.id})
+    now, later = ([{"price": price.id, "quantity": 1}, {"price": shop.usage.id}] for price in (shop.base, cheap))
+    phases: Any = [
+        {"items": now, "start_date": schedule.phases[0].start_date, "end_date": end},
+        {"items": later, "duration": {"interval": "month"}},
+    ]
+    v1.subscription_schedules.update(schedule.id, {"phases": phases, "end_behavior": "release"})
+    shop.use(ada, 1_000_000_000, subscription.created + 60)
+    advance(shop.client, ada, end + HOUR + 60)
+    assert [one.total for one in shop.invoices(ada)] == [2900, 900 + 100]
+    advance(shop.client, ada, period_of(v1.subscriptions.retrieve(subscription.id))[1] + HOUR + 60)
+    assert v1.subscription_schedules.retrieve(schedule.id).status == "completed"
+    assert v1.subscriptions.retrieve(subscription.id).status == "active"
+    assert shop.invoices(ada)[-1].total == 900
+
+
 @pytest.mark.parametrize("day", [1, 15, 28, 29, 30, 31])
 def test_renewals_keep_to_the_anchors_day_or_the_months_last(shop: Shop, day: int) -> None:
     anchor = datetime(2027, 1, day, 12, 30, tzinfo=UTC)
@@ -263,6 +286,23 @@ def test_renewals_keep_to_the_anchors_day_or_the_months_last(shop: Shop, day: in
         assert start == ends[-1]
     lines = [line for one in shop.invoices(ada) for line in one.lines.data if line.amount]
     assert [line.period.start for line in lines] == [int(anchor.timestamp()), *ends]
+
+
+def test_the_next_invoice_is_told_of_a_week_before(shop: Shop) -> None:
+    ada = customer_on_clock(shop.client)
+    subscription = shop.subscribe(ada)
+    end = period_of(subscription)[1]
+    advance(shop.client, ada, end - 8 * DAY)
+    assert not _upcoming(shop, ada.id)
+    advance(shop.client, ada, end + HOUR)
+    told = _upcoming(shop, ada.id)
+    assert [(one["amount_due"], one["status"]) for one in told] == [(2900, "draft")]
+    assert shop.client.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+
+def _upcoming(shop: Shop, customer: str) -> list[Any]:
+    events = shop.client.v1.events.list({"type": "invoice.upcoming", "limit": 100}).data
+    return [event.data.object for event in events if event.data.object["customer"] == customer]
 
 
 def test_a_jump_over_months_renews_each_of_them_in_turn(shop: Shop) -> None:

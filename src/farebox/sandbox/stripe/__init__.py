@@ -1,4 +1,14 @@
-"""A stand-in for Stripe: stateful, with pages to pay on and test cards, so that nothing here needs an account."""
+"""A stand-in for Stripe: stateful, with pages to pay on and test cards, so that nothing here needs an account.
+
+Where it knowingly differs from Stripe:
+
+- Webhooks that nobody takes come again after seconds, not hours. A bank debit settles after a second.
+- The cards `failsLater`, `debit` and `debitFails` are its own.
+- A failed renewal is tried again after 3, 5 and 7 days, then the subscription ends; Stripe lets a founder choose.
+- A test clock may go any distance at once. Stripe allows two intervals.
+- Nothing of taxes, coupons, credit notes, quotes, transfers or other accounts is here. A payment link has no page.
+- There is one account, one mode, and one key. What needs a page of Stripe's dashboard is a verb of `control.py`.
+"""
 
 from farebox.sandbox.stripe.standin import DEFAULT_KEY as DEFAULT_KEY
 from farebox.sandbox.stripe.standin import Standin as Standin

@@ -33,6 +33,7 @@ from farebox.sandbox.stripe.rooms import (
     portal,
     previews,
     refunds,
+    schedules,
     setup_intents,
     subscription_items,
     subscriptions,
@@ -48,7 +49,7 @@ ROUTES: Final[list[Route]] = [
     for module in (
         previews, customers, payment_methods, catalog, checkout, portal, subscriptions, subscription_items, invoices,
         payment_intents, setup_intents, refunds, disputes, meters, meter_events, meter_stream, payment_links, clocks,
-        events, destinations,
+        events, destinations, schedules,
     )
     for route in module.room.routes
 ]  # fmt: skip
@@ -103,7 +104,8 @@ class Answers:
             self._let_in(asked)
             given = _given(asked)
             with self._alone(_claims(asked, given)):
-                time.sleep(seconds)
+                if seconds:
+                    time.sleep(seconds)
                 return self._answer(asked, given, request_id)
         except StripeError as error:
             return _refusal(error, request_id)
@@ -187,7 +189,11 @@ def _renewed(asked: Asked, name: str, given: Thing) -> Thing:
         return given
     known = params.hints(name)
     names = {old: new for old, new in RENAMED.items() if old not in known and new in known}
-    return {names.get(name, name): _of_today(value) for name, value in given.items()}
+    given = {names.get(name, name): _of_today(value) for name, value in given.items()}
+    for phase in given.get("phases", []):
+        if "iterations" in phase:
+            phase["duration"] = {"interval": "month", "interval_count": phase.pop("iterations")}
+    return given
 
 
 def _of_today(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Final
 from farebox.sandbox.stripe import billing, cycle
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.postman import Postman
-from farebox.sandbox.stripe.rooms import checkout, payment_intents
+from farebox.sandbox.stripe.rooms import checkout, payment_intents, schedules
 from farebox.sandbox.stripe.shelf import Shelf, load, now_seconds, save
 from farebox.sandbox.stripe.things import Thing
 
@@ -24,6 +24,7 @@ LIMIT 1
 """Whether anything is to be done, asked without keeping anybody from writing."""
 PAUSE_SECONDS: Final = 0.2
 WORK: Final = {
+    "subscription_schedule": schedules.work_off,
     "subscription": cycle.work_off,
     "invoice": billing.work_off,
     "checkout.session": checkout.expired,
@@ -80,7 +81,8 @@ class Backstage:
     def _work(self, desk: Desk, clock: str | None, until: int) -> bool:
         """The earliest thing that is due by a clock, as if it were its moment."""
         row = desk.db.execute(
-            "SELECT id, due_at FROM object WHERE due_at <= ? AND clock IS ? ORDER BY due_at, seq LIMIT 1",
+            "SELECT id, due_at FROM object WHERE due_at <= ? AND clock IS ?"
+            " ORDER BY due_at, kind = 'subscription', seq LIMIT 1",  # a schedule's phase comes before the renewal
             (until, clock),
         ).fetchone()
         if row is None:

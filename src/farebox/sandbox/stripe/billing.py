@@ -250,8 +250,9 @@ def _needs_action(desk: Desk, invoice: Thing, method: str) -> StripeError:
     intent = desk.put({**intent, "status": "requires_action", "payment_method": method,
                        "next_action": payment_intents.ACTION})  # fmt: skip
     failed(desk, invoice, "invoice.payment_action_required")
-    return StripeError(402, "Payment for this invoice requires additional user action before it can be completed "
-                       "successfully.", code="invoice_payment_intent_requires_action")  # fmt: skip
+    error = StripeError(402, "The customer has to confirm this payment.", code="invoice_payment_intent_requires_action")
+    error.keeps = True
+    return error
 
 
 def failed(desk: Desk, invoice: Thing, also: str = "") -> Thing:

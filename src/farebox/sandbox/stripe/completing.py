@@ -1,6 +1,6 @@
 """A checkout session that is paid: what it leaves, by its mode."""
 
-from farebox.sandbox.stripe import billing
+from farebox.sandbox.stripe import billing, cycle
 from farebox.sandbox.stripe.cards import CARDS
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.errors import refused
@@ -20,6 +20,8 @@ def completed(desk: Desk, session: Thing, method: Thing) -> Thing:
     """
     if session["status"] != "open":
         raise refused("This Checkout Session is no longer active.", code="checkout_session_not_open")
+    if session["mode"] == "subscription" or session["_invoice_creation"].get("enabled"):
+        _check_card(method, is_paid=bool(session["amount_total"]))
     session = _with_customer(desk, session, method)
     finish = {"subscription": _subscribed, "payment": _paid, "setup": _set_up}[session["mode"]]
     session = finish(desk, session, method)
@@ -46,19 +48,8 @@ def _with_customer(desk: Desk, session: Thing, method: Thing) -> Thing:
 
 
 def _subscribed(desk: Desk, session: Thing, method: Thing) -> Thing:
-    card = CARDS[method["_card"]]
-    verdict = card.charge if session["amount_total"] else card.attach
-    if card.settles:
-        raise refused("A bank debit cannot pay for a subscription here.", param="payment_method")
-    if verdict not in {"ok", "action"}:
-        raise declined(verdict)
-    if verdict == "action" and not method.get("_is_authenticated"):
-        raise declined("authentication_required")
     method = attached(desk, method["id"], session["customer"])
-    once = [line for line in session["_lines"] if line["price"]["recurring"] is None]
-    for line in once:
-        create_item(desk, {"customer": session["customer"], "pricing": {"price": line["price"]["id"]},
-                           "quantity": line["quantity"], "currency": line["price"]["currency"]})  # fmt: skip
+    _buy_once(desk, session, [line for line in session["_lines"] if line["price"]["recurring"] is None])
     items = [
         {"price": line["price"]["id"], **({} if line["is_metered"] else {"quantity": line["quantity"]})}
         for line in session["_lines"]
@@ -74,7 +65,43 @@ def _subscribed(desk: Desk, session: Thing, method: Thing) -> Thing:
     return {**session, "subscription": subscription["id"], "invoice": invoice["id"], "payment_status": status}
 
 
+def _check_card(method: Thing, *, is_paid: bool) -> None:
+    """Raises StripeError where the card would not do: nothing is to be left behind then."""
+    card = CARDS[method["_card"]]
+    verdict = card.charge if is_paid else card.attach
+    if card.settles:
+        raise refused("A bank debit cannot pay for this here.", param="payment_method")
+    if verdict not in {"ok", "action"}:
+        raise declined(verdict)
+    if verdict == "action" and not method.get("_is_authenticated"):
+        raise declined("authentication_required")
+
+
+def _buy_once(desk: Desk, session: Thing, lines: list[Thing]) -> None:
+    """Put what is paid once onto the customer's next invoice."""
+    for line in lines:
+        create_item(desk, {"customer": session["customer"], "pricing": {"price": line["price"]["id"]},
+                           "quantity": line["quantity"], "currency": line["price"]["currency"]})  # fmt: skip
+
+
+def _paid_by_invoice(desk: Desk, session: Thing, method: Thing) -> Thing:
+    data = session["_invoice_creation"].get("invoice_data", {})
+    method = attached(desk, method["id"], session["customer"])
+    _buy_once(desk, session, session["_lines"])
+    customer = desk.get("customer", session["customer"])
+    invoice = billing.drafted(
+        desk, customer, cycle.pending_lines(desk, None, customer["id"]), "manual", auto_advance=False,
+        metadata=data.get("metadata", {}), description=data.get("description"),
+    )  # fmt: skip
+    invoice = billing.charged(desk, billing.finalized(desk, invoice), method["id"], off_session=False)
+    intent = desk.get("payment_intent", invoice["_intent"])
+    desk.put({**intent, "metadata": session["_payment_intent_data"].get("metadata", {})})
+    return {**session, "invoice": invoice["id"], "payment_intent": intent["id"], "payment_status": "paid"}
+
+
 def _paid(desk: Desk, session: Thing, method: Thing) -> Thing:
+    if session["_invoice_creation"].get("enabled"):
+        return _paid_by_invoice(desk, session, method)
     data = session["_payment_intent_data"]
     intent = desk.find(session["payment_intent"] or "")
     if intent is None:
@@ -84,7 +111,7 @@ def _paid(desk: Desk, session: Thing, method: Thing) -> Thing:
             _session=session["id"], **plain,
         )  # fmt: skip
         stored = desk.get("checkout.session", session["id"])
-        desk.put({**stored, "payment_intent": intent["id"]})
+        desk.put({**stored, "payment_intent": intent["id"], "customer": session["customer"]})
     intent = {**intent, "customer": session["customer"], "payment_method": method["id"]}
     intent = payment_intents.confirmed(desk, intent)
     if intent["status"] == "requires_action":

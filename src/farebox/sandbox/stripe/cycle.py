@@ -10,6 +10,7 @@ from farebox.sandbox.stripe.things import Thing
 HOUR_SECONDS: Final = 3_600
 INCOMPLETE_SECONDS: Final = 23 * HOUR_SECONDS
 TRIAL_WARNING_SECONDS: Final = 3 * 24 * HOUR_SECONDS
+UPCOMING_SECONDS: Final = 7 * 24 * HOUR_SECONDS
 TAKEN: Final = "in_taken"
 """The invoice of an item that is just being put on one."""
 GONE: Final = frozenset({"canceled", "incomplete_expired"})
@@ -38,7 +39,19 @@ def next_due(desk: Desk, subscription: Thing) -> int | None:
         if not subscription.get("_is_trial_end_told"):
             now = desk.now(subscription.get("_clock"))
             moments.append(max(subscription["trial_end"] - TRIAL_WARNING_SECONDS, now))
+    tells_at = _tells_of_next_invoice_at(subscription)
+    if tells_at is not None:
+        moments.append(max(tells_at, desk.now(subscription.get("_clock"))))
     return int(min(moments))
+
+
+def _tells_of_next_invoice_at(subscription: Thing) -> int | None:
+    """When the next invoice is told of; None where it was told of, or where a period is too short for that."""
+    end = min(item["current_period_end"] for item in items_of(subscription))
+    start = min(item["current_period_start"] for item in items_of(subscription))
+    if subscription["cancel_at"] is not None or subscription.get("_told_of_invoice_at") == end:
+        return None
+    return end - UPCOMING_SECONDS if end - UPCOMING_SECONDS > start else None
 
 
 def kept(desk: Desk, subscription: Thing, event: str = "", **values: object) -> Thing:
@@ -129,6 +142,8 @@ def work_off(desk: Desk, subscription: Thing) -> None:
     elif _is_trial_warning(subscription, now):
         subscription = kept(desk, {**subscription, "_is_trial_end_told": True})
         desk.emit("customer.subscription.trial_will_end", subscription)
+    elif _is_invoice_to_be_told_of(subscription, now):
+        _tell_of_next_invoice(desk, subscription)
     elif subscription["cancel_at"] is not None and subscription["cancel_at"] <= now:
         ended(desk, subscription, "cancellation_requested", bills_usage=True)
     elif subscription["status"] == "trialing" and subscription["trial_end"] <= now:
@@ -143,6 +158,19 @@ def _is_trial_warning(subscription: Thing, now: int) -> bool:
         and not subscription.get("_is_trial_end_told")
         and subscription["trial_end"] - TRIAL_WARNING_SECONDS <= now < subscription["trial_end"]
     )
+
+
+def _is_invoice_to_be_told_of(subscription: Thing, now: int) -> bool:
+    tells_at = _tells_of_next_invoice_at(subscription)
+    return tells_at is not None and tells_at <= now < tells_at + UPCOMING_SECONDS
+
+
+def _tell_of_next_invoice(desk: Desk, subscription: Thing) -> None:
+    from farebox.sandbox.stripe.rooms.previews import create  # noqa: PLC0415  (it looks at what is done here)
+
+    end = min(item["current_period_end"] for item in items_of(subscription))
+    kept(desk, subscription, _told_of_invoice_at=end)
+    desk.emit("invoice.upcoming", create(desk, {"subscription": subscription["id"]}))
 
 
 def _expire(desk: Desk, subscription: Thing) -> None:

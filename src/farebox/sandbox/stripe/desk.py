@@ -19,6 +19,7 @@ PREFIXES: Final = {
     "customer": "cus", "dispute": "du", "event": "evt", "invoice": "in", "invoice_payment": "inpay",
     "invoiceitem": "ii", "item": "li", "line_item": "il", "payment_intent": "pi", "payment_method": "pm",
     "price": "price", "product": "prod", "refund": "re", "setup_intent": "seti", "subscription": "sub",
+    "subscription_schedule": "sub_sched",
     "subscription_item": "si", "test_helpers.test_clock": "clock", "webhook_endpoint": "we",
 }  # fmt: skip
 

@@ -17,14 +17,14 @@ KINDS: Final = {
 
 
 class StripeError(Exception):
-    """A refusal. One that `keeps` leaves behind what was written, as a declined payment does."""
+    """A refusal. One that `keeps` leaves behind what was written: the payment that was tried, and failed."""
 
     def __init__(
         self, status: int, message: str, *, code: str = "", param: str = "", kind: str = "", **more: Any
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.keeps = status == 402  # noqa: PLR2004  (the payment that failed is told of for ever)
+        self.keeps = False
         self.body: Thing = {"message": message, "type": kind or KINDS.get(status, "api_error"), **more}
         if code:
             self.body["code"] = code

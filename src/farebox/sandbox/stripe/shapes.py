@@ -22,6 +22,14 @@ def blank(kind: str) -> Thing:
     return {**copy.deepcopy(_shape(class_of(kind))), "object": kind}
 
 
+def nested(kind: str, path: str) -> Thing:
+    """A part of an object, as `blank` has an object: `nested("invoice", "Parent")`."""
+    place = class_of(kind)
+    for name in path.split("."):
+        place = getattr(place, name)
+    return copy.deepcopy(_shape(place))
+
+
 @functools.cache
 def class_of(kind: str) -> Any:
     """Stripe's class of a kind of object."""

@@ -56,7 +56,7 @@ class Standin:
         self._shelf.close()
 
     def told_to(self, url: str, events: Sequence[str] = ("*",)) -> str:
-        """Send webhooks to an address from now on; the secret that they are signed with, ever the same for one address."""
+        """Send webhooks to an address from now on; the secret that they are signed with, always one for an address."""
         with self._shelf.transaction() as db:
             desk = Desk(db, self.base_url)
             known = next((one for one in desk.all("webhook_endpoint") if one["url"] == url), None)

@@ -25,7 +25,8 @@ def routes(frame: Frame) -> APIRouter:
     @router.post(HERE, dependencies=[Depends(fresh)])
     def deleted(request: Request, visitor: OwnerVisitor, address: Annotated[str, Form()] = "") -> Response:
         try:
-            close_account(desk, visitor, client_of(request), typed=address)
+            till = frame.site.till() if frame.site.till is not None else None
+            close_account(desk, visitor, client_of(request), typed=address, till=till)
         except PersonError as error:
             if not error.field:
                 raise

@@ -47,7 +47,7 @@ def routes(frame: Frame) -> APIRouter:
             request,
             "invoices.html",
             visitor=visitor,
-            invoices=[(one, STATES[one.status], cents(one.total_cents, one.currency)) for one in found],
+            invoices=[(one, _state(one), cents(one.total_cents, one.currency)) for one in found],
             is_first=not before,
             newest=HERE,
             older=f"{HERE}?before={older}" if older else "",
@@ -82,7 +82,7 @@ def _add_one(router: APIRouter, frame: Frame) -> None:
             "invoice.html",
             visitor=visitor,
             invoice=found,
-            state=STATES[found.status],
+            state=_state(found),
             cents=cents,
             opened=opened,
             opened_line=found.lines[opened] if opened is not None else None,
@@ -118,6 +118,11 @@ def _coming(frame: Frame, ahead: Ahead) -> Invoice | None:
     if plan is None or after is None:
         return None
     return next_invoice(ahead.subscribed, plan, after, ahead.used_nanodollars, ahead.now_us)
+
+
+def _state(found: KeptInvoice) -> tuple[str, str]:
+    """In words; one that Stripe adds is told as it is."""
+    return STATES.get(found.status, (found.status.capitalize(), ""))
 
 
 def span_of(line: InvoiceLine) -> Period:

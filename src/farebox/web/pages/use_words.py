@@ -39,10 +39,12 @@ def limits(plan: Plan, meter: Meter, spend_cap_nanodollars: int | None) -> list[
         over = "" if plan.overage_nanodollars is None else f", then {money(plan.overage_nanodollars)} each"
         found.append(Limit("calls", "Calls", calls, plan.calls, f"{_left(calls, plan.calls, number)}{over}"))
     if plan.tokens is not None:
-        found.append(Limit("tokens", "Tokens", tokens, plan.tokens, _left(tokens, plan.tokens, number)))
+        over = "" if plan.overage_per_mtok is None else f", then {money(plan.overage_per_mtok // 1000)} a thousand"
+        found.append(Limit("tokens", "Tokens", tokens, plan.tokens, f"{_left(tokens, plan.tokens, number)}{over}"))
     credit = plan.credit_nanodollars
     if credit is not None:
-        found.append(Limit("credit", "Model use", spent, credit, _left(spent, credit, money)))
+        over = ", then charged as it comes" if plan.credit_overage else ""
+        found.append(Limit("credit", "Model use", spent, credit, f"{_left(spent, credit, money)}{over}"))
     cap = spend_cap_nanodollars
     if cap is not None:
         found.append(Limit("cap", "Your own spend cap", spent, cap, _left(spent, cap, money)))
@@ -60,6 +62,9 @@ def facts(plan: Plan, meter: Meter, test: Meter | None) -> list[Fact]:
         over = max(meter.posted_calls - plan.calls, 0)
         note = counted(over, "call") if over else "so far"
         found.append(Fact("Beyond the plan", money(meter.posted_nanodollars), note))
+    elif plan.has_overage:
+        included = plan.credit_nanodollars or 0
+        found.append(Fact("Beyond the plan", money(max(meter.posted_nanodollars - included, 0)), "so far"))
     if meter.held_calls:
         found.append(Fact("Under way", counted(meter.held_calls, "call"), "set aside until they end"))
     if test is not None and test.posted_calls:

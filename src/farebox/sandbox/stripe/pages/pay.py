@@ -51,7 +51,7 @@ def _try(frame: Frame, id_: str, card: str, look: Look) -> StripeError | None:
         try:
             completing.completed(desk, session, method)
         except StripeError as error:
-            if session["mode"] != "payment":
+            if session["mode"] != "payment" or session["_invoice_creation"].get("enabled"):
                 desk.db.execute("ROLLBACK TO paying")
             return error
     return None

@@ -18,7 +18,7 @@ LINES_MAX: Final = 20
 ECHOED: Final = ("allow_promotion_codes", "billing_address_collection", "cancel_url", "client_reference_id",
                  "consent_collection", "customer_email", "locale", "success_url", "return_url", "origin_context",
                  "submit_type", "payment_method_collection", "phone_number_collection")  # fmt: skip
-WORKED_WITH: Final = ("subscription_data", "payment_intent_data", "setup_intent_data")
+WORKED_WITH: Final = ("subscription_data", "payment_intent_data", "setup_intent_data", "invoice_creation")
 
 
 @room("POST", "/v1/checkout/sessions", "checkout.SessionCreateParams")
@@ -61,6 +61,8 @@ def create(desk: Desk, given: Thing) -> Thing:
 def _creation(given: Thing, mode: str) -> str | None:
     if "customer" in given or mode == "setup":
         return None
+    if given.get("invoice_creation", {}).get("enabled"):
+        return "always"
     return "always" if mode == "subscription" else "if_required"
 
 
@@ -85,6 +87,7 @@ def _check(desk: Desk, given: Thing, mode: str) -> None:
         ("subscription_data", "subscription"),
         ("payment_intent_data", "payment"),
         ("setup_intent_data", "setup"),
+        ("invoice_creation", "payment"),
     ):
         if name in given and mode != of:
             raise refused(f"You can not pass `{name}` in `{mode}` mode.", param=name)

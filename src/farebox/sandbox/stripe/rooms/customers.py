@@ -46,7 +46,9 @@ def _filled(customer: Thing, given: Thing) -> Thing:
 def _with_card(desk: Desk, customer: Thing, given: Thing) -> Thing:
     """The customer with the payment method that was sent along, and with the one to be charged from now on."""
     default = given.get("invoice_settings", {}).get("default_payment_method")
-    token, method = given.get("payment_method"), None
+    token, method = given.get("payment_method") or given.get("source"), None
+    if given.get("source"):
+        default = token
     if token:
         method = attached(desk, token, customer["id"], "payment_method")
     if default is None:

@@ -34,6 +34,12 @@ def retrieve_thin(desk: Desk, _given: Thing, id_: str) -> Thing:
     return desk.get("v2.core.event", id_)
 
 
+@room("GET", "/v2/core/events", "v2.core.EventListParams")
+def list_thin(desk: Desk, given: Thing) -> Thing:
+    found = desk.all("v2.core.event")[: given.get("limit", 100)]
+    return {"data": found, "next_page_url": None, "previous_page_url": None}
+
+
 @room("POST", "/v1/webhook_endpoints", "WebhookEndpointCreateParams")
 def create_endpoint(desk: Desk, given: Thing) -> Thing:
     if not given["url"].startswith(("http://", "https://")):

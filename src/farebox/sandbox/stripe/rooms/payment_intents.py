@@ -143,6 +143,7 @@ def _processing(desk: Desk, intent: Thing, method: Thing) -> Thing:
 def _failed(desk: Desk, intent: Thing, method: Thing, code: str) -> StripeError:
     """What a declined payment is answered with, after it was written down."""
     error = declined(code)
+    error.keeps = True
     message = error.body["message"]
     charge = _charge(desk, intent, method, status="failed", failure_code=error.body["code"], failure_message=message,
                      outcome=_outcome("issuer_declined", code))  # fmt: skip

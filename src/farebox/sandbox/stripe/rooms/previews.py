@@ -14,13 +14,14 @@ SAME = ("items", "proration_behavior", "proration_date", "trial_end", "cancel_at
 
 @room("POST", "/v1/invoices/create_preview", "InvoiceCreatePreviewParams")
 def create(desk: Desk, given: Thing) -> Thing:
+    at = desk.at
     desk.db.execute("SAVEPOINT preview")
     try:
         invoice = _previewed(desk, given)
     finally:
         desk.db.execute("ROLLBACK TO preview")
         desk.db.execute("RELEASE preview")
-        desk.at = None
+        desk.at = at
     hidden = {"number": None, "hosted_invoice_url": None, "invoice_pdf": None, "automatically_finalizes_at": None}
     return {**invoice, **hidden, "id": f"upcoming_{invoice['id']}", "status": "draft", "confirmation_secret": None,
             "amount_paid": 0, "attempted": False, "attempt_count": 0}  # fmt: skip

@@ -50,6 +50,7 @@ def confirmed(desk: Desk, intent: Thing) -> Thing:
         return intent
     if verdict not in {"ok", "action"}:
         error = declined(verdict)
+        error.keeps = True
         told = {**error.body, "payment_method": public(method)}
         intent = {**intent, "status": "requires_payment_method", "payment_method": None, "last_setup_error": told}
         desk.emit("setup_intent.setup_failed", desk.put(intent))

@@ -1,0 +1,57 @@
+"""A new subscription ends the ledger's period and begins another; calls under way are recorded where they began."""
+
+import asyncio
+
+from farebox.account.keys import PLAIN, create_key
+from farebox.account.work_off import Clerk
+from farebox.domain.ledger import Spent
+from farebox.store.accounts import StoredAccounts
+from farebox.store.ledger import GroupCommitLedger
+from farebox.store.reconcile import reconcile
+from tests.contract.selling.counter import PRODUCT, Counter
+from tests.contract.till import SECRET, admit, ask, record
+
+
+def test_calls_under_way_keep_their_period_when_a_plan_is_bought(counter: Counter) -> None:
+    account_id = counter.account()
+    key = create_key(StoredAccounts(counter.database), SECRET, "till", counter.row(account_id).email, PLAIN)
+    session = counter.buy(account_id, "pro")
+
+    async def run() -> tuple[int, int]:
+        ledger = GroupCommitLedger(counter.database, PRODUCT.by_name)
+        ledger.start()
+        try:
+            for _ in range(18):
+                await record(ledger, await admit(ledger, key))
+            under_way = [await admit(ledger, key) for _ in range(2)]
+            refused = await ledger.admit(ask(key))
+            assert not hasattr(refused, "hold"), "20 calls are free"
+            await asyncio.to_thread(_come_back, counter, account_id, session)
+            new = await admit(ledger, key)
+            await record(ledger, under_way[0], spent=Spent(12, 2, 7))
+            await record(ledger, under_way[1], "void")
+            await record(ledger, new)
+            assert new.plan == "pro"
+            return under_way[0].period_start_us, new.period_start_us
+        finally:
+            await ledger.close()
+
+    before_us, after_us = asyncio.run(run())
+    meters = counter.rows(
+        "SELECT period_start_us, period_end_us, posted_calls, held_calls FROM meter WHERE account_id = :id ORDER BY 1",
+        id=account_id,
+    )
+    assert [row[0] for row in meters] == [before_us, after_us]
+    assert meters[0][1] == meters[1][0]
+    assert [row[2:] for row in meters] == [(19, 0), (1, 0)]
+    theirs = counter.subscription(account_id)
+    assert meters[1][1] == theirs.period_end_us
+    assert reconcile(counter.database, PRODUCT.by_name).findings == []
+
+
+def _come_back(counter: Counter, account_id: str, session: str) -> None:
+    del session  # nobody comes back: Stripe tells
+    for event in counter.events(account_id):
+        counter.inbox.add(event)
+    Clerk(counter.inbox, lambda: counter.till).work_off_all()
+    assert counter.row(account_id).plan == "pro"

@@ -1,0 +1,34 @@
+"""Which object an event is about, and what is done about it."""
+
+import pytest
+
+from farebox.domain.webhooks import TYPES, VERBS, object_of, verb_of
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "object_id", "verb"),
+    [
+        ("checkout.session.completed", {"data": {"object": {"id": "cs_1"}}}, "cs_1", "checkout"),
+        ("customer.subscription.deleted", {"data": {"object": {"id": "sub_1"}}}, "sub_1", "subscription"),
+        ("invoice.paid", {"data": {"object": {"id": "in_1"}}}, "in_1", "invoice"),
+        ("invoice.upcoming", {"data": {"object": {"object": "invoice"}}}, "", None),
+        ("charge.refunded", {"data": {"object": {"id": "ch_1", "payment_intent": "pi_1"}}}, "pi_1", "payment"),
+        ("charge.refunded", {"data": {"object": {"id": "ch_1", "payment_intent": None}}}, "ch_1", "charge"),
+        ("refund.created", {"data": {"object": {"id": "re_1", "payment_intent": {"id": "pi_2"}}}}, "pi_2", "payment"),
+        ("charge.dispute.created", {"data": {"object": {"id": "du_1", "charge": "ch_3"}}}, "ch_3", "charge"),
+        ("v1.billing.meter.no_meter_found", {"related_object": {"id": "mtr_1"}}, "mtr_1", "usage"),
+        ("price.created", {"data": {"object": {"id": "price_1"}}}, "price_1", None),
+        ("invoice.paid", {"data": {"object": None}}, "", None),
+        ("invoice.paid", {"data": []}, "", None),
+        ("invoice.paid", {"data": {"object": {"id": 5}}}, "", None),
+        ("invoice.paid", {"data": {"object": {"id": "x" * 300}}}, "", None),
+    ],
+)
+def test_the_object_and_the_verb(kind: str, body: dict[str, object], object_id: str, verb: str | None) -> None:
+    found = object_of(kind, body)
+    assert (found, verb_of(kind, found)) == (object_id, verb)
+
+
+def test_an_endpoint_is_told_of_all_that_something_is_done_about() -> None:
+    assert len(TYPES) == len([kind for kind in VERBS if not kind.startswith("v1.")])
+    assert len(TYPES) > 20
