@@ -24,6 +24,9 @@ settings.register_profile("farebox", deadline=None, print_blob=True)
 settings.load_profile("farebox")
 
 
+# Each of the hundreds of processes that the tests start would compile Farebox anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_", "GOOGLE_CLIENT_", "GITHUB_CLIENT_", "OIDC_")
 FOLDERS = ("browser", "api", "clients", "property", "contract", "unit", "chaos")
 HERE = Path(__file__).parent
@@ -35,7 +38,7 @@ OF_PROVIDERS = ("_API_KEY", "_BASE_URL")
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With several workers, tests that share a server run on the same one, and those that take longest begin.
 
-    xdist reads a test's group from the end of its name, which it wants to have written there itself: not for this pytest.
+    xdist reads a test's group from the end of its name. It would write it there itself, but not with this pytest.
     """
     items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(HERE).parts[0]))
     if config.getoption("loadgroup", default=False):
