@@ -13,6 +13,7 @@ from _pytest.nodeid import NodeId
 from hypothesis import settings
 
 from farebox.store.database import Database
+from tests.services.memory import prefer_memory
 
 if TYPE_CHECKING:
     from tests.services.postgres import PostgresServer
@@ -26,6 +27,7 @@ settings.load_profile("farebox")
 
 # Each of the hundreds of processes that the tests start would compile Farebox anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+prefer_memory()
 
 SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_", "GOOGLE_CLIENT_", "GITHUB_CLIENT_", "OIDC_")
 FOLDERS = ("browser", "api", "clients", "property", "contract", "unit", "chaos")
@@ -40,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     xdist reads a test's group from the end of its name. It would write it there itself, but not with this pytest.
     """
-    items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(HERE).parts[0]))
+    items.sort(key=lambda item: (FOLDERS.index(item.path.relative_to(HERE).parts[0]), bool(shared_by(item))))
     if config.getoption("loadgroup", default=False):
         for item in items:
             item._id = NodeId.parse(f"{item.nodeid}@{group_of(item)}")
@@ -51,11 +53,17 @@ def group_of(item: pytest.Item) -> str:
     assert isinstance(item, pytest.Function)
     chosen = item.callspec.params if hasattr(item, "callspec") else {}
     kind = next((value for value in chosen.values() if value in KINDS), "")
-    used = [defined[-1] for defined in item._fixtureinfo.name2fixturedefs.values()]
-    shared = {fixture.argname for fixture in used if fixture.scope == "package" and not fixture.params}
+    shared = shared_by(item)
     mark = item.get_closest_marker("xdist_group")
     name = mark.args[0] if mark else min(shared) if shared else item.path.stem
     return f"{item.path.parent.name} {name} {kind}".strip()
+
+
+def shared_by(item: pytest.Item) -> set[str]:
+    """What of that which a folder shares a test uses. It is there until the folder's last test, so they come last."""
+    assert isinstance(item, pytest.Function)
+    used = [defined[-1] for defined in item._fixtureinfo.name2fixturedefs.values()]
+    return {fixture.argname for fixture in used if fixture.scope == "package" and not fixture.params}
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
+from tests.services.memory import MEMORY
 from tests.services.process import ProcessGroup, free_port, is_alive, wait_until
 
 SETTINGS = {
@@ -30,8 +31,6 @@ SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
-MEMORY = Path("/dev/shm")  # noqa: S108
-MEMORY_BYTES_MIN = 4 << 30
 ENVIRONMENT = {"LC_ALL": "C"}  # without it, macOS starts a thread, and PostgreSQL refuses to have one
 SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
@@ -172,10 +171,8 @@ def _unprivileged_user() -> int | None:
 
 
 def _make_home(user: int | None) -> Path:
-    # In memory where there is much of it: the hundreds of databases that are copied here would keep the disk busy.
-    # Root's own temporary directory may be closed to others; /tmp never is.
-    is_roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN
-    folder = MEMORY if is_roomy else None if user is None else "/tmp"  # noqa: S108
+    # Root's own temporary directory may be closed to others; /tmp never is, nor is the memory.
+    folder = None if user is None or tempfile.gettempdir() == str(MEMORY) else "/tmp"  # noqa: S108
     home = Path(tempfile.mkdtemp(prefix="farebox-postgres-", dir=folder))
     if user is not None:
         os.chown(home, user, user)
