@@ -38,6 +38,8 @@ import httpx2
 import stripe
 
 from farebox.sandbox.stripe import DEFAULT_KEY
+from farebox.sandbox.stripe.desk import Desk
+from farebox.sandbox.stripe.shelf import Shelf
 from tests.services.process import ProcessGroup, free_port, is_listening, wait_until
 
 PROGRAM = """
@@ -181,6 +183,21 @@ class StripeStandin:
         )
         assert made.webhook_endpoint is not None
         return made.id, str(made.webhook_endpoint.signing_secret)
+
+
+def make_known(path: Path, url: str, secret: str) -> None:
+    """Have webhooks sent to an address, signed with a secret that was chosen before."""
+    shelf = Shelf(path)
+    try:
+        with shelf.transaction() as db:
+            desk = Desk(db, "")
+            endpoint = desk.new(
+                "webhook_endpoint", url=url, enabled_events=["*"], status="enabled", api_version=None,
+                description=None, metadata={}, livemode=False,
+            )  # fmt: skip
+            desk.put({**endpoint, "_secret": secret, "secret": None})
+    finally:
+        shelf.close()
 
 
 class Inbox:
