@@ -191,7 +191,8 @@ def make_many(database: Database) -> int:
 def test_one_lost_one_doubled_and_one_altered_row_among_100_000_are_named(database: Database) -> None:
     assert make_many(database) >= 100_000
     report = reconcile(database, PRODUCT.by_name)
-    assert (report.findings, report.notes) == ([], [])
+    assert report.findings == []
+    assert [note for note in report.notes if "wait to be reported" not in note] == []  # there is no Stripe here
     lost, altered, unsent = (
         one(database, f"{INVOICED} AND plan = '{plan}' AND {COPY}") for plan in ("over", "words", "money")
     )
