@@ -175,7 +175,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(
         items=st.lists(asks | ends, min_size=1, max_size=4),
-        fail_at=st.integers(1, 14),
+        fail_at=st.integers(1, 18),
         done_first=st.booleans(),
     )
     def fail(self, items: Sequence[Any], fail_at: int, *, done_first: bool) -> None:
