@@ -40,7 +40,7 @@ def test_nothing_configured_is_nothing_wrong_and_nothing_is_made(bare: Path) -> 
     lines = examined(bare, code=0)
     assert levels(lines) == {
         "python": "ok", "app file": "note", ".env": "ok", "provider": "note", "database": "ok", "mail": "note",
-        "port": "ok",
+        "stripe": "note", "port": "ok",
     }  # fmt: skip
     assert lines[0].startswith("ok  python: 3.")
     assert list(bare.iterdir()) == []

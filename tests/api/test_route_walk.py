@@ -34,13 +34,13 @@ WALK: Final[dict[Access, str]] = {
         /settings/security/passkeys /settings/security/passkeys/rename /settings/security/passkeys/remove
         /settings/sessions /settings/sessions/end /settings/sessions/end-others /settings/confirm
         /settings/confirm/passkey/options /settings/confirm/passkey /settings/confirm/mail /team /team/leave /switch
-        /plan /settings/export /settings/export/person
-        /invoices /invoices/{invoice_id} /invoices/{invoice_id}.csv /plan/paid /credit
+        /plan /plan/paid /credit /settings/export /settings/export/person
+        /invoices /invoices/{invoice_id} /invoices/{invoice_id}.csv
     """,
     "owner": """
         /team/invite /team/invitations/{link_id}/revoke /team/members/{person_id}/role /team/members/{person_id}/remove
-        /plan/buy /plan/change /plan/cancel /plan/resume /plan/portal /credit/buy /credit/top-up
-        /plan/choose /plan/cap /plan/mails /settings/export/account /settings/activity /settings/delete
+        /plan/choose /plan/cap /plan/mails /plan/buy /plan/portal /plan/change /plan/cancel /plan/resume /credit/buy
+        /credit/top-up /settings/export/account /settings/activity /settings/delete
     """,
     "key": """
         /v1/usage /v1/usage/calls/{call_id} /v1/models /v1/models/{name} /v1/generate /v1/chat/completions /v1/responses

@@ -56,7 +56,7 @@ OPENAI_API_KEY=
 # FAREBOX_DATABASE_URL=          postgresql://user:password@host/name; without it, the file farebox.db
 # FAREBOX_PUBLIC_URL=            the address that your customers use, as https://api.example.com
 """
-IGNORED: Final = ".env\nfarebox.db*\nfarebox.secret\n__pycache__/\n.pytest_cache/\n"
+IGNORED: Final = ".env\nfarebox.db*\nfarebox-stripe.db*\nfarebox.secret\n__pycache__/\n.pytest_cache/\n"
 README: Final = """\
 # {product}
 

@@ -70,7 +70,7 @@ def all_packs(packs: Sequence[Pack]) -> list[Credit]:
             pack.name,
             plan_name(pack.name),
             money(pack.price_nanodollars),
-            (f"{money(pack.credit_nanodollars)} of credit", f"good for {_length(pack.days)}"),
+            (f"{money(pack.credit_nanodollars)} of credit", f"Good for {_length(pack.days)}"),
         )
         for pack in packs
     ]

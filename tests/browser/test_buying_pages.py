@@ -1,0 +1,95 @@
+"""The pages of buying in a real browser: in each state that a plan can be in, and paid for by clicking."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.api.test_buying import APP, Buyer, Market
+from tests.browser.inspection import Inspector
+from tests.browser.test_security_pages import be
+from tests.services.mail import MailServer
+from tests.services.process import wait_until
+from tests.services.stripe import StripeStandin
+
+from tests.api.place import Place  # isort: skip
+from tests.api.shop import Shop  # isort: skip
+
+SECRET = "whsec_of_the_shop"
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    folder = tmp_path_factory.mktemp("buying")
+    with StripeStandin(folder) as stripe, MailServer() as server:
+        shop = Shop(folder, f"sqlite:///{folder}/farebox.db", None, APP)
+        shop.settings |= {"STRIPE_SECRET_KEY": stripe.key, "STRIPE_API_BASE": stripe.url}
+        shop.farebox("stripe", "sync", "--yes")
+        settings = {"SMTP_URL": server.url, "FAREBOX_TRUSTED_PROXIES": "127.0.0.1", "STRIPE_WEBHOOK_SECRET": SECRET,
+                    "FAREBOX_PUBLIC_URL": "http://localhost:{port}", "FAREBOX_SWEEP_SECONDS": "0.5"}  # fmt: skip
+        with shop.served(workers=1, **settings) as served:
+            yield Market(LocalPlace(shop, served, server), stripe)
+            assert "Traceback" not in served.output()
+
+
+class LocalPlace(Place):
+    """A place whose mails lead to this machine."""
+
+    def link_to(self, email: str, count: int = 1) -> str:
+        del count
+        return self.newest_link(email)
+
+
+def tab_of(browser: Browser, buyer: Buyer) -> Page:
+    page = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon").new_page()
+    be(page, buyer.browser)
+    return page
+
+
+def look(inspector: Inspector, page: Page, market: Market, path: str, name: str) -> None:
+    inspector.assert_page(page, f"{market.place.served.url.replace('127.0.0.1', 'localhost')}{path}", name=name)
+
+
+def test_the_pages_of_somebody_who_has_bought_nothing(browser: Browser, market: Market, inspector: Inspector) -> None:
+    page = tab_of(browser, Buyer(market))
+    look(inspector, page, market, "/plan", "plan-to-buy")
+    look(inspector, page, market, "/credit", "credit-none")
+    look(inspector, page, market, "/pricing", "pricing-with-packs")
+    page.context.close()
+
+
+def test_the_pages_of_somebody_who_has_bought_all(browser: Browser, market: Market, inspector: Inspector) -> None:
+    buyer = Buyer(market)
+    for path, name in (("/plan/buy", "team"), ("/credit/buy", "small"), ("/credit/buy", "big")):
+        buyer.browser.get(_path(buyer, buyer.checkout(path, name)))
+    buyer.browser.post("/plan/change", name="pro")
+    buyer.browser.post("/credit/top-up", pack="small", below="5")
+    page = tab_of(browser, buyer)
+    look(inspector, page, market, "/plan", "plan-moving-down")
+    look(inspector, page, market, "/credit", "credit-with-grants")
+    buyer.browser.post("/plan/cancel")
+    look(inspector, page, market, "/plan", "plan-cancelled")
+    market.shop.query("UPDATE account SET grace_until_us = 1 WHERE id = %s", buyer.account)
+    market.shop.query("UPDATE top_up SET failed = 'Your card was declined.' WHERE account_id = %s", buyer.account)
+    look(inspector, page, market, "/plan", "plan-lapsed")
+    look(inspector, page, market, "/credit", "credit-stopped")
+    page.context.close()
+
+
+def test_a_plan_is_bought_by_clicking(browser: Browser, market: Market) -> None:
+    buyer = Buyer(market)
+    page = tab_of(browser, buyer)
+    page.goto(f"{market.place.served.url.replace('127.0.0.1', 'localhost')}/plan")
+    page.get_by_role("button", name="Buy Pro").click()
+    page.wait_for_url(f"{market.stripe.url}/**")
+    page.get_by_role("button", name="Subscribe").click()
+    page.wait_for_url("**/plan?told=paid")
+    expect(page.get_by_text("Thank you. The plan holds from the next call on.")).to_be_visible()
+    wait_until(lambda: buyer.row("plan") == ("pro",), "the plan")
+    page.context.close()
+
+
+def _path(buyer: Buyer, url: str) -> str:
+    """Where the browser comes back to, after paying."""
+    back = buyer.market.stripe.pay(url)
+    return "/" + back.split("/", 3)[3]
