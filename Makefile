@@ -19,7 +19,7 @@ run: $(VENV)/.installed ## install what is needed, then start the demo product
 	$(BIN)/farebox dev
 
 test: lint chromium ## every check but the long ones: lint, then pytest
-	$(BIN)/python -m pytest -m "not chaos and not alone"
+	$(BIN)/python -m pytest -m "not chaos and not alone" --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
 
 # The tests of the pages need a browser. Without it they fail, and say what to install.

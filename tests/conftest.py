@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.nodeid import NodeId
 from hypothesis import settings
 
 from farebox.store.database import Database
+from tests.services.memory import prefer_memory
 
 if TYPE_CHECKING:
     from tests.services.postgres import PostgresServer
@@ -23,17 +25,27 @@ settings.register_profile("farebox", deadline=None, print_blob=True)
 settings.load_profile("farebox")
 
 
+# Each of the hundreds of processes that the tests start would compile Farebox anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+prefer_memory()
+
 SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_", "GOOGLE_CLIENT_", "GITHUB_CLIENT_", "OIDC_")
+FOLDERS = ("browser", "api", "clients", "property", "contract", "unit", "chaos")
+HERE = Path(__file__).parent
 KINDS = ("sqlite", "postgresql")
 OF_PROVIDERS = ("_API_KEY", "_BASE_URL")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, tests that share a server run on the same one, unless a mark says otherwise."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(group_of(item)))
+@pytest.hookimpl(trylast=True)  # after marks have chosen
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, tests that share a server run on the same one, and those that take longest begin.
+
+    xdist reads a test's group from the end of its name. It would write it there itself, but not with this pytest.
+    """
+    items.sort(key=lambda item: (FOLDERS.index(item.path.relative_to(HERE).parts[0]), bool(shared_by(item))))
+    if config.getoption("loadgroup", default=False):
+        for item in items:
+            item._id = NodeId.parse(f"{item.nodeid}@{group_of(item)}")
 
 
 def group_of(item: pytest.Item) -> str:
@@ -41,9 +53,17 @@ def group_of(item: pytest.Item) -> str:
     assert isinstance(item, pytest.Function)
     chosen = item.callspec.params if hasattr(item, "callspec") else {}
     kind = next((value for value in chosen.values() if value in KINDS), "")
+    shared = shared_by(item)
+    mark = item.get_closest_marker("xdist_group")
+    name = mark.args[0] if mark else min(shared) if shared else item.path.stem
+    return f"{item.path.parent.name} {name} {kind}".strip()
+
+
+def shared_by(item: pytest.Item) -> set[str]:
+    """What of that which a folder shares a test uses. It is there until the folder's last test, so they come last."""
+    assert isinstance(item, pytest.Function)
     used = [defined[-1] for defined in item._fixtureinfo.name2fixturedefs.values()]
-    is_shared = any(fixture.scope == "package" and not fixture.params for fixture in used)
-    return f"{item.path.parent.name if is_shared else item.path.stem} {kind}".strip()
+    return {fixture.argname for fixture in used if fixture.scope == "package" and not fixture.params}
 
 
 @pytest.fixture(scope="session")

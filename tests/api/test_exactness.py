@@ -82,6 +82,14 @@ def random_calls(served: Served, key: str, dice: random.Random, count: int) -> l
     return calls
 
 
+def logged_at_every_commit(shop: Shop, key: str) -> list[dict[str, Any]]:
+    """The states of a key's meter: as many as there were batches, each of which stamps its rows with one time."""
+    log = logged(shop, key)
+    batches = {at_us for row in shop.records("admitted_us, recorded_us", key) for at_us in row}
+    assert len(log) >= len(batches) > 1
+    return log
+
+
 @rounds
 def test_a_money_limit_holds_at_every_commit(
     turn: int, shop: Shop, served: Served, upstream: FakeUpstream, seed: int
@@ -90,9 +98,8 @@ def test_a_money_limit_holds_at_every_commit(
     key = shop.new_key("credit")
     with meter_log(shop):
         replies = fire_all(random_calls(served, key, dice, 500))
-        log = logged(shop, key)
+        log = logged_at_every_commit(shop, key)
     assert statuses(replies).keys() == {200, 429}, statuses(replies)
-    assert len(log) > 3  # a busy machine makes large batches
     most = max(state["posted_nanodollars"] + state["held_nanodollars"] for state in log)
     assert CREDIT_NANODOLLARS * 0.9 < most <= CREDIT_NANODOLLARS  # it was reached, and not passed
     assert min(min(figure for name, figure in state.items() if name != "account_id") for state in log) >= 0
@@ -111,7 +118,7 @@ def test_a_tokens_limit_holds_at_every_commit(shop: Shop, served: Served, upstre
     key = shop.new_key("tokens")
     with meter_log(shop):
         replies = fire_all(random_calls(served, key, dice, 500))
-        log = logged(shop, key)
+        log = logged_at_every_commit(shop, key)
     assert statuses(replies).keys() == {200, 429}, statuses(replies)
     most = max(state["posted_tokens"] + state["held_tokens"] for state in log)
     assert TOKENS * 0.8 < most <= TOKENS
@@ -153,7 +160,7 @@ def test_a_spend_cap_of_the_customers_own_holds_at_every_commit(
     shop.query("UPDATE account SET spend_cap_nanodollars = %s WHERE id = %s", spend_cap, shop.account_of(key))
     with meter_log(shop):
         replies = fire_all(random_calls(served, key, dice, 300))
-        log = logged(shop, key)
+        log = logged_at_every_commit(shop, key)
     assert statuses(replies).keys() == {200, 429}, statuses(replies)
     most = max(state["posted_nanodollars"] + state["held_nanodollars"] for state in log)
     assert spend_cap * 0.7 < most <= spend_cap

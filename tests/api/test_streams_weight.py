@@ -15,7 +15,7 @@ from tests.services.process import allow_open_files, wait_until
 from tests.services.upstream import Behaviour, FakeUpstream
 
 MIB = 1 << 20
-HEALTH_SECONDS_MAX = 1  # under 100 ms on a quiet machine: bench/streams.py measures it
+HEALTH_SECONDS_MAX = 0.1
 
 
 # In a process of its own: the one that reads 30 streams would measure itself.

@@ -32,20 +32,20 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def inspector() -> Iterator[Inspector]:
     with Validator() as validator:
         yield Inspector(validator)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The demo product: there is no file at all."""
     with Served(env={"FAREBOX_SECRET_KEY": SECRET}, cwd=tmp_path_factory.mktemp("demo")) as served:
         yield served
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A product with everything."""
     folder = tmp_path_factory.mktemp("window")
@@ -54,7 +54,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A product with too much of everything."""
     folder = tmp_path_factory.mktemp("crowded")

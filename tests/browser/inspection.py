@@ -18,6 +18,7 @@ NARROWEST: Final = 320
 BYTES_MAX: Final = 60_000
 GRAVE: Final = {"serious", "critical"}
 OUR_OWN: Final = ("data:", "blob:", "about:")
+RUN_AXE: Final = 'axe.run({ resultTypes: ["violations"] }).then(found => found.violations)'
 SHIFTS: Final = """
 window.shifted = [];
 new PerformanceObserver((list) => {
@@ -132,7 +133,9 @@ class Inspector:
         return problems
 
     def _axe(self, page: Page) -> list[str]:
-        found = self.axe.run(page).response["violations"]
+        if page.evaluate("typeof axe") == "undefined":  # it stays until the page is loaded anew
+            page.evaluate(self.axe.axe_script)
+        found: list[dict[str, Any]] = page.evaluate(RUN_AXE)
         return [
             f"{one['id']} ({one['impact']}): {one['help']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
             for one in found

@@ -101,7 +101,7 @@ def test_a_page_of_the_log_in_is_as_it_should_be(door: Door, page: Page, inspect
     inspector.assert_page(page, f"{door.url}{path}")
 
 
-@pytest.mark.parametrize("path", ["/settings", SECURITY, "/settings/sessions", "/settings/confirm"])
+@pytest.mark.parametrize("path", [SECURITY, "/settings/confirm"])
 def test_a_page_of_the_settings_is_as_it_should_be(
     door: Door, ada: PlainBrowser, page: Page, inspector: Inspector, path: str
 ) -> None:

@@ -5,8 +5,9 @@ import errno
 import json
 import logging
 import re
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import cached_property
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,7 @@ from farebox.store import ledger as ledger_module
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from tests.contract.till import PRICE, SECRET, Faults, FaultyDatabase, Till, running, until
+from tests.services.sums import connect
 
 CALLS_AT_ONCE: Final = 2
 OPERATIONS_MAX: Final = 200  # far above what three calls take; a run that never ends is a failure
@@ -64,9 +66,23 @@ KINDS: Final[dict[str, Callable[[Any], Exception]]] = {
 }
 
 
+class WatchedTill(Till):
+    """It is looked at a dozen times for each operation that fails, so whoever looks stays connected."""
+
+    @cached_property
+    def watcher(self) -> Any:  # noqa: ANN401  # either driver's connection
+        return connect(self.url)
+
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        yield self.watcher
+
+
 @pytest.fixture
-def till(migrated_url: str, database: Database) -> Till:
-    return Till(migrated_url, database)
+def till(migrated_url: str, database: Database) -> Iterator[Till]:
+    till = WatchedTill(migrated_url, database)
+    with closing(till.watcher):
+        yield till
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,9 +9,10 @@ from typing import Any, Final
 import pytest
 
 from farebox.account.keys import KeyTerms, NewKey, create_key
-from farebox.account.limit_mails import LimitWatch
+from farebox.account.limit_mails import LimitWatch, _then
 from farebox.domain.admission import Admitted, Ask
 from farebox.domain.ledger import Spent
+from farebox.domain.limits import Limit, Used
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
 from farebox.domain.product import Product
@@ -139,6 +140,31 @@ def test_a_plan_that_charges_beyond_its_calls_says_what_they_cost(watched: Watch
     assert watched.look() == 1
     data = json.loads(watched.rows("SELECT data FROM mail WHERE template = 'limit'")[0][0])
     assert (data["used"], data["most"], data["then"]) == ("5", "4 calls", "Each further call costs $0.01.")
+
+
+@pytest.mark.parametrize(
+    ("plan", "is_over", "sentence"),
+    [
+        (Plan("p", tokens=9, overage_usd_per_1k_tokens=1), False, "A thousand tokens beyond these cost $1.00."),
+        (Plan("p", tokens=9, overage_usd_per_1k_tokens=1), True, "A further thousand tokens cost $1.00."),
+        (Plan("p", credit_usd=9, credit_overage=True), False, "Model use beyond it is charged as it comes."),
+        (
+            Plan("p", calls=9, overage_usd=1, prepaid=True), True,
+            "Each further call costs $1.00. Your credit pays it; without credit, calls are refused.",
+        ),
+        (Plan("p", tokens=9), True, "Further calls are refused until then."),
+    ],
+)  # fmt: skip
+def test_what_goes_on_beyond_a_limit_is_told_with_its_price(plan: Plan, is_over: bool, sentence: str) -> None:  # noqa: FBT001
+    limit: Limit = "calls" if plan.calls else "tokens" if plan.tokens else "credit"
+    assert _then(Used(limit, 9, 9), plan, is_over=is_over) == sentence
+
+
+def test_an_account_that_has_lapsed_is_told_of_the_free_plans_limits(watched: Watched) -> None:
+    watched.on("over", grace_until_us=1)
+    watched.call(*[1] * 10)
+    assert watched.look() == 1
+    assert watched.mails() == [(ADA, "calls", 50)]
 
 
 def test_the_customers_own_cap_and_the_credit_are_told_of_apart(watched: Watched) -> None:

@@ -66,9 +66,14 @@ class Till:
         sign_up(accounts, PRODUCT, email, plan)
         return create_key(accounts, SECRET, "till", email, terms)
 
+    @contextmanager
+    def connected(self) -> Iterator[Any]:
+        with closing(connect(self.url)) as connection:
+            yield connection
+
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Rows of a statement, which has %s for its parameters; none where it is no query."""
-        with closing(connect(self.url)) as connection:
+        with self.connected() as connection:
             cursor = connection.execute(sql.replace("%s", "?") if self.is_sqlite else sql, parameters)
             return cursor.fetchall() if cursor.description else []
 
@@ -85,12 +90,12 @@ class Till:
         return str(found[0][0]) if found else "nothing"
 
     def held(self) -> int:
-        with closing(connect(self.url)) as connection:
+        with self.connected() as connection:
             return held(connection)
 
     def findings(self) -> list[str]:
         """What is wrong with the database as it is now: a sum, or a limit that was passed."""
-        with closing(connect(self.url)) as connection:
+        with self.connected() as connection:
             return check_sums(connection) + check_credit(connection) + limits_passed(connection, PRODUCT.by_name)
 
     @contextmanager

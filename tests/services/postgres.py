@@ -17,6 +17,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
+from tests.services.memory import MEMORY
 from tests.services.process import ProcessGroup, free_port, is_alive, wait_until
 
 SETTINGS = {
@@ -170,8 +171,9 @@ def _unprivileged_user() -> int | None:
 
 
 def _make_home(user: int | None) -> Path:
-    # Root's own temporary directory may be closed to others; /tmp never is.
-    home = Path(tempfile.mkdtemp(prefix="farebox-postgres-", dir=None if user is None else "/tmp"))  # noqa: S108
+    # Root's own temporary directory may be closed to others; /tmp never is, nor is the memory.
+    folder = None if user is None or tempfile.gettempdir() == str(MEMORY) else "/tmp"  # noqa: S108
+    home = Path(tempfile.mkdtemp(prefix="farebox-postgres-", dir=folder))
     if user is not None:
         os.chown(home, user, user)
     return home
