@@ -112,7 +112,7 @@ def test_an_event_is_taken_back_within_24_hours(own: StripeStandin) -> None:
 def test_two_at_once_for_one_customer_and_meter_are_one_too_many(own: StripeStandin) -> None:
     shop = opened(own.client())
     ada, ben = shop.client.v1.customers.create(), shop.client.v1.customers.create()
-    own.fault("slow", path="/v1/billing/meter_events", seconds=0.5, times=3)
+    own.fault("slow", path="/v1/billing/meter_events", seconds=2, times=3)
     barrier = threading.Barrier(3)
 
     def send(customer: Customer) -> int:

@@ -63,6 +63,10 @@ def test_below_a_prefix_its_pages_link_to_themselves(tmp_path: Path) -> None:
             paid = browser.post(str(session.url), data={"card": "visa"})
             assert paid.headers["location"] == f"http://127.0.0.1:{port}/plan/paid?cs={session.id}"
             assert browser.post(f"{base}/_control/advance", data={"by": "hour"}).headers["location"] == "/dev/stripe/"
+            browser.post(f"{base}/_control/faults", json={"kind": "die", "path": "/v1/customers"})
+        with pytest.raises(stripe.APIConnectionError):
+            shop.client.v1.customers.create({"email": "done.all.the.same@example.com"})
+        assert len(shop.client.v1.customers.list({"email": "done.all.the.same@example.com"}).data) == 1
         inbox.wait_for(1)
         headers, body = inbox.received[0]
         assert Webhook.construct_event(body, headers["stripe-signature"], secret).data.object["id"] == session.id

@@ -62,12 +62,13 @@ def test_a_renewal_is_a_draft_for_an_hour_in_which_late_usage_still_counts(shop:
 def test_a_preview_leaves_nothing_behind(shop: Shop) -> None:
     ada = customer_on_clock(shop.client)
     subscription = shop.subscribe(ada)
-    before = shop.client.v1.events.list({"limit": 1}).data[0].id
+    last: Any = {"type": "invoice.created", "limit": 1}
+    before = shop.client.v1.events.list(last).data[0].id
     preview = shop.client.v1.invoices.create_preview(
         {"subscription": subscription.id, "subscription_details": {"cancel_at_period_end": True}}
     )
     assert str(preview.id).startswith("upcoming_")
-    assert shop.client.v1.events.list({"limit": 1}).data[0].id == before
+    assert shop.client.v1.events.list(last).data[0].id == before
     assert len(shop.invoices(ada)) == 1
     assert shop.client.v1.subscriptions.retrieve(subscription.id).cancel_at_period_end is False
 

@@ -86,7 +86,7 @@ def test_a_declined_payment_is_answered_the_same_again_and_tried_once(client: St
 
 
 def test_two_at_once_with_one_key_are_one_and_a_conflict(own: StripeStandin) -> None:
-    own.fault("slow", path="/v1/customers", seconds=0.5, times=1)
+    own.fault("slow", path="/v1/customers", seconds=2, times=1)
     barrier = threading.Barrier(2)
 
     def create(_: int) -> str:
