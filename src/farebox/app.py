@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 from fastapi import FastAPI
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
@@ -29,7 +28,6 @@ from farebox.domain.product import DEFAULT_BRAND, DEMO_NAME, DEMO_PLANS, Product
 from farebox.domain.providers import ModelName
 from farebox.sandbox.example import example
 from farebox.settings import Settings
-from farebox.web.beside import Beside, Service
 from farebox.web.endpoint import House, PaidEndpoint
 from farebox.web.founder_pages import founder_pages
 from farebox.web.generate import GenerateEndpoint
@@ -93,7 +91,6 @@ class Farebox(FastAPI):
         self._loop: asyncio.AbstractEventLoop | None = None
         self.keeps_mail = False
         """Whether mails that are sent to nobody can be looked at, as in `farebox dev`."""
-        self._beside: Beside | None = None
         self.paid_paths: list[str] = []
         """The endpoints that a key can be made for."""
         self._paid: dict[str, PaidEndpoint] = {}
@@ -227,11 +224,6 @@ class Farebox(FastAPI):
 
     # -- How it is served
 
-    def beside(self, path: str, service: Service, once_served: Callable[[], None]) -> None:
-        """Serve something beside the product, as `farebox dev` does; what follows is done in a thread at the start."""
-        self._beside = Beside(service, once_served)
-        self.router.routes.append(Mount(path, service))
-
     def _add_paid(self, path: str) -> None:
         self.paid_paths.append(path)
         self.router.routes.append(Route(path, _Paid(self._paid), methods=["POST"], include_in_schema=False))
@@ -353,18 +345,12 @@ async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
     )  # fmt: skip
     house = app._open(system, settings)  # noqa: SLF001
     await system.start()
-    beside = app._beside  # noqa: SLF001  # as above
-    if beside is not None:
-        beside.service.start()
-        threading.Thread(target=beside.once_served, daemon=True).start()
     try:
         yield {"public_url": house.public_url, "farebox": app}  # for web.protocol, which has no other way to know
     finally:
         if events is not None:
             await events.drain(LISTENER_SECONDS)
         await system.stop()
-        if beside is not None:
-            beside.service.stop()
 
 
 def _with_request_id(send: Send, call_id: str) -> Send:

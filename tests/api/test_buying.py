@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 import stripe as sdk
 
-from farebox.sandbox.stripe.beside import make_known
 from tests.api.conftest import empty_database
 from tests.api.place import Place, numbers
 from tests.api.playground import told
@@ -20,7 +19,7 @@ from tests.api.shop import Shop, ask, send
 from tests.services.browser import Browser
 from tests.services.mail import MailServer, text_of
 from tests.services.process import wait_until
-from tests.services.stripe import StripeStandin
+from tests.services.stripe import StripeStandin, make_known
 from tests.services.upstream import FakeUpstream
 
 APP: Final = """

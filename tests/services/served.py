@@ -38,8 +38,9 @@ class Served:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         health_path: str = "/health",
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = list(command or farebox_serve(app))
         self._workers = workers

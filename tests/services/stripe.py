@@ -38,6 +38,8 @@ import httpx2
 import stripe
 
 from farebox.sandbox.stripe import DEFAULT_KEY
+from farebox.sandbox.stripe.desk import Desk
+from farebox.sandbox.stripe.shelf import Shelf
 from tests.services.process import ProcessGroup, free_port, is_listening, wait_until
 
 PROGRAM = """
@@ -160,6 +162,13 @@ class StripeStandin:
         wanted: Any = list(events)
         return self.client().v1.webhook_endpoints.create({"url": url, "enabled_events": wanted})
 
+    def webhook_secret(self, url: str) -> str:
+        """The same, told as plain HTTP: what webhooks are verified with."""
+        told = {"url": url, "enabled_events[0]": "*"}
+        answer = self._http.post("/v1/webhook_endpoints", data=told, auth=(self.key, ""))
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["secret"])
+
     def tell_thin(self, url: str, events: tuple[str, ...]) -> tuple[str, str]:
         """Make a destination for thin events known, as those about meters are: its id, and its secret."""
         made = self.client().v2.core.event_destinations.create(
@@ -174,6 +183,21 @@ class StripeStandin:
         )
         assert made.webhook_endpoint is not None
         return made.id, str(made.webhook_endpoint.signing_secret)
+
+
+def make_known(path: Path, url: str, secret: str) -> None:
+    """Have webhooks sent to an address, signed with a secret that was chosen before."""
+    shelf = Shelf(path)
+    try:
+        with shelf.transaction() as db:
+            desk = Desk(db, "")
+            endpoint = desk.new(
+                "webhook_endpoint", url=url, enabled_events=["*"], status="enabled", api_version=None,
+                description=None, metadata={}, livemode=False,
+            )  # fmt: skip
+            desk.put({**endpoint, "_secret": secret, "secret": None})
+    finally:
+        shelf.close()
 
 
 class Inbox:

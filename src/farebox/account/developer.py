@@ -22,8 +22,8 @@ class Developer(NamedTuple):
 
 
 def developer(accounts: Accounts, product: Product, secret: bytes) -> Developer:
-    """The developer's account, on the product's last plan at first, and a key of it that works."""
-    last = product.plans[-1].name
+    """The developer's account, at first on the last plan with which calls pass unpaid, and a key of it that works."""
+    last = next((plan for plan in reversed(product.plans) if not plan.prepaid), product.plans[-1]).name
     account = accounts.account_by_email(DEVELOPER)
     if account is None:
         account = sign_up(accounts, product, DEVELOPER, last)

@@ -1,16 +1,13 @@
 """A model provider over HTTP, in bytes. The OpenAI SDK costs more CPU than all the rest of a call."""
 
-from datetime import timedelta
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
-from pyreqwest.http import Url
-from pyreqwest.request import RequestBuilder
-from pyreqwest.response import Response
-
-from farebox.domain.errors import FounderError, UpstreamError, UpstreamFailed, UpstreamTimeout
+from farebox.adapters.http1 import Answer, Connections
+from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
 from farebox.domain.providers import PROVIDERS, Provider, is_here
 from farebox.ports import Reply, Streamed
 
@@ -21,6 +18,8 @@ CONNECT_SECONDS_MAX: Final = 10
 IDLE_SECONDS_MAX: Final = 30.0
 PATHS: Final = ("/chat/completions", "/responses", "/embeddings")
 BUILTIN_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
+OWN_HEADERS: Final = {"accept-encoding": "identity", "user-agent": "farebox"}
+UNQUOTED: Final = "/%:@!$&'()*+,;=~"
 TOLD: Final = ("retry-after", "content-type")
 
 
@@ -44,73 +43,101 @@ class OpenAIUpstream:
         provider: Provider = PROVIDERS["openai"],
         idle_seconds_max: float = IDLE_SECONDS_MAX,
     ) -> None:
-        self._urls = _urls(base_url, provider)
+        self._address = _address(base_url, provider)
+        self._urls = {path: f"{self._address.geturl()}{path}" for path in PATHS}
         self._headers = dict(BUILTIN_HEADERS)
         if api_key:
             if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
                 raise FounderError(f"{provider.key_variable} has a character that no key has; copy it again.")
             self._headers["authorization"] = f"Bearer {api_key}"
+        self._heads = {path: _head(self._address, path, self._headers) for path in PATHS}
         self._is_here = is_here(base_url)
+        self._is_direct = self._address.username is None and (self._is_here or not _has_proxy(self._address))
         self._idle_seconds_max = idle_seconds_max
-        self._client: Client | None = None
+        self._connections: Connections | None = None
         self._streams: Streams | None = None
 
-    def open(self) -> Client:
-        builder = ClientBuilder().no_proxy() if self._is_here else ClientBuilder()
-        client = (
-            builder.default_headers(self._headers)
-            .user_agent("farebox")
-            .follow_redirects(enable=False)
-            .connect_timeout(timedelta(seconds=CONNECT_SECONDS_MAX))
-            .build()
-        )
-        self._client = client
-        return client
-
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
-        if self._streams is not None:
-            await self._streams.close()
+        """Close every connection; what comes after, as in another event loop, opens its own."""
+        connections, self._connections = self._connections, None
+        streams, self._streams = self._streams, None
+        if connections is not None:
+            connections.close()
+        if streams is not None:
+            await streams.close()
 
     async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
-        request = self._request(path, body, seconds_max).build()
+        if not self._is_direct:
+            return await self._send_around(path, body, seconds_max)
+        connections = self._connections or self._open()
         try:
-            # Read whole: reading in parts, to bound it, costs a call 5 % (docs/performance.md).
-            response = await request.send()
-            content = await response.bytes()
-        except PyreqwestError as error:
-            raise _told(error) from error
+            answer = await connections.send(b"%b%d\r\n\r\n%b" % (self._heads[path], len(body), body), seconds_max)
+        except TimeoutError as error:
+            raise too_late() from error
+        except OSError as error:
+            raise out_of_reach() from error
+        return Reply(answer.status, {} if answer.status == HTTPStatus.OK else _told(answer), answer.body)
 
-        headers = {} if response.status == HTTPStatus.OK else _headers(response)
-        return Reply(response.status, headers, bytes(content))
+    async def _send_around(self, path: str, body: bytes, seconds_max: float) -> Reply:
+        """By the client of the streams, which knows proxies and passwords in an address."""
+        stream = await self._by_streams(path, body, seconds_max, "application/json")
+        try:
+            pieces = []
+            while piece := await stream.read():
+                pieces.append(piece)
+        finally:
+            await stream.close()
+        return Reply(stream.status, stream.headers, b"".join(pieces))
 
     async def stream(self, path: str, body: bytes, seconds_max: float) -> Streamed:
+        return await self._by_streams(path, body, seconds_max, "text/event-stream")
+
+    async def _by_streams(self, path: str, body: bytes, seconds_max: float, accept: str) -> Streamed:
         if self._streams is None:
             from farebox.adapters.openai_stream import Streams  # noqa: PLC0415  # 10 MB that plain calls do not need
 
             self._streams = Streams(self._headers, is_here=self._is_here, idle_seconds_max=self._idle_seconds_max)
-        return await self._streams.open(str(self._urls[path]), body, seconds_max)
+        return await self._streams.open(self._urls[path], body, seconds_max, accept)
 
-    def _request(self, path: str, body: bytes, seconds_max: float) -> RequestBuilder:
-        client = self._client or self.open()
-        return client.post(self._urls[path]).body_bytes(body).timeout(timedelta(seconds=seconds_max))
+    def _open(self) -> Connections:
+        address = self._address
+        is_secure = address.scheme == "https"
+        port = address.port or (443 if is_secure else 80)
+        self._connections = Connections(
+            address.hostname or "", port, is_secure=is_secure, connect_seconds_max=CONNECT_SECONDS_MAX
+        )
+        return self._connections
 
 
-def _urls(base_url: str, provider: Provider) -> dict[str, Url]:
+def _address(base_url: str, provider: Provider) -> SplitResult:
     url = base_url.rstrip("/")
     said = f"{provider.url_variable}={base_url!r}"
     if not url.startswith(("http://", "https://")):
         raise FounderError(f"{said} is not a web address; write it as {provider.base_url}.")
+    address = None
     try:
-        return {path: Url(f"{url}{path}") for path in PATHS}
-    except (PyreqwestError, ValueError):
-        raise FounderError(f"{said} cannot be read as a web address; write it as {provider.base_url}.") from None
+        address = urlsplit(url)
+        host, port = (address.hostname or "").encode("idna").decode(), address.port
+    except ValueError:
+        host, port = "", None
+    if address is None or not host or port == 0 or not host.isprintable() or " " in host:
+        raise FounderError(f"{said} cannot be read as a web address; write it as {provider.base_url}.")
+    if address.netloc.isascii():
+        return address
+    before, at, _ = address.netloc.rpartition("@")
+    return address._replace(netloc=f"{before}{at}{host}" + ("" if port is None else f":{port}"))
 
 
-def _told(error: PyreqwestError) -> UpstreamError:
-    """The error in a customer's words."""
-    return too_late() if isinstance(error, RequestTimeoutError) else out_of_reach()
+def _head(address: SplitResult, path: str, headers: Mapping[str, str]) -> bytes:
+    """A request as far as the length of its body."""
+    target = quote(f"{address.path}{path}", safe=UNQUOTED)
+    lines = [f"POST {target} HTTP/1.1", f"Host: {address.netloc.rpartition('@')[2]}"]
+    lines += [f"{name.title()}: {value}" for name, value in {**headers, **OWN_HEADERS}.items()]
+    return "\r\n".join([*lines, "Content-Length: "]).encode()
+
+
+def _has_proxy(address: SplitResult) -> bool:
+    return address.scheme in getproxies() and not proxy_bypass(address.hostname or "")
 
 
 def too_late() -> UpstreamTimeout:
@@ -121,12 +148,6 @@ def out_of_reach() -> UpstreamFailed:
     return UpstreamFailed("The model cannot be reached. Nothing was charged; try again.")
 
 
-def _headers(response: Response) -> dict[str, str]:
-    return {name: value for name in TOLD if (value := _header(response, name))}
-
-
-def _header(response: Response, name: str) -> str | None:
-    try:
-        return response.get_header(name)
-    except ValueError:  # bytes that are no text
-        return None
+def _told(answer: Answer) -> dict[str, str]:
+    found = {name: answer.headers.get(name.encode(), b"") for name in TOLD}
+    return {name: value.decode() for name, value in found.items() if value and value.isascii()}

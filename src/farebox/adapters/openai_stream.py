@@ -6,12 +6,11 @@ from typing import Final
 
 from aiohttp import ClientConnectionError, ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
 
-from farebox.adapters.openai_http import CONNECT_SECONDS_MAX, TOLD, out_of_reach, too_late
+from farebox.adapters.openai_http import CONNECT_SECONDS_MAX, OWN_HEADERS, TOLD, out_of_reach, too_late
 from farebox.domain.errors import UpstreamFailed, UpstreamTimeout
 from farebox.ports import Streamed
 
 READ_BYTES_MAX: Final = 16_384  # a larger piece holds the event loop for longer
-STREAM_HEADERS: Final = {"accept": "text/event-stream", "accept-encoding": "identity", "user-agent": "farebox"}
 BROKEN: Final = "The connection to the model broke in the middle of its answer. Try again."
 SILENT: Final = "The model fell silent. Try again."
 LATE: Final = "The model did not come to an end in time. Try again."
@@ -30,19 +29,21 @@ class Streams:
         self._idle_seconds_max = idle_seconds_max
         self._session = ClientSession(
             connector=TCPConnector(limit=0),
-            headers={**headers, **STREAM_HEADERS},
+            headers={**headers, **OWN_HEADERS},
             trust_env=not is_here,
             read_bufsize=READ_BYTES_MAX,
         )
 
-    async def open(self, url: str, body: bytes, seconds_max: float) -> Streamed:
+    async def open(self, url: str, body: bytes, seconds_max: float, accept: str) -> Streamed:
         """As `ports.Upstream.stream`."""
         deadline = asyncio.get_running_loop().time() + seconds_max
         # Without a total time here: aiohttp would look at it with each piece.
         timeout = ClientTimeout(total=None, connect=min(CONNECT_SECONDS_MAX, seconds_max))
         try:
             async with asyncio.timeout_at(deadline):
-                response = await self._session.post(url, data=body, timeout=timeout, allow_redirects=False)
+                response = await self._session.post(
+                    url, data=body, headers={"accept": accept}, timeout=timeout, allow_redirects=False
+                )
         except (ClientError, TimeoutError, OSError) as error:
             # A connection that could not be made in time is out of reach; an answer that did not come is too late.
             is_late = isinstance(error, TimeoutError) and not isinstance(error, ClientConnectionError)

@@ -12,7 +12,7 @@ from farebox.account.developer import DEVELOPER, Developer, developer
 from farebox.app import Farebox
 from farebox.cli import told
 from farebox.cli.context import AppArgument, Shop, open_shop
-from farebox.cli.dev_stripe import AT, put_beside, sells_by_standin
+from farebox.cli.dev_stripe import offer_beside, stripe_beside
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.models import local_model, model_line, use
 from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans
@@ -30,11 +30,15 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
         shop = open_shop(app, migrate=True)
         wiring.check(shop.product, shop.settings)
         you = developer(shop.accounts, shop.product, shop.secret)
-        for line in _welcome(shop, you, url_of(listeners[0])):
-            typer.echo(line)
-        warn_of_lost_plans(shop)
-        shop.database.close()
-        run("farebox.cli.dev:reloaded_app", app, listeners, grace_seconds=GRACE_SECONDS, watched=shop.app.folder)
+        url = url_of(listeners[0])
+        with stripe_beside(shop.product, shop.settings, host, url) as stripe:
+            for line in _welcome(shop, you, url, stripe):
+                typer.echo(line)
+            warn_of_lost_plans(shop)
+            shop.database.close()
+            served = "farebox.cli.dev:reloaded_app"
+            watched, grace = shop.app.folder, GRACE_SECONDS
+            run(served, app, listeners, grace_seconds=grace, watched=watched, stays=stripe is not None)
 
 
 def reloaded_app() -> Farebox:
@@ -42,12 +46,11 @@ def reloaded_app() -> Farebox:
     try:
         shop = open_shop(os.environ.get(APP_VARIABLE) or None)
         wiring.check(shop.product, shop.settings)
+        offer_beside(shop.product, shop.settings)
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
     shop.database.close()
     shop.app.keeps_mail = True
-    if sells_by_standin(shop.product, shop.settings):
-        put_beside(shop.app)
     # Looked for here, at each start: a key that is set later, in `.env`, is then used.
     local = local_model(shop.product, shop.settings)
     if local is not None:
@@ -55,13 +58,13 @@ def reloaded_app() -> Farebox:
     return shop.app
 
 
-def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
+def _welcome(shop: Shop, you: Developer, url: str, stripe: str | None) -> list[str]:
     moved = f" (moved from {you.moved_from!r}, which your file no longer has)" if you.moved_from else ""
     return [
         f"{shop.product.name} runs at {url}",
         f"  Docs   {url}/docs",
         *_mail_lines(shop, url),
-        *_stripe_lines(shop, url),
+        *([f"  Stripe {stripe}, a stand-in: no card is charged"] if stripe else []),
         f"  Model  {model_line(shop.product, shop.settings, local_model(shop.product, shop.settings))}",
         f"  Plan   {you.account.plan}, for the account {DEVELOPER}{moved}",
         f"  Key    {you.key.text}",
@@ -75,12 +78,6 @@ def _welcome(shop: Shop, you: Developer, url: str) -> list[str]:
 
 def _mail_lines(shop: Shop, url: str) -> list[str]:
     return [f"  Mail   {url}/dev/mail, and here"] if shop.settings.smtp_url is None else []
-
-
-def _stripe_lines(shop: Shop, url: str) -> list[str]:
-    if not sells_by_standin(shop.product, shop.settings):
-        return []
-    return [f"  Stripe {url}{AT}, a stand-in: buy at {url}/plan with test cards"]
 
 
 def _first_call(app: Farebox) -> tuple[str, str]:

@@ -1,58 +1,65 @@
-"""The stand-in for Stripe that `farebox dev` brings: it takes the place of Stripe where the settings name none."""
+"""The stand-in for Stripe beside `farebox dev`: a server of its own in a thread, which a reload does not touch."""
 
-import logging
 import os
-import secrets
-import time
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from farebox import settings as settings_module
+import uvicorn
+
 from farebox import wiring_money
 from farebox.account.offer import compare, make_so
-from farebox.app import Farebox
+from farebox.cli.server import free_port_after, open_port, url_of
 from farebox.domain.catalogue import for_sale
 from farebox.domain.product import Product
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable
-from farebox.sandbox.stripe import DEFAULT_KEY, Standin
-from farebox.sandbox.stripe.beside import make_known
-from farebox.settings import LISTENING_VARIABLE, Settings
+from farebox.settings import Settings
+from farebox.web.webhooks import PATH
 
-log = logging.getLogger("farebox.money")
-
-AT: Final = "/dev/stripe"
-FILE: Final = Path("farebox-stripe.db")
-TRIES: Final = 40
-WAIT_SECONDS: Final = 0.25
+STANDIN_VARIABLE: Final = "FAREBOX_DEV_STRIPE"  # told to the process that serves: where the stand-in is
+FILE: Final = "farebox-stripe.db"
 
 
-def sells_by_standin(product: Product, settings: Settings) -> bool:
-    """Whether there is something to sell, and no Stripe to sell it by."""
-    return settings.stripe_secret_key is None and bool(for_sale(product.plans, product.packs))
+@contextmanager
+def stripe_beside(product: Product, settings: Settings, host: str, url: str) -> Iterator[str | None]:
+    """Serve the stand-in and have the product use it; gives its address, or None where there is no need of it.
+
+    What is bought stays in a file in the working directory, as the product's own database does.
+    """
+    if settings.stripe_secret_key is not None or not for_sale(product.plans, product.packs):
+        yield None
+        return
+    from farebox.sandbox.stripe import DEFAULT_KEY, Standin  # noqa: PLC0415  # only where it is used
+
+    listener = open_port(host, free_port_after(host, int(url.rpartition(":")[2])))
+    address = url_of(listener)
+    standin = Standin(Path.cwd() / FILE, address)
+    server = uvicorn.Server(uvicorn.Config(standin, log_config=None, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, args=([listener],), name="farebox-stripe", daemon=True)
+    thread.start()
+    os.environ.update(
+        {
+            STANDIN_VARIABLE: address,
+            "STRIPE_SECRET_KEY": DEFAULT_KEY,
+            "STRIPE_API_BASE": address,
+            "STRIPE_WEBHOOK_SECRET": standin.told_to(f"{url}{PATH}"),
+        }
+    )
+    try:
+        yield address
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
 
 
-def put_beside(app: Farebox) -> None:
-    """Serve the stand-in beside the product, and have this process sell by it."""
-    url = os.environ[LISTENING_VARIABLE]
-    secret = f"whsec_{secrets.token_hex(24)}"
-    make_known(FILE, f"{url}/stripe/webhook", secret)
-    os.environ |= {
-        "STRIPE_SECRET_KEY": DEFAULT_KEY, "STRIPE_WEBHOOK_SECRET": secret, "STRIPE_API_BASE": f"{url}{AT}"
-    }  # fmt: skip
-    app.beside(AT, Standin(FILE, f"{url}{AT}"), lambda: _offer(app))
+def offer_beside(product: Product, settings: Settings) -> None:
+    """Have the stand-in sell what the file says; a Stripe that is not ours is left as it is.
 
-
-def _offer(app: Farebox) -> None:
-    """Have the stand-in sell what the file says, as soon as it is served."""
-    settings = settings_module.load(app.folder)
-    for _ in range(TRIES):
-        try:
-            catalogue = wiring_money.catalogue_of(settings)
-            make_so(catalogue, app.product, *compare(catalogue, app.product))
-        except PaymentsUnavailable:
-            time.sleep(WAIT_SECONDS)
-        except PaymentRefused as error:
-            log.warning("the stand-in for Stripe: %s", error)
-            return
-        else:
-            return
+    Raises:
+        FounderError: two prices would be called the same.
+    """
+    if settings.stripe_api_base and settings.stripe_api_base == os.environ.get(STANDIN_VARIABLE):
+        catalogue = wiring_money.catalogue_of(settings)
+        make_so(catalogue, product, *compare(catalogue, product))

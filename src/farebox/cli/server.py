@@ -66,13 +66,14 @@ def open_port(host: str, port: int, *, is_shared: bool = False) -> socket.socket
 def cannot_listen(error: OSError, host: str, port: int) -> tuple[str, str]:
     """Why this address cannot be listened on, and the option that helps."""
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is taken by another program", f"--port {_free_port_after(host, port)}"
+        return f"Port {port} is taken by another program", f"--port {free_port_after(host, port)}"
     if isinstance(error, PermissionError):
         return f"Port {port} needs an administrator's rights", "--port 8000"
     return f"{host} is not an address of this machine", "--host 127.0.0.1"
 
 
-def _free_port_after(host: str, port: int) -> int:
+def free_port_after(host: str, port: int) -> int:
+    """The next port that nobody listens on; 0, for any, where there is none near."""
     for other in range(port + 1, min(port + 1 + PORTS_TRIED, 65536)):
         with suppress(OSError):
             open_port(host, other).close()
@@ -95,12 +96,16 @@ def run(
     grace_seconds: int,
     workers: int = 1,
     watched: Path | None = None,
+    stays: bool = False,
 ) -> None:
-    """Serve until told to stop, and then for `grace_seconds` more those who are being served."""
+    """Serve until told to stop, and then for `grace_seconds` more those who are being served.
+
+    `stays` keeps this process what it is, for the sake of what else runs in it.
+    """
     os.environ[APP_VARIABLE] = target or ""
     listener = listeners[0]
     os.environ[LISTENING_VARIABLE] = url_of(listener)
-    if watched is None and workers == 1 and os.name == "posix":
+    if watched is None and workers == 1 and os.name == "posix" and not stays:
         listener.set_inheritable(True)
         # The same process, without all that the command line has loaded: that is memory for as long as it serves.
         again = [sys.executable, "-P", "-m", "farebox.cli.server", factory, str(listener.fileno())]

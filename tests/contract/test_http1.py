@@ -1,0 +1,331 @@
+"""Whole answers over HTTP/1.1 on real sockets: every form that an answer can have, and whose it is."""
+
+import asyncio
+import datetime as dt
+import gzip
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from farebox.adapters import http1
+from farebox.adapters.http1 import Answer, Connections
+from farebox.adapters.openai_http import OpenAIUpstream
+from farebox.domain.errors import UpstreamFailed
+
+OK: Final = b"HTTP/1.1 200 OK\r\n"
+SOON_SECONDS: Final = 5
+Scene = Callable[[], Awaitable[None]]
+
+
+class Server:
+    """A server that answers the n-th request of a connection with the n-th of its answers.
+
+    Args:
+        answers: in the place of BODY goes the request's body.
+        closes: whether it closes the connection after the last one.
+        step_bytes: how much it sends at once.
+    """
+
+    def __init__(self, answers: Sequence[bytes], *, closes: bool, step_bytes: int) -> None:
+        self._answers = answers
+        self._closes = closes
+        self._step_bytes = step_bytes
+        self.port = 0
+        self.connections = 0
+        self.heads: list[bytes] = []
+        self.came, self.gone = asyncio.Event(), asyncio.Event()
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.came.set()
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            for programmed in self._answers:
+                self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+                length = self.heads[-1].lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                body = await reader.readexactly(int(length))
+                answer = programmed.replace(b"BODY", body)
+                for place in range(0, len(answer), self._step_bytes):
+                    writer.write(answer[place : place + self._step_bytes])
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            if not self._closes:
+                await reader.read()
+        self.gone.set()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def serving(
+    *answers: bytes, closes: bool = False, step_bytes: int = 1 << 20, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[Server, Connections]]:
+    server = Server(answers, closes=closes, step_bytes=step_bytes)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+    server.port = listening.sockets[0].getsockname()[1]
+    connections = Connections("localhost", server.port, is_secure=tls is not None, connect_seconds_max=5)
+    try:
+        yield server, connections
+    finally:
+        connections.close()
+        listening.close()
+        if server.tasks:  # each ends as its client has gone
+            await asyncio.wait(server.tasks, timeout=SOON_SECONDS)
+
+
+def request(body: bytes) -> bytes:
+    return b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def both(scene: Scene) -> None:
+    """On the loop of Linux and macOS, and on that of Windows."""
+
+    async def one() -> None:
+        await scene()
+
+    asyncio.run(one())
+    uvloop.run(one())
+
+
+def sized(body: bytes, *, head: bytes = OK) -> bytes:
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+PACKED: Final = gzip.compress(b"abc" * 100_000)
+GZIP: Final = OK + b"Content-Encoding: gzip\r\n"
+CHUNKED: Final = OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: t\r\n\r\n"
+ECHO: Final = OK + b"Content-Length: 11\r\n\r\n[BODY]"
+
+
+@pytest.mark.parametrize(
+    ("answer", "body", "is_kept"),
+    [
+        (sized(b"abc"), b"abc", True),
+        (CHUNKED, b"abcde", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: a\r\n\r\n" + sized(b"abc"), b"abc", True),
+        (sized(b""), b"", True),
+        (sized(b"x" * 300_000), b"x" * 300_000, True),
+        (sized(b"abc", head=OK + b"Connection: close\r\n"), b"abc", False),
+        (sized(b"abc", head=b"HTTP/1.0 200 OK\r\n"), b"abc", False),
+        (OK + b"\r\nabc", b"abc", False),
+        (sized(PACKED, head=GZIP), b"abc" * 100_000, True),
+    ],
+    ids=["sized", "chunked", "informed", "empty", "large", "closing", "old", "unsized", "packed"],
+)
+def test_an_answer_is_read_whole_whatever_its_form(answer: bytes, body: bytes, is_kept: bool) -> None:  # noqa: FBT001
+    async def scene() -> None:
+        async with serving(*[answer] * (3 if is_kept else 1), closes=not is_kept) as (server, connections):
+            for _ in range(3):
+                found = await connections.send(request(b"{}"), SOON_SECONDS)
+                assert (found.status, found.body) == (200, body)
+            assert server.connections == (1 if is_kept else 3)
+
+    both(scene)
+
+
+def test_an_answer_that_comes_byte_by_byte_is_read_whole() -> None:
+    async def scene() -> None:
+        async with serving(CHUNKED, step_bytes=1) as (_, connections):
+            assert (await connections.send(request(b"{}"), SOON_SECONDS)).body == b"abcde"
+
+    both(scene)
+
+
+def test_of_many_at_once_each_gets_its_own_answer() -> None:
+    async def scene() -> None:
+        async with serving(*[ECHO] * 2000) as (server, connections):
+
+            async def caller(name: int) -> None:
+                for turn in range(40):
+                    body = b"%04d-%04d" % (name, turn)
+                    assert (await connections.send(request(body), SOON_SECONDS)).body == b"[%b]" % body
+
+            await asyncio.gather(*map(caller, range(32)))
+            assert server.connections <= 32
+
+    both(scene)
+
+
+def test_who_leaves_or_is_too_late_closes_the_connection_and_the_next_one_gets_a_new_one() -> None:
+    async def scene() -> None:
+        async with serving() as (server, connections):
+            with pytest.raises(TimeoutError):
+                await connections.send(request(b"{}"), 0.1)
+            await asyncio.wait_for(server.gone.wait(), SOON_SECONDS)
+            server.gone.clear()
+            server.came.clear()
+            leaving = asyncio.create_task(connections.send(request(b"{}"), 60))
+            await asyncio.wait_for(server.came.wait(), SOON_SECONDS)
+            leaving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+            await asyncio.wait_for(server.gone.wait(), SOON_SECONDS)
+
+    both(scene)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"Content-Length: 9\r\n\r\nabc",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nab",
+        OK + b"Content-Length: 3\r\n",
+        b"",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nabc",
+        OK + b"A: b\r\n" * 20_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000,
+        sized(PACKED[:-9], head=GZIP),
+        sized(b"abc", head=GZIP),
+    ],
+    ids=[
+        "short",
+        "cut",
+        "headless",
+        "nothing",
+        "ssh",
+        "two lengths",
+        "upgrade",
+        "long head",
+        "never",
+        "half packed",
+        "not packed",
+    ],
+)
+def test_what_is_no_whole_answer_is_a_failure(answer: bytes) -> None:
+    async def scene() -> None:
+        async with serving(answer, closes=True) as (_, connections):
+            with pytest.raises(ConnectionError):
+                await connections.send(request(b"{}"), SOON_SECONDS)
+
+    both(scene)
+
+
+def test_an_answer_over_the_bound_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http1, "ANSWER_BYTES_MAX", 200_000)
+
+    async def scene() -> None:
+        async with serving(sized(b"x" * 3_000_000)) as (_, connections):
+            with pytest.raises(ConnectionError, match="too large"):
+                await connections.send(request(b"{}"), SOON_SECONDS)
+        async with serving(sized(PACKED, head=GZIP)) as (_, connections):
+            with pytest.raises(ConnectionError, match="too large"):
+                await connections.send(request(b"{}"), SOON_SECONDS)
+
+    both(scene)
+
+
+@pytest.mark.parametrize("extra", [sized(b"poison"), b"HTTP/1.1 2", b"x"], ids=["whole", "begun", "noise"])
+def test_what_nobody_asked_for_answers_nobody(extra: bytes) -> None:
+    async def scene() -> None:
+        async with serving(sized(b"mine") + extra, sized(b"poison")) as (server, connections):
+            for _ in range(3):
+                with suppress(ConnectionError):
+                    assert (await connections.send(request(b"{}"), SOON_SECONDS)).body == b"mine"
+            assert server.connections == 3
+
+    both(scene)
+
+
+def test_a_connection_that_the_server_closed_or_nobody_used_for_long_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        async with serving(sized(b"a"), closes=True) as (server, connections):
+            for _ in range(3):
+                await connections.send(request(b"{}"), SOON_SECONDS)
+                await asyncio.wait_for(server.gone.wait(), SOON_SECONDS)
+                await asyncio.sleep(0.05)  # for its end to arrive
+            assert server.connections == 3
+        async with serving(*[sized(b"a")] * 9) as (server, connections):
+            await connections.send(request(b"{}"), SOON_SECONDS)
+            monkeypatch.setattr(http1, "IDLE_SECONDS_MAX", -1)
+            await connections.send(request(b"{}"), SOON_SECONDS)
+            monkeypatch.undo()
+            assert server.connections == 2
+            await asyncio.wait_for(server.gone.wait(), SOON_SECONDS)
+
+    both(scene)
+
+
+# -- TLS, and the way around it
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
+    """A server's certificate that trusts itself, and the server's side of TLS with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = folder / "cert.pem", folder / "key.pem"
+    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(public, private)
+    return public, tls
+
+
+async def ask_over_tls(tls: ssl.SSLContext) -> list[Answer]:
+    async with serving(*[sized(b"abc")] * 2, tls=tls) as (server, connections):
+        found = [await connections.send(request(b"{}"), SOON_SECONDS) for _ in range(2)]
+        assert server.connections == 1
+        return found
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_over_tls_only_a_server_whose_name_and_issuer_are_right_is_asked(
+    run: Callable[[Any], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted, tls = certificate(tmp_path, "localhost")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        run(ask_over_tls(tls))
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    assert [answer.body for answer in run(ask_over_tls(tls))] == [b"abc", b"abc"]
+    trusted, tls = certificate(tmp_path, "elsewhere.test")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        run(ask_over_tls(tls))
+
+
+def test_a_proxy_of_the_environment_is_used_but_not_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        async with serving(sized(b"{}"), sized(b"{}")) as (proxy, _):
+            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+            upstream = OpenAIUpstream("http://provider.test/v1", "sk-1")
+            reply = await upstream.send("/chat/completions", b"{}", SOON_SECONDS)
+            assert (reply.status, reply.body) == (200, b"{}")
+            await upstream.close()
+            assert proxy.heads[0].startswith(b"POST http://provider.test/v1/chat/completions HTTP/1.1\r\n")
+            assert b"\r\naccept: application/json\r\n" in proxy.heads[0].lower()
+            here = OpenAIUpstream("http://127.0.0.1:9/v1", "sk-1")
+            with pytest.raises(UpstreamFailed):
+                await here.send("/chat/completions", b"{}", SOON_SECONDS)
+            await here.close()
+            assert proxy.connections == 1
+
+    both(scene)
