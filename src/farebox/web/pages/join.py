@@ -76,8 +76,8 @@ def _add_used(router: APIRouter, frame: Frame) -> None:
         desk, client = frame.site.desk, client_of(request)
         found = find_link(desk, token)
         if found.purpose == "confirm":
-            came, _ = confirm(desk, client, token=token, browser=request.cookies.get(SIGN_UP, ""))
-            response = arrived(request, came, FIRST if came.entered.is_new_account else HOME)
+            came, wish = confirm(desk, client, token=token, browser=request.cookies.get(SIGN_UP, ""))
+            response = arrived(request, came, _first(frame, wish) if came.entered.is_new_account else HOME)
             forget_cookie(response, SIGN_UP)
             return response
         if found.purpose == "magic":
@@ -96,3 +96,10 @@ def _add_used(router: APIRouter, frame: Frame) -> None:
             if not error.field:
                 raise
             return form_again(frame, request, "link.html", error, purpose=found.purpose, email=found.email)
+
+
+def _first(frame: Frame, wish: str) -> str:
+    """Where somebody new begins: at the plans, if they came for one that has to be bought."""
+    plan = frame.site.product.by_name.get(wish)
+    is_bought = plan is not None and plan.price_nanodollars and frame.site.till is not None
+    return "/plan" if is_bought else FIRST
