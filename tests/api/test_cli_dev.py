@@ -91,7 +91,9 @@ def test_in_an_empty_folder_the_curl_line_works_and_the_key_stays(folder: Path) 
         assert apikey.parse(key)
         assert process.stop(signal.SIGINT) == 0
     assert line(process, "Ctrl-C") == process.output().strip().splitlines()[-1]  # it ended without a word
-    assert {path.name for path in folder.iterdir()} == {"farebox.db", "farebox.db.lock", "farebox.secret"}
+    assert {path.name for path in folder.iterdir()} == {
+        "farebox.db", "farebox.db.lock", "farebox-stripe.db", "farebox.secret",
+    }  # fmt: skip
     assert not any(key.encode() in path.read_bytes() for path in folder.iterdir())
     with dev(folder, "--port", port) as process:
         assert key_of(process) == key
