@@ -105,7 +105,10 @@ class Counter:
         # An anchor of its own: periods have begun before.
         accounts.add_account(AccountRow(account_id, email, plan, "active", now_us - 10 * 86_400 * 10**6, now_us))
         self.rows(
-            "INSERT INTO person VALUES (:id, :email, NULL, :now, NULL, NULL, :now)", id=person_id, email=email, now=now_us
+            "INSERT INTO person VALUES (:id, :email, NULL, :now, NULL, NULL, :now)",
+            id=person_id,
+            email=email,
+            now=now_us,
         )
         self.rows(
             "INSERT INTO member VALUES (:account, :person, 'owner', :now, 1)",
@@ -161,8 +164,10 @@ class Counter:
         customer = self.row(account_id).customer_id
         payments = self.client.v1.payment_intents.list({"customer": customer, "limit": 100}).data
         names = (customer, *(payment.id for payment in payments))
-        found = [event.to_dict() for event in self.client.v1.events.list(
-            {"limit": 100, "created": {"gte": self._since}}).auto_paging_iter()]
+        found = [
+            event.to_dict()
+            for event in self.client.v1.events.list({"limit": 100, "created": {"gte": self._since}}).auto_paging_iter()
+        ]
         mine = [one for one in found if any(name in json.dumps(one, default=str) for name in names)]
         return [
             Event(one["id"], one["type"], object_of(one["type"], one), one["created"] * 10**6, is_live=False)

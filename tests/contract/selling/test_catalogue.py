@@ -29,7 +29,9 @@ def test_all_is_added_once_and_then_nothing_is_to_be_done(counter: Counter) -> N
 
 
 def test_another_price_is_another_price_and_the_old_one_is_archived(counter: Counter) -> None:
-    plans = tuple(Plan("pro", usd=39, calls=1000, overage_usd="0.01") if one.name == "pro" else one for one in PRODUCT.plans)
+    plans = tuple(
+        Plan("pro", usd=39, calls=1000, overage_usd="0.01") if one.name == "pro" else one for one in PRODUCT.plans
+    )
     dearer = replace(PRODUCT, plans=plans, packs=(Pack("small", usd=10),))
     found = signs(counter, dearer)
     assert (found["farebox_pro_month_3900"], found["farebox_pro_month_2900"]) == ("+", "-")
@@ -47,7 +49,9 @@ def test_another_price_is_another_price_and_the_old_one_is_archived(counter: Cou
 
 def test_what_is_not_ours_is_left_alone(counter: Counter) -> None:
     product = counter.client.v1.products.create({"name": "Somebody else's"})
-    counter.client.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 100, "lookup_key": f"other{secrets.token_hex(4)}"})
+    counter.client.v1.prices.create(
+        {"product": product.id, "currency": "usd", "unit_amount": 100, "lookup_key": f"other{secrets.token_hex(4)}"}
+    )
     assert not any(key.startswith("other") for key in signs(counter, PRODUCT))
     assert counter.sync() == 0
 

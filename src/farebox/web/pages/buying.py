@@ -71,9 +71,7 @@ def _add_changes(router: APIRouter, frame: Frame) -> None:
         return see_other(f"{HERE}?told=resumed")
 
 
-def _sent(
-    frame: Frame, request: Request, visitor: Visit, address: Callable[[Till, AccountRow], str]
-) -> Response:
+def _sent(frame: Frame, request: Request, visitor: Visit, address: Callable[[Till, AccountRow], str]) -> Response:
     """On to a page at Stripe, or the plan page with what is in the way."""
     try:
         return elsewhere(address(till_of(frame), visitor.account))
