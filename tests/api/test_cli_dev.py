@@ -15,18 +15,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
+import httpx2
 import pytest
 
 from farebox.cli.dev import curl
 from farebox.cli.load import load_app
 from farebox.domain import apikey
 from farebox.domain.errors import FounderError
+from farebox.sandbox.stripe import DEFAULT_KEY
 from tests.api.shop import get
 from tests.services.command import farebox, printed
 from tests.services.process import ProcessGroup, free_port, is_listening, wait_until
 from tests.services.served import FOREIGN_SETTINGS
 
 NOBODY: Final = {f"{name}_BASE_URL": "http://127.0.0.1:9/v1" for name in ("OLLAMA", "LMSTUDIO")}
+NOWHERE: Final = "http://127.0.0.1:9"
 APP: Final = (
     'from farebox import Farebox, Plan\napp = Farebox("Tagliner", plans=[Plan("free", calls=20), Plan("{plan}")])\n'
 )
@@ -92,12 +95,35 @@ def test_in_an_empty_folder_the_curl_line_works_and_the_key_stays(folder: Path) 
         assert process.stop(signal.SIGINT) == 0
     assert line(process, "Ctrl-C") == process.output().strip().splitlines()[-1]  # it ended without a word
     assert {path.name for path in folder.iterdir()} == {
-        "farebox.db", "farebox.db.lock", "farebox-stripe.db", "farebox.secret",
+        "farebox-stripe.db", "farebox.db", "farebox.db.lock", "farebox.secret",
     }  # fmt: skip
     assert not any(key.encode() in path.read_bytes() for path in folder.iterdir())
     with dev(folder, "--port", port) as process:
         assert key_of(process) == key
         assert '"calls_remaining":4998' in paste(line(process, "curl"))
+
+
+def test_a_stand_in_for_stripe_sells_what_the_file_says_and_again_after_a_change_of_it(folder: Path) -> None:
+    app, port = folder / "app.py", str(free_port())
+    app.write_text(APP.format(plan="pro").replace('Plan("pro")', 'Plan("pro", usd=29)'))
+    with dev(folder, "--port", port) as process:
+        stripe = line(process, "Stripe").split()[1].rstrip(",")
+
+        def sold() -> set[str]:
+            answer = httpx2.get(f"{stripe}/v1/prices", auth=(DEFAULT_KEY, ""), trust_env=False)
+            return {price["lookup_key"] for price in answer.json()["data"]}
+
+        assert get(f"{stripe}/").status == 200
+        wait_until(lambda: sold() == {"farebox_pro_month_2900"}, "the plan to be for sale")
+        app.write_text(app.read_text().replace("29", "39"))
+        wait_until(lambda: "farebox_pro_month_3900" in sold(), "the plan's new price")
+        assert process.stop(signal.SIGINT) == 0
+    assert "Traceback" not in process.output()
+
+
+def test_a_stripe_of_the_founders_own_is_asked_instead(folder: Path) -> None:
+    with dev(folder, "--port", str(free_port()), STRIPE_SECRET_KEY="sk_test_x", STRIPE_API_BASE=NOWHERE) as process:
+        assert "Stripe" not in process.output()
 
 
 def test_a_revoked_key_is_followed_by_another(folder: Path, pg_url: str) -> None:
