@@ -103,14 +103,14 @@ def desk_of(
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
 
     return Desk(
-        people=StoredPeople(database),
+        people=StoredPeople(database, must_pay=_must_pay(product, settings)),
         keys=StoredKeys(database),
         passwords=Argon2Passwords(),
         secret=secret,
         product=product,
         mail_written=post.wake,
         tell=tell,
-        proofs=_proofs(settings, database, secret),
+        proofs=_proofs(product, settings, database, secret),
         upkeep=upkeep_of(database, limits.soon),
     )
 
@@ -141,7 +141,12 @@ def upkeep_of(database: Database, limits_changed: Callable[[str], None]) -> Upke
     )
 
 
-def _proofs(settings: Settings, database: Database, secret: bytes) -> Proofs:
+def _must_pay(product: Product, settings: Settings) -> bool:
+    """Whether a new account has to buy its plan before it can call: where the first one costs, and is for sale."""
+    return settings.stripe_secret_key is not None and product.plans[0].price_nanodollars > 0
+
+
+def _proofs(product: Product, settings: Settings, database: Database, secret: bytes) -> Proofs:
     from farebox.store.addresses import StoredAddresses  # noqa: PLC0415  # as above
     from farebox.store.ceremonies import StoredCeremonies  # noqa: PLC0415
     from farebox.store.identities import StoredIdentities  # noqa: PLC0415
@@ -164,7 +169,7 @@ def _proofs(settings: Settings, database: Database, secret: bytes) -> Proofs:
         StoredCeremonies(database),
         StoredSecondFactors(database),
         StoredPasskeys(database),
-        StoredIdentities(database),
+        StoredIdentities(database, must_pay=_must_pay(product, settings)),
         StoredAddresses(database),
         vault,
         authenticators,

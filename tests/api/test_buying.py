@@ -254,3 +254,20 @@ def test_without_a_secret_there_is_no_such_place(tmp_path: Path) -> None:
             said = served.output()
     assert "STRIPE_WEBHOOK_SECRET is not set" in said
     assert re.search(r"\d+ of your prices are not there, as farebox_\w+ → farebox stripe sync", said)
+
+
+def test_where_the_first_plan_costs_something_nobody_calls_before_it_is_bought(tmp_path: Path) -> None:
+    with StripeStandin(tmp_path) as stripe, MailServer() as server:
+        shop = Shop(tmp_path, f"sqlite:///{tmp_path}/farebox.db", None, APP.replace('Plan("free", calls=2), ', ""))
+        shop.settings |= {"STRIPE_SECRET_KEY": stripe.key, "STRIPE_API_BASE": stripe.url}
+        shop.farebox("stripe", "sync", "--yes")
+        settings = {"SMTP_URL": server.url, "FAREBOX_PUBLIC_URL": "https://till.example",
+                    "FAREBOX_TRUSTED_PROXIES": "127.0.0.1"}  # fmt: skip
+        with shop.served(workers=1, **settings) as served:
+            buyer = Buyer(Market(Place(shop, served, server), stripe))
+            assert buyer.call()[0] == 402
+            page = told(buyer.browser.get("/plan"))
+            assert "Buy a plan: until then, calls are refused." in page
+            buyer.browser.get(buyer.pay(buyer.checkout("/plan/buy", "pro")))
+            assert buyer.call()[0] == 200
+            assert "Buy a plan" not in told(buyer.browser.get("/plan"))

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, case, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -27,8 +27,15 @@ def person_for(
     return Person(*connection.execute(select(person).where(person.c.email == email).with_for_update()).one())
 
 
+class Start(NamedTuple):
+    """What a new account is on, and whether that gives nothing until it is paid for."""
+
+    plan: str
+    must_pay: bool
+
+
 def open_account(
-    connection: Connection, who: Person, plan: str, now_us: int, client: Client, *, is_sqlite: bool
+    connection: Connection, who: Person, start: Start, now_us: int, client: Client, *, is_sqlite: bool
 ) -> bool:
     """Have somebody without an account own one: that of their address where nobody is in it yet, else a new one.
 
@@ -38,7 +45,9 @@ def open_account(
     if connection.execute(select(exists().where(member.c.person_id == who.id))).scalar():
         return False
     dialect = sqlite if is_sqlite else postgresql
-    new = AccountRow(f"acct_{secrets.token_hex(8)}", who.email, plan, "active", now_us, now_us)
+    new = AccountRow(f"acct_{secrets.token_hex(8)}", who.email, start.plan, "active", now_us, now_us)
+    if start.must_pay:
+        new = new._replace(grace_until_us=now_us)
     connection.execute(dialect.insert(account).values(new._asdict()).on_conflict_do_nothing())
     found = select(account).where(account.c.email == who.email).with_for_update()
     theirs = AccountRow(*connection.execute(found).one())

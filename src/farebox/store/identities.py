@@ -6,7 +6,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from farebox.domain.people import Client, Identity, NotAllowed, Person
 from farebox.ports_people import Arrival, Entered
 from farebox.ports_proofs import Known
-from farebox.store.arrivals import let_in, open_account, person_for
+from farebox.store.arrivals import Start, let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.people import locked, tell_of
@@ -20,8 +20,9 @@ AT_ONCE = "Another log-in of yours was under way. Try again."
 class StoredIdentities:
     """The port `Identities` over one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, must_pay: bool = False) -> None:
         self._database = database
+        self._must_pay = must_pay
 
     def of(self, person_id: str) -> list[Identity]:
         with self._database.read() as connection:
@@ -46,7 +47,9 @@ class StoredIdentities:
                 return None
             is_sqlite = self._database.is_sqlite
             who = person_for(connection, known.email, None, now_us, is_sqlite=is_sqlite)
-            opened = open_account(connection, who, plan, now_us, arrival.client, is_sqlite=is_sqlite)
+            opened = open_account(
+                connection, who, Start(plan, self._must_pay), now_us, arrival.client, is_sqlite=is_sqlite
+            )
             # An address alone does not do what a second factor protects: they connect it themselves.
             if who.totp_secret is None:
                 self._note(connection, who, known, service, arrival.client, now_us, is_told=not opened)

@@ -20,7 +20,7 @@ from farebox.domain.people import (
 )
 from farebox.ports import AccountRow
 from farebox.ports_people import Arrival, Entered, OtherAccount, Visit
-from farebox.store.arrivals import let_in, open_account, person_for
+from farebox.store.arrivals import Start, let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.tables import account
@@ -33,8 +33,9 @@ OTHERS_MAX = 50
 class StoredPeople:
     """The port `People` over one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, must_pay: bool = False) -> None:
         self._database = database
+        self._must_pay = must_pay
 
     def now_us(self) -> int:
         with self._database.read() as connection:
@@ -107,7 +108,9 @@ class StoredPeople:
             if used is None:
                 return None
             who = person_for(connection, used.email, password_hash, now_us, is_sqlite=self._database.is_sqlite)
-            opened = open_account(connection, who, plan, now_us, arrival.client, is_sqlite=self._database.is_sqlite)
+            opened = open_account(
+                connection, who, Start(plan, self._must_pay), now_us, arrival.client, is_sqlite=self._database.is_sqlite
+            )
             return let_in(connection, who, arrival, now_us, is_new_account=opened)
 
     def come_in(self, link_id: str, purpose: Purpose, arrival: Arrival, password_hash: str | None) -> Entered | None:

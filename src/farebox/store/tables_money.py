@@ -53,6 +53,8 @@ subscription = Table(
     sqlite_with_rowid=False,
 )  # fmt: skip
 
+Index("subscription_failed", subscription.c.account_id, sqlite_where=subscription.c.told == "failed", postgresql_where=subscription.c.told == "failed")  # fmt: skip
+
 top_up = Table(
     "top_up", metadata,
     # A customer's wish to buy a pack by itself when credit runs low; `attempt` is the payment under way, or ''.

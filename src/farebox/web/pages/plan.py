@@ -80,6 +80,7 @@ def plan_page(
     marked = used_of(plan, meter, cap) if plan is not None else []
     terms = {one.id: one for one in frame.plans}
     sale = sale_of(frame, account, view.now_us)
+    is_owed = sale.is_lapsed and sale.known is None  # its own plan is to be bought, too
     if error is None or error.field != "cap":
         values = {"cap": "" if cap is None else format_usd(cap).removeprefix("$").replace(",", "")}
     page = frame.page(
@@ -91,7 +92,9 @@ def plan_page(
         plan=plan,
         words=terms[plan.name] if plan is not None else None,
         sale=sale,
-        others=[(terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan],
+        others=[
+            (terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan or is_owed
+        ],
         first=terms[product.plans[0].name],
         view=view,
         meter=meter,

@@ -124,6 +124,7 @@ CREATE TABLE usage_check (
 )
 
 INDEXES: Final = (
+    "CREATE INDEX subscription_failed ON subscription (account_id) WHERE told = 'failed'",
     "CREATE INDEX webhook_event_due ON webhook_event (next_us) WHERE next_us IS NOT NULL",
     "CREATE INDEX usage_outbox_waiting ON usage_outbox (customer, period_start_us) WHERE event_id IS NULL",
     "CREATE INDEX usage_outbox_event ON usage_outbox (event_id) WHERE event_id IS NOT NULL",
