@@ -53,7 +53,8 @@ subscription = Table(
     sqlite_with_rowid=False,
 )  # fmt: skip
 
-Index("subscription_failed", subscription.c.account_id, sqlite_where=subscription.c.told == "failed", postgresql_where=subscription.c.told == "failed")  # fmt: skip
+FAILED = subscription.c.told == "failed"
+Index("subscription_failed", subscription.c.account_id, sqlite_where=FAILED, postgresql_where=FAILED)
 
 top_up = Table(
     "top_up", metadata,
