@@ -157,6 +157,7 @@ class AccountRow(NamedTuple):
     is_subscribed: int = 0
     has_credit: int = 0
     grace_until_us: int | None = None
+    trial_end_us: int | None = None
 
 
 class KeyRow(NamedTuple):

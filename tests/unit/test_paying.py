@@ -117,6 +117,17 @@ def test_credit_pays_before_the_invoice_and_what_was_not_used_is_given_back() ->
     assert paid(posted(decision, 30, 30)) == (0, 120, 0, "soon:120")
 
 
+@pytest.mark.parametrize("plan", [CALLS, TOKENS, MONEY], ids=["calls", "tokens", "money"])
+def test_in_a_trial_which_no_invoice_follows_only_credit_pays_for_what_is_beyond(plan: Plan) -> None:
+    trying = CALLER._replace(trial_end_us=NOW_US + 1)
+    error = refused(plan, FULL, caller=trying)
+    assert (type(error), error.page) == (PaymentRequired, "/plan")
+    assert "when its trial is over: at 2026-" in error.detail
+    assert posted(admitted(plan, FULL, grant("a", 10**6), caller=trying)).invoiced_nanodollars == 0
+    admitted(plan, METER, caller=trying)
+    assert posted(admitted(plan, FULL, caller=trying._replace(trial_end_us=NOW_US))).invoiced_nanodollars > 0
+
+
 def test_the_invoice_gets_what_credit_does_not_cover() -> None:
     decision = admitted(TOKENS, FULL, grant("a", 150))
     assert (decision.hold.credit, decision.hold.customer) == ("a:150", "cus_1")

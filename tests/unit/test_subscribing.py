@@ -53,6 +53,13 @@ def test_a_new_subscription_gives_its_plan_and_begins_a_period() -> None:
     assert (again.paying, again.is_new_period) == (found.paying, False)
 
 
+def test_the_ledger_knows_until_when_a_trial_goes() -> None:
+    first = after(fetched("trialing", trial_end_us=NOW_US + MONTH_US))
+    assert first.paying.trial_end_us == NOW_US + MONTH_US
+    over = after(fetched(trial_end_us=NOW_US + MONTH_US), first.paying, first.known, NOW_US + MONTH_US)
+    assert over.paying.trial_end_us is None
+
+
 def test_what_was_fetched_before_changes_nothing() -> None:
     first = after(fetched())
     assert follow(first.paying, first.known, fetched(plan="team"), NOW_US, NOW_US, RULES) is None

@@ -52,6 +52,8 @@ class Caller(NamedTuple):
     has_credit: int = 0
     grace_until_us: int | None = None
     """A payment has failed: from this moment on the free plan is in force."""
+    trial_end_us: int | None = None
+    """Until then no invoice comes, so nobody but credit pays for what is beyond the plan."""
 
 
 class Once(NamedTuple):
@@ -310,6 +312,9 @@ def _payers(caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[G
     if not beyond or not ask.is_billed or caller.mode != "live":
         return hold
     credit = wallet.balance(grants, hold.admitted_us)
+    trial_end_us = caller.trial_end_us
+    if credit < beyond and trial_end_us is not None and hold.admitted_us < trial_end_us:
+        return _is_on_trial(plan, trial_end_us)
     # Where the last invoice was not paid, there is not going to be another one.
     if credit < beyond and (plan.prepaid or has_lapsed(caller, hold.admitted_us)):
         return _lacks_credit(plan, beyond, credit)
@@ -324,6 +329,15 @@ def _lacks_credit(plan: Plan, beyond: int, credit: int) -> PaymentRequired:
         f"and the account's credit has {format_usd(credit)}. An owner can buy credit at /credit."
     )
     error.page = "/credit"
+    return error
+
+
+def _is_on_trial(plan: Plan, trial_end_us: int) -> PaymentRequired:
+    error = PaymentRequired(
+        f"What plan '{plan.name}' includes this month is used, and more of it can be had when its trial is over: at "
+        f"{iso(trial_end_us)[:19]}Z."
+    )
+    error.page = "/plan"
     return error
 
 

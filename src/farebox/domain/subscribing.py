@@ -17,6 +17,7 @@ class Paying(NamedTuple):
     anchor_us: int
     is_subscribed: bool
     grace_until_us: int | None
+    trial_end_us: int | None = None
 
 
 class Known(NamedTuple):
@@ -122,7 +123,8 @@ def _paying(paying: Paying, same: Known | None, fetched: Subscription, plan: str
         grace = None
         if fetched.status == "past_due":
             grace = now_us + rules.grace_us if paying.grace_until_us is None else paying.grace_until_us
-        return Paying(plan, fetched.anchor_us, is_subscribed=True, grace_until_us=grace)
+        trial_end_us = fetched.trial_end_us if fetched.status == "trialing" else None
+        return Paying(plan, fetched.anchor_us, is_subscribed=True, grace_until_us=grace, trial_end_us=trial_end_us)
     if fetched.status in NOT_BEGUN or (same is None and not paying.is_subscribed):
         return paying
     grace = None if rules.is_fallback_free else now_us

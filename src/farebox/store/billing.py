@@ -58,7 +58,8 @@ class StoredBilling:
             if before is None:
                 return None
             now_us = self._database.now_us(connection)
-            paying = Paying(before.plan, before.anchor_us, bool(before.is_subscribed), before.grace_until_us)
+            is_subscribed, grace, trial_end = bool(before.is_subscribed), before.grace_until_us, before.trial_end_us
+            paying = Paying(before.plan, before.anchor_us, is_subscribed, grace, trial_end)
             known = _subscription(connection, account_id)
             followed = decide(paying, known, now_us)
             if followed is None:
@@ -140,7 +141,7 @@ def _pay(connection: Connection, account_id: str, followed: Followed, now_us: in
     after = followed.paying
     values = {
         "plan": after.plan, "anchor_us": after.anchor_us, "is_subscribed": int(after.is_subscribed),
-        "grace_until_us": after.grace_until_us,
+        "grace_until_us": after.grace_until_us, "trial_end_us": after.trial_end_us,
     }  # fmt: skip
     connection.execute(update(account).where(account.c.id == account_id).values(values))
     if followed.is_new_period:

@@ -20,7 +20,8 @@ STATEMENT_SECONDS_MAX: Final = 10
 CALLER_COLUMNS: Final = (
     "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us, "
     "k.scopes, k.cap_calls, k.cap_id, a.spend_cap_nanodollars, "
-    "CASE WHEN a.is_subscribed = 1 THEN a.customer_id ELSE '' END, a.has_credit, a.grace_until_us"
+    "CASE WHEN a.is_subscribed = 1 THEN a.customer_id ELSE '' END, a.has_credit, a.grace_until_us, "
+    "a.trial_end_us"
 )
 METER_COLUMNS: Final = ", ".join(Meter._fields)
 SQLITE_CALLER: Final = (

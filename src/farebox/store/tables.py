@@ -35,6 +35,7 @@ account = Table(
     _int("is_subscribed", default="0"),
     _int("has_credit", default="0"),  # whether there is a grant to look for
     _int("grace_until_us", nullable=True),  # a payment has failed: from then on the free plan is in force
+    _int("trial_end_us", nullable=True),
     CheckConstraint("state IN ('active', 'past_due', 'suspended')", name="account_state"),
     sqlite_with_rowid=False,
 )  # fmt: skip

@@ -150,6 +150,7 @@ COLUMNS: Final = (
     "ALTER TABLE account ADD COLUMN is_subscribed BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE account ADD COLUMN has_credit BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE account ADD COLUMN grace_until_us BIGINT",
+    "ALTER TABLE account ADD COLUMN trial_end_us BIGINT",
 )
 
 
