@@ -23,6 +23,12 @@ app = Farebox("Till", plans=[Plan("free", calls=2), Plan("pro", usd=29, calls=5,
 """
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is none leaves its file there, and not in the repository."""
+    monkeypatch.chdir(tmp_path)
+
+
 def said(stripe: StripeStandin, url: str = "sqlite:///none.db", key: str = "", secret: str = "whsec_x") -> list[str]:  # noqa: S107
     settings = Settings().model_copy(
         update={
