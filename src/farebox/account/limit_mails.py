@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from farebox.domain.admission import Standing, plan_in_force
+from farebox.domain.admission import Standing
 from farebox.domain.errors import CallError
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.limits import PERCENTS, Limit, Used, marks_up_to, may_matter, used_of
 from farebox.domain.money import format_usd
 from farebox.domain.period import iso
-from farebox.domain.plan import Plan
+from farebox.domain.plan import Plan, plan_in_force
 from farebox.ports_team import AccountUse, LimitMarks
 
 log = logging.getLogger("farebox.limits")

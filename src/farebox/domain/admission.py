@@ -1,7 +1,7 @@
 """The one decision: may this call pass? A pure function, so that no database can disagree with another."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from farebox.domain import wallet
 from farebox.domain.apikey import Mode
@@ -21,7 +21,7 @@ from farebox.domain.errors import (
 from farebox.domain.ledger import Hold, Meter, State, charge_for_cost, charge_for_tokens, hold_on
 from farebox.domain.money import format_usd
 from farebox.domain.period import MICROSECONDS, iso
-from farebox.domain.plan import Plan
+from farebox.domain.plan import Plan, has_lapsed
 from farebox.domain.prices import Price, worst_cost_nanodollars
 from farebox.domain.rate import take
 from farebox.domain.wallet import Grant
@@ -161,31 +161,6 @@ def identify(caller: Caller | None, now_us: int, endpoint: str = "") -> CallErro
             "for this endpoint."
         )
     return None
-
-
-class HasPlan(Protocol):
-    """Somebody on a plan, whose payment may have failed."""
-
-    @property
-    def plan(self) -> str: ...
-    @property
-    def grace_until_us(self) -> int | None: ...
-
-
-def has_lapsed(who: HasPlan, now_us: int) -> bool:
-    """Whether a payment failed, and the time to mend that is over."""
-    return who.grace_until_us is not None and who.grace_until_us <= now_us
-
-
-def plan_in_force(who: HasPlan, plans: Mapping[str, Plan], now_us: int) -> Plan | None:
-    """The plan that counts now: the account's own, or the first one, if it is free, where the account has lapsed.
-
-    None where there is none: then nothing passes, see `no_plan`.
-    """
-    if not has_lapsed(who, now_us):
-        return plans.get(who.plan)
-    first = next(iter(plans.values()), None)
-    return first if first is not None and first.price_nanodollars == 0 else None
 
 
 def decide(

@@ -1,9 +1,10 @@
 """A plan: what a customer gets for a month's price."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from farebox.domain.errors import FounderError
 from farebox.domain.ledger import TOKENS_MAX
@@ -176,3 +177,28 @@ class Plan:
 
 def _nanodollars(usd: Usd | None) -> int | None:
     return None if usd is None else usd_to_nanodollars(usd)
+
+
+class HasPlan(Protocol):
+    """Somebody on a plan, whose payment may have failed."""
+
+    @property
+    def plan(self) -> str: ...
+    @property
+    def grace_until_us(self) -> int | None: ...
+
+
+def has_lapsed(who: HasPlan, now_us: int) -> bool:
+    """Whether a payment failed, and the time to mend that is over."""
+    return who.grace_until_us is not None and who.grace_until_us <= now_us
+
+
+def plan_in_force(who: HasPlan, plans: Mapping[str, Plan], now_us: int) -> Plan | None:
+    """The plan that counts now: the account's own, or the first one, if it is free, where the account has lapsed.
+
+    None where there is none: then nothing passes, see `admission.no_plan`.
+    """
+    if not has_lapsed(who, now_us):
+        return plans.get(who.plan)
+    first = next(iter(plans.values()), None)
+    return first if first is not None and first.price_nanodollars == 0 else None

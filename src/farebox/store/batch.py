@@ -22,12 +22,11 @@ from farebox.domain.admission import (
     decide,
     identify,
     no_plan,
-    plan_in_force,
 )
 from farebox.domain.errors import CallError, HoldLost, InvalidApiKey
 from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, release, settle
 from farebox.domain.period import day, period_at
-from farebox.domain.plan import Plan
+from farebox.domain.plan import Plan, plan_in_force
 from farebox.domain.rate import BURST_SECONDS_MAX
 from farebox.domain.wallet import Grant
 from farebox.ports import CallRow, Kept, Recorded

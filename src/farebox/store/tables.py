@@ -11,50 +11,50 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, 
 metadata = MetaData()
 
 
-def _text(name: str, *, default: str | None = None, **more: bool) -> Column[str]:
+def text_column(name: str, *, default: str | None = None, **more: bool) -> Column[str]:
     nullable, in_sql = more.pop("nullable", False), text(default) if default else None
     return Column(name, Text, nullable=nullable, server_default=in_sql, **more)  # type: ignore[arg-type]  # bools only
 
 
-def _int(name: str, *, default: str | None = None, **more: bool) -> Column[int]:
+def int_column(name: str, *, default: str | None = None, **more: bool) -> Column[int]:
     nullable, in_sql = more.pop("nullable", False), text(default) if default else None
     return Column(name, BigInteger, nullable=nullable, server_default=in_sql, **more)  # type: ignore[arg-type]
 
 
 account = Table(
     "account", metadata,
-    _text("id", primary_key=True),
-    _text("email", unique=True),
-    _text("plan"),
-    _text("state"),
-    _int("anchor_us"),
-    _int("created_us"),
-    _int("spend_cap_nanodollars", nullable=True),
-    _int("closed_us", nullable=True),
-    _text("customer_id", default="''"),  # Stripe's name for the account, or ''
-    _int("is_subscribed", default="0"),
-    _int("has_credit", default="0"),  # whether there is a grant to look for
-    _int("grace_until_us", nullable=True),  # a payment has failed: from then on the free plan is in force
-    _int("trial_end_us", nullable=True),
+    text_column("id", primary_key=True),
+    text_column("email", unique=True),
+    text_column("plan"),
+    text_column("state"),
+    int_column("anchor_us"),
+    int_column("created_us"),
+    int_column("spend_cap_nanodollars", nullable=True),
+    int_column("closed_us", nullable=True),
+    text_column("customer_id", default="''"),  # Stripe's name for the account, or ''
+    int_column("is_subscribed", default="0"),
+    int_column("has_credit", default="0"),  # whether there is a grant to look for
+    int_column("grace_until_us", nullable=True),  # a payment has failed: from then on the free plan is in force
+    int_column("trial_end_us", nullable=True),
     CheckConstraint("state IN ('active', 'past_due', 'suspended')", name="account_state"),
     sqlite_with_rowid=False,
 )  # fmt: skip
 
 api_key = Table(
     "api_key", metadata,
-    _text("account_id", primary_key=True),
-    _text("id", primary_key=True),
-    _text("digest", unique=True),
-    _text("name"),
-    _text("mode"),
-    _text("prefix"),
-    _text("last4"),
-    _int("created_us"),
-    _int("expires_us", nullable=True),
-    _int("revoked_us", nullable=True),
-    _text("scopes", default="''"),  # the endpoints it may call; '' is all of them
-    _int("cap_calls", nullable=True),
-    _text("cap_id", default="''"),
+    text_column("account_id", primary_key=True),
+    text_column("id", primary_key=True),
+    text_column("digest", unique=True),
+    text_column("name"),
+    text_column("mode"),
+    text_column("prefix"),
+    text_column("last4"),
+    int_column("created_us"),
+    int_column("expires_us", nullable=True),
+    int_column("revoked_us", nullable=True),
+    text_column("scopes", default="''"),  # the endpoints it may call; '' is all of them
+    int_column("cap_calls", nullable=True),
+    text_column("cap_id", default="''"),
     CheckConstraint("mode IN ('live', 'test')", name="api_key_mode"),
     CheckConstraint("(cap_calls IS NULL) = (cap_id = '')", name="api_key_cap"),  # a cap is counted somewhere
     sqlite_with_rowid=False,
@@ -62,17 +62,17 @@ api_key = Table(
 
 meter = Table(
     "meter", metadata,
-    _text("account_id", primary_key=True),
-    _text("name", primary_key=True),
-    _int("period_start_us", primary_key=True),
-    _int("period_end_us"),
-    _int("posted_calls"),
-    _int("held_calls"),
-    _int("posted_tokens"),
-    _int("held_tokens"),
-    _int("posted_nanodollars"),
-    _int("held_nanodollars"),
-    _int("burst_tat_us"),
+    text_column("account_id", primary_key=True),
+    text_column("name", primary_key=True),
+    int_column("period_start_us", primary_key=True),
+    int_column("period_end_us"),
+    int_column("posted_calls"),
+    int_column("held_calls"),
+    int_column("posted_tokens"),
+    int_column("held_tokens"),
+    int_column("posted_nanodollars"),
+    int_column("held_nanodollars"),
+    int_column("burst_tat_us"),
     # A sum below zero is a fault of ours: better no answer than a wrong one.
     CheckConstraint(
         "posted_calls >= 0 AND held_calls >= 0 AND posted_tokens >= 0 AND held_tokens >= 0"
@@ -85,33 +85,33 @@ meter = Table(
 
 def _hold_columns() -> list[Column[str] | Column[int]]:
     return [
-        _text("account_id", primary_key=True),
-        _text("call_id", primary_key=True),
-        _text("key_id"),
-        _text("mode"),
-        _text("plan"),
-        _text("endpoint"),
-        _text("model"),
-        _int("period_start_us"),
-        _int("admitted_us"),
-        _int("expires_us"),
-        _int("held_calls"),
-        _int("held_tokens"),
-        _int("held_nanodollars"),
-        _int("input_tokens_max"),
-        _int("output_tokens_max"),
-        _int("price_input_per_mtok", nullable=True),
-        _int("price_cached_per_mtok", nullable=True),
-        _int("price_output_per_mtok", nullable=True),
-        _int("charge_fixed_nanodollars"),
-        _int("charge_markup_basis_points", nullable=True),
-        _text("cap_id", default="''"),
-        _int("cap_calls", nullable=True),
-        _text("customer", default="''"),
-        _text("credit", default="''"),
-        _int("included_tokens", nullable=True),
-        _int("overage_per_mtok", nullable=True),
-        _int("included_nanodollars", default="0"),
+        text_column("account_id", primary_key=True),
+        text_column("call_id", primary_key=True),
+        text_column("key_id"),
+        text_column("mode"),
+        text_column("plan"),
+        text_column("endpoint"),
+        text_column("model"),
+        int_column("period_start_us"),
+        int_column("admitted_us"),
+        int_column("expires_us"),
+        int_column("held_calls"),
+        int_column("held_tokens"),
+        int_column("held_nanodollars"),
+        int_column("input_tokens_max"),
+        int_column("output_tokens_max"),
+        int_column("price_input_per_mtok", nullable=True),
+        int_column("price_cached_per_mtok", nullable=True),
+        int_column("price_output_per_mtok", nullable=True),
+        int_column("charge_fixed_nanodollars"),
+        int_column("charge_markup_basis_points", nullable=True),
+        text_column("cap_id", default="''"),
+        int_column("cap_calls", nullable=True),
+        text_column("customer", default="''"),
+        text_column("credit", default="''"),
+        int_column("included_tokens", nullable=True),
+        int_column("overage_per_mtok", nullable=True),
+        int_column("included_nanodollars", default="0"),
     ]
 
 
@@ -121,21 +121,21 @@ hold = Table("hold", metadata, *_hold_columns(), sqlite_with_rowid=False)
 usage_record = Table(
     "usage_record", metadata,
     *_hold_columns(),
-    _text("state"),
-    _int("calls"),
-    _int("tokens"),
-    _int("input_tokens"),
-    _int("cached_tokens"),
-    _int("output_tokens"),
-    _int("charge_nanodollars"),
-    _int("cost_nanodollars"),
-    _text("marks"),
-    _text("attempts"),
-    _text("error"),
-    _int("recorded_us"),
-    _int("prepaid_nanodollars", default="0"),
-    _int("invoiced_nanodollars", default="0"),
-    _text("spent_credit", default="''"),
+    text_column("state"),
+    int_column("calls"),
+    int_column("tokens"),
+    int_column("input_tokens"),
+    int_column("cached_tokens"),
+    int_column("output_tokens"),
+    int_column("charge_nanodollars"),
+    int_column("cost_nanodollars"),
+    text_column("marks"),
+    text_column("attempts"),
+    text_column("error"),
+    int_column("recorded_us"),
+    int_column("prepaid_nanodollars", default="0"),
+    int_column("invoiced_nanodollars", default="0"),
+    text_column("spent_credit", default="''"),
     CheckConstraint("state IN ('posted', 'voided', 'expired')", name="usage_record_state"),
     CheckConstraint(
         "calls BETWEEN 0 AND held_calls AND tokens BETWEEN 0 AND held_tokens"
@@ -147,34 +147,34 @@ usage_record = Table(
 
 rollup_daily = Table(
     "rollup_daily", metadata,
-    _text("account_id", primary_key=True),
-    _text("mode", primary_key=True),
-    _text("day", primary_key=True),
-    _text("key_id", primary_key=True),
-    _text("endpoint", primary_key=True),
-    _text("model", primary_key=True),
-    _int("posted"),
-    _int("voided"),
-    _int("expired"),
-    _int("calls"),
-    _int("tokens"),
-    _int("input_tokens"),
-    _int("output_tokens"),
-    _int("charge_nanodollars"),
-    _int("cost_nanodollars"),
+    text_column("account_id", primary_key=True),
+    text_column("mode", primary_key=True),
+    text_column("day", primary_key=True),
+    text_column("key_id", primary_key=True),
+    text_column("endpoint", primary_key=True),
+    text_column("model", primary_key=True),
+    int_column("posted"),
+    int_column("voided"),
+    int_column("expired"),
+    int_column("calls"),
+    int_column("tokens"),
+    int_column("input_tokens"),
+    int_column("output_tokens"),
+    int_column("charge_nanodollars"),
+    int_column("cost_nanodollars"),
     sqlite_with_rowid=False,
 )  # fmt: skip
 
 idempotency = Table(
     "idempotency", metadata,
     # An answer kept for its Idempotency-Key. `id` is the key's digest; without a body the call gave no answer to keep.
-    _text("account_id", primary_key=True),
-    _text("id", primary_key=True),
-    _text("fingerprint"),
-    _text("call_id"),
-    _int("is_stream"),
-    _int("expires_us"),
-    _text("content_type"),
+    text_column("account_id", primary_key=True),
+    text_column("id", primary_key=True),
+    text_column("fingerprint"),
+    text_column("call_id"),
+    int_column("is_stream"),
+    int_column("expires_us"),
+    text_column("content_type"),
     Column("body", LargeBinary),
     sqlite_with_rowid=False,
 )  # fmt: skip
@@ -183,7 +183,7 @@ Index("idempotency_expires", idempotency.c.expires_us)
 note = Table(
     "note", metadata,
     # Facts about the database itself, such as the fingerprint of the secret that its keys were made with.
-    _text("name", primary_key=True),
-    _text("value"),
+    text_column("name", primary_key=True),
+    text_column("value"),
     sqlite_with_rowid=False,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import CheckConstraint, ColumnElement, Index, Table
 
-from farebox.store.tables import _int, _text, account, metadata
+from farebox.store.tables import account, int_column, metadata, text_column
 
 
 def _only(which: ColumnElement[bool]) -> dict[str, Any]:
@@ -15,17 +15,17 @@ def _only(which: ColumnElement[bool]) -> dict[str, Any]:
 credit_grant = Table(
     "credit_grant", metadata,
     # Money that was paid beforehand. The sum of its rows' spending, kept beside them as a meter is.
-    _text("account_id", primary_key=True),
-    _text("id", primary_key=True),
-    _text("source", unique=True),  # the payment it was bought with: credit is granted once for each
-    _text("pack"),
-    _int("amount_nanodollars"),
-    _int("spent_nanodollars"),
-    _int("held_nanodollars"),
-    _int("taken_back_nanodollars"),
-    _int("due_back_nanodollars"),  # refunded or disputed, though it may be spent or held
-    _int("expires_us"),
-    _int("created_us"),
+    text_column("account_id", primary_key=True),
+    text_column("id", primary_key=True),
+    text_column("source", unique=True),  # the payment it was bought with: credit is granted once for each
+    text_column("pack"),
+    int_column("amount_nanodollars"),
+    int_column("spent_nanodollars"),
+    int_column("held_nanodollars"),
+    int_column("taken_back_nanodollars"),
+    int_column("due_back_nanodollars"),  # refunded or disputed, though it may be spent or held
+    int_column("expires_us"),
+    int_column("created_us"),
     CheckConstraint(
         "amount_nanodollars > 0 AND spent_nanodollars >= 0 AND held_nanodollars >= 0 AND taken_back_nanodollars >= 0"
         " AND spent_nanodollars + held_nanodollars + taken_back_nanodollars <= amount_nanodollars"
@@ -38,18 +38,18 @@ credit_grant = Table(
 subscription = Table(
     "subscription", metadata,
     # What Stripe said last, as it was fetched at `synced_us`.
-    _text("account_id", primary_key=True),
-    _text("id", unique=True),
-    _text("status"),
-    _text("plan"),
-    _text("next_plan"),  # the one that a downgrade leads to at the period's end, or ''
-    _int("period_start_us"),
-    _int("period_end_us"),
-    _int("trial_end_us", nullable=True),
-    _int("ends_at_period_end"),
-    _int("invoiced_until_us"),  # usage before this belongs to an invoice that is closed
-    _int("synced_us"),
-    _text("told"),  # what its owners were written to last: '', 'failed' or 'lapsed'
+    text_column("account_id", primary_key=True),
+    text_column("id", unique=True),
+    text_column("status"),
+    text_column("plan"),
+    text_column("next_plan"),  # the one that a downgrade leads to at the period's end, or ''
+    int_column("period_start_us"),
+    int_column("period_end_us"),
+    int_column("trial_end_us", nullable=True),
+    int_column("ends_at_period_end"),
+    int_column("invoiced_until_us"),  # usage before this belongs to an invoice that is closed
+    int_column("synced_us"),
+    text_column("told"),  # what its owners were written to last: '', 'failed' or 'lapsed'
     sqlite_with_rowid=False,
 )  # fmt: skip
 
@@ -59,46 +59,46 @@ Index("subscription_failed", subscription.c.account_id, sqlite_where=FAILED, pos
 top_up = Table(
     "top_up", metadata,
     # A customer's wish to buy a pack by itself when credit runs low; `attempt` is the payment under way, or ''.
-    _text("account_id", primary_key=True),
-    _text("pack"),
-    _int("below_nanodollars"),
-    _text("attempt"),
-    _text("failed"),
-    _int("next_us", nullable=True),
+    text_column("account_id", primary_key=True),
+    text_column("pack"),
+    int_column("below_nanodollars"),
+    text_column("attempt"),
+    text_column("failed"),
+    int_column("next_us", nullable=True),
     sqlite_with_rowid=False,
 )  # fmt: skip
 
 invoice = Table(
     "invoice", metadata,
     # What Stripe said last. `lines` is JSON.
-    _text("account_id", primary_key=True),
-    _text("id", primary_key=True),
-    _text("number"),
-    _text("status"),
-    _text("currency"),
-    _int("total_cents"),
-    _int("paid_cents"),
-    _int("period_start_us"),
-    _int("period_end_us"),
-    _int("created_us"),
-    _text("lines"),
-    _text("url"),
-    _int("synced_us"),
+    text_column("account_id", primary_key=True),
+    text_column("id", primary_key=True),
+    text_column("number"),
+    text_column("status"),
+    text_column("currency"),
+    int_column("total_cents"),
+    int_column("paid_cents"),
+    int_column("period_start_us"),
+    int_column("period_end_us"),
+    int_column("created_us"),
+    text_column("lines"),
+    text_column("url"),
+    int_column("synced_us"),
     sqlite_with_rowid=False,
 )  # fmt: skip
 
 webhook_event = Table(
     "webhook_event", metadata,
     # That something happened to an object at Stripe, once by the event's id. What happened is fetched anew.
-    _text("id", primary_key=True),
-    _text("type"),
-    _text("object_id"),
-    _int("created_us"),
-    _int("received_us"),
-    _int("applied_us", nullable=True),
-    _int("tries"),
-    _int("next_us", nullable=True),
-    _text("failed"),
+    text_column("id", primary_key=True),
+    text_column("type"),
+    text_column("object_id"),
+    int_column("created_us"),
+    int_column("received_us"),
+    int_column("applied_us", nullable=True),
+    int_column("tries"),
+    int_column("next_us", nullable=True),
+    text_column("failed"),
     sqlite_with_rowid=False,
 )  # fmt: skip
 Index("webhook_event_due", webhook_event.c.next_us, **_only(webhook_event.c.next_us.is_not(None)))
@@ -106,13 +106,13 @@ Index("webhook_event_due", webhook_event.c.next_us, **_only(webhook_event.c.next
 usage_outbox = Table(
     "usage_outbox", metadata,
     # What a call adds to an invoice, written with its usage record, until it is part of an event for Stripe.
-    _text("account_id", primary_key=True),
-    _text("call_id", primary_key=True),
-    _text("customer"),
-    _int("period_start_us"),
-    _int("admitted_us"),
-    _int("nanodollars"),
-    _text("event_id", nullable=True),
+    text_column("account_id", primary_key=True),
+    text_column("call_id", primary_key=True),
+    text_column("customer"),
+    int_column("period_start_us"),
+    int_column("admitted_us"),
+    int_column("nanodollars"),
+    text_column("event_id", nullable=True),
     sqlite_with_rowid=False,
 )  # fmt: skip
 Index(
@@ -125,19 +125,19 @@ usage_event = Table(
     "usage_event", metadata,
     # A meter event for Stripe; its id is the identifier that Stripe counts once. One that is dropped was never counted,
     # and what it reported is part of another one.
-    _text("id", primary_key=True),
-    _text("account_id"),
-    _text("customer"),
-    _int("period_start_us"),
-    _int("nanodollars"),
-    _int("calls"),
-    _int("timestamp_us"),
-    _text("state"),
-    _int("first_sent_us", nullable=True),
-    _int("sent_us", nullable=True),  # when it was taken, or held
-    _int("tries"),
-    _int("next_us", nullable=True),
-    _text("failed"),
+    text_column("id", primary_key=True),
+    text_column("account_id"),
+    text_column("customer"),
+    int_column("period_start_us"),
+    int_column("nanodollars"),
+    int_column("calls"),
+    int_column("timestamp_us"),
+    text_column("state"),
+    int_column("first_sent_us", nullable=True),
+    int_column("sent_us", nullable=True),  # when it was taken, or held
+    int_column("tries"),
+    int_column("next_us", nullable=True),
+    text_column("failed"),
     CheckConstraint("state IN ('waiting', 'sent', 'held', 'dropped')", name="usage_event_state"),
     sqlite_with_rowid=False,
 )  # fmt: skip
@@ -149,12 +149,12 @@ Index("usage_event_in_hand", usage_event.c.customer, unique=True, **_only(usage_
 usage_check = Table(
     "usage_check", metadata,
     # What Stripe's meter had counted of a span of time when it was looked at last, beside what we had reported.
-    _text("account_id", primary_key=True),
-    _int("start_us", primary_key=True),
-    _int("end_us"),
-    _int("counted_nanodollars"),
-    _int("reported_nanodollars"),
-    _int("checked_us"),
+    text_column("account_id", primary_key=True),
+    int_column("start_us", primary_key=True),
+    int_column("end_us"),
+    int_column("counted_nanodollars"),
+    int_column("reported_nanodollars"),
+    int_column("checked_us"),
     sqlite_with_rowid=False,
 )  # fmt: skip
 
