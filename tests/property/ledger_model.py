@@ -58,6 +58,7 @@ class Account:
     spend_cap: int | None = None
     customer: str = ""
     has_lapsed_from_us: int | None = None
+    is_trying_until_us: int = 0
     grants: "list[Bought]" = field(default_factory=list)
 
 
@@ -228,9 +229,10 @@ class Model:
             return QuotaExceeded
         if self._is_over_own(call, key):
             return QuotaExceeded
-        # Whoever pays beforehand has to have all of it, and so has one whose last invoice was not paid.
+        # Whoever pays beforehand has to have all of it, and so has one whose last invoice was not paid, or that tries.
+        account = self.accounts[key.account]
         beyond = call.most[2] - call.row[HOLD_COLUMNS - 1] if key.mode == "live" else 0
-        is_strict = plan.prepaid or self._has_lapsed(self.accounts[key.account])
+        is_strict = plan.prepaid or self._has_lapsed(account) or self.now_us < account.is_trying_until_us
         return PaymentRequired if is_strict and sum(part for _, part in call.credit) < beyond else None
 
     def _is_over_own(self, call: Call, key: Key) -> bool:

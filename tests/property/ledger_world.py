@@ -78,7 +78,7 @@ class World(Protocol):
     prefix: str
     batches: int  # so far, those that failed too
 
-    def add(self, table: str, rows: Sequence[Row]) -> None: ...
+    def add(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None: ...
     def buy(self, grant: Grant) -> None: ...
     def take_back(self, grant_id: str, nanodollars: int) -> None: ...
     def change(self, table: str, name: str, column: str, value: object) -> None: ...
@@ -103,9 +103,10 @@ class _World:
         self._statements = statements
         self._mark = mark
 
-    def add(self, table: str, rows: Sequence[Row]) -> None:
-        marks = ", ".join([self._mark] * len(rows[0]))
-        self.connection.cursor().executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+    def add(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        names, marks = ", ".join(rows[0]), ", ".join([self._mark] * len(rows[0]))
+        insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+        self.connection.cursor().executemany(insert, [tuple(row.values()) for row in rows])
         self.connection.commit()
 
     def buy(self, grant: Grant) -> None:

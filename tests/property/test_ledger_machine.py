@@ -134,16 +134,18 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def sign_up(self) -> None:
         prefix = self.world.prefix
-        accounts: list[tuple[Any, ...]] = []
-        keys: list[tuple[Any, ...]] = []
+        accounts: list[dict[str, Any]] = []
+        keys: list[dict[str, Any]] = []
         for name, plan, ends_after_us, customer in ACCOUNTS:
             owner = prefix + name
             # A month and a day before its period ends, so that it has been renewed already.
             anchor_us = period_at(START_US + ends_after_us, START_US - DAY).start_us
             billed = customer and prefix + customer
             self.model.accounts[owner] = Account(plan, anchor_us, customer=billed)
-            email = f"{owner}@example.com"
-            accounts.append((owner, email, plan, "active", anchor_us, anchor_us, None, None, billed, 1, 0, None))
+            accounts.append({
+                "id": owner, "email": f"{owner}@example.com", "plan": plan, "state": "active",
+                "anchor_us": anchor_us, "created_us": anchor_us, "customer_id": billed, "is_subscribed": 1,
+            })  # fmt: skip
             for number, (mode, scopes, cap_calls) in enumerate(KEYS):
                 key_id = f"{owner}/{number}"
                 cap_id = "" if cap_calls is None else key_id
@@ -152,12 +154,16 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world.add("account", accounts)
         self.world.add("api_key", keys)
 
-    def _add_key(self, name: str, number: int, key: Key) -> tuple[Any, ...]:
+    def _add_key(self, name: str, number: int, key: Key) -> dict[str, Any]:
         """Have a key in the model; its row."""
         self.model.keys[f"digest of {key.key_id}"] = key
         self.names.setdefault((name, number), []).append(key.key_id)
-        of_key = (key.account, key.key_id, f"digest of {key.key_id}", "", key.mode, "", "", START_US)
-        return (*of_key, key.expires_us, key.revoked_us, ",".join(sorted(key.scopes)), key.cap_calls, key.cap_id)
+        return {
+            "account_id": key.account, "id": key.key_id, "digest": f"digest of {key.key_id}", "mode": key.mode,
+            "name": "", "prefix": "", "last4": "", "created_us": START_US,
+            "expires_us": key.expires_us, "revoked_us": key.revoked_us,
+            "scopes": ",".join(sorted(key.scopes)), "cap_calls": key.cap_calls, "cap_id": key.cap_id,
+        }  # fmt: skip
 
     # -- Batches
 
@@ -280,6 +286,13 @@ class LedgerMachine(RuleBasedStateMachine):
         account = self.model.accounts[self.world.prefix + name]
         account.has_lapsed_from_us = None if after is None else self.world.now_us + after
         self.world.change("account", self.world.prefix + name, "grace_until_us", account.has_lapsed_from_us)
+
+    @rule(name=payers, after=st.sampled_from([None, 5 * SECOND, DAY]))
+    def tries(self, name: str, after: int | None) -> None:
+        """A trial begins; or it is over, as it was bought."""
+        account = self.model.accounts[self.world.prefix + name]
+        account.is_trying_until_us = self.world.now_us + after if after else 0
+        self.world.change("account", self.world.prefix + name, "trial_end_us", account.is_trying_until_us or None)
 
     # -- After every step
 
