@@ -148,7 +148,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def stalled(ledger: GroupCommitLedger, verb: str) -> Iterator[Stall]:
-    """Hold the ledger's thread the next time it comes to a verb of its statements."""
+    """Hold the ledger's thread the next time it comes to a verb of its statements; nothing is done past it."""
     stall = Stall(threading.Event(), threading.Event())
     statements = ledger._statements
     real: Callable[..., object] = getattr(statements, verb)
@@ -159,9 +159,11 @@ def stalled(ledger: GroupCommitLedger, verb: str) -> Iterator[Stall]:
         return real(*arguments)
 
     setattr(statements, verb, wait)
+    inline, ledger._inline = ledger._inline, None
     try:
         yield stall
     finally:
+        ledger._inline = inline
         stall.go_on.set()
         setattr(statements, verb, real)
 

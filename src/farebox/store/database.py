@@ -68,7 +68,8 @@ class Database:
             OSError,
         )
         """What the driver raises while the database cannot be reached or written to."""
-        self._lock: AbstractContextManager[None] = FileLock(Path(f"{self.path}.lock")) if self.path else nullcontext()
+        self.lock = FileLock(Path(f"{self.path}.lock")) if self.path else None
+        """Of those who write to a file of SQLite; None elsewhere."""
         # A database in memory lives as long as one connection to it.
         self._anchor = self.connect() if self.is_memory else None
 
@@ -114,7 +115,7 @@ class Database:
 
     def writers_turn(self) -> AbstractContextManager[None]:
         """A turn to write: on SQLite one process at a time, in a fair order; elsewhere at once."""
-        return self._lock
+        return self.lock or nullcontext()
 
     # -- SQLAlchemy ----------------------------------------------------------------------------------------------
 
@@ -219,8 +220,8 @@ class Database:
             self.engine.dispose()
         if self._anchor is not None:
             self._anchor.close()
-        if isinstance(self._lock, FileLock):
-            self._lock.close()
+        if self.lock is not None:
+            self.lock.close()
 
 
 def read_revision(cursor: Any, *, is_sqlite: bool) -> str | None:  # noqa: ANN401

@@ -14,17 +14,19 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: IO[bytes]) -> None:
+        # The waiting kind sleeps for a second between its tries.
+        while not _lock_if_free(file):
+            time.sleep(RETRY_SECONDS)
+
+    def _lock_if_free(file: IO[bytes]) -> bool:
         file.seek(0)
-        while True:
-            try:
-                # The waiting kind sleeps for a second between its tries.
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            except OSError as error:
-                if error.errno not in {errno.EACCES, errno.EDEADLK}:
-                    raise
-                time.sleep(RETRY_SECONDS)
-            else:
-                return
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            if error.errno not in {errno.EACCES, errno.EDEADLK}:
+                raise
+            return False
+        return True
 
     def _unlock(file: IO[bytes]) -> None:
         file.seek(0)
@@ -34,6 +36,13 @@ else:
 
     def _lock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
+
+    def _lock_if_free(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _unlock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)
@@ -51,10 +60,8 @@ class FileLock:
     def __enter__(self) -> None:
         self._threads.acquire()
         try:
-            if self._file is None:
-                self._file = self._path.open("ab")
             if self._depth == 0:
-                _lock(self._file)
+                _lock(self._opened())
             self._depth += 1
         except BaseException:
             self._threads.release()
@@ -63,12 +70,33 @@ class FileLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.leave()
+
+    def enter_if_free(self) -> bool:
+        """Enter it, and `leave` it later, unless anybody has it."""
+        if not self._threads.acquire(blocking=False):
+            return False
+        is_in = False
+        try:
+            is_in = self._depth == 0 and _lock_if_free(self._opened())
+            self._depth += is_in
+        finally:
+            if not is_in:
+                self._threads.release()
+        return is_in
+
+    def leave(self) -> None:
         try:
             self._depth -= 1
             if self._file is not None and self._depth == 0:
                 _unlock(self._file)
         finally:
             self._threads.release()
+
+    def _opened(self) -> IO[bytes]:
+        if self._file is None:
+            self._file = self._path.open("ab")
+        return self._file
 
     def close(self) -> None:
         """Give the file back; entering the lock again opens it again."""

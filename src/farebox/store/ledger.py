@@ -20,6 +20,7 @@ from farebox.ports import CallRow, Kept, Recorded
 from farebox.store.batch import Alive, Due, Find, Finish, Item, Look, Result, run
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database, unavailable
+from farebox.store.inline import CommitLost, InlineLedger
 from farebox.store.migrations import HEAD
 from farebox.store.statements import PostgresStatements, SqliteStatements
 
@@ -62,6 +63,8 @@ class GroupCommitLedger:
         self._statements = SqliteStatements() if database.is_sqlite else PostgresStatements()
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="farebox-ledger", daemon=True)
+        self._inline = InlineLedger(database, database.lock, plans) if database.lock is not None else None
+        self._open: set[str] = set()  # the calls that were admitted here and have not ended
         self._connection: Any = None
         self._dropping = threading.Lock()  # between dropping the connection and interrupting it
         self._again: list[_Waiting] = []
@@ -83,17 +86,27 @@ class GroupCommitLedger:
             self._watcher.cancel()
         self._waiting.put(None)
         await asyncio.to_thread(self._thread.join)
+        if self._inline is not None:
+            self._inline.close()
 
     # -- The verbs of the port ---------------------------------------------------------------------------------
 
     async def admit(self, ask: Ask) -> Admitted | Refused | Answered:
-        admitted: Admitted | Refused | Answered = await self._put(ask, time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+        result: Any = self._at_once(ask)
+        if result is None:
+            result = await self._put(ask, time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+        admitted: Admitted | Refused | Answered = result
+        if isinstance(admitted, Admitted):
+            self._open.add(ask.call_id)
         return admitted
 
     async def record(
         self, hold: Hold, ending: Ending, spent: Spent, deadline: float, kept: Kept | None = None
     ) -> Recorded:
-        recorded: Recorded = await self._put(Finish(hold, ending, spent, kept), deadline)
+        self._open.discard(hold.call_id)
+        finish = Finish(hold, ending, spent, kept)
+        result: Any = self._at_once(finish)
+        recorded: Recorded = await self._put(finish, deadline) if result is None else result
         return recorded
 
     async def expire(self) -> int:
@@ -102,7 +115,7 @@ class GroupCommitLedger:
             holds: list[Hold] = await self._put(Due(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
             now = time.monotonic()
             ended = await asyncio.gather(
-                *(self.record(hold, "expire", NOTHING_SPENT, now) for hold in holds), return_exceptions=True
+                *(self._put(Finish(hold, "expire", NOTHING_SPENT), now) for hold in holds), return_exceptions=True
             )
             # A hold that was recorded meanwhile, here or by another process, is not this one's.
             count = sum(isinstance(result, Recorded) for result in ended)
@@ -124,6 +137,34 @@ class GroupCommitLedger:
             raise LedgerUnavailable("The service is being set up. Try again shortly.", retry_after_seconds=5)
 
     # -- The event loop's side ---------------------------------------------------------------------------------
+
+    def _at_once(self, item: Ask | Finish) -> Result:
+        """What a lone call's item comes to, decided here and now; None where the thread is to do it.
+
+        Raises:
+            CallError: as it decides.
+        """
+        is_lone = not self._open and self._in_hand_since is None and self._waiting.empty()
+        if self._inline is None or not is_lone or self._is_closed:
+            return None
+        try:
+            result = self._inline.run(item)
+        except CommitLost as lost:
+            if isinstance(item, Finish):
+                return None  # which finds what was written, if it was
+            if isinstance(lost.result, Admitted):
+                self._void(lost.result.hold)
+            raise unavailable(lost.__cause__ or lost) from lost
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def _void(self, hold: Hold) -> None:
+        """Void what a commit whose answer was lost may have held: its caller is told no."""
+        nobody = self._loop.create_future()
+        nobody.cancel()
+        until = time.monotonic() + TAKE_BACK_SECONDS
+        self._waiting.put(_Waiting(Finish(hold, "void", NOTHING_SPENT), nobody, until))
 
     def _put(self, item: Item, until: float) -> "asyncio.Future[Any]":
         future = self._loop.create_future()

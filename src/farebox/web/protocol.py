@@ -3,9 +3,11 @@
 `farebox serve` and `farebox dev` hand it to uvicorn; under another server its own answers hold.
 """
 
-from typing import Final
+import asyncio
+from typing import Final, cast
 
 from starlette.routing import WebSocketRoute
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from farebox.domain.errors import BadRequest
@@ -15,6 +17,37 @@ from farebox.web.request import new_call_id
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: to close at once would reset the connection and lose it the answer.
 LINGER_SECONDS: Final = 2.0
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _OneWrite:
+    """A connection for one answer, whose head goes out with the first of its body: one packet, one waking client.
+
+    The ASGI specification has servers keep a head until there is some body; uvicorn sends it at once.
+    """
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        elif self._head is None and data != CONTINUE:
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class Protocol(HttpToolsProtocol):
@@ -22,6 +55,11 @@ class Protocol(HttpToolsProtocol):
 
     _unread_bytes = 0
     _refused = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if cycle.scope["method"] != "HEAD":  # whose answer has no body
+            cycle.transport = cast("asyncio.Transport", _OneWrite(cycle.transport))
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:

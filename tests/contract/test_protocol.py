@@ -1,0 +1,122 @@
+"""HTTP as Farebox has uvicorn speak it: an answer's head waits for the first of its body, and goes out with it."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import pytest
+import uvicorn
+
+from farebox.web.protocol import Protocol
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+SECONDS_MAX: Final = 30  # no measure: only a test that hangs waits as long
+CLOSE: Final = b"connection: close\r\n"
+
+
+class Wire(Protocol):
+    """It remembers what it was told to write, and in how many pieces."""
+
+    written: Final[list[bytes]] = []
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(_Remembering(transport, self.written))  # type: ignore[arg-type]
+
+
+class _Remembering:
+    def __init__(self, real: asyncio.Transport, written: list[bytes]) -> None:
+        self._real = real
+        self._written = written
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._real, name)
+
+    def write(self, data: bytes) -> None:
+        self._written.append(data)
+        self._real.write(data)
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def start(status: int, *headers: tuple[bytes, bytes]) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+
+    match scope["path"]:
+        case "/whole":
+            read = (await receive())["body"]
+            await start(200, (b"content-length", b"%d" % (5 + len(read))))
+            await send({"type": "http.response.body", "body": b"whole" + read})
+        case "/nothing":
+            await start(204)
+            await send({"type": "http.response.body", "body": b""})
+        case "/pieces":
+            await start(200)
+            await send({"type": "http.response.body", "body": b"one", "more_body": True})
+            await asyncio.sleep(0)
+            await send({"type": "http.response.body", "body": b"two"})
+        case _:
+            await start(200, (b"content-length", b"5"))
+
+
+async def talk(request: bytes) -> tuple[bytes, list[bytes]]:
+    """What comes back until the server closes, and the pieces that it was written in."""
+    Wire.written.clear()
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http=Wire, lifespan="off", log_level="critical", server_header=False)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(request)
+        answer = await asyncio.wait_for(reader.read(), SECONDS_MAX)
+        writer.close()
+    finally:
+        server.should_exit = True
+        await serving
+    return answer, Wire.written.copy()
+
+
+def get(path: str, *, method: str = "GET", headers: bytes = CLOSE, body: bytes = b"") -> bytes:
+    return b"%b %b HTTP/1.1\r\nhost: here\r\n%b\r\n%b" % (method.encode(), path.encode(), headers, body)
+
+
+def test_head_and_body_go_out_as_one() -> None:
+    answer, written = asyncio.run(talk(get("/whole")))
+    assert answer.endswith(b"\r\n\r\nwhole")
+    assert written == [answer]
+
+
+@pytest.mark.parametrize(("path", "method"), [("/nothing", "GET"), ("/whole", "HEAD"), ("/nothing", "HEAD")])
+def test_an_answer_without_a_body_is_sent_all_the_same(path: str, method: str) -> None:
+    answer, _ = asyncio.run(talk(get(path, method=method)))
+    assert answer.startswith(b"HTTP/1.1 20")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_the_pieces_of_a_stream_go_out_as_they_come_the_first_with_the_head() -> None:
+    answer, written = asyncio.run(talk(get("/pieces")))
+    assert written[0].endswith(b"\r\n\r\n3\r\none\r\n")
+    assert b"".join(written) == answer
+    assert len(written) > 1
+
+
+def test_who_asks_whether_to_go_on_is_told_so_before_the_answer() -> None:
+    headers = CLOSE + b"expect: 100-continue\r\ncontent-length: 3\r\n"
+    answer, written = asyncio.run(talk(get("/whole", method="POST", headers=headers, body=b" 42")))
+    assert written[0] == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer.endswith(b"\r\n\r\nwhole 42")
+
+
+def test_requests_sent_in_one_go_are_answered_in_their_order() -> None:
+    answer, written = asyncio.run(talk(get("/whole", headers=b"") + get("/pieces", headers=b"") + get("/whole")))
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    assert answer.index(b"whole") < answer.index(b"one") < answer.rindex(b"whole")
+    assert answer == b"".join(written)
+
+
+def test_an_answer_that_never_gets_its_body_ends_with_its_connection() -> None:
+    answer, _ = asyncio.run(talk(get("/broken", headers=b"")))
+    assert answer.endswith(b"content-length: 5\r\n\r\n")
