@@ -1,4 +1,4 @@
-"""`make stripe`, the journey in Stripe's test mode: all of it, against the stand-in, and when it says that it is not."""
+"""`make stripe`, the journey in Stripe's test mode: all of it, against the stand-in, and what it says instead of it."""
 
 import os
 import subprocess
