@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.api.shop import Shop
 from tests.services.forged import event_body, forged, signed
-from tests.services.load import Caller, Reply, Request
+from tests.services.load import Caller, Request
 from tests.services.stripe import StripeStandin
 
 SECRET: Final = "whsec_of_nobody_but_stripe"

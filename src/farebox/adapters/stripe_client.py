@@ -15,6 +15,7 @@ from farebox.ports_money import PaymentRefused, PaymentsUnavailable
 VERSION: Final = "2026-10-28.endive"
 SECONDS_MAX: Final = 20
 TRIES: Final = 2
+BRIEF_SECONDS_MAX: Final = 3
 UNAVAILABLE: Final = "Stripe cannot be asked right now. Try again in a minute."
 BAD_KEY: Final = (
     "Stripe does not know this key, or it may not do this. Look at STRIPE_SECRET_KEY; the keys are at "
@@ -31,8 +32,8 @@ class _Silent(logging.Filter):
         return False
 
 
-def open_client(key: str, api_base: str) -> stripe.StripeClient:
-    """A client for any number of threads; at another address where one is given."""
+def open_client(key: str, api_base: str, *, is_brief: bool = False) -> stripe.StripeClient:
+    """A client for any number of threads; at another address where one is given. A brief one soon gives up."""
     logger = logging.getLogger("stripe")
     if not any(isinstance(one, _Silent) for one in logger.filters):
         logger.addFilter(_Silent())
@@ -41,8 +42,8 @@ def open_client(key: str, api_base: str) -> stripe.StripeClient:
     return stripe.StripeClient(
         key,
         stripe_version=VERSION,
-        max_network_retries=TRIES,
-        http_client=stripe.RequestsClient(timeout=SECONDS_MAX),
+        max_network_retries=0 if is_brief else TRIES,
+        http_client=stripe.RequestsClient(timeout=BRIEF_SECONDS_MAX if is_brief else SECONDS_MAX),
         base_addresses={"api": base, "connect": base, "files": base, "meter_events": base} if base else None,
     )
 
