@@ -1,12 +1,17 @@
 """Webhooks that are not Stripe's: forged, altered, too old, of the future, or odd."""
 
+import asyncio
 import json
 import math
 import random
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import stripe
+
+from tests.services.load import Caller, Request
 
 ODD_HEADERS: Final = (
     "",
@@ -21,6 +26,7 @@ ODD_HEADERS: Final = (
     "t=-1,v1=00",
     "null",
 )
+AT_ONCE: Final = 20
 FUTURE_SECONDS: Final = 305  # 301 would be 300 by the time it is read
 
 
@@ -70,3 +76,24 @@ def forged(made: random.Random, text: str, secret: str) -> tuple[bytes, str]:
             odd = (text.encode("utf-16"), text.encode("utf-8-sig"), body[:-1], b"", body + b"\x00", body + b"\xff")
             body = made.choice((*odd, body + b" ", body + b"\n", body + b"{}"))
     return body, signature
+
+
+def post_all(url: str, made: Iterable[tuple[bytes, str | None]]) -> Counter[int | None]:
+    """Send bodies with their headers, by some callers at once; how often each status was answered."""
+    return asyncio.run(_post_all(f"{url}/stripe/webhook", iter(made)))
+
+
+async def _post_all(url: str, made: Iterator[tuple[bytes, str | None]]) -> Counter[int | None]:
+    statuses: Counter[int | None] = Counter()
+
+    async def send_on() -> None:
+        caller = Caller()
+        for body, signature in made:
+            headers = {} if signature is None else {"stripe-signature": signature}
+            reply = await caller.send(Request(url, body, headers))
+            assert reply.error is None, reply.error
+            statuses[reply.status] += 1
+        caller.close()
+
+    await asyncio.gather(*(send_on() for _ in range(AT_ONCE)))
+    return statuses

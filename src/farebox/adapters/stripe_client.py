@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import stripe
+from stripe import _util
 
 from farebox.ports_money import PaymentRefused, PaymentsUnavailable
 
@@ -38,6 +39,7 @@ def open_client(key: str, api_base: str, *, is_brief: bool = False) -> stripe.St
     if not any(isinstance(one, _Silent) for one in logger.filters):
         logger.addFilter(_Silent())
     logger.setLevel(logging.CRITICAL)
+    _util.STRIPE_LOG = None  # of the environment: by it the SDK prints whole bodies, past all that logs
     base = api_base.rstrip("/")
     return stripe.StripeClient(
         key,
