@@ -10,7 +10,7 @@ from farebox.domain.catalogue import for_sale
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.product import Product
 from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, wrong_key, wrong_webhook_secret
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+from farebox.ports_money import KeyRefused, PaymentRefused, PaymentsUnavailable
 from farebox.settings import Settings
 from farebox.store.database import Database
 from farebox.store.migrations import HEAD
@@ -40,7 +40,7 @@ def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
         name, customer = payments.check(), _customer(settings)
         is_other = bool(customer) and not payments.knows(customer)
         lacking = missing(wiring_money.catalogue_of(settings), product)
-    except PaymentRefused as error:
+    except (KeyRefused, PaymentRefused) as error:
         yield fix("stripe", str(error), "set another STRIPE_SECRET_KEY")
         return
     except PaymentsUnavailable:

@@ -167,12 +167,13 @@ def test_what_stripe_does_not_know_and_what_we_do_not_are_noted(counter: Counter
     assert found["evt_b"] == "nothing is done about this type"
 
 
-def test_while_stripe_is_away_an_event_waits(counter: Counter) -> None:
+@pytest.mark.parametrize("status", [503, 401, 403])
+def test_while_stripe_is_away_or_takes_no_key_of_ours_an_event_waits(counter: Counter, status: int) -> None:
     account_id = counter.account()
     counter.buy(account_id, "pro")
     [event] = [one for one in counter.events(account_id) if one.type == "customer.subscription.created"]
     counter.inbox.add(event)
-    counter.stripe.fault("status", status=503, times=None)
+    counter.stripe.fault("status", status=status, times=None)
     counter.clerk.work_off_all()
     assert counter.row(account_id).plan == "free"
     assert counter.rows("SELECT count(*) FROM webhook_event WHERE applied_us IS NULL AND failed <> ''") == [(1,)]
