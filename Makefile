@@ -10,7 +10,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format chaos bench lock clean chromium
+.PHONY: help run test lint format chaos stripe bench lock clean chromium
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +19,7 @@ run: $(VENV)/.installed ## install what is needed, then start the demo product
 	$(BIN)/farebox dev
 
 test: lint chromium ## every check but the long ones: lint, then pytest
-	$(BIN)/python -m pytest -m "not chaos and not alone" --numprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not chaos and not alone and not stripe" --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
 
 # The tests of the pages need a browser. Without it they fail, and say what to install.
@@ -39,6 +39,9 @@ format: $(VENV)/.installed-dev ## let Ruff format the code and mend what it can
 
 chaos: $(VENV)/.installed-dev ## the long tests: kills and restarts
 	$(BIN)/python -m pytest -m chaos
+
+stripe: $(VENV)/.installed-dev ## the money's way in Stripe's own test mode, by your STRIPE_SECRET_KEY
+	$(BIN)/python -m pytest -m stripe tests/api/test_stripe_journey.py
 
 bench: $(VENV)/.installed-dev ## measure a paid call beside the plain loop, and a stream beside a bare relay
 	$(BIN)/python bench/compare.py

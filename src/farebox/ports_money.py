@@ -22,6 +22,10 @@ class PaymentsUnavailable(Exception):
     """Stripe cannot be asked now; whether it did what it was told is not known. Try again later, with the same key."""
 
 
+class KeyRefused(PaymentsUnavailable):
+    """Stripe does not take our key: until the founder mends it, that is as if Stripe were away. The text says how."""
+
+
 class PaymentRefused(Exception):
     """Stripe understood and said no; the text says why, for people."""
 
@@ -41,10 +45,10 @@ class UsageEvent(NamedTuple):
 
 
 class UsageMeter(Protocol):
-    """As much of Stripe as usage is reported to; a part of `Payments`.
+    """As much of Stripe as usage is reported to.
 
     Raises:
-        PaymentsUnavailable: as `Payments`; also of a bad key, since what is to be reported waits until it is mended.
+        PaymentsUnavailable: as `Payments`.
         PaymentRefused: Stripe does not take this event, and has not counted it.
     """
 
@@ -62,7 +66,8 @@ class Payments(Protocol):
 
     Raises:
         PaymentsUnavailable: no answer, 409, 429 or 5xx after the SDK's own retries.
-        PaymentRefused: any other refusal; of a bad key, the text says which variable to look at.
+        KeyRefused: the key is none, or may not do this.
+        PaymentRefused: any other refusal.
     """
 
     def check(self) -> str:
@@ -92,7 +97,6 @@ class Payments(Protocol):
     def subscription(self, subscription_id: str) -> Subscription: ...
     def subscriptions_of(self, customer: str) -> list[Subscription]: ...
     def invoice(self, invoice_id: str) -> Invoice: ...
-    def next_invoice(self, subscription_id: str) -> Invoice: ...
     def payment(self, payment_id: str) -> Payment: ...
     def payment_of_charge(self, charge_id: str) -> str: ...
 
@@ -105,11 +109,6 @@ class Payments(Protocol):
 
     def pay_off_session(self, account_id: str, customer: str, bought: Bought, once: str) -> Payment:
         """Buy a pack with the card that is kept."""
-        ...
-
-    def send_usage(self, event: UsageEvent) -> None: ...
-    def usage_sum(self, customer: str, start_us: int, end_us: int) -> int:
-        """What Stripe's meter has counted, in nanodollars; the ends are whole minutes."""
         ...
 
 

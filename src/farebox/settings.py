@@ -176,7 +176,7 @@ class Settings(BaseSettings):
     def sells_live(self) -> bool:
         """Whether Stripe's key is for real money."""
         key = self.stripe_secret_key
-        return key is not None and "_live_" in key.get_secret_value()
+        return key is not None and key.get_secret_value().startswith(("sk_live_", "rk_live_"))
 
     def provider_key(self, provider: Provider) -> SecretStr | None:
         """The provider's key, where it is set."""

@@ -39,7 +39,7 @@ from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
 from farebox.store.outbox import StoredOutbox
-from farebox.wiring_money import Money, money_of
+from farebox.wiring_money import Money, check_keys, money_of
 from farebox.wiring_people import check_mail, desk_of, invoices_of, mailbox_of, post_of, readings_of
 from farebox.wiring_usage import Reporting, reporting_of
 
@@ -206,6 +206,7 @@ def check(product: Product, settings: Settings) -> None:
     """
     product = chosen(product, settings)
     check_mail(product, settings)
+    check_keys(settings)
     models = usable(product.asked, product, settings)
     ways = _ways(product, settings, models)
     if any(plan.is_metered_in_money for plan in product.plans):

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from farebox.account.top_up import TopUpWatch
 from farebox.account.work_off import Clerk
+from farebox.domain.errors import FounderError
 from farebox.domain.events import Event
 from farebox.domain.product import Product
+from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, wrong_key, wrong_webhook_secret
 from farebox.ports_billing import Catalogue, Signatures
 from farebox.ports_money import Credit
 from farebox.settings import Settings
@@ -52,7 +54,12 @@ def money_of(
     mail_written: Callable[[], None],
     tell: Callable[[Event], None],
 ) -> Money | None:
-    """What one process sells with; None where there is no key."""
+    """What one process sells with; None where there is no key.
+
+    Raises:
+        FounderError: as `check_keys`.
+    """
+    check_keys(settings)
     if settings.stripe_secret_key is None:
         return None
     inbox, top_ups = StoredInbox(database), StoredTopUps(database)
@@ -84,19 +91,35 @@ def money_of(
     )  # fmt: skip
 
 
+def check_keys(settings: Settings) -> None:
+    """Find what cannot be a key, without asking Stripe.
+
+    Raises:
+        FounderError: the key, or the secret of its webhooks, is none.
+    """
+    key, secret = settings.stripe_secret_key, settings.stripe_webhook_secret
+    wrong = wrong_key(key.get_secret_value()) if key is not None else ""
+    if wrong:
+        raise FounderError(f"{wrong}; {KEY_REMEDY}.")
+    wrong = wrong_webhook_secret(secret.get_secret_value()) if secret is not None else ""
+    if wrong:
+        raise FounderError(f"{wrong}; {SIGNING_REMEDY}.")
+
+
 def pay_origins(settings: Settings) -> tuple[str, ...]:
     """Whose pages customers pay on."""
     parts = urlsplit(settings.stripe_api_base)
     return (f"{parts.scheme}://{parts.netloc}",) if parts.netloc else STRIPES_PAGES
 
 
-def payments_of(settings: Settings) -> "StripePayments":
-    """Stripe. There has to be a key."""
+def payments_of(settings: Settings, *, is_brief: bool = False) -> "StripePayments":
+    """Stripe. There has to be a key. A brief one is asked once, and is not waited for: somebody else is waiting."""
     from farebox.adapters.stripe_client import open_client  # noqa: PLC0415  # 30 MB
     from farebox.adapters.stripe_payments import StripePayments  # noqa: PLC0415
 
     assert settings.stripe_secret_key is not None, "nothing is sold without a key"
-    return StripePayments(open_client(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base))
+    key = settings.stripe_secret_key.get_secret_value()
+    return StripePayments(open_client(key, settings.stripe_api_base, is_brief=is_brief))
 
 
 def catalogue_of(settings: Settings) -> Catalogue:

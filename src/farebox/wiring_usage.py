@@ -37,8 +37,7 @@ def reporting_of(settings: Settings, database: Database) -> Reporting | None:
         from farebox.adapters.stripe_client import open_client  # noqa: PLC0415  # see the top
         from farebox.adapters.stripe_usage import StripeUsage  # noqa: PLC0415
 
-        client = open_client(key, api_base)
-        return StripeUsage(lambda: client)
+        return StripeUsage(open_client(key, api_base))
 
     outbox, checks = StoredUsageOutbox(database), StoredUsageChecks(database)
     return Reporting(UsageReport(outbox, UsageCheck(checks, meter), meter), outbox, checks)

@@ -34,7 +34,7 @@ def die(*_):
 def run(how):
     database = Database(url)
     outbox, checks = StoredUsageOutbox(database), StoredUsageChecks(database)
-    usage = StripeUsage(lambda client=stripe_client.open_client(key, api_base): client)
+    usage = StripeUsage(stripe_client.open_client(key, api_base))
     if how == "answered":
         outbox.taken = die
     if how == "unanswered":

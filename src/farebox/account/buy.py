@@ -1,5 +1,6 @@
 """Buy a plan or credit, change the plan, cancel it: what an owner does at the till."""
 
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from farebox.domain.subscribing import NOT_BEGUN, Known
 from farebox.ports import AccountRow
 from farebox.ports_money import PaymentRefused, PaymentsUnavailable
 
+log = logging.getLogger("farebox.money")
+
 MONTHS: Final = {"month": 1, "year": 12}
 NOT_SUBSCRIBED: Final = "This account has no subscription to change."
 Change = Literal["now", "later", "same"]
@@ -30,7 +33,8 @@ def _asking() -> Iterator[None]:
     """
     try:
         yield
-    except PaymentsUnavailable:
+    except PaymentsUnavailable as error:
+        log.warning("somebody could not buy: %s", error)
         raise CannotBuy(STRIPE_AWAY) from None
     except PaymentRefused as error:
         raise CannotBuy(str(error)) from None

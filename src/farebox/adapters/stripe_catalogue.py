@@ -1,16 +1,14 @@
 """What is for sale at Stripe. Ours is whatever has our metadata; everything else is left alone."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 import stripe
 
-from farebox.adapters.stripe_client import told
+from farebox.adapters.stripe_client import NANODOLLAR_IN_CENTS, told
 from farebox.domain.catalogue import METER, AtStripe, ForSale, Offered
 
 OWN: Final = "farebox"
-NANODOLLAR_IN_CENTS: Final = Decimal("0.0000001")
 PAGE: Final = 100
 KEYS_AT_ONCE: Final = 10  # as many lookup keys as Stripe takes in one question
 

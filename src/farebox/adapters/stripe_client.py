@@ -6,20 +6,25 @@ Whoever imports this loads the SDK, which is 30 MB: a process that sells nothing
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Final
 
 import stripe
+from stripe import _util
 
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+from farebox.ports_money import KeyRefused, PaymentRefused, PaymentsUnavailable
 
 VERSION: Final = "2026-10-28.endive"
 SECONDS_MAX: Final = 20
 TRIES: Final = 2
+BRIEF_SECONDS_MAX: Final = 3
 UNAVAILABLE: Final = "Stripe cannot be asked right now. Try again in a minute."
 BAD_KEY: Final = (
     "Stripe does not know this key, or it may not do this. Look at STRIPE_SECRET_KEY; the keys are at "
     "https://dashboard.stripe.com/apikeys."
 )
+NANODOLLAR_IN_CENTS: Final = Decimal("0.0000001")
+"""The one price that is for a nanodollar: a line at it is usage."""
 AWAY: Final = frozenset({409, 429})  # under way already, or too much at once
 
 
@@ -31,18 +36,19 @@ class _Silent(logging.Filter):
         return False
 
 
-def open_client(key: str, api_base: str) -> stripe.StripeClient:
-    """A client for any number of threads; at another address where one is given."""
+def open_client(key: str, api_base: str, *, is_brief: bool = False) -> stripe.StripeClient:
+    """A client for any number of threads; at another address where one is given. A brief one soon gives up."""
     logger = logging.getLogger("stripe")
     if not any(isinstance(one, _Silent) for one in logger.filters):
         logger.addFilter(_Silent())
     logger.setLevel(logging.CRITICAL)
+    _util.STRIPE_LOG = None  # of the environment: by it the SDK prints whole bodies, past all that logs
     base = api_base.rstrip("/")
     return stripe.StripeClient(
         key,
         stripe_version=VERSION,
-        max_network_retries=TRIES,
-        http_client=stripe.RequestsClient(timeout=SECONDS_MAX),
+        max_network_retries=0 if is_brief else TRIES,
+        http_client=stripe.RequestsClient(timeout=BRIEF_SECONDS_MAX if is_brief else SECONDS_MAX),
         base_addresses={"api": base, "connect": base, "files": base, "meter_events": base} if base else None,
     )
 
@@ -53,12 +59,13 @@ def told() -> Iterator[None]:
 
     Raises:
         PaymentsUnavailable: no answer, or one that says to come again.
+        KeyRefused: it does not take the key.
         PaymentRefused: Stripe understood, and said no.
     """
     try:
         yield
     except (stripe.AuthenticationError, stripe.PermissionError):
-        raise PaymentRefused(BAD_KEY) from None
+        raise KeyRefused(BAD_KEY) from None
     except (stripe.APIConnectionError, stripe.RateLimitError):
         raise PaymentsUnavailable(UNAVAILABLE) from None
     except stripe.StripeError as error:
@@ -66,6 +73,11 @@ def told() -> Iterator[None]:
         if status in AWAY or status >= 500 or not status:  # noqa: PLR2004  # the server's own failures
             raise PaymentsUnavailable(UNAVAILABLE) from None
         raise PaymentRefused(_words(error)) from None
+
+
+def id_of(value: object) -> str:
+    """An id, also that of an object that was expanded; empty where there is none."""
+    return value if isinstance(value, str) else str(getattr(value, "id", None) or "")
 
 
 def _words(error: stripe.StripeError) -> str:

@@ -6,12 +6,12 @@ from typing import Any, Final, cast
 
 import stripe
 
-from farebox.adapters.stripe_client import BAD_KEY, told
-from farebox.adapters.stripe_usage import StripeUsage
+from farebox.adapters.stripe_client import id_of, told
+from farebox.adapters.stripe_invoices import invoice_of
 from farebox.domain.billing import Bought, Checkout, Invoice, Payment, PaymentStatus, Subscription
 from farebox.domain.catalogue import plan_of
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_money import PaymentRefused, UsageEvent
+from farebox.ports_money import PaymentRefused
 
 NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
 NOT_SYNCED: Final = "This is not for sale at Stripe yet: the founder has to run farebox stripe sync."
@@ -28,11 +28,10 @@ STATUSES: Final[dict[str, PaymentStatus]] = {
 
 
 class StripePayments:
-    """The port `Payments`. What is invoiced and used is in `stripe_usage`."""
+    """The port `Payments`."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._api = client.v1
-        self._usage = StripeUsage(lambda: client)
 
     def check(self) -> str:
         with told():
@@ -43,9 +42,7 @@ class StripePayments:
         try:
             with told():
                 self._api.customers.retrieve(customer)
-        except PaymentRefused as error:
-            if str(error) == BAD_KEY:
-                raise
+        except PaymentRefused:
             return False
         return True
 
@@ -103,8 +100,8 @@ class StripePayments:
         with told():
             found = self._api.checkout.sessions.retrieve(session_id)
         return Checkout(
-            found.id, found.client_reference_id or "", _id(found.customer), found.payment_status == "paid",
-            _id(found.subscription), _id(found.payment_intent),
+            found.id, found.client_reference_id or "", id_of(found.customer), found.payment_status == "paid",
+            id_of(found.subscription), id_of(found.payment_intent),
         )  # fmt: skip
 
     def subscription(self, subscription_id: str) -> Subscription:
@@ -115,6 +112,10 @@ class StripePayments:
         with told():
             found = self._api.subscriptions.list({"customer": customer, "status": "all", "limit": 100})
             return [_subscription(one) for one in found.auto_paging_iter()]
+
+    def invoice(self, invoice_id: str) -> Invoice:
+        with told():
+            return invoice_of(self._api.invoices.retrieve(invoice_id))
 
     def payment(self, payment_id: str) -> Payment:
         with told():
@@ -129,7 +130,7 @@ class StripePayments:
 
     def payment_of_charge(self, charge_id: str) -> str:
         with told():
-            return _id(self._api.charges.retrieve(charge_id).payment_intent)
+            return id_of(self._api.charges.retrieve(charge_id).payment_intent)
 
     # -- Changing
 
@@ -181,7 +182,7 @@ class StripePayments:
 
     def _card(self, customer: str) -> str:
         found = self._api.customers.retrieve(customer)
-        chosen = _id(found.invoice_settings.default_payment_method) if found.invoice_settings else ""
+        chosen = id_of(found.invoice_settings.default_payment_method) if found.invoice_settings else ""
         if chosen:
             return chosen
         cards = self._api.payment_methods.list({"customer": customer, "type": "card", "limit": 1})
@@ -200,20 +201,6 @@ class StripePayments:
             raise PaymentRefused(NOT_SYNCED)
         return {key: ids[key] for key in lookup_keys}
 
-    # -- What was used
-
-    def invoice(self, invoice_id: str) -> Invoice:
-        return self._usage.invoice(invoice_id)
-
-    def next_invoice(self, subscription_id: str) -> Invoice:
-        return self._usage.next_invoice(subscription_id)
-
-    def send_usage(self, event: UsageEvent) -> None:
-        self._usage.send_usage(event)
-
-    def usage_sum(self, customer: str, start_us: int, end_us: int) -> int:
-        return self._usage.usage_sum(customer, start_us, end_us)
-
 
 def _item(price: str, *, is_metered: bool = False) -> dict[str, Any]:
     return {"price": price} if is_metered else {"price": price, "quantity": 1}
@@ -225,12 +212,6 @@ def _kept(account_id: str, bought: Bought) -> dict[str, str]:
         "farebox_account": account_id, "farebox_pack": bought.pack,
         "farebox_credit_nanodollars": str(bought.credit_nanodollars), "farebox_days": str(bought.days),
     }  # fmt: skip
-
-
-def _id(value: Any) -> str:  # noqa: ANN401  # an id, an object that was expanded, or nothing
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else str(value.id)
 
 
 def _metadata(of: Any, name: str) -> str:  # noqa: ANN401  # any of the SDK's resources
@@ -248,7 +229,7 @@ def _subscription(found: stripe.Subscription) -> Subscription:
     period = base or items[0]
     return Subscription(
         id=found.id,
-        customer=_id(found.customer),
+        customer=id_of(found.customer),
         account_id=_metadata(found, "farebox_account"),
         status=cast("Any", found.status),
         plan=plan_of(base.price.lookup_key or "") if base is not None else "",
@@ -266,7 +247,7 @@ def _payment(found: stripe.PaymentIntent, taken_back_cents: int) -> Payment:
     worth, days = _metadata(found, "farebox_credit_nanodollars"), _metadata(found, "farebox_days")
     return Payment(
         id=found.id,
-        customer=_id(found.customer),
+        customer=id_of(found.customer),
         account_id=_metadata(found, "farebox_account"),
         pack=_metadata(found, "farebox_pack"),
         status=status,

@@ -15,12 +15,16 @@ from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.dev_stripe import offer_beside, stripe_beside
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.models import local_model, model_line, use
-from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans
+from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans, warn_of_stripe
 from farebox.cli.server import listen, run, url_of
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.sandbox.example import example
 
 GRACE_SECONDS: Final = 5  # a reload is not to wait for a slow model
+REAL_MONEY: Final = (
+    "STRIPE_SECRET_KEY is a live key, and farebox dev is to try things out: cards would be charged. Set a key of "
+    "Stripe's test mode, sk_test_…, or none, and a stand-in takes its place. Customers are served by farebox serve."
+)
 GENERATE: Final = ("/v1/generate", '{"prompt": "Write a tagline for a dog-walking app"}')
 
 
@@ -28,13 +32,14 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
     """Try your product out on this machine: prints a key and a curl line, and reloads when your file changes."""
     with listen(host, port, "farebox dev") as listeners:
         shop = open_shop(app, migrate=True)
-        wiring.check(shop.product, shop.settings)
+        _check(shop)
         you = developer(shop.accounts, shop.product, shop.secret)
         url = url_of(listeners[0])
         with stripe_beside(shop.product, shop.settings, host, url) as stripe:
             for line in _welcome(shop, you, url, stripe):
                 typer.echo(line)
             warn_of_lost_plans(shop)
+            warn_of_stripe(shop)
             shop.database.close()
             served = "farebox.cli.dev:reloaded_app"
             watched, grace = shop.app.folder, GRACE_SECONDS
@@ -45,7 +50,7 @@ def reloaded_app() -> Farebox:
     """The product after a change of its file; a mistake is a sentence, and the next change is waited for."""
     try:
         shop = open_shop(os.environ.get(APP_VARIABLE) or None)
-        wiring.check(shop.product, shop.settings)
+        _check(shop)
         offer_beside(shop.product, shop.settings)
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
@@ -56,6 +61,17 @@ def reloaded_app() -> Farebox:
     if local is not None:
         use(local)
     return shop.app
+
+
+def _check(shop: Shop) -> None:
+    """Find what cannot be served, and what is not to be tried out.
+
+    Raises:
+        FounderError: something is set up wrongly, or real cards would be charged.
+    """
+    wiring.check(shop.product, shop.settings)
+    if shop.settings.sells_live:
+        raise FounderError(REAL_MONEY)
 
 
 def _welcome(shop: Shop, you: Developer, url: str, stripe: str | None) -> list[str]:

@@ -9,7 +9,8 @@ from farebox.cli.findings import Finding, fix, note, ok
 from farebox.domain.catalogue import for_sale
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.product import Product
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, wrong_key, wrong_webhook_secret
+from farebox.ports_money import KeyRefused, PaymentRefused, PaymentsUnavailable
 from farebox.settings import Settings
 from farebox.store.database import Database
 from farebox.store.migrations import HEAD
@@ -30,16 +31,16 @@ def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
             wrong = f"{len(sold)} prices of your file cannot be paid: STRIPE_SECRET_KEY is not set"
             yield note("stripe", f"{wrong}; in farebox dev a stand-in takes its place")
         return
-    ill_formed = wrong_form(settings)
-    if ill_formed is not None:
-        yield ill_formed
+    wrong = wrong_key(settings.stripe_secret_key.get_secret_value())
+    if wrong:
+        yield fix("stripe", wrong, KEY_REMEDY)
         return
     try:
-        payments = wiring_money.payments_of(settings)
+        payments = wiring_money.payments_of(settings, is_brief=True)  # calls wait for `serve`, which looks as well
         name, customer = payments.check(), _customer(settings)
         is_other = bool(customer) and not payments.knows(customer)
         lacking = missing(wiring_money.catalogue_of(settings), product)
-    except PaymentRefused as error:
+    except (KeyRefused, PaymentRefused) as error:
         yield fix("stripe", str(error), "set another STRIPE_SECRET_KEY")
         return
     except PaymentsUnavailable:
@@ -65,24 +66,15 @@ def _customer(settings: Settings) -> str:
         return ""
 
 
-def wrong_form(settings: Settings) -> Finding | None:
-    """What is wrong with the settings, as far as one can see without asking."""
-    assert settings.stripe_secret_key is not None, "looked at before"
-    key = settings.stripe_secret_key.get_secret_value()
-    if not key.startswith(("sk_", "rk_")):
-        what = "it is a publishable key" if key.startswith("pk_") else "it does not begin with sk_"
-        return fix("stripe", f"STRIPE_SECRET_KEY is none: {what}", "copy the secret key from dashboard.stripe.com")
-    return None
-
-
 def _webhooks(settings: Settings) -> Iterator[Finding]:
-    secret = settings.stripe_webhook_secret
-    if secret is None or not secret.get_secret_value().strip():
+    secret = settings.stripe_webhook_secret.get_secret_value() if settings.stripe_webhook_secret else ""
+    wrong = wrong_webhook_secret(secret)
+    if not secret.strip():
         where = f"{settings.own_url}/stripe/webhook"
         yield fix(
             "stripe", "STRIPE_WEBHOOK_SECRET is not set", f"add an endpoint for {where} at Stripe, set its secret"
         )
-    elif not secret.get_secret_value().startswith("whsec_"):
-        yield fix("stripe", "STRIPE_WEBHOOK_SECRET does not begin with whsec_", "copy it from the endpoint at Stripe")
+    elif wrong:
+        yield fix("stripe", wrong, SIGNING_REMEDY)
     else:
         yield ok("stripe", "webhooks are verified")

@@ -36,6 +36,7 @@ def sync(
     settings = settings_module.load(loaded.folder)
     if settings.stripe_secret_key is None:
         raise FounderError(NO_KEY)
+    wiring_money.check_keys(settings)
     mode = "live: real money" if settings.sells_live else "test mode"
     try:
         catalogue = wiring_money.catalogue_of(settings)

@@ -138,6 +138,18 @@ def test_a_payment_that_fails_is_told_once_and_none_is_made_until_the_wish_is_ch
     assert left(counter, topped_up) == 14 * USD
 
 
+def test_a_key_that_is_refused_for_a_while_is_no_payment_that_failed(counter: Counter, topped_up: str) -> None:
+    spend(counter, topped_up, 6 * USD)
+    watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+    counter.stripe.fault("status", status=401, times=None)
+    watch.look({topped_up})
+    assert counter.mails_of(topped_up) == []
+    counter.stripe.heal()
+    counter.rows("UPDATE top_up SET next_us = 1 WHERE account_id = :id", id=topped_up)
+    watch.look(set())
+    assert left(counter, topped_up) == 14 * USD
+
+
 def test_a_payment_whose_answer_was_lost_is_made_once(counter: Counter, topped_up: str) -> None:
     spend(counter, topped_up, 6 * USD)
     watch = TopUpWatch(counter.top_ups, lambda: counter.till)

@@ -1,0 +1,30 @@
+"""What can be seen of Stripe's keys without asking Stripe: whether they can be what they are set as."""
+
+import re
+from typing import Final
+
+_KEY: Final = re.compile(r"[sr]k_(?:live|test)_\w+", re.ASCII)
+_WEBHOOK_SECRET: Final = re.compile(r"whsec_\S+")
+KEY_REMEDY: Final = "copy the secret key from https://dashboard.stripe.com/apikeys"
+SIGNING_REMEDY: Final = "copy it from the endpoint at Stripe"
+
+
+def wrong_key(key: str) -> str:
+    """Why this cannot be Stripe's secret key, without the key; empty where it can."""
+    if _KEY.fullmatch(key):
+        return ""
+    if key.startswith("pk_"):
+        return "STRIPE_SECRET_KEY is a publishable key, which may sell nothing"
+    if key.startswith("whsec_"):
+        return "STRIPE_SECRET_KEY is what webhooks are signed with, which is set as STRIPE_WEBHOOK_SECRET"
+    if key != key.strip():
+        return "STRIPE_SECRET_KEY has a blank or an end of line around it"
+    return "STRIPE_SECRET_KEY is no secret key: those begin with sk_live_ or sk_test_, and have no blanks"
+
+
+def wrong_webhook_secret(secret: str) -> str:
+    """Why webhooks cannot be signed with this, without it; empty where they can, or where there is none."""
+    secret = secret.strip()
+    if not secret or _WEBHOOK_SECRET.fullmatch(secret):
+        return ""
+    return "STRIPE_WEBHOOK_SECRET does not begin with whsec_, or has blanks in it"
