@@ -8,6 +8,7 @@ from farebox.domain.errors import NotFound
 from farebox.web.error_docs import ADVICE, example
 from farebox.web.pages.frame import FOR_STRANGERS, Frame
 from farebox.web.pages.guard import POLICY
+from farebox.web.pages.reference import reference
 
 # Swagger writes styles into its elements, and shows data as pictures; its script is a file like ours.
 SWAGGER_POLICY: Final = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
@@ -19,8 +20,8 @@ def routes(frame: Frame) -> APIRouter:
 
     @router.get("/docs")
     def docs(request: Request) -> Response:
-        page = frame.page(request, "docs.html", cache=FOR_STRANGERS)
-        page.headers["content-security-policy"] = SWAGGER_POLICY
+        url = frame.address(request)
+        page = frame.page(request, "docs.html", cache=FOR_STRANGERS, groups=reference(frame.site), address=url)
         return page
 
     @router.get("/errors")
