@@ -61,7 +61,8 @@ _TEXT: Final = {"type": "string"}
 _EVENTS: Final[Json] = {
     "type": "object",
     "properties": {
-        "event": _TEXT | {"description": "None for a piece of the answer, `done` at the end, `error` where it breaks off."},
+        "event": _TEXT
+        | {"description": "None for a piece of the answer, `done` at the end, `error` where it breaks off."},
         "data": _TEXT | {"description": "JSON: a piece of the answer, the sums, or a problem."},
     },
     "required": ["data"],

@@ -10,7 +10,8 @@ KINDS: Final = {
     "object": "object", "null": "nothing",
 }  # fmt: skip
 FORMATS: Final = {
-    "binary": "file", "date": "date", "date-time": "date and time", "email": "e-mail address", "uri": "URL", "uuid": "UUID",
+    "binary": "file", "date": "date", "date-time": "date and time", "email": "e-mail address", "uri": "URL",
+    "uuid": "UUID",
 }  # fmt: skip
 CHOICES_MAX: Final = 6  # as many as a line has room for
 BOUNDS: Final = (
@@ -55,9 +56,9 @@ def _all(part: Json, schema: Json, place: str, told: set[str]) -> Iterator[Field
         yield from _all(inner, schema, f"{place}{name}.", told)
     for one in whole.get("anyOf") or whole.get("oneOf") or ():
         yield from _all(one, schema, place, told)
-    for inner, step in ((whole.get("items"), "[]."), (whole.get("additionalProperties"), ".*.")):
-        if isinstance(inner, dict):
-            yield from _all(inner, schema, f"{place.removesuffix('.')}{step}".removeprefix("."), told)
+    for name, step in (("items", "[]."), ("additionalProperties", ".*.")):
+        if isinstance(whole.get(name), dict):
+            yield from _all(whole[name], schema, f"{place.removesuffix('.')}{step}".removeprefix("."), told)
 
 
 def field_of(name: str, part: Json, schema: Json, *, is_required: bool) -> Field:
@@ -97,7 +98,7 @@ def kind_of(part: Json, schema: Json) -> str:
         return FORMATS[part["format"]]
     kind = part.get("type")
     if isinstance(kind, list):
-        return _or([KINDS.get(one, one) for one in kind if one != "null"])
+        return _or([KINDS[one] for one in kind if one != "null"])
     if kind == "array":
         items = part.get("items")
         return f"list of {_many(kind_of(items, schema))}" if isinstance(items, dict) and items else "list"

@@ -1,5 +1,6 @@
 """Every endpoint as the documentation shows it: read off the OpenAPI page."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -12,10 +13,12 @@ from farebox.web.pages.snippets import KEY, curl, snippets
 from farebox.web.site import Site
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
+FORM: Final = "a form"
 KINDS: Final = {
-    JSON: "JSON", SSE: "server-sent events", "multipart/form-data": "a form",
-    "application/x-www-form-urlencoded": "a form",
+    JSON: "JSON", SSE: "server-sent events", "multipart/form-data": FORM, "application/x-www-form-urlencoded": FORM,
 }  # fmt: skip
+FILE: Final = ('"contentMediaType": "application/octet-stream"', '"format": "binary"')
+"""A file, as FastAPI says it and as we do."""
 NO_TAG: Final = "default"  # as Swagger calls it
 
 
@@ -54,9 +57,9 @@ class Operation(NamedTuple):
     is_sold: bool
     needs_key: bool
     request: list[Table]
-    request_headers: Table
     answers: list[Table]
-    answer_headers: Table
+    headers: list[Field]
+    """Of the answer."""
     refusals: list[Refusal]
 
     def code(self, url: str) -> list[tuple[str, str]]:
@@ -69,13 +72,21 @@ class Operation(NamedTuple):
 
 def reference(site: Site) -> dict[str, list[Operation]]:
     """The endpoints by their tags, in the order in which the page has them."""
-    page, paid = site.openapi(), paid_offers(site)
+    page, paid = json.loads(json.dumps(site.openapi()).replace(*FILE)), paid_offers(site)
     found: dict[str, list[Operation]] = {tag["name"]: [] for tag in page.get("tags", ())}
     for path, methods in page["paths"].items():
         for method in (method for method in METHODS if method in methods):
-            operation = _Reader(page, path, method, site.example).operation(paid.get(path) if method == "post" else None)
+            operation = _Reader(page, path, method, site.example).operation(
+                paid.get(path) if method == "post" else None
+            )
             found.setdefault(operation.tag, []).append(operation)
     return {tag: operations for tag, operations in found.items() if operations}
+
+
+def all_headers(groups: Mapping[str, list[Operation]]) -> Table:
+    """The headers of all answers, each told once."""
+    found = {header.name: header for operations in groups.values() for each in operations for header in each.headers}
+    return Table("Headers of the answers", list(found.values()), is_sent=False)
 
 
 class _Reader:
@@ -87,15 +98,16 @@ class _Reader:
         self.parameters: list[Json] = self.found.get("parameters", [])
         self.components: Json = page.get("components", {})
         self.shapes: Json = {"$defs": self.components.get("schemas", {})}
-        content = self.found.get("requestBody", {}).get("content", {})
-        self.body_type, self.body = next(((kind, part.get("schema", {})) for kind, part in content.items()), ("", {}))
+        content: dict[str, Json] = self.found.get("requestBody", {}).get("content", {})
+        self.body_type = next(iter(content), "")
+        self.body: Json = content[self.body_type].get("schema", {}) if content else {}
 
     def operation(self, offer: Offer | None) -> Operation:
         title = str(self.found.get("summary") or self.path)
         head, _, rest = str(self.found.get("description", "")).strip().partition("\n")
         responses: Mapping[str, Json] = self.found.get("responses", {})
         good = {status: response for status, response in responses.items() if status < "400"}
-        headers = next((response.get("headers", {}) for response in good.values()), {})
+        headers: Mapping[str, Json] = next(iter(good.values()), {}).get("headers", {})
         return Operation(
             id=f"{self.method}{re.sub('[^A-Za-z0-9_]+', '-', self.path).rstrip('-')}",
             tag=next(iter(self.found.get("tags", ())), NO_TAG),
@@ -107,9 +119,8 @@ class _Reader:
             is_sold=offer is not None,
             needs_key=any(set(SCHEMES) & set(way) for way in self.found.get("security", ())),
             request=list(self._request()),
-            request_headers=self._parameters("header", "Headers of the request"),
             answers=[table for status, response in good.items() for table in self._answers(status, response)],
-            answer_headers=Table("Headers of the answer", [self._field(*each) for each in headers.items()], is_sent=False),
+            headers=[self._field(name, header) for name, header in headers.items()],
             refusals=[
                 Refusal(status, response.get("description", ""), response.get(CODES, []))
                 for status, response in sorted(responses.items())
@@ -122,6 +133,7 @@ class _Reader:
         yield self._parameters("query", "In the query")
         if self.body_type:
             yield self._table("Body", self.body_type, self.body, is_sent=True)
+        yield self._parameters("header", "In the headers")
 
     def _parameters(self, place: str, title: str) -> Table:
         rows = [self._field(part["name"], part) for part in self.parameters if part["in"] == place]
@@ -157,6 +169,6 @@ class _Reader:
                 request = self.example(suggested({**self.body, "components": self.components}, SAMPLE))
         return Offer(
             self.found["operationId"], f"{path}?{query}" if query else path, title, "", "", is_stream=False,
-            takes_files=self.body_type not in {"", JSON}, schema=opened(self.body, self.shapes), request=request,
+            takes_files=KINDS.get(self.body_type) == FORM, schema=opened(self.body, self.shapes), request=request,
             answer="", is_text=False, method=self.method.upper(), has_body=bool(self.body_type),
         )  # fmt: skip

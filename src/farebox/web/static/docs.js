@@ -9,8 +9,8 @@ for (const button of document.querySelectorAll("[data-try]")) {
 }
 document.getElementById("back").addEventListener("click", () => {
   show(reference, trying);
-  from.scrollIntoView({ block: "center" });
-  from.focus();
+  from.scrollIntoView({ block: "center", behavior: "instant" });
+  from.focus({ preventScroll: true });
 });
 
 async function begin(button) {
@@ -21,7 +21,7 @@ async function begin(button) {
     const { ui, root } = await swagger;
     from = button;
     show(trying, reference);
-    scrollTo({ top: 0 });
+    scrollTo({ top: 0, behavior: "instant" });
     await (button.dataset.name ? open(ui, root, button.dataset) : authorize(root));
   } catch (error) {
     swagger = null;
@@ -47,7 +47,7 @@ async function open(ui, root, { tag, name }) {
   ui.layoutActions.show(["operations-tag", tag], true);
   ui.layoutActions.show(["operations", tag, name], true);
   const operation = await seen(root, `[id="operations-${CSS.escape(tag)}-${CSS.escape(name)}"].is-open`);
-  operation.scrollIntoView({ block: "start" });
+  operation.scrollIntoView({ block: "start", behavior: "instant" });
   operation.querySelector(".opblock-summary-control").focus({ preventScroll: true });
 }
 
