@@ -52,7 +52,7 @@ ONCE: Final[Json] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "1 to 255 characters of your own, such as a UUID. The same request under the same key is done and "
+    "description": "A name of your own for this call, such as a UUID. The same request under the same key is done and "
     "charged once, and gets the stored answer.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]([ -~]{0,253}[!#-~])?$"},
 }  # fmt: skip
