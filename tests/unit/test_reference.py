@@ -139,12 +139,15 @@ def test_swagger_is_not_loaded_with_the_page(html: str) -> None:
     assert html.count("data-try") == html.count('<article class="operation"') + 1
 
 
-def test_fields_inside_of_fields_are_told_once() -> None:
+def test_fields_inside_of_fields_are_told_once_and_choices_all() -> None:
     assert [field.name for field in all_fields(Tree.model_json_schema(), Tree.model_json_schema())] == [
         "leaves", "leaves[].name", "leaves[].inner", "again", "by_name",
     ]  # fmt: skip
     endless = {"$defs": {"A": {"properties": {"a": {"$ref": "#/$defs/A"}}}}, "$ref": "#/$defs/A"}
     assert [field.name for field in all_fields(endless, endless)] == ["a"]
+    letters: dict[str, Any] = {"type": "array", "items": {"enum": list("abcdefgh")}}
+    [told] = all_fields({"properties": {"letters": letters}}, {})
+    assert (told.kind, told.limits) == ("list of a, b, c, d, e or …", ("One of a, b, c, d, e, f, g, h",))
     scores = {"additionalProperties": {"properties": {"n": {"type": ["integer", "null"], "minimum": 1}}}}
     assert all_fields(scores, scores) == [
         Told("*.n", "whole number", is_required=False, default="", description="", limits=("1 or more",))

@@ -66,8 +66,17 @@ def field_of(name: str, part: Json, schema: Json, *, is_required: bool) -> Field
     default, whole = part.get("default"), opened(part, schema)
     shown = "" if default is None or default in ("", [], {}) else json.dumps(default, ensure_ascii=False)
     something = [variant for variant in variants_of(whole, schema) if variant.get("type") != "null"]
-    limits = tuple(limits_of(something[0])) if len(something) == 1 else ()
-    return Field(name, kind_of(part, schema), is_required, shown, str(whole.get("description", "")), limits)
+    limits = [*_choices(something[0], schema), *limits_of(something[0])] if len(something) == 1 else []
+    return Field(name, kind_of(part, schema), is_required, shown, str(whole.get("description", "")), tuple(limits))
+
+
+def _choices(part: Json, schema: Json) -> list[str]:
+    """All that can be chosen, or can be in a list, where the kind does not have them all."""
+    items = part.get("items")
+    choices = (opened(items, schema) if isinstance(items, dict) else part).get("enum", ())
+    if len(choices) <= CHOICES_MAX:
+        return []
+    return [f"One of {', '.join(one if isinstance(one, str) else json.dumps(one) for one in choices)}"]
 
 
 def variants_of(whole: Json, schema: Json) -> list[Json]:
