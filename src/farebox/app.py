@@ -255,6 +255,7 @@ class Farebox(FastAPI):
             folder=self.folder,
             logo=self._logo,
             example=example,
+            openapi=self.openapi,
             desk=self._system.desk(self.product, self._tell_soon),
             readings=self._system.readings(),
             invoices=self._system.invoices(),

@@ -67,16 +67,7 @@ class Inspector:
     validator: Validator
     axe: Axe = field(default_factory=Axe)
 
-    def assert_page(
-        self,
-        page: Page,
-        url: str,
-        *,
-        name: str = "",
-        status: int = 200,
-        bytes_max: int = BYTES_MAX,
-        is_markup_ours: bool = True,
-    ) -> None:
+    def assert_page(self, page: Page, url: str, *, name: str = "", status: int = 200) -> None:
         """Hold a page to everything: the whole list of what is wrong with it is in the failure.
 
         Args:
@@ -84,8 +75,6 @@ class Inspector:
             url: the page's address.
             name: of its screenshots; by default its path.
             status: what it is answered with.
-            bytes_max: the most that may be transferred at first view.
-            is_markup_ours: whether axe and the validator are to look at it.
         """
         problems: list[str] = []
         name = name or re.sub(r"\W+", "-", urlsplit(url).path).strip("-") or "index"
@@ -99,12 +88,12 @@ class Inspector:
             assert response is not None
             if response.status != status:
                 problems.append(f"it is answered with {response.status}, not {status}")
-            if width == SIZES[0][0] and is_markup_ours:
+            if width == SIZES[0][0]:
                 problems += self.validator.faults(response.text())
-            if watched.bytes_loaded > bytes_max:
+            if watched.bytes_loaded > BYTES_MAX:
                 problems.append(f"{watched.bytes_loaded:,} bytes are transferred at first view")
             problems += [f"at {width} px it shifts: {shift}" for shift in page.evaluate("window.shifted")]
-            problems += self._looks(page, f"{name}-{width}", has_axe=is_markup_ours)
+            problems += self._looks(page, f"{name}-{width}")
         page.set_viewport_size({"width": NARROWEST, "height": SIZES[0][1]})
         problems += _scrolls(page, NARROWEST)
         watched.network.detach()
@@ -116,10 +105,10 @@ class Inspector:
         problems: list[str] = []
         for width, height in SIZES:
             page.set_viewport_size({"width": width, "height": height})
-            problems += self._looks(page, f"{name}-{width}", has_axe=True)
+            problems += self._looks(page, f"{name}-{width}")
         assert not problems, "\n".join([f"{name} has {len(problems)} problems:", *problems])
 
-    def _looks(self, page: Page, name: str, *, has_axe: bool) -> list[str]:
+    def _looks(self, page: Page, name: str) -> list[str]:
         """By day and by night: a screenshot, and what axe finds."""
         width = page.viewport_size["width"] if page.viewport_size else 0
         problems = _scrolls(page, width)
@@ -127,8 +116,7 @@ class Inspector:
             page.emulate_media(color_scheme=scheme)
             SCREENSHOTS.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png", full_page=True)
-            if has_axe:
-                problems += [f"{name}-{scheme}: {one}" for one in self._axe(page)]
+            problems += [f"{name}-{scheme}: {one}" for one in self._axe(page)]
         page.emulate_media(color_scheme="light")
         return problems
 

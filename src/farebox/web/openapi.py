@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 
+from farebox.domain import errors
+from farebox.domain.errors import CallError
 from farebox.web.handler import Handler
 from farebox.web.shapes import GenerateIn, GenerateOut, ProblemOut
 from farebox.web.upload import FORM
@@ -31,20 +33,40 @@ REFUSALS: Final = {
     503: "The model provider is busy, or the service cannot record calls. Nothing was charged.",
 }
 PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
-PAID: Final = (400, 401, 402, 403, 409, 413, 422, 429, 502, 503)
+CODES: Final = "x-error-codes"
+"""In a documented refusal: which errors of its status it may be."""
+PAID: Final = (
+    errors.BadRequest, errors.InvalidApiKey, errors.PaymentRequired, errors.AccountSuspended,
+    errors.InsufficientPermissions, errors.IdempotencyInFlight, errors.IdempotencyStreamed, errors.BodyTooLarge,
+    errors.InvalidRequest, errors.IdempotencyMismatch, errors.BurstExceeded, errors.QuotaExceeded,
+    errors.UpstreamFailed, errors.UpstreamNoMessage, errors.UpstreamBusy, errors.UpstreamTimeout, errors.PriceUnknown,
+    errors.LedgerUnavailable, errors.HoldLost,
+)  # fmt: skip
+HANDLED: Final = (errors.RequestRefused, errors.CallTooLarge, errors.InternalError, errors.UpstreamUnfit)
+RELAYED: Final = (errors.RequestRefused, errors.ModelNotFound)
+READ: Final = (errors.InvalidApiKey, errors.AccountSuspended, errors.LedgerUnavailable)
+"""What may be wrong with a question that costs nothing."""
 JSON: Final = "application/json"
 SSE: Final = "text/event-stream"
 ONCE: Final[Json] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "1 to 255 characters of your own, such as a UUID. The same request under the same key is done and "
+    "description": "A name of your own for this call, such as a UUID. The same request under the same key is done and "
     "charged once, and gets the stored answer.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]([ -~]{0,253}[!#-~])?$"},
 }  # fmt: skip
 _NUMBER: Final = {"type": "integer", "minimum": 0}
 _TEXT: Final = {"type": "string"}
-_EVENTS: Final = {"type": "object", "properties": {"event": _TEXT, "data": _TEXT}, "required": ["data"]}
+_EVENTS: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "event": _TEXT
+        | {"description": "None for a piece of the answer, `done` at the end, `error` where it breaks off."},
+        "data": _TEXT | {"description": "JSON: a piece of the answer, the sums, or a problem."},
+    },
+    "required": ["data"],
+}
 HEADERS: Final[Json] = {
     "x-request-id": {"description": "The call's id; its receipt is at /v1/usage/calls/{id}.", "schema": _TEXT},
     "ratelimit-policy": {"description": "The plan's limits.", "schema": _TEXT},
@@ -80,9 +102,16 @@ OPENAI: Final[tuple[tuple[str, str, Json, bool], ...]] = (
 )
 
 
-def refusals(*statuses: int) -> dict[int | str, Json]:
+def refusals(*kinds: type[CallError]) -> dict[int | str, Json]:
     """The documented refusals of an endpoint."""
-    return {status: {"description": REFUSALS[status], "content": PROBLEM} for status in statuses}
+    return {
+        status: {
+            "description": REFUSALS[status],
+            "content": PROBLEM,
+            CODES: [kind.code for kind in kinds if kind.status == status],
+        }
+        for status in sorted({kind.status for kind in kinds})
+    }
 
 
 def add_paid(page: Json, handlers: Sequence[Handler] = ()) -> Json:
@@ -92,14 +121,14 @@ def add_paid(page: Json, handlers: Sequence[Handler] = ()) -> Json:
         schemas.update(_schema(model))
     page["components"].setdefault("securitySchemes", {}).update(SCHEMES)
     page["tags"] = [{"name": name} for name in ("Calls", "OpenAI", "Service")]  # the order in which they are shown
-    paths = page.setdefault("paths", {})
+    paths = page.get("paths", {})
     _own_validation(paths, schemas)
-    paths["/v1/generate"] = _generate()
-    for path, field, shape, has_stream in OPENAI:
-        paths[path] = _openai(path, field, shape, has_stream=has_stream)
     inputs, outputs = _schemas_of(handlers, schemas)
-    for handler in handlers:
-        paths[handler.path] = _handler(handler, inputs[handler.name], outputs[handler.name])
+    paid = {handler.path: _handler(handler, inputs[handler.name], outputs[handler.name]) for handler in handlers}
+    paid["/v1/generate"] = _generate()
+    for path, field, shape, has_stream in OPENAI:
+        paid[path] = _openai(path, field, shape, has_stream=has_stream)
+    page["paths"] = {**paid, **paths, **paid}  # what is sold comes first
     return page
 
 
@@ -108,7 +137,7 @@ def _own_validation(paths: Json, schemas: Json) -> None:
     for operations in paths.values():
         for operation in operations.values():
             if isinstance(operation, dict) and "HTTPValidationError" in str(operation["responses"].get("422")):
-                operation["responses"]["422"] = {"description": REFUSALS[422], "content": PROBLEM}
+                operation["responses"]["422"] = refusals(errors.InvalidRequest)[422]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
 
@@ -126,18 +155,15 @@ def _openai(path: str, field: str, shape: Json, *, has_stream: bool) -> Json:
     schema = {
         "type": "object",
         "required": [field],
-        "properties": {
-            "model": {"type": ["string", "null"], "description": "One of those at /v1/models."},
-            field: shape,
-        },
+        "properties": {"model": _MODEL, field: shape},
         "additionalProperties": True,
     }
-    answer: Json = {"type": "object", "additionalProperties": True}
+    answer: Json = {"type": "object", "additionalProperties": True, "description": "As OpenAI's."}
     name = path.removeprefix("/v1/")
     return _paid(
         name.replace("/", "_"), name, f"As OpenAI's `/{name}`, paid from the plan.", "OpenAI",
         body={"required": True, "content": {JSON: {"schema": schema}}},
-        answers={JSON: {"schema": answer}} | ({SSE: {"schema": _EVENTS}} if has_stream else {}), more=(404,),
+        answers={JSON: {"schema": answer}} | ({SSE: {"schema": answer}} if has_stream else {}), more=RELAYED,
     )  # fmt: skip
 
 
@@ -146,14 +172,15 @@ def _handler(handler: Handler, request: Json, answer: Json) -> Json:
     body = {"required": not handler.inputs.is_optional, "content": {kind: {"schema": request}}}
     described = f"{handler.description}\n\n{STREAMED}" if handler.is_stream else handler.description
     answers: Json = {SSE: {"schema": _EVENTS}} if handler.is_stream else {JSON: {"schema": answer}}
-    return _paid(handler.name, handler.summary, described, "Calls", body=body, answers=answers, more=(500,))
+    return _paid(handler.name, handler.summary, described, "Calls", body=body, answers=answers, more=HANDLED)
 
 
 def _paid(
-    name: str, summary: str, description: str, tag: str, *, body: Json, answers: Json, more: tuple[int, ...] = ()
-) -> Json:
+    name: str, summary: str, description: str, tag: str, *, body: Json, answers: Json,
+    more: tuple[type[CallError], ...] = (),
+) -> Json:  # fmt: skip
     headers = RECEIPT if JSON in answers else HEADERS
-    refused = {str(status): answer for status, answer in refusals(*sorted((*PAID, *more))).items()}
+    refused = {str(status): answer for status, answer in refusals(*PAID, *more).items()}
     return {
         "post": {
             "operationId": name,

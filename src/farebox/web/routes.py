@@ -18,13 +18,15 @@ from farebox.domain.errors import (
     CallNotFound,
     InternalError,
     InvalidRequest,
+    LedgerUnavailable,
     MethodNotAllowed,
     ModelNotFound,
     NotFound,
+    PaymentRequired,
 )
 from farebox.web.endpoint import House
 from farebox.web.limits import limit_headers
-from farebox.web.openapi import SECURITY, refusals
+from farebox.web.openapi import READ, SECURITY, refusals
 from farebox.web.problem import problem
 from farebox.web.request import read_key
 from farebox.web.shapes import CallOut, HealthOut, ModelOut, ModelsOut, ReadyOut, UsageOut, call_of, models_of, usage_of
@@ -50,7 +52,7 @@ def _add_service(router: APIRouter, house_of: HouseOf) -> None:
         """Whether the process answers. Touches nothing else."""
         return HealthOut(openai_key_loaded=house_of().has_provider)
 
-    @router.get("/ready", tags=["Service"], summary="Ready", responses=refusals(503))
+    @router.get("/ready", tags=["Service"], summary="Ready", responses=refusals(LedgerUnavailable))
     async def ready() -> ReadyOut:
         """Whether the database answers, so that calls can be recorded."""
         await house_of().ledger.check()
@@ -59,7 +61,7 @@ def _add_service(router: APIRouter, house_of: HouseOf) -> None:
 
 def _add_usage(router: APIRouter, house_of: HouseOf) -> None:
     @router.get(
-        "/v1/usage", tags=["Calls"], summary="Usage", responses=refusals(401, 402, 403, 503),
+        "/v1/usage", tags=["Calls"], summary="Usage", responses=refusals(*READ, PaymentRequired),
         openapi_extra={"security": SECURITY},
     )  # fmt: skip
     async def usage(request: Request, response: Response) -> UsageOut:
@@ -72,7 +74,7 @@ def _add_usage(router: APIRouter, house_of: HouseOf) -> None:
         return usage_of(standing)
 
     @router.get(
-        "/v1/usage/calls/{call_id}", tags=["Calls"], summary="Receipt", responses=refusals(401, 403, 404, 503),
+        "/v1/usage/calls/{call_id}", tags=["Calls"], summary="Receipt", responses=refusals(*READ, CallNotFound),
         openapi_extra={"security": SECURITY},
     )  # fmt: skip
     async def receipt(call_id: str, request: Request, response: Response) -> CallOut:
@@ -89,7 +91,7 @@ def _add_usage(router: APIRouter, house_of: HouseOf) -> None:
 
 def _add_models(router: APIRouter, house_of: HouseOf) -> None:
     @router.get(
-        "/v1/models", tags=["OpenAI"], summary="Models", responses=refusals(401, 402, 403, 503),
+        "/v1/models", tags=["OpenAI"], summary="Models", responses=refusals(*READ, PaymentRequired),
         openapi_extra={"security": SECURITY},
     )  # fmt: skip
     async def models(request: Request, response: Response) -> ModelsOut:
@@ -100,8 +102,8 @@ def _add_models(router: APIRouter, house_of: HouseOf) -> None:
         return models_of(house.listed)
 
     @router.get(
-        "/v1/models/{name}", tags=["OpenAI"], summary="Model", responses=refusals(401, 402, 403, 404, 503),
-        openapi_extra={"security": SECURITY},
+        "/v1/models/{name}", tags=["OpenAI"], summary="Model", openapi_extra={"security": SECURITY},
+        responses=refusals(*READ, PaymentRequired, ModelNotFound),
     )  # fmt: skip
     async def model(name: str, request: Request, response: Response) -> ModelOut:
         """One of the models that can be asked for."""

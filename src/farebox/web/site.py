@@ -46,6 +46,8 @@ class Site:
     logo: Logo | None
     example: Callable[[object], Any]
     """An example of what a JSON schema describes."""
+    openapi: Callable[[], dict[str, Any]]
+    """The OpenAPI page."""
     desk: Desk
     """Where people are let in."""
     readings: Readings

@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from farebox.web.pages.fields import kind_of, opened
+from farebox.web.pages.fields import Json, kind_of, limits_of, opened, variants_of
 
-Json = Mapping[str, Any]
 Kind = Literal[
     "line", "area", "number", "check", "radios", "choice", "ticks", "lines", "file", "files", "json", "group"
 ]  # fmt: skip
@@ -18,10 +17,6 @@ RADIOS_MAX: Final = 4
 CHOOSING: Final = frozenset({"radios", "choice", "ticks"})
 SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
 TYPES: Final = {"date": "date", "email": "email", "uri": "url", "password": "password"}
-BOUNDS: Final = (
-    ("minLength", "maxLength", "character"), ("minItems", "maxItems", "item"), ("minimum", "maximum", ""),
-)  # fmt: skip
-BEYOND: Final = {"exclusiveMinimum": "More than", "exclusiveMaximum": "Less than"}
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
@@ -90,7 +85,7 @@ def _parts(part: Json, schema: Json, place: str, depth: int) -> Iterator[Control
 
 def _control(part: Json, schema: Json, name: str, depth: int, *, is_required: bool) -> Control:
     whole = opened(part, schema)
-    variants = [opened(one, schema) for one in whole.get("anyOf") or whole.get("oneOf") or [whole]]
+    variants = variants_of(whole, schema)
     accepts = frozenset(kind for variant in variants for kind in _types(variant))
     something = [variant for variant in variants if variant.get("type") != "null"]
     only = something[0] if len(something) == 1 else {}
@@ -207,10 +202,7 @@ def _hint(whole: Json, part: Json, kind: Kind, *, is_required: bool) -> str:
         told.append("One a line")
     elif kind in {"file", "files"} and is_required:
         told.append("Without one, a short example text is sent")
-    told += [_range(part, *bound) for bound in BOUNDS]
-    told += [f"{words} {part[name]:,}" for name, words in BEYOND.items() if name in part]
-    if "pattern" in part:
-        told.append(f"It has to match {part['pattern']} as a regular expression")
+    told += limits_of(part)
     default = whole.get("default")
     if _says_something(default) and kind not in {"check", "json", "group", "ticks"}:
         told.append(f"Default: {', '.join(map(shown, default if isinstance(default, list) else [default]))}")
@@ -219,21 +211,6 @@ def _hint(whole: Json, part: Json, kind: Kind, *, is_required: bool) -> str:
 
 def _says_something(default: object) -> bool:
     return default is not None and default not in ("", [], {})
-
-
-def _range(part: Json, least: str, most: str, what: str) -> str:
-    """'3 to 2,000 characters', '2 items', 'Up to 5 items', '1 or more'."""
-    low, high = part.get(least), part.get(most)
-    if what and not low:
-        low = None
-    if low is None and high is None:
-        return ""
-    unit = f" {what}{'' if (low if high is None else high) == 1 else 's'}" if what else ""
-    if low is None:
-        return f"Up to {high:,}{unit}"
-    if high is None:
-        return f"{low:,}{unit} or more"
-    return f"{low:,}{unit}" if low == high else f"{low:,} to {high:,}{unit}"
 
 
 def _attributes(part: Json, kind: Kind) -> dict[str, str | int | float]:

@@ -1,27 +1,30 @@
-"""The documentation: Swagger, and a page for each error, at the address that its `type` names."""
+"""The documentation: every endpoint, and a page for each error, at the address that its `type` names."""
 
-from typing import Final
+import functools
 
 from fastapi import APIRouter, Request, Response
 
 from farebox.domain.errors import NotFound
 from farebox.web.error_docs import ADVICE, example
 from farebox.web.pages.frame import FOR_STRANGERS, Frame
-from farebox.web.pages.guard import POLICY
-
-# Swagger writes styles into its elements, and shows data as pictures; its script is a file like ours.
-SWAGGER_POLICY: Final = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+from farebox.web.pages.reference import Operation, all_headers, reference
 
 
 def routes(frame: Frame) -> APIRouter:
     router = APIRouter()
     by_code = {error.code: error for error in ADVICE}
 
+    @functools.cache  # as the OpenAPI page is
+    def groups() -> dict[str, list[Operation]]:
+        return reference(frame.site)
+
     @router.get("/docs")
     def docs(request: Request) -> Response:
-        page = frame.page(request, "docs.html", cache=FOR_STRANGERS)
-        page.headers["content-security-policy"] = SWAGGER_POLICY
-        return page
+        found, address = groups(), frame.address(request)
+        headers = all_headers(found)
+        return frame.page(
+            request, "docs.html", cache=FOR_STRANGERS, groups=found, headers=headers, address=address
+        )  # fmt: skip
 
     @router.get("/errors")
     def errors(request: Request) -> Response:

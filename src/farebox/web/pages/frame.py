@@ -19,7 +19,7 @@ from farebox.web.pages import words
 from farebox.web.pages.assets import Assets
 from farebox.web.pages.charts import bars, top_of
 from farebox.web.pages.fields import fields
-from farebox.web.pages.markdown import html_of, read_text
+from farebox.web.pages.markdown import html_of, line_of, read_text
 from farebox.web.problem import problem
 from farebox.web.routes import of_status, of_validation
 from farebox.web.site import Site
@@ -50,7 +50,7 @@ def environment(folder: Path | None) -> Environment:
         keep_trailing_newline=True,
     )
     found.filters.update(words.FILTERS)
-    found.filters.update(chart_bars=bars, chart_top=top_of, fields=fields, markdown=html_of)
+    found.filters.update(chart_bars=bars, chart_top=top_of, fields=fields, markdown=html_of, markdown_line=line_of)
     return found
 
 

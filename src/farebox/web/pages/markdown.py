@@ -27,6 +27,11 @@ def html_of(markdown: str) -> Markup:
     return Markup(html)  # noqa: S704  # HTML in it was escaped, and links to scripts are refused
 
 
+def line_of(markdown: str) -> Markup:
+    """The same of a sentence, which stands in a text of ours."""
+    return Markup(_PARSER.renderInline(markdown))  # noqa: S704  # as above
+
+
 def text_of(markdown: str, name: str) -> Text:
     """A page; its title is its first heading, else made of its name."""
     heading = _HEADING.search(markdown)

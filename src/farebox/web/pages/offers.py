@@ -39,11 +39,13 @@ class Offer(NamedTuple):
     request: dict[str, Any]
     """An example; a file stands as its name."""
     answer: str
-    """An example of the body."""
+    """An example of the body; empty where there is none to show."""
     is_text: bool
     """Whether the answer, or each item of it, is a text."""
     streams_on_demand: bool = False
     """Whether `stream` in the request decides how it is answered."""
+    method: str = "POST"
+    has_body: bool = True
 
 
 def offers(site: Site) -> list[Offer]:
@@ -51,12 +53,16 @@ def offers(site: Site) -> list[Offer]:
     return [_of_handler(handler, site.example) for handler in site.handlers.values()] or [_generate()]
 
 
-def offer_at(site: Site, paths: Sequence[str]) -> Offer:
-    """An endpoint that one can begin with, among some of them; among all where none is named."""
+def paid_offers(site: Site) -> dict[str, Offer]:
+    """Every endpoint that is paid for, by its path."""
     plain = _generate()
     found = {offer.path: offer for offer in (*offers(site), plain)}
-    found |= {path: plain._replace(path=path, request=request) for path, request in OPENAI.items()}
-    return next((offer for path, offer in found.items() if path in paths or not paths), plain)
+    return found | {path: plain._replace(path=path, request=request, answer="") for path, request in OPENAI.items()}
+
+
+def offer_at(site: Site, paths: Sequence[str]) -> Offer:
+    """An endpoint that one can begin with, among some of them; among all where none is named."""
+    return next((offer for path, offer in paid_offers(site).items() if path in paths or not paths), _generate())
 
 
 def callable_offers(site: Site) -> list[Offer]:

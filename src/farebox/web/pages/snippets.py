@@ -47,12 +47,16 @@ console.log(answer.choices[0].message.content);"""
 
 
 def curl(offer: Offer, address: str, key: str, values: dict[str, Any]) -> str:
-    lines = [f"curl {'-N ' if offer.is_stream else ''}{address}", f"-H {shlex.quote(f'X-API-Key: {key}')}"]
+    is_usual = offer.method == ("POST" if offer.has_body else "GET")
+    options = f"{'-N ' if offer.is_stream else ''}{'' if is_usual else f'-X {offer.method} '}"
+    lines = [f"curl {options}{shlex.quote(address)}"]
+    if key:
+        lines.append(f"-H {shlex.quote(f'X-API-Key: {key}')}")
     if offer.takes_files:
         files = _file_fields(offer)
         lines += [f"-F {shlex.quote(f'{name}=@{value}' if name in files else f'{name}={_as_text(value)}')}"
                   for name, value in _parts(values, files)]  # fmt: skip
-    else:
+    elif offer.has_body:
         lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(_indented(_json(values), 2))}"]
     return " \\\n  ".join(lines)
 
