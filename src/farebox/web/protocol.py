@@ -3,11 +3,10 @@
 `farebox serve` and `farebox dev` hand it to uvicorn; under another server its own answers hold.
 """
 
-import asyncio
-from typing import Final, cast
+from typing import Final
 
 from starlette.routing import WebSocketRoute
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from farebox.domain.errors import BadRequest
@@ -17,37 +16,54 @@ from farebox.web.request import new_call_id
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: to close at once would reset the connection and lose it the answer.
 LINGER_SECONDS: Final = 2.0
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class _OneWrite:
-    """A connection for one answer, whose head goes out with the first of its body: one packet, one waking client.
+class _Cycle(RequestResponseCycle):
+    """One request and its answer, whose head waits for the first of its body.
 
-    The ASGI specification has servers keep a head until there is some body; uvicorn sends it at once.
+    The ASGI specification has servers wait so. A whole answer then is one packet, and wakes the client once; where its
+    last header is its length, as in all answers of a paid call, it is put together here, in a fifth of the time.
     """
 
-    __slots__ = ("_head", "_transport")
+    _start: HTTPResponseStartEvent | None = None
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            data = self._head + data
-            self._head = b""
-        elif self._head is None and data != CONTINUE:
-            self._head = data
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._start = message
             return
-        self._transport.write(data)
+        start, self._start = self._start, None
+        if start is not None:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                whole = self._whole(start["status"], list(start.get("headers", ())), message.get("body", b""))
+                if whole is not None:
+                    self._send_whole(whole)
+                    return
+            await super().send(start)
+        await super().send(message)
 
-    def close(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-        self._transport.close()
+    def _whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | None:
+        """Head and body, unless there is more to think of than to write them."""
+        if not headers or headers[-1] != (b"content-length", b"%d" % len(body)):
+            return None
+        if not self.keep_alive or self.disconnected or self.flow.write_paused or self.scope["method"] == "HEAD":
+            return None
+        lines = [STATUS_LINE[status]]
+        lines += [b"%b: %b\r\n" % header for header in self.default_headers]
+        lines += [b"%b: %b\r\n" % header for header in headers]
+        head = b"".join(lines)
+        # As many ends as lines, or a value would have a line of its own.
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+            return None
+        seen = head.lower()
+        if b"\r\nconnection:" in seen or b"\r\ntransfer-encoding:" in seen:
+            return None
+        return b"%b\r\n%b" % (head, body)
 
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
+    def _send_whole(self, whole: bytes) -> None:
+        self.response_started = self.response_complete = True
+        self.transport.write(whole)
+        self.message_event.set()
+        self.on_response()
 
 
 class Protocol(HttpToolsProtocol):
@@ -57,8 +73,7 @@ class Protocol(HttpToolsProtocol):
     _refused = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if cycle.scope["method"] != "HEAD":  # whose answer has no body
-            cycle.transport = cast("asyncio.Transport", _OneWrite(cycle.transport))
+        cycle.__class__ = _Cycle  # uvicorn has no place to name another
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
