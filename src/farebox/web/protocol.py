@@ -3,7 +3,8 @@
 `farebox serve` and `farebox dev` hand it to uvicorn; under another server its own answers hold.
 """
 
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from starlette.routing import WebSocketRoute
 from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
@@ -27,18 +28,23 @@ class _Cycle(RequestResponseCycle):
 
     _start: HTTPResponseStartEvent | None = None
 
-    async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] == "http.response.start" and not self.response_started:
+    def send(self, message: ASGISendEvent) -> Coroutine[Any, Any, None]:
+        if self.response_started:
+            return super().send(message)  # with no layer between, for each piece of a stream
+        return self._begin(message)
+
+    async def _begin(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
             self._start = message
             return
-        start, self._start = self._start, None
-        if start is not None:
+        if self._start is not None:
             if message["type"] == "http.response.body" and not message.get("more_body"):
+                start = self._start
                 whole = self._whole(start["status"], list(start.get("headers", ())), message.get("body", b""))
                 if whole is not None:
                     self._send_whole(whole)
                     return
-            await super().send(start)
+            await super().send(self._start)
         await super().send(message)
 
     def _whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | None:
