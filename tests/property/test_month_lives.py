@@ -148,11 +148,11 @@ def postgres_place(postgres: PostgresServer, pg_template: str) -> Iterator[Place
 @pytest.mark.parametrize("part", [pytest.param(n, marks=pytest.mark.xdist_group(f"months {n}")) for n in range(2)])
 def test_no_usage_is_lost_or_billed_twice_about_the_ends_of_months(part: int, sqlite_place: Place) -> None:
     del part  # nothing differs: each begins at another random place
-    live_all(sqlite_place, lives=25)
+    live_all(sqlite_place, lives=50)
 
 
 def test_no_usage_is_lost_or_billed_twice_about_the_ends_of_months_on_postgresql(postgres_place: Place) -> None:
-    live_all(postgres_place, lives=10, length=25)
+    live_all(postgres_place, lives=15)
 
 
 @pytest.mark.chaos
