@@ -36,6 +36,13 @@ class Line(NamedTuple):
     quantity: int
 
 
+class Replaced(NamedTuple):
+    """When a subscription began, at Stripe, and when it was heard of."""
+
+    begins_us: int
+    heard_us: int
+
+
 @dataclass
 class Call:
     id: str
@@ -110,13 +117,13 @@ def _charge(call: Call, input_tokens: int, output_tokens: int) -> int:
     return 0
 
 
-def line_of(admitted_us: int, sent_us: int, lines: list[Line], replaced_us: list[int]) -> Line | None:
+def line_of(admitted_us: int, sent_us: int, lines: list[Line], replaced: list[Replaced]) -> Line | None:
     """The line that a call comes onto; None where it comes onto none, as its subscription is over.
 
-    `replaced_us` are the moments at which another subscription was heard of, or another anchor.
+    `replaced` are the subscriptions, and anchors, that came after others.
     """
     own = _at(admitted_us, lines)
-    is_replaced = any(admitted_us < moment <= sent_us for moment in replaced_us)
+    is_replaced = any(admitted_us < begins_us and heard_us <= sent_us for begins_us, heard_us in replaced)
     if own is not None and not is_replaced and _is_in_time(admitted_us, sent_us, own):
         return own
     return _at(sent_us, lines) if own is not None or is_replaced else None

@@ -43,7 +43,7 @@ from farebox.store.statements import PostgresStatements, SqliteStatements
 from farebox.store.usage_checks import StoredUsageChecks
 from farebox.store.usage_outbox import StoredUsageOutbox
 from farebox.store.wallet import StoredCredit
-from tests.property.months_model import INPUT_MAX, OUTPUT_MAX, Account, Call, Line, line_of
+from tests.property.months_model import INPUT_MAX, OUTPUT_MAX, Account, Call, Line, Replaced, line_of
 from tests.services.stripe_inside import Clock, InsideStripe
 
 SECRET: Final = b"a secret of the tests, long enough"
@@ -104,7 +104,7 @@ class Shop:
         self.client = self.stripe.client()
         self.pending: list[Event] = []
         self.open: list[tuple[Hold, Call]] = []
-        self.replaced_us: list[int] = []
+        self.replaced: list[Replaced] = []
         self.is_in_doubt = False
         self.outbox, self.checks = StoredUsageOutbox(database), StoredUsageChecks(database)
         self.report = UsageReport(self.outbox, UsageCheck(self.checks, lambda: self.payments), lambda: self.payments)
@@ -257,10 +257,15 @@ class Shop:
     # -- what its owner does
 
     def buy(self, name: str, *, comes_back: bool) -> None:
+        """Of two plans at once, as in two tabs, one is ended; what is used until then, Stripe bills on both."""
+        theirs = self.theirs
+        if theirs is not None and theirs.status in LIVE:
+            return
         with suppress(CannotBuy):
             url = buy.buy_plan(self.till, self.row, name)
             session = self.stripe.all("checkout.session")[-1]["id"]
             assert session in url
+            self.wait(SECOND_US)  # Stripe's seconds are whole: nobody pays in the very one of a call or a report
             self.stripe.pay(session)
             if comes_back:
                 assert buy.paid(self.till, self.row, session) == "plan"
@@ -298,9 +303,10 @@ class Shop:
     def followed(self, before: AccountRow, was: str) -> None:
         """The account has followed a subscription: what that does to its months, noted for the model."""
         row, known = self.row, self.billing.subscription(self.account_id)
-        is_new = known is not None and known.id != was
+        is_new = known is not None and known.is_live and known.id != was
         if is_new or row.anchor_us != before.anchor_us:
-            self.replaced_us.append(self.clock.now_us)
+            assert known is not None
+            self.replaced.append(Replaced(known.period_start_us, self.clock.now_us))
             self.model.began_us, self.model.anchor_us = self.clock.now_us, row.anchor_us
 
     # -- what has to be
@@ -374,13 +380,13 @@ class Shop:
             if not call.invoiced:
                 assert call.id not in sent_us
                 continue
-            line = line_of(call.admitted_us, sent_us[call.id], lines, self.replaced_us)
+            line = line_of(call.admitted_us, sent_us[call.id], lines, self.replaced)
             if line is None:
                 on_none += call.invoiced
             else:
                 sums[line] += call.invoiced
         told = [(call.admitted_us, sent_us[call.id], call.invoiced) for call in self.model.calls if call.invoiced]
-        assert {line: line.quantity for line in lines} == sums, (sums, told, self.replaced_us)
+        assert {line: line.quantity for line in lines} == sums, (sums, told, self.replaced)
         return on_none
 
     def check_state(self) -> None:
