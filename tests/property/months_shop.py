@@ -312,7 +312,8 @@ class Shop:
     # -- what has to be
 
     def check_preview(self) -> None:
-        """Once both know everything, Farebox and Stripe tell the same of the next invoice."""
+        """Once both know everything, Farebox and Stripe tell the same of the next invoice; not while a period ends."""
+        self.wait(SECOND_US)
         self.hear(0)
         self.send()
         ahead = StoredInvoices(self.database).ahead(self.account_id)
