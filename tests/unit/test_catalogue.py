@@ -2,7 +2,7 @@
 
 import pytest
 
-from farebox.domain.catalogue import AtStripe, Change, Offered, difference, for_sale, keys_of, plan_of
+from farebox.domain.catalogue import AtStripe, Change, Offered, difference, for_sale, keys_of, plan_of, wrong_usage_key
 from farebox.domain.errors import FounderError
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
@@ -26,6 +26,11 @@ def test_what_costs_nothing_is_not_for_sale() -> None:
 def test_a_base_price_names_its_plan() -> None:
     assert [plan_of(keys_of(plan)[0]) for plan in PLANS[1:]] == ["pro", "big_team"]
     assert [plan_of(key) for key in ("farebox_usage_month", "farebox_pack_small_1000", "other", "")] == [""] * 4
+
+
+def test_usage_is_counted_by_the_interval_of_the_plan_and_by_no_other() -> None:
+    month, year = Plan("a_year_9", usd=9, calls=1, overage_usd="0.01"), Plan("x", usd=9, every="year")
+    assert [wrong_usage_key(keys_of(plan)) for plan in (month, year)] == ["farebox_usage_year", "farebox_usage_month"]
 
 
 def test_the_difference_is_added_archived_or_there() -> None:

@@ -60,6 +60,13 @@ def test_before_the_first_period_there_is_no_invoice_but_while_a_trial_lasts_usa
     assert counts_at_us(DECEMBER, closed_until_us(trial, DECEMBER), DECEMBER) == DECEMBER
 
 
+def test_invoices_close_though_no_webhook_has_come_for_months() -> None:
+    known = Standing(NOVEMBER, NOVEMBER, DECEMBER, 0)  # nobody told of the renewal in December
+    draft_is_over = JANUARY + DRAFT_US
+    assert closed_until_us(known, draft_is_over - 1) == DECEMBER
+    assert closed_until_us(known, draft_is_over) == JANUARY
+
+
 def test_what_stripe_would_find_too_old_counts_now() -> None:
     now = JANUARY
     assert counts_at_us(now - OLDEST_US, 0, now) == now

@@ -60,6 +60,18 @@ def test_the_ledger_knows_until_when_a_trial_goes() -> None:
     assert over.paying.trial_end_us is None
 
 
+def test_what_is_cancelled_is_over_with_its_period_though_nobody_has_told_of_it_by_then() -> None:
+    first = after(fetched())
+    ending = after(fetched(ends_at_period_end=True), first.paying, first.known)
+    assert ending.paying.grace_until_us == NOW_US + MONTH_US
+    assert (ending.known.told, ending.news) == ("", ())
+    resumed = after(fetched(), ending.paying, ending.known)
+    assert resumed.paying.grace_until_us is None
+    # Its payment fails: there is time to mend that, and it is told as before.
+    failed = after(fetched("past_due", ends_at_period_end=True), ending.paying, ending.known)
+    assert (failed.paying.grace_until_us, failed.news) == (NOW_US + RULES.grace_us, ("failed",))
+
+
 def test_what_was_fetched_before_changes_nothing() -> None:
     first = after(fetched())
     assert follow(first.paying, first.known, fetched(plan="team"), NOW_US, NOW_US, RULES) is None

@@ -41,6 +41,10 @@ def test_a_downgrade_costs_the_smaller_price_and_what_was_used_on_the_larger_pla
     assert [line[:2] for line in lines(next_invoice(ACTIVE, SMALL, SMALL, 0, NOVEMBER))] == [(1, 900)]
 
 
+def test_what_was_used_on_the_plan_before_is_told_though_the_plan_of_now_charges_for_no_use() -> None:
+    assert [line[:2] for line in lines(next_invoice(ACTIVE, SMALL, SMALL, USED, NOVEMBER))] == [(USED, 4), (1, 900)]
+
+
 def test_one_that_ends_pays_what_was_used_and_no_more() -> None:
     ending = ACTIVE._replace(ends=True)
     assert lines(next_invoice(ending, PRO, PRO, USED, NOVEMBER)) == [(USED, 4, NOVEMBER, DECEMBER)]

@@ -9,7 +9,7 @@ import stripe
 from farebox.adapters.stripe_client import id_of, told
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.domain.billing import Bought, Checkout, Invoice, Payment, PaymentStatus, Subscription
-from farebox.domain.catalogue import plan_of
+from farebox.domain.catalogue import plan_of, wrong_usage_key
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_money import PaymentRefused
 
@@ -149,6 +149,9 @@ class StripePayments:
             changed.append(_item(prices[key], is_metered=not is_base) | replaced)
         if not changed:
             return
+        # Usage that was counted by the month ends where a plan by the year begins: with both, it would be billed twice.
+        wrong = wrong_usage_key(lookup_keys)
+        changed += [{"id": item.id, "deleted": True} for item in items if item.price.lookup_key == wrong]
         # Nobody gets a dearer plan whose difference could not be paid. Usage stays metered: it is billed at the end.
         how: Any = {"proration_behavior": "always_invoice", "payment_behavior": "error_if_incomplete"}
         if not prorated:
@@ -227,6 +230,7 @@ def _subscription(found: stripe.Subscription) -> Subscription:
     items = found["items"].data
     base = next((item for item in items if plan_of(item.price.lookup_key or "")), None)
     period = base or items[0]
+    cancel_at = found.cancel_at  # it may be in years
     return Subscription(
         id=found.id,
         customer=id_of(found.customer),
@@ -237,7 +241,7 @@ def _subscription(found: stripe.Subscription) -> Subscription:
         period_start_us=_us(period.current_period_start),
         period_end_us=_us(period.current_period_end),
         trial_end_us=_us(found.trial_end) if found.trial_end else None,
-        ends_at_period_end=bool(found.cancel_at_period_end or found.cancel_at),
+        ends_at_period_end=bool(cancel_at and cancel_at <= period.current_period_end) or found.cancel_at_period_end,
     )
 
 

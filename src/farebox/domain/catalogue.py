@@ -16,7 +16,7 @@ from farebox.domain.plan import Plan
 METER: Final = "farebox_usage"
 """The meter's event name. Its unit is the nanodollar: what a call costs, the ledger has decided."""
 USAGE: Final = "usage"
-_BASE_KEY: Final = re.compile(r"farebox_(.+)_(?:month|year)_\d+", re.ASCII)
+_BASE_KEY: Final = re.compile(r"farebox_(.+)_(month|year)_\d+", re.ASCII)
 
 
 class ForSale(NamedTuple):
@@ -79,6 +79,12 @@ def plan_of(lookup_key: str) -> str:
     """The plan whose base price has this key; empty where it is no base price."""
     found = _BASE_KEY.fullmatch(lookup_key)
     return found[1] if found is not None else ""
+
+
+def wrong_usage_key(lookup_keys: Iterable[str]) -> str:
+    """The lookup key of usage that is counted by the interval which a plan with these keys does not have."""
+    by_year = any(found[2] == "year" for found in map(_BASE_KEY.fullmatch, lookup_keys) if found is not None)
+    return usage_key("month" if by_year else "year")
 
 
 def for_sale(plans: Iterable[Plan], packs: Iterable[Pack]) -> list[ForSale]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations, pairwise
 from typing import Final, NamedTuple
 
-from farebox.domain.period import DAY_US, MICROSECONDS, Period
+from farebox.domain.period import DAY_US, MICROSECONDS, Period, period_at
 
 MINUTE_US: Final = 60 * MICROSECONDS
 HOUR_US: Final = 60 * MINUTE_US
@@ -40,6 +40,8 @@ def closed_until_us(standing: Standing, now_us: int) -> int:
     is_first = standing.anchor_us == standing.period_start_us
     begun = standing.period_start_us if is_first else 0
     over = [end for end in (standing.period_start_us, standing.period_end_us) if end + DRAFT_US <= now_us]
+    if standing.period_end_us and standing.period_end_us in over:  # periods have begun since, though nobody told
+        over.append(period_at(standing.anchor_us, now_us - DRAFT_US).start_us)
     return max(standing.invoiced_until_us, begun, *over)
 
 

@@ -120,9 +120,11 @@ def _plans(same: Known | None, fetched: Subscription) -> tuple[str, str]:
 
 def _paying(paying: Paying, same: Known | None, fetched: Subscription, plan: str, now_us: int, rules: Rules) -> Paying:
     if fetched.status in LIVE:
-        grace = None
+        # What is cancelled ends with its period, whether or not somebody has told of it by then.
+        grace = fetched.period_end_us if fetched.ends_at_period_end else None
         if fetched.status == "past_due":
-            grace = now_us + rules.grace_us if paying.grace_until_us is None else paying.grace_until_us
+            is_noted = same is not None and same.told
+            grace = paying.grace_until_us if is_noted else now_us + rules.grace_us
         trial_end_us = fetched.trial_end_us if fetched.status == "trialing" else None
         return Paying(plan, fetched.anchor_us, is_subscribed=True, grace_until_us=grace, trial_end_us=trial_end_us)
     if fetched.status in NOT_BEGUN or (same is None and not paying.is_subscribed):

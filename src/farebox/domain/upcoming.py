@@ -27,14 +27,14 @@ def next_invoice(subscribed: Subscribed, plan: Plan, after: Plan, used_nanodolla
 
     Args:
         subscribed: the subscription.
-        plan: the plan in force, whose calls are invoiced or not.
+        plan: the plan in force, whose calls are invoiced or not; those of the plan before it may still be.
         after: the plan of the next period, whose price is due at its beginning.
         used_nanodollars: what of this period comes onto the invoice, as it was used.
         now_us: the moment it is told.
     """
     lines = []
-    # What is used in a trial is not invoiced: Stripe has no line for it.
-    if plan.is_invoiced and subscribed.status != "trialing":
+    # What is used in a trial is not invoiced: Stripe has no line for it. What another plan left behind is.
+    if (plan.is_invoiced or used_nanodollars) and subscribed.status != "trialing":
         cents = cents_of(used_nanodollars)
         lines.append(InvoiceLine("Calls beyond the plan", used_nanodollars, cents, *subscribed.period, is_usage=True))
     if not subscribed.ends:

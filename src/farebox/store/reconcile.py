@@ -27,7 +27,7 @@ from sqlalchemy import (
 from farebox.domain.audit import Misfit, audit_hold, audit_row
 from farebox.domain.ledger import Hold, Outcome, State
 from farebox.domain.plan import Plan
-from farebox.store import reconcile_money, reconcile_usage
+from farebox.store import reconcile_invoices, reconcile_money, reconcile_usage
 from farebox.store.database import Database
 from farebox.store.findings import Finding, period_name
 from farebox.store.tables import account, api_key, hold, meter, rollup_daily, usage_record
@@ -75,6 +75,7 @@ def reconcile(database: Database, plans: Mapping[str, Plan]) -> Report:
         now_us = database.now_us(connection)
         notes = [*_over_limits(connection, plans, now_us), *_over_spend_caps(connection, now_us)]
         notes += [*_overdue(connection, now_us), *reconcile_usage.notes(connection, now_us)]
+        notes += reconcile_invoices.notes(connection, now_us)
         calls = _count(connection, usage_record) + _count(connection, hold)
         return Report(_with_addresses(connection, findings), notes, calls, _count(connection, meter))
 
@@ -117,8 +118,16 @@ def _meters(connection: Connection) -> Iterator[Finding]:
     key, figures = list(rows.c)[: len(METER_KEY)], list(rows.c)[len(METER_KEY) :]
     counted = select(*key, *(func.sum(figure) for figure in figures)).group_by(*key)
     kept = select(*_columns(meter, METER_KEY + METER_SUMS))
-    for (owner, name, start_us), *sums in _differences(connection, len(METER_KEY), kept, counted):
-        yield from _apart(owner, period_name(start_us, name), "meter", METER_SUMS, *sums)
+    for (owner, name, start_us), expected, found in _differences(connection, len(METER_KEY), kept, counted):
+        if expected is None and found is not None and not any(found) and _is_begun(connection, owner, name, start_us):
+            continue
+        yield from _apart(owner, period_name(start_us, name), "meter", METER_SUMS, expected, found)
+
+
+def _is_begun(connection: Connection, owner: str, name: str, start_us: int) -> bool:
+    """Whether a purchase ended one month and began this one, which need not have a call yet."""
+    before = and_(meter.c.account_id == owner, meter.c.name == name, meter.c.period_end_us == start_us)
+    return bool(connection.execute(select(exists().where(before))).scalar())
 
 
 def _over_caps(connection: Connection) -> Iterator[Finding]:

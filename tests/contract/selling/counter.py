@@ -34,6 +34,7 @@ PRODUCT: Final = Product(
     plans=(
         Plan("free", calls=20),
         Plan("basic", usd=9, calls=100),
+        Plan("lite", usd=11, calls=10, overage_usd="0.02"),
         Plan("pro", usd=29, calls=1000, overage_usd="0.01"),
         Plan("team", usd=99, calls=5000, overage_usd="0.008"),
         Plan("yearly", usd=290, every="year", calls=1000, overage_usd="0.01"),

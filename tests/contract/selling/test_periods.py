@@ -49,6 +49,21 @@ def test_calls_under_way_keep_their_period_when_a_plan_is_bought(counter: Counte
     assert reconcile(counter.database, PRODUCT.by_name).findings == []
 
 
+def test_a_month_that_a_purchase_has_begun_is_right_before_its_first_call(counter: Counter) -> None:
+    account_id = counter.account()
+    key = create_key(StoredAccounts(counter.database), SECRET, "till", counter.row(account_id).email, PLAIN)
+
+    async def call_once() -> None:
+        ledger = GroupCommitLedger(counter.database, PRODUCT.by_name)
+        ledger.start()
+        await record(ledger, await admit(ledger, key))
+        await ledger.close()
+
+    asyncio.run(call_once())
+    _come_back(counter, account_id, counter.buy(account_id, "pro"))
+    assert reconcile(counter.database, PRODUCT.by_name).findings == []
+
+
 def _come_back(counter: Counter, account_id: str, session: str) -> None:
     del session  # nobody comes back: Stripe tells
     for event in counter.events(account_id):

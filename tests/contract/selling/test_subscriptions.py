@@ -86,6 +86,13 @@ def test_a_move_down_can_be_taken_back_and_a_move_up_counts_from_what_was_paid(c
     assert sum(paid) == 9900
 
 
+def test_a_year_after_months_counts_usage_by_the_year_alone(counter: Counter) -> None:
+    account_id = counter.subscribed("lite")
+    assert buy.change_plan(counter.till, counter.row(account_id), "yearly") == "now"
+    items = counter.client.v1.subscriptions.retrieve(counter.subscription(account_id).id)["items"].data
+    assert sorted(item.price.lookup_key for item in items) == ["farebox_usage_year", "farebox_yearly_year_29000"]
+
+
 def test_a_wish_that_stripe_was_not_told_is_told_later(counter: Counter) -> None:
     account_id = counter.subscribed("pro")
     known = counter.till.billing.subscription(account_id)

@@ -209,7 +209,6 @@ def _invoiced(desk: Desk, subscription: Thing, found: list[Thing], given: Thing)
     invoice = billing.drafted(
         desk, customer, found, "subscription_update", parent=billing.parent_of(subscription),
         currency=subscription["currency"], collection_method=subscription["collection_method"],
-        default_payment_method=subscription["default_payment_method"],
     )  # fmt: skip
     cycle.kept(desk, subscription, latest_invoice=invoice["id"])
     invoice = billing.finalized(desk, invoice)

@@ -80,8 +80,7 @@ def first_invoice(desk: Desk, subscription: Thing) -> Thing:
     found += pending_lines(desk, subscription)
     invoice = billing.drafted(
         desk, customer, found, "subscription_create", parent=billing.parent_of(subscription), auto_advance=False,
-        currency=subscription["currency"], default_payment_method=subscription["default_payment_method"],
-        collection_method=subscription["collection_method"],
+        currency=subscription["currency"], collection_method=subscription["collection_method"],
     )  # fmt: skip
     kept(desk, subscription, latest_invoice=invoice["id"])
     return billing.finalized(desk, {**invoice, "auto_advance": True})
@@ -233,7 +232,6 @@ def cycle_invoice(desk: Desk, subscription: Thing, found: list[Thing], span: tup
         parent=billing.parent_of(subscription), currency=subscription["currency"],
         period_start=span[0], period_end=span[1], auto_advance=subscription["status"] != "unpaid",
         collection_method=subscription["collection_method"], metadata={},
-        default_payment_method=subscription["default_payment_method"],
     )  # fmt: skip
 
 

@@ -35,10 +35,12 @@ class Sale(NamedTuple):
 def sale_of(frame: Frame, account: AccountRow, now_us: int) -> Sale:
     till = frame.site.till
     known = till().billing.subscription(account.id) if till is not None and account.customer_id else None
-    grace_us = account.grace_until_us
+    known = known if known is not None and known.is_live else None
+    has_failed = known is None or known.status == "past_due"  # else it is cancelled, and told of as that
+    grace_us = account.grace_until_us if has_failed else None
     return Sale(
         till is not None,
-        known if known is not None and known.is_live else None,
+        known,
         grace_us,
         grace_us is not None and grace_us <= now_us,
         bool(account.customer_id),
