@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+import stripe
+
 from farebox.account import buy
 from farebox.account.check_usage import UsageCheck
 from farebox.account.keys import PLAIN, create_key
@@ -18,7 +20,9 @@ from farebox.account.report import UsageReport
 from farebox.account.till import CannotBuy, Till
 from farebox.account.work_off import Clerk
 from farebox.adapters.stripe_catalogue import StripeCatalogue
+from farebox.adapters.stripe_invoices import invoice_of
 from farebox.adapters.stripe_payments import StripePayments
+from farebox.adapters.stripe_usage import StripeUsage
 from farebox.domain.admission import Admitted, Ask, Refused
 from farebox.domain.billing import LIVE, Subscription
 from farebox.domain.ledger import Hold, Spent
@@ -31,7 +35,6 @@ from farebox.domain.upcoming import next_invoice
 from farebox.domain.webhooks import Event, verb_of
 from farebox.ports import AccountRow, Recorded
 from farebox.ports_billing import Decide
-from farebox.ports_money import PaymentRefused
 from farebox.store.accounts import StoredAccounts
 from farebox.store.batch import Finish, Item, Result, run
 from farebox.store.billing import StoredBilling
@@ -107,7 +110,8 @@ class Shop:
         self.replaced: list[Replaced] = []
         self.is_in_doubt = False
         self.outbox, self.checks = StoredUsageOutbox(database), StoredUsageChecks(database)
-        self.report = UsageReport(self.outbox, UsageCheck(self.checks, lambda: self.payments), lambda: self.payments)
+        meter = StripeUsage(self.client)
+        self.report = UsageReport(self.outbox, UsageCheck(self.checks, lambda: meter), lambda: meter)
         self.payments = StripePayments(self.client)
         self.billing, self.inbox = Watched(database, self), StoredInbox(database)
         self.till = Till(
@@ -322,8 +326,8 @@ class Shop:
         plan, after = PRODUCT.by_name[ahead.plan], PRODUCT.by_name[ahead.next_plan]
         ours = next_invoice(ahead.subscribed, plan, after, ahead.used_nanodollars, ahead.now_us)
         theirs = None
-        with suppress(PaymentRefused):
-            theirs = self.payments.next_invoice(ahead.subscribed.id)
+        with suppress(stripe.InvalidRequestError):  # there is going to be none
+            theirs = invoice_of(self.client.v1.invoices.create_preview({"subscription": ahead.subscribed.id}))
         assert _figures(ours) == _figures(theirs), (_figures(ours), _figures(theirs))
 
     def settle(self) -> None:
