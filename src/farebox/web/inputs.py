@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import SchemaError, from_json
 
 from farebox.domain.errors import FounderError, InvalidRequest
-from farebox.web.request import check_writable, read_json
+from farebox.web.request import read_writable
 from farebox.web.signature import Parameter
 from farebox.web.upload import File, mentions_file, read_form, takes_file
 
@@ -59,8 +59,7 @@ class Inputs:
             return self._valid(self._of_form(parts)), _digest(parts)
         if not body and self.is_optional:
             return self._valid({}), body
-        values = read_json(body, self._example)
-        check_writable(body, values)
+        values = read_writable(body, self._example)
         return self._valid(values), body
 
     def _valid(self, values: Values) -> Values:

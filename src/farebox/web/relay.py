@@ -16,7 +16,7 @@ from farebox.domain.errors import CallError, InvalidRequest, ModelNotFound
 from farebox.domain.providers import ModelName
 from farebox.web.endpoint import House, PaidEndpoint, Plain, Streamed
 from farebox.web.problem import problem
-from farebox.web.request import Head, check_writable, once_of, read_json
+from farebox.web.request import Head, once_of, read_writable
 
 EXAMPLE = '{"model": "…", "messages": [{"role": "user", "content": "…"}]}'
 
@@ -52,8 +52,7 @@ class RelayEndpoint(PaidEndpoint):
 
     async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
         dialect, service = self._dialect, self.house.service
-        request = read_json(body, EXAMPLE)
-        check_writable(body, request)
+        request = read_writable(body, EXAMPLE)
         dialect.check(request)
         is_stream = _flag(request, "stream") and dialect.is_streamed
         models = self._models(request, head.key.mode)
