@@ -1,6 +1,7 @@
 """Stripe as the port `Payments` has it: customers, checkouts, subscriptions, one-time payments."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -13,8 +14,10 @@ from farebox.domain.catalogue import plan_of, wrong_usage_key
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_money import PaymentRefused
 
+log = logging.getLogger("farebox.stripe")
+
 NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
-NOT_SYNCED: Final = "This is not for sale at Stripe yet: the founder has to run farebox stripe sync."
+NOT_SYNCED: Final = "This cannot be bought at the moment; we have been told. Try again later."
 COST_NOTHING: Final = frozenset({"warning_closed", "won", "prevented"})
 """Disputes that cost nothing (any more)."""
 STATUSES: Final[dict[str, PaymentStatus]] = {
@@ -200,7 +203,9 @@ class StripePayments:
         with told():
             found = self._api.prices.list({"lookup_keys": list(lookup_keys), "active": True, "limit": 100}).data
         ids = {price.lookup_key: price.id for price in found if price.lookup_key}
-        if any(key not in ids for key in lookup_keys):
+        missing = [key for key in lookup_keys if key not in ids]
+        if missing:
+            log.error("Stripe has no price %s: run farebox stripe sync", ", ".join(missing))
             raise PaymentRefused(NOT_SYNCED)
         return {key: ids[key] for key in lookup_keys}
 

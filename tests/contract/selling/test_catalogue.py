@@ -3,11 +3,14 @@
 import secrets
 from dataclasses import replace
 
+import pytest
+
 from farebox.account.offer import compare, make_so, missing
 from farebox.domain.catalogue import keys_of
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
+from farebox.ports_money import PaymentRefused
 from tests.contract.selling.counter import PRODUCT, Counter
 
 
@@ -45,6 +48,22 @@ def test_another_price_is_another_price_and_the_old_one_is_archived(counter: Cou
     assert counter.sync() == 3
     prices = counter.client.v1.prices.list({"lookup_keys": ["farebox_pro_month_2900"]}).data
     assert [price.active for price in prices] == [True]
+
+
+def test_a_price_that_is_not_there_is_told_to_the_founder_and_not_to_the_customer(
+    counter: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(PaymentRefused, match="cannot be bought at the moment") as refused:
+        counter.till.payments.checkout_plan(
+            counter.account(),
+            "",
+            ["farebox_gone_month_100"],
+            0,
+            "https://a",
+            "https://b",
+        )
+    assert "stripe" not in str(refused.value).lower()
+    assert "Stripe has no price farebox_gone_month_100: run farebox stripe sync" in caplog.text
 
 
 def test_what_is_not_ours_is_left_alone(counter: Counter) -> None:
