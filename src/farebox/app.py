@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -94,6 +95,7 @@ class Farebox(FastAPI):
         self.paid_paths: list[str] = []
         """The endpoints that a key can be made for."""
         self._paid: dict[str, PaidEndpoint] = {}
+        self._openapi_lock = threading.Lock()
         self.handlers: dict[str, Handler] = {}
         self._listeners: dict[str, list[Callable[[Any], Any]]] = {}
         super().__init__(title=name, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
@@ -241,9 +243,10 @@ class Farebox(FastAPI):
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
-        return self.openapi_schema
+        with self._openapi_lock:  # pages ask on other threads, and FastAPI keeps its part before ours is in it
+            if self.openapi_schema is None:
+                self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
+            return self.openapi_schema
 
     def _site(self) -> Site:
         assert self._system is not None, "requests come after start-up"

@@ -16,6 +16,7 @@ from farebox.store import inline
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from tests.contract.till import Faults, FaultyDatabase, Till, admit, ask, record, running, until
+from tests.services.sums import connect
 
 OF_TWO_AT_ONCE: Final = 2
 
@@ -43,7 +44,8 @@ def key(till: Till) -> NewKey:
 async def watched(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[GroupCommitLedger, list[object]]]:
-    """A ledger, and what its own thread has taken."""
+    """A ledger, and what its own thread has taken. However slow this machine's disk is, it does not rest."""
+    monkeypatch.setattr(inline, "SLOW_SECONDS", 3_600)
     async with running(database) as ledger:
         taken: list[object] = []
         commit = ledger._commit
@@ -88,6 +90,42 @@ def test_a_lone_call_that_is_refused_is_told_so_and_holds_nothing(
             assert isinstance(decision.error, QuotaExceeded)
             assert till.held() == 0
             assert not taken
+
+    asyncio.run(call())
+
+
+def test_it_does_not_wait_for_a_file_that_another_program_keeps_to_itself(
+    url: str, till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ask(key)
+    with closing(connect(url)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        asked: list[float] = []
+        real = Database.connect
+
+        def seen(database: Database, *, busy_seconds: float) -> Any:  # noqa: ANN401
+            asked.append(busy_seconds)
+            return real(database, busy_seconds=busy_seconds)
+
+        monkeypatch.setattr(Database, "connect", seen)
+        assert till.database.lock is not None
+        found = inline.InlineLedger(till.database, till.database.lock, {})
+        assert found.run(wanted) is None
+        assert asked == [0]
+        other.execute("ROLLBACK")
+
+
+def test_a_call_that_is_given_up_without_a_word_keeps_none_from_being_alone_for_good(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def call() -> None:
+        async with watched(till.database, monkeypatch) as (ledger, taken):
+            await admit(ledger, key, hold_ttl_us=0)
+            hold = await admit(ledger, key)
+            assert len(taken) == 1
+            await record(ledger, hold)
+            assert len(taken) == 1
 
     asyncio.run(call())
 

@@ -53,6 +53,14 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         case "/nothing":
             await start(204)
             await send({"type": "http.response.body", "body": b""})
+        case "/unread":
+            await start(200, (b"content-length", b"2"))
+            await send({"type": "http.response.body", "body": b"no"})
+            await receive()
+        case "/slow":
+            await asyncio.sleep(0.05)
+            await start(200, (b"content-length", b"4"))
+            await send({"type": "http.response.body", "body": b"slow"})
         case "/pieces":
             await start(200)
             await send({"type": "http.response.body", "body": b"one", "more_body": True})
@@ -97,7 +105,11 @@ def test_head_and_body_go_out_as_one() -> None:
     assert answer == b"".join(written)
 
 
-@pytest.mark.parametrize("header", [(b"x-name", b"a\r\nset-cookie: b"), (b"x-name\r\nset-cookie", b"b")])
+@pytest.mark.parametrize(
+    "header",
+    [(b"x-name", b"a\r\nset-cookie: b"), (b"x-name\r\nset-cookie", b"b"), (b"x-name", b"a\nset-cookie: b"),
+     (b"x-name", b"a\rset-cookie: b"), (b"set-cookie", b"\0"), (b"content-length", b"9")],
+)  # fmt: skip
 def test_a_header_with_a_line_of_its_own_never_goes_out(header: tuple[bytes, bytes]) -> None:
     HEADERS[:] = [header]
     answer, _ = asyncio.run(talk(get("/whole", headers=b"")))
@@ -128,6 +140,17 @@ def test_who_asks_whether_to_go_on_is_told_so_before_the_answer() -> None:
     answer, written = asyncio.run(talk(get("/whole", method="POST", headers=headers, body=b" 42")))
     assert written[0] == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert answer.endswith(b"\r\n\r\nwhole 42")
+
+
+def test_nobody_is_told_to_go_on_after_the_answer() -> None:
+    headers = CLOSE + b"expect: 100-continue\r\ncontent-length: 3\r\n"
+    answer, _ = asyncio.run(talk(get("/unread", method="POST", headers=headers.removeprefix(CLOSE), body=b"")))
+    assert b"100 Continue" not in answer
+
+
+def test_nonsense_behind_requests_that_wait_is_not_answered_in_their_place() -> None:
+    answer, _ = asyncio.run(talk(get("/slow", headers=b"") + get("/whole", headers=b"") + b"\x00nonsense\r\n\r\n"))
+    assert b"HTTP/1.1 400" not in answer
 
 
 def test_requests_sent_in_one_go_are_answered_in_their_order() -> None:

@@ -363,6 +363,15 @@ def test_reconcile_tells_what_is_on_no_invoice_as_its_subscription_was_ended_at_
     assert "are on no invoice" in stray
 
 
+def test_reconcile_gives_the_invoice_of_a_period_that_is_just_over_the_time_to_be_heard_of(world: UsageWorld) -> None:
+    renewed_us = world.now_us - 60 * 10**6
+    world.subscribe("ada", start_us=renewed_us, end_us=world.now_us + 30 * DAY_US)
+    world.call("ada", 11, at_us=renewed_us - HOUR_US, period_us=renewed_us - 30 * DAY_US)
+    world.report.send_all()
+    world.rows("UPDATE usage_event SET timestamp_us = :at", at=renewed_us - HOUR_US)
+    assert told(world) == []
+
+
 def test_reconcile_tells_of_an_invoice_that_is_not_the_sum_of_what_was_reported(world: UsageWorld) -> None:
     end_us = world.now_us - 10 * DAY_US
     world.subscribe("ada", start_us=end_us, end_us=world.now_us + 20 * DAY_US)

@@ -200,8 +200,10 @@ class FaultyDatabase(Database):
 
     faults = Faults()
 
-    def connect(self) -> Any:  # noqa: ANN401  # as the real one
-        return _FaultyConnection(self.faults.run(super().connect, connects=True), self)
+    def connect(self, **how: float) -> Any:  # noqa: ANN401  # as the real one
+        return _FaultyConnection(
+            self.faults.run(lambda: super(FaultyDatabase, self).connect(**how), connects=True), self
+        )
 
 
 class _FaultyConnection:

@@ -72,6 +72,15 @@ def test_what_is_cancelled_is_over_with_its_period_though_nobody_has_told_of_it_
     assert (failed.paying.grace_until_us, failed.news) == (NOW_US + RULES.grace_us, ("failed",))
 
 
+def test_what_was_unpaid_and_is_tried_again_has_a_grace_with_an_end() -> None:
+    first = after(fetched())
+    failed = after(fetched("past_due"), first.paying, first.known)
+    unpaid = after(fetched("unpaid"), failed.paying, failed.known, NOW_US + DAY_US)
+    assert (unpaid.paying.is_subscribed, unpaid.paying.grace_until_us) == (False, None)
+    again = after(fetched("past_due"), unpaid.paying, unpaid.known, NOW_US + 2 * DAY_US)
+    assert (again.paying.plan, again.paying.grace_until_us) == ("pro", NOW_US + 2 * DAY_US + RULES.grace_us)
+
+
 def test_what_was_fetched_before_changes_nothing() -> None:
     first = after(fetched())
     assert follow(first.paying, first.known, fetched(plan="team"), NOW_US, NOW_US, RULES) is None

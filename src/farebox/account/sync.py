@@ -81,7 +81,10 @@ def _end_rival(till: Till, account_id: str, rival: str) -> None:
         if till.payments.subscription(rival).status in LIVE:
             log.warning("%s had two subscriptions; %s is ended, and what was paid for it may be due back",
                         account_id, rival)  # fmt: skip
-            till.payments.cancel_now(rival)
+            stays = till.billing.account(account_id)
+            plan = till.product.by_name.get(stays.plan) if stays is not None else None
+            # One that stays and bills use bills all that the customer uses, while both lasted too.
+            till.payments.cancel_now(rival, bills_use=plan is None or not plan.is_invoiced)
     except PaymentRefused:
         log.warning("%s, the second subscription of %s, could not be ended", rival, account_id)
 

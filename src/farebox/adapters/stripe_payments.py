@@ -168,9 +168,9 @@ class StripePayments:
         with told():
             self._api.subscriptions.update(subscription_id, {"cancel_at_period_end": ends})
 
-    def cancel_now(self, subscription_id: str) -> None:
+    def cancel_now(self, subscription_id: str, *, bills_use: bool = True) -> None:
         with told():
-            self._api.subscriptions.cancel(subscription_id, {"invoice_now": True, "prorate": False})
+            self._api.subscriptions.cancel(subscription_id, {"invoice_now": bills_use, "prorate": False})
 
     def pay_off_session(self, account_id: str, customer: str, bought: Bought, once: str) -> Payment:
         with told():

@@ -123,7 +123,8 @@ def _paying(paying: Paying, same: Known | None, fetched: Subscription, plan: str
         # What is cancelled ends with its period, whether or not somebody has told of it by then.
         grace = fetched.period_end_us if fetched.ends_at_period_end else None
         if fetched.status == "past_due":
-            is_noted = same is not None and same.told
+            # One that was unpaid has no grace any more; where Stripe tries again, another begins.
+            is_noted = same is not None and same.told and paying.grace_until_us is not None
             grace = paying.grace_until_us if is_noted else now_us + rules.grace_us
         trial_end_us = fetched.trial_end_us if fetched.status == "trialing" else None
         return Paying(plan, fetched.anchor_us, is_subscribed=True, grace_until_us=grace, trial_end_us=trial_end_us)

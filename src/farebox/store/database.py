@@ -82,8 +82,8 @@ class Database:
 
     # -- The driver ----------------------------------------------------------------------------------------------
 
-    def connect(self) -> Any:  # noqa: ANN401  # a connection of either driver
-        """A driver's connection, outside SQLAlchemy.
+    def connect(self, *, busy_seconds: float = SQLITE_BUSY_SECONDS) -> Any:  # noqa: ANN401  # of either driver
+        """A driver's connection, outside SQLAlchemy. On SQLite it waits so long for who has locked the file.
 
         Raises:
             Exception: one of `outages`.
@@ -93,7 +93,7 @@ class Database:
         target = f"file:farebox-{id(self)}?mode=memory&cache=shared" if self.is_memory else str(self.path)
         # Farebox begins its transactions itself, and closes a connection on another thread than it opened it.
         connection = sqlite3.connect(
-            target, SQLITE_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=self.is_memory
+            target, busy_seconds, isolation_level=None, check_same_thread=False, uri=self.is_memory
         )
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
             with self.writers_turn():  # SQLite refuses the switch at once while another process is writing

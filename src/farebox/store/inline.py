@@ -84,8 +84,7 @@ class InlineLedger:
         return result
 
     def _connect(self) -> Any:  # noqa: ANN401  # the driver's
-        self._connection = self._database.connect()
-        self._connection.execute("PRAGMA busy_timeout = 0")
+        self._connection = self._database.connect(busy_seconds=0)
         return self._connection
 
     def close(self) -> None:

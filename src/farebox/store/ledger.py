@@ -15,6 +15,7 @@ from typing import Any, Final
 from farebox.domain.admission import Admitted, Answered, Ask, Refused, Standing
 from farebox.domain.errors import InternalError, LedgerUnavailable
 from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Spent
+from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.ports import CallRow, Kept, Recorded
 from farebox.store.batch import Alive, Due, Find, Finish, Item, Look, Result, run
@@ -64,7 +65,8 @@ class GroupCommitLedger:
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="farebox-ledger", daemon=True)
         self._inline = InlineLedger(database, database.lock, plans) if database.lock is not None else None
-        self._open: set[str] = set()  # the calls that were admitted here and have not ended
+        # The calls that were admitted here and have not ended, and when (monotonic seconds) their holds are over.
+        self._open: dict[str, float] = {}
         self._connection: Any = None
         self._dropping = threading.Lock()  # between dropping the connection and interrupting it
         self._again: list[_Waiting] = []
@@ -96,14 +98,14 @@ class GroupCommitLedger:
         if result is None:
             result = await self._put(ask, time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
         admitted: Admitted | Refused | Answered = result
-        if isinstance(admitted, Admitted):
-            self._open.add(ask.call_id)
+        if isinstance(admitted, Admitted) and self._inline is not None:
+            self._open[ask.call_id] = time.monotonic() + ask.hold_ttl_us / MICROSECONDS
         return admitted
 
     async def record(
         self, hold: Hold, ending: Ending, spent: Spent, deadline: float, kept: Kept | None = None
     ) -> Recorded:
-        self._open.discard(hold.call_id)
+        self._open.pop(hold.call_id, None)
         finish = Finish(hold, ending, spent, kept)
         result: Any = self._at_once(finish)
         recorded: Recorded = await self._put(finish, deadline) if result is None else result
@@ -144,8 +146,10 @@ class GroupCommitLedger:
         Raises:
             CallError: as it decides.
         """
-        is_lone = not self._open and self._in_hand_since is None and self._waiting.empty()
-        if self._inline is None or not is_lone or self._is_closed:
+        if self._inline is None or self._is_closed or self._in_hand_since is not None or not self._waiting.empty():
+            return None
+        if self._open:
+            self._forget_lost()
             return None
         try:
             result = self._inline.run(item)
@@ -158,6 +162,12 @@ class GroupCommitLedger:
         if isinstance(result, Exception):
             raise result
         return result
+
+    def _forget_lost(self) -> None:
+        """A call that was given up without a word, as by a founder's middleware, keeps none from being alone."""
+        oldest = next(iter(self._open))
+        if self._open[oldest] < time.monotonic():
+            del self._open[oldest]
 
     def _void(self, hold: Hold) -> None:
         """Void what a commit whose answer was lost may have held: its caller is told no."""

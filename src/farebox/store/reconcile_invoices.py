@@ -57,7 +57,9 @@ def strays(connection: Connection, now_us: int) -> Iterator[Stray]:
     """What was reported, and comes onto no invoice: as a rule of a subscription that was ended at once."""
     for account_id, email, live_us in _subscribed(connection):
         spans = [_span(line) for _, _, lines in _invoices(connection, account_id) for line in lines]
-        spans.append(Period(now_us - HEARD_US if live_us is None else live_us, now_us))
+        # What Stripe has told may not have been heard of yet: of an end, and of an invoice.
+        heard_us = now_us - HEARD_US
+        spans.append(Period(heard_us if live_us is None else min(live_us, heard_us), now_us))
         sums = [_reported(connection, account_id, gap) for gap in _gaps(spans)]
         calls = sum(one[1] for one in sums)
         if calls:

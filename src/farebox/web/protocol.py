@@ -17,6 +17,7 @@ from farebox.web.request import new_call_id
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: to close at once would reset the connection and lose it the answer.
 LINGER_SECONDS: Final = 2.0
+CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # all but the tab, which a value may have
 
 
 class _Cycle(RequestResponseCycle):
@@ -57,16 +58,17 @@ class _Cycle(RequestResponseCycle):
         lines += [b"%b: %b\r\n" % header for header in self.default_headers]
         lines += [b"%b: %b\r\n" % header for header in headers]
         head = b"".join(lines)
-        # As many ends as lines, or a value would have a line of its own.
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+        # As many ends as lines, and nothing else that is no text, or a value would have a line of its own.
+        if head.count(b"\r\n") != len(lines) or len(head.translate(None, CONTROLS)) != len(head) - 2 * len(lines):
             return None
         seen = head.lower()
-        if b"\r\nconnection:" in seen or b"\r\ntransfer-encoding:" in seen:
+        if b"\r\nconnection:" in seen or b"\r\ntransfer-encoding:" in seen or seen.count(b"\r\ncontent-length:") != 1:
             return None
         return b"%b\r\n%b" % (head, body)
 
     def _send_whole(self, whole: bytes) -> None:
         self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
         self.transport.write(whole)
         self.message_event.set()
         self.on_response()
@@ -108,6 +110,9 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._refused = True
+        if self.pipeline:  # others wait for theirs, and would take this answer for it
+            self.transport.close()
+            return
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             # The request that was under way gets this answer, or, where its own has begun, no further one.

@@ -1,10 +1,16 @@
 """Buying, changing and losing a plan, against a stand-in for Stripe: what the account is on afterwards."""
 
+import secrets
+
 import pytest
 
 from farebox.account import buy
 from farebox.account.till import CannotBuy
+from farebox.adapters.stripe_invoices import invoice_of
+from farebox.adapters.stripe_usage import StripeUsage
 from farebox.domain.events import PaymentFailed
+from farebox.domain.period import MICROSECONDS
+from farebox.ports_money import UsageEvent
 from tests.contract.selling.counter import Counter
 
 
@@ -142,17 +148,28 @@ def test_a_trial_is_had_once(counter: Counter) -> None:
     assert counter.subscription(account_id).status == "active"
 
 
-def test_of_two_plans_bought_at_once_one_is_had(counter: Counter) -> None:
+@pytest.mark.parametrize("names", [("pro", "basic"), ("basic", "pro"), ("pro", "team")])
+def test_of_two_plans_bought_at_once_one_is_had_and_use_is_billed_once(
+    counter: Counter, names: tuple[str, str]
+) -> None:
     account_id = counter.account()
-    first, second = (buy.buy_plan(counter.till, counter.row(account_id), name) for name in ("pro", "basic"))
+    first, second = (buy.buy_plan(counter.till, counter.row(account_id), name) for name in names)
     sessions = [counter._pay(url, "visa") for url in (first, second)]
+    customer = counter.row(account_id).customer_id
+    now_us = int(counter.stripe.control("state")["now"]) * MICROSECONDS
+    used = UsageEvent(secrets.token_hex(8), account_id, customer, 0, 3 * 10**9, 1, now_us, None, 1)
+    StripeUsage(counter.client).send_usage(used)
+    counter.stripe.advance(by="hour")
     for session in sessions:
         buy.paid(counter.till, counter.row(account_id), session)
     counter.hear(account_id)
-    customer = counter.row(account_id).customer_id
     live = [one for one in counter.till.payments.subscriptions_of(customer) if one.status == "active"]
     assert len(live) == 1
     assert counter.row(account_id).plan == live[0].plan
+    counter.stripe.advance(by="month")
+    invoices = counter.client.v1.invoices.list({"customer": customer, "limit": 100}).data
+    lines = [line for one in invoices for line in invoice_of(one).lines if line.is_usage]
+    assert sum(line.quantity for line in lines) == used.nanodollars, "what is used is billed once"
 
 
 def test_a_payment_that_fails_leads_to_grace_then_limits_then_back(counter: Counter) -> None:

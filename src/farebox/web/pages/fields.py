@@ -93,15 +93,23 @@ def limits_of(part: Json) -> list[str]:
     return [text for text in told if text]
 
 
-def kind_of(part: Json, schema: Json) -> str:
-    """What a value may be, in a few words; nothing is not worth a word where there is something else."""
+def kind_of(part: Json, schema: Json, inside: frozenset[str] = frozenset()) -> str:
+    """What a value may be, in a few words; nothing is not worth a word where there is something else.
+
+    `inside` are the names of the types that it is a part of: one of them again is told no further.
+    """
+    name = str(part.get("$ref", ""))
+    if name in inside:
+        return "any value"
+    if name:
+        inside |= {name}
     part = opened(part, schema)
     choices = part.get("enum", [part["const"]] if "const" in part else [])
     if choices:
         return _or(_few([str(one) if isinstance(one, str) else json.dumps(one) for one in choices]))
     several = part.get("anyOf") or part.get("oneOf") or []
     if several:
-        kinds = dict.fromkeys(kind_of(one, schema) for one in several if one.get("type") != "null")
+        kinds = dict.fromkeys(kind_of(one, schema, inside) for one in several if one.get("type") != "null")
         return _or(list(kinds))
     if part.get("format") in FORMATS:
         return FORMATS[part["format"]]
@@ -110,7 +118,7 @@ def kind_of(part: Json, schema: Json) -> str:
         return _or([KINDS[one] for one in kind if one != "null"])
     if kind == "array":
         items = part.get("items")
-        return f"list of {_many(kind_of(items, schema))}" if isinstance(items, dict) and items else "list"
+        return f"list of {_many(kind_of(items, schema, inside))}" if isinstance(items, dict) and items else "list"
     inner = part.get("properties")
     if kind == "object" and inner:
         return f"object of {', '.join(_few(list(inner)))}"
