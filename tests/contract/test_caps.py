@@ -125,6 +125,7 @@ def test_a_call_reads_its_own_meters_however_many_capped_keys_the_account_has(ti
                 found.append(real(cursor, owners, end_after_us))
                 return found[-1]
 
+            ledger._inline = None  # which has statements of its own, and they are the same
             ledger._statements.meters = meters  # type: ignore[method-assign]
             await record(ledger, await admit(ledger, key))
             assert [len(rows) for rows in found] == [1, 1]

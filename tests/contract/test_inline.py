@@ -58,6 +58,11 @@ async def watched(
         yield ledger, taken
 
 
+async def at_rest(ledger: GroupCommitLedger) -> None:
+    """Wait for the thread, which is not done when its callers are."""
+    await until(lambda: ledger._in_hand_since is None, "the thread to have nothing in hand")
+
+
 def test_a_lone_call_is_done_at_once_and_several_go_to_the_thread(
     till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +78,7 @@ def test_a_lone_call_is_done_at_once_and_several_go_to_the_thread(
             other = await admit(ledger, key)
             await record(ledger, one)
             assert len(taken) == OF_TWO_AT_ONCE  # the admission of the second, the record of the first
+            await at_rest(ledger)
             await record(ledger, other)
             assert len(taken) == OF_TWO_AT_ONCE
         assert till.findings() == []
@@ -124,6 +130,7 @@ def test_a_call_that_is_given_up_without_a_word_keeps_none_from_being_alone_for_
             await admit(ledger, key, hold_ttl_us=0)
             hold = await admit(ledger, key)
             assert len(taken) == 1
+            await at_rest(ledger)
             await record(ledger, hold)
             assert len(taken) == 1
 
@@ -154,8 +161,10 @@ def test_it_rests_where_the_disk_is_slow(till: Till, key: NewKey, monkeypatch: p
             assert not taken
             await record(ledger, hold)
             assert len(taken) == 1
-            later = time.monotonic() + 60
-            monkeypatch.setattr(time, "monotonic", lambda: later)
+            assert ledger._inline is not None
+            assert 0 < ledger._inline._rests_until - time.monotonic() <= inline.REST_SECONDS
+            ledger._inline._rests_until = 0  # it has rested
+            await at_rest(ledger)
             await admit(ledger, key)
             assert len(taken) == 1
 
@@ -184,6 +193,7 @@ def test_a_lost_commit_is_recorded_once_and_an_admission_is_taken_back(
                 outcome, _ = await record(ledger, hold)
                 assert till.row(hold.call_id) == hold + outcome
                 assert len(taken) == 1
+                await at_rest(ledger)
                 await record(ledger, await admit(ledger, key))  # on a connection that stands again
                 database.faults = Faults(gone, first=of_admit, done_first=True)
                 lost = ask(key)
