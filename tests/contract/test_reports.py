@@ -131,7 +131,7 @@ def test_an_altered_row_does_not_come_to_what_it_says(database: Database, change
         (f"UPDATE meter SET posted_nanodollars = 5 WHERE {LIVE_METER}", {"meter: posted_nanodollars"}),
         (f"DELETE FROM meter WHERE {LIVE_METER}", {"meter"}),
         (
-            "INSERT INTO meter SELECT account_id, name, 1, 2, 0, 0, 0, 0, 0, 0, 0 FROM meter WHERE posted_calls > 0",
+            "INSERT INTO meter SELECT account_id, name, 1, 2, 1, 0, 0, 0, 0, 0, 0 FROM meter WHERE posted_calls > 0",
             {"meter"},
         ),
         ("UPDATE rollup_daily SET voided = voided + 1 WHERE model = 'priced'", {"rollup"}),
