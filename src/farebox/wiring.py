@@ -147,8 +147,6 @@ def build(
     """
     product = chosen(product, settings)
     live = usable(product.models, product, settings)
-    embedding = (product.embedding,) if product.embedding is not None else ()
-    live_embedding = usable(embedding, product, settings)
     asked = usable(product.asked, product, settings)
     ways = _ways(product, settings, asked)
     models = _models(product, ways, asked)
@@ -164,22 +162,8 @@ def build(
     if money is not None:
         money.changed += [limits.soon, money.watch.soon]
     sandbox: Chain = (Model(SANDBOX_MODEL, "sandbox", FREE, SandboxModel(), Breaker(0, 0), is_billed=False),)
-    service = Service(
-        ledger=ledger,
-        models={"live": tuple(models[name] for name in live) or sandbox, "test": sandbox},
-        embedding_models={
-            "live": tuple(models[name] for name in live_embedding) or (sandbox if embedding else ()),
-            "test": sandbox if embedding else (),
-        },
-        secret=secret,
-        call_seconds_max=settings.call_seconds_max,
-        hold_ttl_seconds=settings.hold_seconds,
-        upstream_retries_max=settings.upstream_retries_max,
-        idempotency_seconds=settings.idempotency_seconds,
-        openai_client=openai_client,
-        events=events,
-        watch=limits.recorded if money is None else _both(limits.recorded, money.watch.recorded),
-    )
+    watch = limits.recorded if money is None else _both(limits.recorded, money.watch.recorded)
+    service = _service(product, settings, ledger, secret, models, sandbox, events, watch)
     upstreams = [upstream for upstream, _ in ways.values()]
     reporting = reporting_of(settings, database)
     if money is not None and reporting is not None:
@@ -188,6 +172,33 @@ def build(
         settings, database, ledger, service, models, sandbox, upstreams, outbox, post, limits, mailbox, reporting,
         money,
     )  # fmt: skip
+
+
+def _service(
+    product: Product, settings: Settings, ledger: GroupCommitLedger, secret: bytes, models: Mapping[ModelName, Model],
+    sandbox: Chain, events: Events | None, watch: Watch,
+) -> Service:  # fmt: skip
+    """What each call is given: the models that can be asked, or the sandbox's, and the bounds."""
+
+    def asked(names: Sequence[ModelName]) -> Chain:
+        return tuple(models[name] for name in usable(names, product, settings)) or sandbox
+
+    return Service(
+        ledger=ledger,
+        models={"live": asked(product.models), "test": sandbox},
+        embedding_models={
+            "live": asked([product.embedding]) if product.embedding is not None else (),
+            "test": sandbox if product.embedding is not None else (),
+        },
+        secret=secret,
+        call_seconds_max=settings.call_seconds_max,
+        hold_ttl_seconds=settings.hold_seconds,
+        upstream_retries_max=settings.upstream_retries_max,
+        idempotency_seconds=settings.idempotency_seconds,
+        openai_client=openai_client,
+        events=events,
+        watch=watch,
+    )
 
 
 def _both(first: Watch, second: Watch) -> Watch:

@@ -77,7 +77,8 @@ class Watched(World):
 
     def look(self) -> int:
         """One after the other, as the loop of a process does: those that it was told of."""
-        met, self.first._met = self.first._met, set()
+        rounds = self.first._rounds
+        met, rounds._marked = rounds._marked, set()
         return self.first.look_at(met)
 
     def mails(self) -> list[tuple[str, str, int]]:
@@ -251,8 +252,8 @@ def test_all_accounts_are_looked_at_page_by_page(watched: Watched, monkeypatch: 
 def test_the_loop_looks_when_it_was_told_and_again_after_a_fault(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("farebox.account.limit_mails.GATHER_SECONDS", 0.01)
-    monkeypatch.setattr("farebox.account.limit_mails.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(watched.first._rounds, "_gather_seconds", 0.01)
+    monkeypatch.setattr("farebox.account.rounds.RETRY_SECONDS", 0.01)
     marks, faults = watched.first._marks, [LookupError("once")]
     note = marks.note
 
@@ -271,5 +272,5 @@ def test_the_loop_looks_when_it_was_told_and_again_after_a_fault(
         watching.cancel()
 
     asyncio.run(scene())
-    assert "limits could not be looked at" in caplog.text
+    assert "a look at limits failed" in caplog.text
     assert watched.mails() == [(ADA, "calls", 50)]

@@ -1,13 +1,12 @@
 """Send the mails that wait in the outbox: at least once after a crash, and exactly once otherwise."""
 
-import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
+from farebox.account.rounds import Rounds
 from farebox.domain.errors import CallError
 from farebox.domain.people import HOUR_US
 from farebox.ports_people import Due, Letter, Mailer, MailNotSent, MailRefused, Outbox
@@ -35,28 +34,15 @@ class Post:
         self._open_mailer = open_mailer
         self._forgets_at = time.monotonic()
         self._is_ending = threading.Event()
-        self._woken = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rounds = Rounds(log)
 
     def wake(self) -> None:
         """Have the outbox looked into now; may be called from any thread."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop has ended, and so has the process
-                self._loop.call_soon_threadsafe(self._woken.set)
+        self._rounds.wake()
 
     async def run(self, look_seconds: float) -> None:
-        """Send for ever; whatever is in the way is in the way only until the next look."""
-        self._loop = asyncio.get_running_loop()
-        while True:
-            self._woken.clear()
-            try:
-                await asyncio.to_thread(self._look)
-            except CallError as error:
-                log.warning("mails have to wait: %s", error.detail)
-            except Exception:
-                log.exception("mails could not be sent")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), look_seconds)
+        """Send for ever."""
+        await self._rounds.run(lambda _: self._look(), lambda: look_seconds, "mail")
 
     def _look(self) -> None:
         self.send_all()

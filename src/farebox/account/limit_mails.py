@@ -4,16 +4,14 @@ A call that may have reached a mark has its account looked at a moment later. Th
 was told, so it does not matter which call it was, who else looks, or what was missed: see docs/decisions/0015.
 """
 
-import asyncio
 import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Final
 
+from farebox.account.rounds import Rounds
 from farebox.domain.admission import Standing
-from farebox.domain.errors import CallError
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.limits import PERCENTS, Limit, Used, marks_up_to, may_matter, used_of
 from farebox.domain.money import format_usd
@@ -24,7 +22,6 @@ from farebox.ports_team import AccountUse, LimitMarks
 log = logging.getLogger("farebox.limits")
 
 GATHER_SECONDS: Final = 1.0
-RETRY_SECONDS: Final = 5.0
 LOOK_AT_ALL_SECONDS: Final = 3600.0
 AT_ONCE: Final = 500
 WORDS: Final[Mapping[Limit, str]] = {
@@ -39,49 +36,22 @@ class LimitWatch:
         self._marks = marks
         self._plans = plans
         self._mail_written = mail_written
-        self._met: set[str] = set()
-        self._woken = asyncio.Event()
+        self._rounds = Rounds(log, GATHER_SECONDS)
         self._all_at = time.monotonic()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def recorded(self, hold: Hold, outcome: Outcome, standing: Standing | None) -> None:
         """After a call was recorded; costs a glance."""
         plan, meter = (standing.plan, standing.meter) if standing is not None else (None, None)
         if may_matter(hold, outcome, plan, meter):
-            self._mark(hold.account_id)
+            self._rounds.mark(hold.account_id)
 
     def soon(self, account_id: str) -> None:
         """Have an account looked at whose limits were changed; may be called from any thread."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop has ended, and so has the process
-                self._loop.call_soon_threadsafe(self._mark, account_id)
-
-    def _mark(self, account_id: str) -> None:
-        self._met.add(account_id)
-        self._woken.set()
+        self._rounds.soon(account_id)
 
     async def run(self) -> None:
-        """Watch for ever; whatever is in the way is in the way only until the next look."""
-        self._loop = asyncio.get_running_loop()
-        while True:
-            self._woken.clear()
-            met, self._met = self._met, set()
-            try:
-                await asyncio.to_thread(self._look, met)
-            except CallError as error:
-                log.warning("limits are looked at later: %s", error.detail)
-                await self._again(met)
-            except Exception:
-                log.exception("limits could not be looked at")
-                await self._again(met)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), max(0.0, self._all_at - time.monotonic()))
-            await asyncio.sleep(GATHER_SECONDS)
-
-    async def _again(self, met: set[str]) -> None:
-        self._met |= met
-        self._woken.set()
-        await asyncio.sleep(RETRY_SECONDS)
+        """Watch for ever."""
+        await self._rounds.run(self._look, lambda: self._all_at - time.monotonic(), "a look at limits")
 
     def _look(self, met: set[str]) -> None:
         if time.monotonic() >= self._all_at:

@@ -1,12 +1,12 @@
 """Report to Stripe what calls add to invoices: at least once by us, and exactly once by the events' identifiers."""
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable
 from typing import Final
 
 from farebox.account.check_usage import UsageCheck
+from farebox.account.rounds import Rounds
 from farebox.domain.errors import CallError
 from farebox.domain.money import format_usd
 from farebox.ports_money import PaymentRefused, PaymentsUnavailable, UsageEvent, UsageMeter, UsageOutbox
@@ -34,15 +34,8 @@ class UsageReport:
         self._is_ending = threading.Event()
 
     async def run(self, look_seconds: float) -> None:
-        """Send for ever; whatever is in the way is in the way only until the next look."""
-        while True:
-            try:
-                await asyncio.to_thread(self.look)
-            except CallError as error:
-                log.warning("usage is reported later: %s", error.detail)
-            except Exception:
-                log.exception("usage could not be reported")
-            await asyncio.sleep(look_seconds)
+        """Send for ever."""
+        await Rounds(log).run(lambda _: self.look(), lambda: look_seconds, "reporting usage")
 
     def look(self) -> None:
         """Send whatever is due, and compare the sums where that is due."""

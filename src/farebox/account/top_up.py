@@ -1,19 +1,17 @@
 """Buy a pack by itself when credit runs low: at most one payment at a time, and none after one that failed."""
 
-import asyncio
 import json
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from farebox.account.buy import bought, pack_named
+from farebox.account.rounds import Rounds
 from farebox.account.sync import settle_payment
 from farebox.account.till import Till
 from farebox.domain.admission import Standing
 from farebox.domain.billing import Payment
-from farebox.domain.errors import CallError
 from farebox.domain.events import PaymentFailed
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.money import format_usd
@@ -40,43 +38,22 @@ class TopUpWatch:
     def __init__(self, top_ups: TopUps, open_till: Callable[[], Till]) -> None:
         self._top_ups = top_ups
         self._open_till = open_till
-        self._met: set[str] = set()
-        self._woken = asyncio.Event()
+        self._rounds = Rounds(log, GATHER_SECONDS)
         self._all_at = time.monotonic()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def recorded(self, hold: Hold, outcome: Outcome, standing: Standing | None) -> None:
         """After a call was recorded; costs a glance."""
         del standing
         if outcome.prepaid_nanodollars:
-            self._mark(hold.account_id)
+            self._rounds.mark(hold.account_id)
 
     def soon(self, account_id: str) -> None:
         """Have an account looked at; may be called from any thread."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop has ended, and so has the process
-                self._loop.call_soon_threadsafe(self._mark, account_id)
-
-    def _mark(self, account_id: str) -> None:
-        self._met.add(account_id)
-        self._woken.set()
+        self._rounds.soon(account_id)
 
     async def run(self, look_seconds: float) -> None:
-        """Watch for ever; whatever is in the way is in the way only until the next look."""
-        self._loop = asyncio.get_running_loop()
-        while True:
-            self._woken.clear()
-            met, self._met = self._met, set()
-            try:
-                await asyncio.to_thread(self.look, met)
-            except CallError as error:
-                log.warning("topping up has to wait: %s", error.detail)
-                self._met |= met
-            except Exception:
-                log.exception("credit could not be topped up")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), look_seconds)
-            await asyncio.sleep(GATHER_SECONDS)
+        """Watch for ever."""
+        await self._rounds.run(self.look, lambda: look_seconds, "topping up")
 
     def look(self, met: set[str]) -> None:
         """Go on with what is under way, and begin what is due for some accounts; now and then, for all."""

@@ -1,6 +1,5 @@
 """Work off what Stripe has told: any process, at least once, and to the same end however often and in which order."""
 
-import asyncio
 import logging
 import threading
 import time
@@ -8,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from farebox.account.rounds import Rounds
 from farebox.account.sync import look_again, sync_checkout, sync_invoice, sync_payment, sync_subscription
 from farebox.account.till import Till
 from farebox.domain.errors import CallError
@@ -34,32 +34,19 @@ class Clerk:
         self._open_till = open_till
         self._forgets_at = time.monotonic() + FORGET_SECONDS
         self._is_ending = threading.Event()
-        self._woken = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rounds = Rounds(log)
 
     def wake(self) -> None:
         """Have the inbox looked into now; may be called from any thread."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop has ended, and so has the process
-                self._loop.call_soon_threadsafe(self._woken.set)
+        self._rounds.wake()
 
     def end(self) -> None:
         """Finish what is in hand, and begin nothing after it."""
         self._is_ending.set()
 
     async def run(self, look_seconds: float) -> None:
-        """Work for ever; whatever is in the way is in the way only until the next look."""
-        self._loop = asyncio.get_running_loop()
-        while True:
-            self._woken.clear()
-            try:
-                await asyncio.to_thread(self.look)
-            except CallError as error:
-                log.warning("what Stripe has told has to wait: %s", error.detail)
-            except Exception:
-                log.exception("what Stripe has told could not be worked off")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), look_seconds)
+        """Work for ever."""
+        await self._rounds.run(lambda _: self.look(), lambda: look_seconds, "what Stripe has told")
 
     def look(self) -> None:
         """Work off whatever is due, and look at the accounts whose grace is over."""

@@ -1,0 +1,72 @@
+"""When to look for work beside the calls: whenever somebody says that there is some, and now and then without."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from farebox.domain.errors import CallError
+
+RETRY_SECONDS: Final = 5.0
+
+
+class Rounds:
+    """The rounds of one process over one kind of work. Accounts may be marked, for the next look to begin with.
+
+    Args:
+        gather_seconds: how long a round waits for more marks, once there is one.
+    """
+
+    def __init__(self, log: logging.Logger, gather_seconds: float = 0.0) -> None:
+        self._log = log
+        self._gather_seconds = gather_seconds
+        self._marked: set[str] = set()
+        self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def wake(self) -> None:
+        """Have a look taken now; may be called from any thread."""
+        self._on_loop(self._woken.set)
+
+    def soon(self, account_id: str) -> None:
+        """Have an account looked at; may be called from any thread."""
+        self._on_loop(lambda: self.mark(account_id))
+
+    def mark(self, account_id: str) -> None:
+        """The same, on the event loop itself, where calls are: it costs a glance."""
+        self._marked.add(account_id)
+        self._woken.set()
+
+    def _on_loop(self, what: Callable[[], None]) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended, and so has the process
+                self._loop.call_soon_threadsafe(what)
+
+    async def run(self, look: Callable[[set[str]], None], seconds: Callable[[], float], what: str) -> None:
+        """Look for ever, on another thread; what is in the way is in the way only until the next look.
+
+        Args:
+            look: takes the accounts that were marked since the last one; where it fails, they are marked again.
+            seconds: until it looks by itself.
+            what: has to wait, as the log tells it.
+        """
+        self._loop = asyncio.get_running_loop()
+        while True:
+            self._woken.clear()
+            marked, self._marked = self._marked, set()
+            is_done = False
+            try:
+                await asyncio.to_thread(look, marked)
+                is_done = True
+            except CallError as error:
+                self._log.warning("%s has to wait: %s", what, error.detail)
+            except Exception:  # noqa: BLE001  # it is logged, and tried again
+                self._log.exception("%s failed", what)
+            wait_seconds = max(seconds(), 0.0)
+            if not is_done:
+                self._marked |= marked
+                wait_seconds = min(wait_seconds, RETRY_SECONDS) or RETRY_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), wait_seconds)
+            await asyncio.sleep(self._gather_seconds)
