@@ -19,6 +19,7 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.ports import CallRow, Kept, Recorded
 from farebox.store.batch import Alive, Due, Find, Finish, Item, Look, Result, run
+from farebox.store.courtesy import Courtesy
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database, unavailable
 from farebox.store.inline import CommitLost, InlineLedger
@@ -234,6 +235,7 @@ class GroupCommitLedger:
     # -- The thread's side -------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        courtesy = Courtesy()
         while not self._saw_end or self._again:
             batch = self._take()
             self._again = []
@@ -246,6 +248,7 @@ class GroupCommitLedger:
                 self._in_hand, self._in_hand_since = batch, now
                 self._commit(batch, self._arrived)
                 self._in_hand_since = None
+                courtesy.among(len(batch))
         self._drop_connection()
 
     def _take(self) -> list[_Waiting]:
