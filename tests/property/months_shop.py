@@ -316,12 +316,15 @@ class Shop:
     # -- what has to be
 
     def check_preview(self) -> None:
-        """Once both know everything, Farebox and Stripe tell the same of the next invoice; not while a period ends."""
+        """Once both know everything, Farebox and Stripe tell the same of the next invoice; not while a period ends.
+
+        Nor while something is in doubt: the preview says how much, and only Stripe's sums tell, an hour later.
+        """
         self.wait(SECOND_US)
         self.hear(0)
         self.send()
         ahead = StoredInvoices(self.database).ahead(self.account_id)
-        if ahead is None or self.outbox.waiting(self.row.customer_id):
+        if ahead is None or ahead.held_nanodollars or self.outbox.waiting(self.row.customer_id):
             return
         plan, after = PRODUCT.by_name[ahead.plan], PRODUCT.by_name[ahead.next_plan]
         ours = next_invoice(ahead.subscribed, plan, after, ahead.used_nanodollars, ahead.now_us)

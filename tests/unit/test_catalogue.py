@@ -2,7 +2,7 @@
 
 import pytest
 
-from farebox.domain.catalogue import AtStripe, Change, Offered, difference, for_sale, keys_of, plan_of, wrong_usage_key
+from farebox.domain.catalogue import AtStripe, Change, Offered, difference, for_sale, keys_of, plan_of, usage_keys
 from farebox.domain.errors import FounderError
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
@@ -18,8 +18,10 @@ PACKS = (Pack("small", usd=10),)
 def test_what_costs_nothing_is_not_for_sale() -> None:
     keys = [one.lookup_key for one in for_sale(PLANS, PACKS)]
     assert keys == [
-        "farebox_pro_month_2900", "farebox_big_team_year_29000", "farebox_usage_month", "farebox_pack_small_1000"
+        "farebox_pro_month_2900", "farebox_big_team_year_29000", "farebox_usage_month", "farebox_usage_year",
+        "farebox_pack_small_1000",
     ]  # fmt: skip
+    assert [one.lookup_key for one in for_sale(PLANS[2:], ())] == ["farebox_big_team_year_29000"]
     assert for_sale(PLANS[:1], ()) == []
 
 
@@ -30,7 +32,9 @@ def test_a_base_price_names_its_plan() -> None:
 
 def test_usage_is_counted_by_the_interval_of_the_plan_and_by_no_other() -> None:
     month, year = Plan("a_year_9", usd=9, calls=1, overage_usd="0.01"), Plan("x", usd=9, every="year")
-    assert [wrong_usage_key(keys_of(plan)) for plan in (month, year)] == ["farebox_usage_year", "farebox_usage_month"]
+    by_month, by_year = usage_keys(keys_of(month)), usage_keys(keys_of(year))
+    assert by_month == ("farebox_usage_month", "farebox_usage_year")
+    assert by_year == by_month[::-1]
 
 
 def test_the_difference_is_added_archived_or_there() -> None:

@@ -10,7 +10,7 @@ import stripe
 from farebox.adapters.stripe_client import id_of, told
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.domain.billing import Bought, Checkout, Invoice, Payment, PaymentStatus, Subscription
-from farebox.domain.catalogue import plan_of, wrong_usage_key
+from farebox.domain.catalogue import plan_of, usage_keys
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_money import PaymentRefused
 
@@ -138,13 +138,18 @@ class StripePayments:
     # -- Changing
 
     def change_plan(self, subscription_id: str, lookup_keys: Sequence[str], *, prorated: bool, once: str) -> None:
-        prices = self._prices(lookup_keys)
         with told():
             items = self._api.subscriptions.retrieve(subscription_id)["items"].data
+        # Usage that was counted by the month ends where a plan by the year begins: with both, it would be billed twice.
+        # What is still to be reported of it needs a line all the same.
+        usage, other_usage = usage_keys(lookup_keys)
+        ended = [{"id": item.id, "deleted": True} for item in items if item.price.lookup_key == other_usage]
+        keys = dict.fromkeys([*lookup_keys, usage] if ended else lookup_keys)
+        prices = self._prices(list(keys))
         has = {item.price.id for item in items}
         base = next((item.id for item in items if plan_of(item.price.lookup_key or "")), None)
         changed: list[Any] = []
-        for key in lookup_keys:
+        for key in keys:
             if prices[key] in has:
                 continue
             is_base = bool(plan_of(key))
@@ -152,9 +157,7 @@ class StripePayments:
             changed.append(_item(prices[key], is_metered=not is_base) | replaced)
         if not changed:
             return
-        # Usage that was counted by the month ends where a plan by the year begins: with both, it would be billed twice.
-        wrong = wrong_usage_key(lookup_keys)
-        changed += [{"id": item.id, "deleted": True} for item in items if item.price.lookup_key == wrong]
+        changed += ended
         # Nobody gets a dearer plan whose difference could not be paid. Usage stays metered: it is billed at the end.
         how: Any = {"proration_behavior": "always_invoice", "payment_behavior": "error_if_incomplete"}
         if not prorated:

@@ -81,10 +81,11 @@ def plan_of(lookup_key: str) -> str:
     return found[1] if found is not None else ""
 
 
-def wrong_usage_key(lookup_keys: Iterable[str]) -> str:
-    """The lookup key of usage that is counted by the interval which a plan with these keys does not have."""
+def usage_keys(lookup_keys: Iterable[str]) -> tuple[str, str]:
+    """The lookup keys of usage by the interval of a plan with these keys, and of usage by the other one."""
     by_year = any(found[2] == "year" for found in map(_BASE_KEY.fullmatch, lookup_keys) if found is not None)
-    return usage_key("month" if by_year else "year")
+    month, year = usage_key("month"), usage_key("year")
+    return (year, month) if by_year else (month, year)
 
 
 def for_sale(plans: Iterable[Plan], packs: Iterable[Pack]) -> list[ForSale]:
@@ -100,7 +101,9 @@ def for_sale(plans: Iterable[Plan], packs: Iterable[Pack]) -> list[ForSale]:
         )
         for plan in sold
     ]
-    metered = dict.fromkeys(plan.every for plan in sold if plan.is_invoiced)
+    # By each interval: whoever moves to a plan without usage has some of the old one's still to pay.
+    is_metered = any(plan.is_invoiced for plan in sold)
+    metered = dict.fromkeys(plan.every for plan in sold if is_metered)
     found += [ForSale(usage_key(every), USAGE, "Use beyond the plan", None, every) for every in metered]
     found += [
         ForSale(pack_key(pack), f"pack:{pack.name}", f"Credit, {pack.name}", pack.price_cents, None) for pack in packs

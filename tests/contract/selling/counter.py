@@ -37,6 +37,7 @@ PRODUCT: Final = Product(
         Plan("lite", usd=11, calls=10, overage_usd="0.02"),
         Plan("pro", usd=29, calls=1000, overage_usd="0.01"),
         Plan("team", usd=99, calls=5000, overage_usd="0.008"),
+        Plan("flat", usd=79, calls=9000),
         Plan("yearly", usd=290, every="year", calls=1000, overage_usd="0.01"),
         Plan("tried", usd=19, trial_days=14, calls=500),
     ),

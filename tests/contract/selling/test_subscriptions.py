@@ -99,6 +99,14 @@ def test_a_year_after_months_counts_usage_by_the_year_alone(counter: Counter) ->
     assert sorted(item.price.lookup_key for item in items) == ["farebox_usage_year", "farebox_yearly_year_29000"]
 
 
+@pytest.mark.parametrize("interval", ["month", "year"])
+def test_use_that_is_still_to_be_reported_has_a_line_on_a_plan_without_any(counter: Counter, interval: str) -> None:
+    account_id = counter.subscribed("pro" if interval == "month" else "yearly")
+    assert buy.change_plan(counter.till, counter.row(account_id), "flat") == "now"
+    items = counter.client.v1.subscriptions.retrieve(counter.subscription(account_id).id)["items"].data
+    assert sorted(item.price.lookup_key for item in items) == ["farebox_flat_month_7900", "farebox_usage_month"]
+
+
 def test_a_wish_that_stripe_was_not_told_is_told_later(counter: Counter) -> None:
     account_id = counter.subscribed("pro")
     known = counter.till.billing.subscription(account_id)
