@@ -5,7 +5,7 @@ of a free plan, of a trial, or after a payment's grace. What is invoiced comes o
 call if Stripe hears of it within 50 minutes of that period's end and 34 days of the call, and else onto the line of the
 moment when it does.
 What was admitted while Stripe had no subscription any more, or in a period that Stripe ended without an invoice, comes
-onto no line.
+onto no line; unless it is told so late that it comes onto the line of the moment.
 """
 
 from calendar import monthrange
@@ -117,16 +117,20 @@ def _charge(call: Call, input_tokens: int, output_tokens: int) -> int:
     return 0
 
 
-def line_of(admitted_us: int, sent_us: int, lines: list[Line], replaced: list[Replaced]) -> Line | None:
+def line_of(
+    admitted_us: int, sent_us: int, lines: list[Line], replaced: list[Replaced], broken_off: list[Line]
+) -> Line | None:
     """The line that a call comes onto; None where it comes onto none, as its subscription is over.
 
-    `replaced` are the subscriptions, and anchors, that came after others.
+    `replaced` are the subscriptions, and anchors, that came after others; `broken_off` the periods that were ended, with
+    an invoice or without.
     """
     own = _at(admitted_us, lines)
     is_replaced = any(admitted_us < begins_us and heard_us <= sent_us for begins_us, heard_us in replaced)
     if own is not None and not is_replaced and _is_in_time(admitted_us, sent_us, own):
         return own
-    return _at(sent_us, lines) if own is not None or is_replaced else None
+    is_late = any(not _is_in_time(admitted_us, sent_us, one) for one in broken_off if _is_within(admitted_us, one))
+    return _at(sent_us, lines) if own is not None or is_replaced or is_late else None
 
 
 def _is_in_time(admitted_us: int, sent_us: int, own: Line) -> bool:
@@ -134,9 +138,13 @@ def _is_in_time(admitted_us: int, sent_us: int, own: Line) -> bool:
 
 
 def _at(moment_us: int, lines: list[Line]) -> Line | None:
-    found = [line for line in lines if line.start <= moment_us // MICROSECONDS < line.end]
+    found = [line for line in lines if _is_within(moment_us, line)]
     assert len(found) <= 1, f"billed twice: {found}"
     return found[0] if found else None
+
+
+def _is_within(moment_us: int, line: Line) -> bool:
+    return line.start <= moment_us // MICROSECONDS < line.end
 
 
 def _on(year: int, month: int, anchor: datetime) -> datetime:

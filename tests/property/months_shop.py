@@ -368,6 +368,12 @@ class Shop:
                     found.append(Line(line["subscription"], period["start"], period["end"], line["quantity"]))
         return sorted(found, key=lambda line: line.start)
 
+    def broken_off(self) -> list[Line]:
+        """The periods in which subscriptions were ended."""
+        ended = [one for one in self.stripe.all("subscription") if one["status"] == "canceled"]
+        items = [(one["id"], one["items"]["data"][0]) for one in ended]
+        return [Line(id_, item["current_period_start"], item["current_period_end"], 0) for id_, item in items]
+
     def reconciled(self) -> Report:
         return reconcile(self.database, PRODUCT.by_name)
 
@@ -382,13 +388,13 @@ class Shop:
 
     def check_invoices(self) -> int:
         """Each line is the sum of the calls that belong to it; what comes onto no invoice, in nanodollars."""
-        lines, sent_us, on_none = self.lines(), self.sent_us(), 0
+        lines, broken_off, sent_us, on_none = self.lines(), self.broken_off(), self.sent_us(), 0
         sums = dict.fromkeys(lines, 0)
         for call in self.model.calls:
             if not call.invoiced:
                 assert call.id not in sent_us
                 continue
-            line = line_of(call.admitted_us, sent_us[call.id], lines, self.replaced)
+            line = line_of(call.admitted_us, sent_us[call.id], lines, self.replaced, broken_off)
             if line is None:
                 on_none += call.invoiced
             else:
