@@ -310,7 +310,8 @@ class Shop:
         is_new = known is not None and known.is_live and known.id != was
         if is_new or row.anchor_us != before.anchor_us:
             assert known is not None
-            self.replaced.append(Replaced(known.period_start_us, self.clock.now_us))
+            # Where it is heard of late, some of its periods are over already.
+            self.replaced.append(Replaced(min(row.anchor_us, known.period_start_us), self.clock.now_us))
             self.model.began_us, self.model.anchor_us = self.clock.now_us, row.anchor_us
 
     # -- what has to be

@@ -56,6 +56,9 @@ def test_a_clock_of_tests_at_stripe_may_be_ahead() -> None:
 def test_before_the_first_period_there_is_no_invoice_but_while_a_trial_lasts_usage_keeps_its_time() -> None:
     first = Standing(DECEMBER, DECEMBER, JANUARY, 0)
     assert counts_at_us(DECEMBER - 1, closed_until_us(first, DECEMBER), DECEMBER) == DECEMBER
+    second = Standing(DECEMBER, JANUARY, JANUARY + 31 * DAY_US, 0)  # the first one's invoice is still a draft
+    assert counts_at_us(DECEMBER - 1, closed_until_us(second, JANUARY), JANUARY) == JANUARY
+    assert counts_at_us(DECEMBER, closed_until_us(second, JANUARY), JANUARY) == DECEMBER
     trial = Standing(JANUARY, DECEMBER, JANUARY, 0)
     assert counts_at_us(DECEMBER, closed_until_us(trial, DECEMBER), DECEMBER) == DECEMBER
 

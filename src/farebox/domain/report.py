@@ -37,8 +37,7 @@ def closed_until_us(standing: Standing, now_us: int) -> int:
     What Stripe told is not waited for: an invoice closes an hour after its period whether or not a webhook came. Before
     the first period there is no invoice.
     """
-    is_first = standing.anchor_us == standing.period_start_us
-    begun = standing.period_start_us if is_first else 0
+    begun = standing.anchor_us if standing.anchor_us <= standing.period_start_us else 0  # else a trial lasts
     over = [end for end in (standing.period_start_us, standing.period_end_us) if end + DRAFT_US <= now_us]
     if standing.period_end_us and standing.period_end_us in over:  # periods have begun since, though nobody told
         over.append(period_at(standing.anchor_us, now_us - DRAFT_US).start_us)
