@@ -122,8 +122,8 @@ def line_of(
 ) -> Line | None:
     """The line that a call comes onto; None where it comes onto none, as its subscription is over.
 
-    `replaced` are the subscriptions, and anchors, that came after others; `broken_off` the periods that were ended, with
-    an invoice or without.
+    `replaced` are the subscriptions, and anchors, that came after others; `broken_off` the periods that were ended,
+    with an invoice or without.
     """
     own = _at(admitted_us, lines)
     is_replaced = any(admitted_us < begins_us and heard_us <= sent_us for begins_us, heard_us in replaced)
