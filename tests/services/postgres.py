@@ -41,7 +41,7 @@ class PostgresServer:
         self._home = _make_home(self._user)
         self._binaries = _binaries(self._home, self._user)
         self._data = self._home / "data"
-        # In memory, to copy a template's files is a third of the work of writing them into the log; on a disk it is more.
+        # In memory it is a third of the work to copy a template's files; on a disk they would have to be flushed.
         self._strategy = "file_copy" if MEMORY in self._home.parents else "wal_log"
         self._log = self._home / "postgres.log"
         self._process: ProcessGroup | None = None
