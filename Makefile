@@ -10,7 +10,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format chaos stripe bench lock clean chromium
+.PHONY: help run test suite lint format chaos stripe bench lock clean chromium
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +18,12 @@ help: ## list these commands
 run: $(VENV)/.installed ## install what is needed, then start the demo product
 	$(BIN)/farebox dev
 
-test: lint chromium ## every check but the long ones: lint, then pytest
+test: $(VENV)/.installed-dev chromium ## every check but the long ones: lint, and pytest beside it
+	$(BIN)/ruff check --quiet
+	@$(MAKE) --no-print-directory --jobs 2 lint suite
+
+# mypy takes most of a minute of one processor the first time. Where it finds something, make fails when the tests are done.
+suite: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not chaos and not alone and not stripe" --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +36,18 @@ FOLDERS = ("browser", "api", "clients", "property", "contract", "unit", "chaos")
 HERE = Path(__file__).parent
 KINDS = ("sqlite", "postgresql")
 OF_PROVIDERS = ("_API_KEY", "_BASE_URL")
+
+
+def pytest_sessionstart() -> None:
+    """What is imported and collected stays until the end: no use to look through it for garbage again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What comes from now on may go again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)  # after marks have chosen
@@ -108,15 +122,22 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("pg_url"))
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database that others are copied from, as nobody has it open."""
+    path = tmp_path_factory.mktemp("migrated") / "farebox.db"
+    with closing(Database(f"sqlite:///{path}")) as database:
+        database.migrate()
+    return path
+
+
 @pytest.fixture(params=KINDS)
 def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database with its tables; a test that uses it runs once on each kind."""
     if request.param == "postgresql":
         return str(request.getfixturevalue("migrated_pg_url"))
-    url = f"sqlite:///{tmp_path}/farebox.db"
-    with closing(Database(url)) as database:
-        database.migrate()
-    return url
+    shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "farebox.db")
+    return f"sqlite:///{tmp_path}/farebox.db"
 
 
 @pytest.fixture

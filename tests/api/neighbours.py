@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
 from typing import Final, NamedTuple
 
 from farebox.account.desk import new_token
@@ -14,6 +15,7 @@ from tests.api.place import PASSWORD, Place, numbers
 from tests.services.browser import Browser, Page
 from tests.services.process import wait_until
 from tests.services.served import FOREIGN_SETTINGS
+from tests.services.sums import connect
 
 TABLES: Final = tuple(
     each.name for each in tables.metadata.sorted_tables if each.name not in {tables_people.guess.name, "note"}
@@ -104,11 +106,12 @@ class Neighbours:
     def rows(self, names: frozenset[str]) -> list[str]:
         """Every row of the database in which one of these stands."""
         found = []
-        for table in TABLES:
-            for row in self.shop.query(f"SELECT * FROM {table}"):
-                text = f"{table} {tuple(bytes(cell) if isinstance(cell, memoryview) else cell for cell in row)}"
-                if any(name in text for name in names):
-                    found.append(text)
+        with closing(connect(self.shop.database_url)) as connection:
+            for table in TABLES:
+                for row in connection.execute(f"SELECT * FROM {table}").fetchall():
+                    text = f"{table} {tuple(bytes(cell) if isinstance(cell, memoryview) else cell for cell in row)}"
+                    if any(name in text for name in names):
+                        found.append(text)
         return sorted(found)
 
     def names_of(self, name: str) -> frozenset[str]:

@@ -42,7 +42,7 @@ def dev(folder: Path, *arguments: str, **settings: str) -> Iterator[ProcessGroup
     log = folder.with_suffix(".log")
     log.unlink(missing_ok=True)
     command = [sys.executable, "-m", "farebox", "dev", *arguments]
-    process = ProcessGroup(command, log=log, env=own | NOBODY | settings, cwd=folder)
+    process = ProcessGroup(command, log=log, env=own | NOBODY | settings, cwd=folder, forks=True)
     try:
         wait_until(lambda: not process.running or "Ctrl-C stops it" in process.output(), "the welcome")
         process.require_running()

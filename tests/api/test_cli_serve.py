@@ -34,7 +34,7 @@ def served(shop: tuple[Path, dict[str, str]]) -> Iterator[tuple[Served, str]]:
     printed(folder, "migrate", **settings)
     printed(folder, "accounts", "create", "ada@example.com", "--plan", "free", **settings)
     key = printed(folder, "keys", "create", "ada@example.com", **settings).splitlines()[-1]
-    with Served(workers=4, env=settings, cwd=folder) as served:
+    with Served(workers=4, env=settings, cwd=folder, in_earnest=True) as served:
         yield served, key
 
 
@@ -101,7 +101,7 @@ def test_a_database_that_cannot_be_used_is_told(tmp_path: Path, url: str, told: 
 def test_accounts_on_plans_that_are_gone_are_one_line(tmp_path: Path) -> None:
     printed(tmp_path, "accounts", "create", "ada@example.com", "--plan", "free")
     (tmp_path / "app.py").write_text(APP.replace('"free"', '"starter"'))
-    with Served(cwd=tmp_path) as server:
+    with Served(cwd=tmp_path, in_earnest=True) as server:
         [line] = [line for line in server.output().splitlines() if "Warning" in line]
     assert "your file no longer has the plan 'free' (ada@example.com). Their calls are refused with 402" in line
 

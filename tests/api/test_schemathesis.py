@@ -14,7 +14,7 @@ from tests.services.served import Served
 from tests.services.upstream import FakeUpstream
 
 CASES: Final = 1_000
-EXAMPLES: Final = [80, pytest.param(500, marks=pytest.mark.chaos)]  # an operation, at most
+EXAMPLES: Final = [60, pytest.param(500, marks=pytest.mark.chaos)]  # an operation, at most
 SCHEMATHESIS: Final = Path(sys.executable).with_name("schemathesis")
 # What a provider takes, and what it has against a request, stands in no schema of ours.
 CONFIG: Final = """

@@ -1,52 +1,37 @@
-"""A command as a founder runs it: in a folder, with nothing set but what the test sets.
+"""A command as a founder runs it: in a folder, with nothing set but what the test sets."""
 
-Each runs in a process of its own, which is forked from one that has imported Farebox already: most of the second that
-a command takes is its imports. `farebox dev` and `farebox serve` are started in earnest, by `Served` and its like.
-"""
-
-import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from farebox.cli import main
+from tests.services.forked import Forked
 from tests.services.served import FOREIGN_SETTINGS
 
 SECONDS_MAX: Final = 60
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.services.command", "farebox.cli.commands", "alembic.command", "sqlalchemy"])
+# What the script that is installed as `farebox` does.
+SCRIPT: Final = "import sys; from farebox.cli import main; sys.argv[0] = 'farebox'; main()"
 
 
 def farebox(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run `farebox …` to its end."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
+    command = ["farebox", *arguments]
     with tempfile.TemporaryDirectory(prefix="farebox-command-") as place:
         outputs = Path(place, "stdout"), Path(place, "stderr")
-        process = _forks.Process(target=_run, args=(folder, own | settings, arguments, outputs))
-        process.start()
-        process.join(SECONDS_MAX)
-        code = process.exitcode
-        process.kill()
-        process.join()
+        program = [sys.executable, "-c", SCRIPT, *arguments]
+        process = Forked(program, outputs=outputs, env=own | settings, cwd=folder)
+        try:
+            code = process.wait(SECONDS_MAX)
+        except subprocess.TimeoutExpired as error:
+            process.send_signal(signal.SIGKILL)
+            error.add_note("\n".join(output.read_text(encoding="utf-8") for output in outputs))
+            raise
         stdout, stderr = (output.read_text(encoding="utf-8") for output in outputs)
-    if code is None:
-        raise subprocess.TimeoutExpired(["farebox", *arguments], SECONDS_MAX, stdout, stderr)
-    return subprocess.CompletedProcess(["farebox", *arguments], code, stdout, stderr)
-
-
-def _run(folder: Path, environment: dict[str, str], arguments: tuple[str, ...], outputs: tuple[Path, Path]) -> None:
-    for number, output in enumerate(outputs, start=1):
-        with output.open("wb") as file:
-            os.dup2(file.fileno(), number)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.path.insert(0, str(folder))
-    sys.argv = ["farebox", *arguments]
-    main()
+    return subprocess.CompletedProcess(command, code, stdout, stderr)
 
 
 def printed(folder: Path, *arguments: str, **settings: str) -> str:

@@ -18,6 +18,8 @@ from typing import IO
 
 import psutil
 
+from tests.services.forked import Forked
+
 # Below the range from which kernels take the ports of outgoing connections (Linux 32768, macOS 49152):
 # a thousand callers must not take the port that a server is about to come back to.
 PORTS = range(15_000, 32_000)
@@ -126,6 +128,24 @@ class Reaper:
 _reaper = Reaper()
 
 
+def _popen(
+    command: Sequence[str], log: Path, env: Mapping[str, str] | None, cwd: Path | None, user: int | None
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+        )
+
+
 class ProcessGroup:
     """One command and all that it starts, so that one signal can reach all of it."""
 
@@ -137,21 +157,15 @@ class ProcessGroup:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         user: int | None = None,
+        forks: bool = False,
     ) -> None:
+        """Start it; `forks` saves a Python program its imports."""
         self.log = log
-        with log.open("ab") as output:
-            self._popen = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=env,
-                cwd=cwd,
-                start_new_session=True,
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
-            )
+        self._popen: subprocess.Popen[bytes] | Forked
+        if forks:
+            self._popen = Forked(command, outputs=(log, log), env=env, cwd=cwd)
+        else:
+            self._popen = _popen(command, log, env, cwd, user)
         self.pid = self._popen.pid
         _reaper.tell("+", self.pid)
 

@@ -39,10 +39,13 @@ class Served:
         cwd: Path | None = None,
         health_path: str = "/health",
         port: int | None = None,
+        in_earnest: bool = False,
     ) -> None:
+        """Not yet started; where a start is what is tested, `in_earnest` has Farebox import itself."""
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = list(command or farebox_serve(app))
+        self._forks = command is None and not in_earnest
         self._workers = workers
         settings = {name: value.replace("{port}", str(self.port)) for name, value in (env or {}).items()}
         self._env = _own_environment() | settings
@@ -56,7 +59,8 @@ class Served:
         """Start, again on the same port after a stop or a kill, and wait until it is healthy."""
         values = {"{port}": str(self.port), "{workers}": str(self._workers)}
         command = [values.get(part, part) for part in self._command]
-        process = ProcessGroup(command, log=self._home / "log", env=self._env, cwd=self._cwd)
+        log = self._home / "log"
+        process = ProcessGroup(command, log=log, env=self._env, cwd=self._cwd, forks=self._forks)
         self._process = process
 
         def healthy() -> bool:

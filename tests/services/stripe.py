@@ -67,7 +67,7 @@ class StripeStandin:
 
     def start(self) -> Self:
         command = [sys.executable, "-c", PROGRAM, str(self.path), str(self.port), self.key]
-        self._process = ProcessGroup(command, log=self._log)
+        self._process = ProcessGroup(command, log=self._log, forks=True)
         wait_until(self._is_up, "the stand-in for Stripe to listen")
         return self
 

@@ -43,7 +43,7 @@ class FakeUpstream:
             self.certificate = self_signed(self._folder)
         if self.certificate is not None:
             command += ["--certificate", str(self.certificate)]
-        process = ProcessGroup(command, log=log, cwd=REPOSITORY)
+        process = ProcessGroup(command, log=log, cwd=REPOSITORY, forks=True)
         self._process = process
 
         def ready() -> bool:
