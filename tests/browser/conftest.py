@@ -1,6 +1,8 @@
 """One browser, and the products whose pages are looked at in it."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -14,14 +16,41 @@ from tests.services.served import Served
 # Nothing here is about time, and the machine may be busy with other tests.
 expect.set_options(timeout=30_000)
 
+HERE = Path(__file__).parent
 SECRET = "a secret for tests, of more than 16 characters"
 
 
+class Kept:
+    """The browser of this process, which a folder's tests share."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._browser: Browser | None = None
+
+    def get(self) -> Browser:
+        if self._browser is None or not self._browser.is_connected():
+            self._browser = self._stack.enter_context(chromium())
+        return self._browser
+
+    def close(self) -> None:
+        self._stack.close()
+        self._browser = None
+
+
+kept = Kept()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """Close it with the folder: while it runs, this thread has an event loop, and a test of another kind needs none."""
+    yield
+    if nextitem is None or not nextitem.path.is_relative_to(HERE):
+        kept.close()
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One for each file: while it runs, this thread has an event loop, and a test of another kind could start none."""
-    with chromium() as browser:
-        yield browser
+def browser() -> Browser:
+    return kept.get()
 
 
 @pytest.fixture
