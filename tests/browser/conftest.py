@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.chromium import chromium
 from tests.browser.inspection import Inspector
 from tests.browser.markup import Validator
-from tests.browser.shop_window import write_crowded, write_shop_window
+from tests.browser.shop_window import Window, write_crowded, write_shop_window
 from tests.services.served import Served
 
 # Nothing here is about time, and the machine may be busy with other tests.
@@ -75,12 +75,18 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A product with everything."""
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    """A product with everything. Tests that use it are marked as its group, so that it is started once."""
     folder = tmp_path_factory.mktemp("window")
     write_shop_window(folder)
-    with Served(env={"FAREBOX_SECRET_KEY": SECRET}, cwd=folder) as served:
-        yield served
+    settings = {
+        "FAREBOX_SECRET_KEY": SECRET, "FAREBOX_SWEEP_SECONDS": "3600", "GITHUB_CLIENT_ID": "x",
+        "GITHUB_CLIENT_SECRET": "x", "OIDC_ISSUER": "https://login.example.com", "OIDC_CLIENT_ID": "x",
+        "OIDC_CLIENT_SECRET": "x", "OIDC_NAME": "Example",
+    }  # fmt: skip
+    with Served(env=settings, cwd=folder) as served:
+        yield Window(served, f"sqlite:///{folder}/farebox.db")
+        assert "Traceback" not in served.output(), served.output()[-4000:]
 
 
 @pytest.fixture(scope="session")
