@@ -1,5 +1,6 @@
 """What every page is held to: for readers of all kinds, on a phone and on a desk, by day and by night."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +12,53 @@ from playwright.sync_api import CDPSession, Page
 
 from tests.browser.markup import Validator
 
-SCREENSHOTS: Final = Path(__file__).parents[2] / "build" / "screenshots"
+SCREENSHOTS: Final = Path(folder) if (folder := os.environ.get("SCREENSHOTS")) else None
 SIZES: Final = ((390, 844), (1440, 900))
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 NARROWEST: Final = 320
 BYTES_MAX: Final = 60_000
 GRAVE: Final = {"serious", "critical"}
 OUR_OWN: Final = ("data:", "blob:", "about:")
-RUN_AXE: Final = 'axe.run({ resultTypes: ["violations"] }).then(found => found.violations)'
+COLOURS: Final = ("color-contrast", "link-in-text-block")
+"""The rules of axe that a colour can break. All of its rules about colours are tagged cat.color."""
+RUN_AXE: Final = """
+async ([rules, isAll]) => {
+  const theirs = ["id", "href", "for", "datetime", "value", "aria-label", "aria-labelledby", "title"];
+  const look = (node) => [
+    node.tagName, node.textContent.trim() === "", node.matches(":first-child"), node.matches(":last-child"),
+    ...Array.from(node.attributes, (one) => theirs.includes(one.name) ? one.name : one.name + one.value),
+    "(", ...Array.from(node.children, look), ")",
+  ].join(" ");
+  const seen = new Map();
+  const isAlike = (row) => {
+    const looks = seen.get(row.parentNode) ?? new Set();
+    seen.set(row.parentNode, looks);
+    const found = looks.has(look(row));
+    looks.add(look(row));
+    return found;
+  };
+  const exclude = isAll ? [] : [...document.querySelectorAll("tbody > tr")].filter(isAlike);
+  const options = { ...(rules && { runOnly: rules }), resultTypes: ["violations"] };
+  const found = await axe.run({ include: [document], exclude }, options);
+  return found.violations;
+}
+"""
+"""All of a page, or of rows in a table that differ in their words alone only the first."""
+SHAPE: Final = """
+() => {
+  for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish();
+  const shown = { opacityProperty: true, visibilityProperty: true };
+  const all = Array.from(document.querySelectorAll("*"), (node) => {
+    const { x, y, width, height } = node.getBoundingClientRect();
+    return [x, y, width, height, node.checkVisibility(shown)];
+  });
+  const shape = document.documentElement.outerHTML.replace(/ class="[^"]*"/g, "") + all;
+  const is_same = shape === window.shape;
+  window.shape = shape;
+  return is_same;
+}
+"""
+"""Whether the page is as it was when this was last asked, but for colours. A class may change: what it does is seen."""
 SHIFTS: Final = """
 window.shifted = [];
 new PerformanceObserver((list) => {
@@ -71,7 +111,8 @@ class Inspector:
         """Hold a page to everything: the whole list of what is wrong with it is in the failure.
 
         Args:
-            page: a tab, with whatever log-in its context has; the page is loaded in it once for each size.
+            page: a tab, with whatever log-in its context has; the page is loaded in it once for each size, the phone's
+                last. In that it is looked at in all sizes, as a reader makes a window wider.
             url: the page's address.
             name: of its screenshots; by default its path.
             status: what it is answered with.
@@ -81,19 +122,20 @@ class Inspector:
         page.emulate_media(reduced_motion="reduce", color_scheme="light")
         page.add_init_script(SHIFTS)
         watched = Watched(page, urlsplit(url).netloc)
-        for width, height in SIZES:
+        for width, height in reversed(SIZES):
             watched.bytes_loaded = 0
             page.set_viewport_size({"width": width, "height": height})
             response = page.goto(url, wait_until="networkidle")
             assert response is not None
             if response.status != status:
                 problems.append(f"it is answered with {response.status}, not {status}")
-            if width == SIZES[0][0]:
-                problems += self.validator.faults(response.text())
             if watched.bytes_loaded > BYTES_MAX:
                 problems.append(f"{watched.bytes_loaded:,} bytes are transferred at first view")
             problems += [f"at {width} px it shifts: {shift}" for shift in page.evaluate("window.shifted")]
-            problems += self._looks(page, f"{name}-{width}")
+            problems += _scrolls(page, width)
+            if width == SIZES[0][0]:
+                problems += self.validator.faults(response.text())
+        problems += self._looks(page, name)
         page.set_viewport_size({"width": NARROWEST, "height": SIZES[0][1]})
         problems += _scrolls(page, NARROWEST)
         watched.network.detach()
@@ -102,28 +144,33 @@ class Inspector:
 
     def assert_here(self, page: Page, name: str) -> None:
         """Hold a page to what can be seen without loading it again: one that is shown once."""
-        problems: list[str] = []
-        for width, height in SIZES:
-            page.set_viewport_size({"width": width, "height": height})
-            problems += self._looks(page, f"{name}-{width}")
+        problems = self._looks(page, name)
         assert not problems, "\n".join([f"{name} has {len(problems)} problems:", *problems])
 
     def _looks(self, page: Page, name: str) -> list[str]:
-        """By day and by night: a screenshot, and what axe finds."""
-        width = page.viewport_size["width"] if page.viewport_size else 0
-        problems = _scrolls(page, width)
-        for scheme in SCHEMES:
-            page.emulate_media(color_scheme=scheme)
-            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png", full_page=True)
-            problems += [f"{name}-{scheme}: {one}" for one in self._axe(page)]
+        """What is wrong with a page as it stands, in each size, by day and by night."""
+        problems: list[str] = []
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            problems += _scrolls(page, width)
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                problems += [f"{name}-{width}-{scheme}: {one}" for one in self._axe(page, width, scheme)]
+                if SCREENSHOTS:
+                    page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
         page.emulate_media(color_scheme="light")
         return problems
 
-    def _axe(self, page: Page) -> list[str]:
+    def _axe(self, page: Page, width: int, scheme: str) -> list[str]:
+        """What axe finds: in the first view all, in the others what may be another there.
+
+        That is, of rows that look alike the first, and by night what a colour can break, where nothing else changed.
+        """
         if page.evaluate("typeof axe") == "undefined":  # it stays until the page is loaded anew
             page.evaluate(self.axe.axe_script)
-        found: list[dict[str, Any]] = page.evaluate(RUN_AXE)
+        only_colours = page.evaluate(SHAPE) and scheme != SCHEMES[0]
+        is_first = (width, scheme) == (SIZES[0][0], SCHEMES[0])
+        found: list[dict[str, Any]] = page.evaluate(RUN_AXE, [COLOURS if only_colours else None, is_first])
         return [
             f"{one['id']} ({one['impact']}): {one['help']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
             for one in found

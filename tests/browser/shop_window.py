@@ -1,7 +1,11 @@
 """A product whose pages show all that a founder's file can have them show."""
 
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+from farebox.store.database import Database
+from tests.services.served import Served
 
 APP: Final = '''
 from collections.abc import AsyncIterator
@@ -115,6 +119,20 @@ async def a_function_with_a_very_long_name_that_says_what_it_does_in_full_and_th
     """Do what its name says, at length, with a first line that is longer than it should be."""
     return {}
 '''
+
+
+class Window(NamedTuple):
+    """The product as it is served. A file's tests add the customers they need while it runs."""
+
+    served: Served
+    database_url: str
+
+    @property
+    def url(self) -> str:
+        return self.served.url
+
+    def database(self) -> AbstractContextManager[Database]:
+        return closing(Database(self.database_url))
 
 
 def write_crowded(folder: Path) -> None:

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -11,15 +9,14 @@ from playwright.sync_api import Browser, Page
 from sqlalchemy import Connection, insert, text, update
 
 from farebox.domain.people import Link, Passkey, Person
-from farebox.store.database import Database
 from farebox.store.tables import account, api_key
 from farebox.store.tables_people import audit, identity, link, member, passkey, person, recovery_code
 from tests.browser.conftest import SECRET
 from tests.browser.inspection import Inspector
-from tests.browser.shop_window import write_shop_window
+from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
-from tests.services.served import Served
 
+pytestmark = pytest.mark.xdist_group("window")
 LONG = "ada.lovelace.of.the.analytical.engine.in.the.county.of.middlesex@department.of.mathematics.example.com"
 MINE = [
     "/keys", "/playground/ideas", "/plan", "/team", "/settings", "/settings/security", "/settings/sessions",
@@ -30,24 +27,22 @@ MINE = [
 class Settled(NamedTuple):
     """A product with somebody who has all, and somebody who has just come."""
 
-    served: Served
+    window: Window
     full: Customer
     new: Customer
 
 
 @pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settled]:
-    folder = tmp_path_factory.mktemp("settled")
-    write_shop_window(folder)
-    full, new = _customers(folder)
-    settings = {
-        "FAREBOX_SECRET_KEY": SECRET, "FAREBOX_SWEEP_SECONDS": "3600", "GITHUB_CLIENT_ID": "x",
-        "GITHUB_CLIENT_SECRET": "x", "OIDC_ISSUER": "https://login.example.com", "OIDC_CLIENT_ID": "x",
-        "OIDC_CLIENT_SECRET": "x", "OIDC_NAME": "Example",
-    }  # fmt: skip
-    with Served(env=settings, cwd=folder) as served:
-        yield Settled(served, full, new)
-        assert "Traceback" not in served.output(), served.output()[-4000:]
+def settled(window: Window) -> Settled:
+    with window.database() as database:
+        full, new = (
+            new_customer(database, SECRET.encode(), plan, age_days=age) for plan, age in (("pro", 75), ("free", 0))
+        )
+        add_calls(database, full, 500, days=70, held=1)
+        with database.write() as connection:
+            connection.execute(api_key.delete().where(api_key.c.account_id == new.account.id))
+            _fill(connection, full, database.now_us(connection))
+        return Settled(window, full, new)
 
 
 @pytest.fixture
@@ -66,7 +61,7 @@ def test_a_page_with_everything_is_as_it_should_be(
     settled: Settled, reader: Page, inspector: Inspector, path: str
 ) -> None:
     be(reader, settled.full)
-    inspector.assert_page(reader, f"{settled.served.url}{path}", name=f"full{path.replace('/', '-')}")
+    inspector.assert_page(reader, f"{settled.window.url}{path}", name=f"full{path.replace('/', '-')}")
 
 
 @pytest.mark.parametrize("path", MINE)
@@ -74,27 +69,14 @@ def test_a_page_with_nothing_yet_is_as_it_should_be(
     settled: Settled, reader: Page, inspector: Inspector, path: str
 ) -> None:
     be(reader, settled.new)
-    inspector.assert_page(reader, f"{settled.served.url}{path}", name=f"fresh{path.replace('/', '-')}")
+    inspector.assert_page(reader, f"{settled.window.url}{path}", name=f"fresh{path.replace('/', '-')}")
 
 
 @pytest.mark.parametrize("path", ["/signup/sent", "/left", "/deleted"])  # the others are with the ways to log in
 def test_a_page_on_the_way_in_or_out_is_as_it_should_be(
     settled: Settled, reader: Page, inspector: Inspector, path: str
 ) -> None:
-    inspector.assert_page(reader, f"{settled.served.url}{path}")
-
-
-def _customers(folder: Path) -> tuple[Customer, Customer]:
-    with closing(Database(f"sqlite:///{folder}/farebox.db")) as database:
-        database.migrate()
-        full, new = (
-            new_customer(database, SECRET.encode(), plan, age_days=age) for plan, age in (("pro", 75), ("free", 0))
-        )
-        add_calls(database, full, 500, days=70, held=1)
-        with database.write() as connection:
-            connection.execute(api_key.delete().where(api_key.c.account_id == new.account.id))
-            _fill(connection, full, database.now_us(connection))
-        return full, new
+    inspector.assert_page(reader, f"{settled.window.url}{path}")
 
 
 def _fill(connection: Connection, full: Customer, now_us: int) -> None:

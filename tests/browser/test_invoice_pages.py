@@ -1,25 +1,24 @@
 """Invoices, in a real browser: with calls behind them, where a sum is another one, and with none yet."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from farebox.store.database import Database
 from tests.browser.conftest import SECRET
 from tests.browser.inspection import Inspector
-from tests.browser.shop_window import write_shop_window
+from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
 from tests.services.many_invoices import add_invoices
-from tests.services.served import Served
+
+pytestmark = pytest.mark.xdist_group("window")
 
 
 class Billed(NamedTuple):
     """A product with somebody who was invoiced, somebody whose invoice is off, and somebody who has just come."""
 
-    served: Served
+    window: Window
     full: Customer
     off: Customer
     new: Customer
@@ -27,20 +26,15 @@ class Billed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def billed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Billed]:
-    folder = tmp_path_factory.mktemp("invoiced")
-    write_shop_window(folder)
-    with closing(Database(f"sqlite:///{folder}/farebox.db")) as database:
-        database.migrate()
+def billed(window: Window) -> Billed:
+    with window.database() as database:
         people = [new_customer(database, SECRET.encode(), "pro", age_days=75) for _ in range(3)]
         ids = {}
         for number, who in enumerate(people[:2]):
             add_calls(database, who, 2_500, days=70)
             with database.write() as connection:
                 ids[who.account.id] = add_invoices(connection, who, database.now_us(connection), off_by=number * 5)
-    with Served(env={"FAREBOX_SECRET_KEY": SECRET, "FAREBOX_SWEEP_SECONDS": "3600"}, cwd=folder) as served:
-        yield Billed(served, people[0], people[1], people[2], ids)
-        assert "Traceback" not in served.output(), served.output()[-4000:]
+        return Billed(window, people[0], people[1], people[2], ids)
 
 
 @pytest.fixture
@@ -56,15 +50,15 @@ def be(page: Page, customer: Customer) -> None:
 
 def test_the_list_with_the_next_one_is_as_it_should_be(billed: Billed, reader: Page, inspector: Inspector) -> None:
     be(reader, billed.full)
-    inspector.assert_page(reader, f"{billed.served.url}/invoices", name="full-invoices")
+    inspector.assert_page(reader, f"{billed.window.url}/invoices", name="full-invoices")
 
 
 def test_an_invoice_with_its_calls_is_as_it_should_be(billed: Billed, reader: Page, inspector: Inspector) -> None:
     be(reader, billed.full)
     last = billed.ids[billed.full.account.id][-1]
-    inspector.assert_page(reader, f"{billed.served.url}/invoices/{last}", name="full-invoice")
+    inspector.assert_page(reader, f"{billed.window.url}/invoices/{last}", name="full-invoice")
     assert "in all: as the line says." in reader.inner_text("main")
-    reader.goto(f"{billed.served.url}/invoices/{last}")
+    reader.goto(f"{billed.window.url}/invoices/{last}")
     reader.click("text=Older")
     reader.wait_for_url("**before=*")
     assert reader.locator("table.calls tbody tr").count() > 0
@@ -76,18 +70,18 @@ def test_an_invoice_that_is_not_what_its_calls_come_to_says_so(
 ) -> None:
     be(reader, billed.off)
     last = billed.ids[billed.off.account.id][-1]
-    inspector.assert_page(reader, f"{billed.served.url}/invoices/{last}", name="off-invoice")
+    inspector.assert_page(reader, f"{billed.window.url}/invoices/{last}", name="off-invoice")
     assert "This should not be: write to" in reader.inner_text("main")
 
 
 def test_an_invoice_without_usage_is_as_it_should_be(billed: Billed, reader: Page, inspector: Inspector) -> None:
     be(reader, billed.full)
     inspector.assert_page(
-        reader, f"{billed.served.url}/invoices/{billed.ids[billed.full.account.id][2]}", name="base-invoice"
+        reader, f"{billed.window.url}/invoices/{billed.ids[billed.full.account.id][2]}", name="base-invoice"
     )
 
 
 def test_no_invoices_yet_leads_to_the_plans(billed: Billed, reader: Page, inspector: Inspector) -> None:
     be(reader, billed.new)
-    inspector.assert_page(reader, f"{billed.served.url}/invoices", name="fresh-invoices")
+    inspector.assert_page(reader, f"{billed.window.url}/invoices", name="fresh-invoices")
     assert reader.locator("main a[href='/plan']").count() == 1

@@ -1,46 +1,33 @@
 """What customers read of their calls, in a real browser: full, empty, crowded."""
 
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
-from farebox.store.database import Database
 from tests.browser.conftest import SECRET
 from tests.browser.inspection import Inspector
-from tests.browser.shop_window import write_shop_window
+from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
-from tests.services.served import Served
 
+pytestmark = pytest.mark.xdist_group("window")
 LONG = "a_function_with_a_very_long_name_that_says_what_it_does_in_full_and_then_goes_on"
 
 
 class Readers(NamedTuple):
     """A product with customers of all kinds."""
 
-    served: Served
+    window: Window
     busy: Customer
     new: Customer
     crowded: Customer
 
 
 @pytest.fixture(scope="module")
-def readers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Readers]:
-    folder = tmp_path_factory.mktemp("readers")
-    write_shop_window(folder)
-    customers = _customers(folder)
-    settings = {"FAREBOX_SECRET_KEY": SECRET, "FAREBOX_SWEEP_SECONDS": "3600"}
-    with Served(env=settings, cwd=folder) as served:
-        yield Readers(served, *customers)
-
-
-def _customers(folder: Path) -> list[Customer]:
-    with closing(Database(f"sqlite:///{folder}/farebox.db")) as database:
-        database.migrate()
+def readers(window: Window) -> Readers:
+    with window.database() as database:
         busy, new, crowded = (
             new_customer(database, SECRET.encode(), plan, age_days=age)
             for plan, age in (("pro", 400), ("free", 0), ("big_team", 75))
@@ -52,7 +39,7 @@ def _customers(folder: Path) -> list[Customer]:
             connection.execute(text("UPDATE api_key SET name = :name WHERE account_id = :account"), of_account)
             capped = "UPDATE account SET spend_cap_nanodollars = 50000000000 WHERE id = :account"
             connection.execute(text(capped), of_account)
-        return [busy, new, crowded]
+        return Readers(window, busy, new, crowded)
 
 
 @pytest.fixture
@@ -72,7 +59,7 @@ def test_a_busy_customers_page_is_as_it_should_be(
     readers: Readers, reader: Page, inspector: Inspector, path: str
 ) -> None:
     be(reader, readers.busy)
-    inspector.assert_page(reader, f"{readers.served.url}{path}")
+    inspector.assert_page(reader, f"{readers.window.url}{path}")
 
 
 @pytest.mark.parametrize("path", ["/overview", "/usage", "/calls"])
@@ -80,13 +67,13 @@ def test_a_new_customers_page_says_what_to_do_next(
     readers: Readers, reader: Page, inspector: Inspector, path: str
 ) -> None:
     be(reader, readers.new)
-    inspector.assert_page(reader, f"{readers.served.url}{path}", name=f"new{path.replace('/', '-')}")
+    inspector.assert_page(reader, f"{readers.window.url}{path}", name=f"new{path.replace('/', '-')}")
 
 
 @pytest.mark.parametrize("path", ["/overview", "/usage", "/calls"])
 def test_a_crowded_page_fits(readers: Readers, reader: Page, inspector: Inspector, path: str) -> None:
     be(reader, readers.crowded)
-    inspector.assert_page(reader, f"{readers.served.url}{path}", name=f"crowded{path.replace('/', '-')}")
+    inspector.assert_page(reader, f"{readers.window.url}{path}", name=f"crowded{path.replace('/', '-')}")
 
 
 @pytest.mark.parametrize(("search", "name"), [("state=expired", "some"), ("endpoint=/v1/none", "none")])
@@ -94,14 +81,14 @@ def test_a_search_is_as_it_should_be(
     readers: Readers, reader: Page, inspector: Inspector, search: str, name: str
 ) -> None:
     be(reader, readers.busy)
-    inspector.assert_page(reader, f"{readers.served.url}/calls?{search}", name=f"calls-{name}")
+    inspector.assert_page(reader, f"{readers.window.url}/calls?{search}", name=f"calls-{name}")
 
 
 @pytest.mark.parametrize("kind", ["busy", "held"])
 def test_a_receipt_is_as_it_should_be(readers: Readers, reader: Page, inspector: Inspector, kind: str) -> None:
     customer, state = (readers.busy, "posted") if kind == "busy" else (readers.crowded, "held")
     be(reader, customer)
-    reader.goto(f"{readers.served.url}/calls?state={state}&key=live")
+    reader.goto(f"{readers.window.url}/calls?state={state}&key=live")
     costly = reader.get_by_role("row").filter(has_text="$" if kind == "busy" else "open").first
     costly.get_by_role("link").click()
     inspector.assert_page(reader, reader.url, name=f"receipt-{kind}")
@@ -111,7 +98,7 @@ def test_a_customer_comes_from_a_figure_to_its_calls_without_a_script(readers: R
     context = browser.new_context(java_script_enabled=False, locale="en-GB")
     page = context.new_page()
     be(page, readers.busy)
-    page.goto(f"{readers.served.url}/usage")
+    page.goto(f"{readers.window.url}/usage")
     page.get_by_role("link", name="/v1/summary").click()
     expect(page.get_by_label("Endpoint")).to_have_value("/v1/summary")
     expect(page.locator("tbody tr")).to_have_count(50)
@@ -126,7 +113,7 @@ def test_a_customer_comes_from_a_figure_to_its_calls_without_a_script(readers: R
 
 def test_times_of_calls_are_the_readers_to_the_second(readers: Readers, reader: Page) -> None:
     be(reader, readers.busy)
-    reader.goto(f"{readers.served.url}/calls")
+    reader.goto(f"{readers.window.url}/calls")
     time = reader.locator("tbody time").first
     at = reader.evaluate(
         "iso => new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' }).format(new Date(iso))",

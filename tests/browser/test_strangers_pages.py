@@ -4,13 +4,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.inspection import Inspector
+from tests.browser.shop_window import Window
 from tests.services.served import Served
 
+pytestmark = pytest.mark.xdist_group("window")
 PAGES = ["/", "/pricing", "/docs", "/terms", "/privacy", "/errors", "/errors/insufficient_quota"]
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/guide"])
-def test_a_strangers_page_is_as_it_should_be(window: Served, page: Page, inspector: Inspector, path: str) -> None:
+def test_a_strangers_page_is_as_it_should_be(window: Window, page: Page, inspector: Inspector, path: str) -> None:
     inspector.assert_page(page, f"{window.url}{path}")
 
 
@@ -25,11 +27,11 @@ def test_a_product_with_too_much_of_everything_fits(
     inspector.assert_page(page, f"{crowded.url}{path}", name=f"crowded{path.replace('/', '-')}".rstrip("-"))
 
 
-def test_what_is_not_there_is_a_page_as_well(window: Served, page: Page, inspector: Inspector) -> None:
+def test_what_is_not_there_is_a_page_as_well(window: Window, page: Page, inspector: Inspector) -> None:
     inspector.assert_page(page, f"{window.url}/nothing/here", name="error-404", status=404)
 
 
-def test_the_call_is_shown_in_each_language_without_a_script(window: Served, browser: Browser) -> None:
+def test_the_call_is_shown_in_each_language_without_a_script(window: Window, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(window.url)
@@ -44,7 +46,7 @@ def test_the_call_is_shown_in_each_language_without_a_script(window: Served, bro
     context.close()
 
 
-def test_a_phone_has_a_menu_without_a_script(window: Served, browser: Browser) -> None:
+def test_a_phone_has_a_menu_without_a_script(window: Window, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
     page = context.new_page()
     page.goto(window.url)
@@ -55,7 +57,7 @@ def test_a_phone_has_a_menu_without_a_script(window: Served, browser: Browser) -
     context.close()
 
 
-def test_the_keyboard_comes_to_the_content_first(window: Served, page: Page) -> None:
+def test_the_keyboard_comes_to_the_content_first(window: Window, page: Page) -> None:
     page.goto(window.url)
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the content")
@@ -66,7 +68,7 @@ def test_the_keyboard_comes_to_the_content_first(window: Served, page: Page) -> 
     expect(page.get_by_role("link", name="Get an API key")).to_be_focused()
 
 
-def test_code_is_copied_by_a_button(window: Served, browser: Browser) -> None:
+def test_code_is_copied_by_a_button(window: Window, browser: Browser) -> None:
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.goto(window.url)
@@ -77,7 +79,7 @@ def test_code_is_copied_by_a_button(window: Served, browser: Browser) -> None:
     context.close()
 
 
-def test_the_logo_and_the_colour_are_the_founders(window: Served, page: Page) -> None:
+def test_the_logo_and_the_colour_are_the_founders(window: Window, page: Page) -> None:
     page.goto(window.url)
     logo = page.get_by_role("img", name="Tags & <Lines>")
     assert logo.evaluate("logo => [logo.naturalWidth > 0, logo.height, logo.width]") == [True, 32, 120]
