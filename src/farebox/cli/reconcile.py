@@ -1,12 +1,18 @@
 """The command `farebox reconcile`."""
 
+from typing import Annotated
+
 import typer
 
 from farebox.cli.context import AppOption, open_shop
 from farebox.store.reconcile import reconcile as make_again
 
 
-def reconcile(app: AppOption = None) -> None:
+def reconcile(
+    app: AppOption = None,
+    *,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for a note, too.")] = False,
+) -> None:
     """Make every sum again from the calls, and list where one is off (then the exit code is 1)."""
     shop = open_shop(app)
     findings, notes, calls, meters = make_again(shop.database, shop.product.by_name)
@@ -19,6 +25,8 @@ def reconcile(app: AppOption = None) -> None:
         typer.echo(f"{counted}: {_count(len(findings), 'figure')} off.")
         raise typer.Exit(1)
     typer.echo(f"{counted}: every sum is right.")
+    if notes and strict:
+        raise typer.Exit(1)
 
 
 def _count(number: int, what: str) -> str:
