@@ -1,12 +1,13 @@
-"""What is for sale at Stripe. Ours is whatever has our metadata; everything else is left alone."""
+"""What is for sale at Stripe. Ours is what has our metadata, and the endpoint at our address; others are left alone."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 import stripe
 
-from farebox.adapters.stripe_client import NANODOLLAR_IN_CENTS, told
+from farebox.adapters.stripe_client import NANODOLLAR_IN_CENTS, VERSION, told
 from farebox.domain.catalogue import METER, AtStripe, ForSale, Offered
+from farebox.domain.webhooks import Endpoint
 
 OWN: Final = "farebox"
 PAGE: Final = 100
@@ -68,6 +69,22 @@ class StripeCatalogue:
     def set_active(self, price_id: str, *, is_active: bool) -> None:
         with told():
             self._api.prices.update(price_id, {"active": is_active})
+
+    def endpoints(self) -> list[Endpoint]:
+        with told():
+            found = self._api.webhook_endpoints.list({"limit": PAGE}).auto_paging_iter()
+            return [Endpoint(one.id, one.url, one.status == "enabled", tuple(one.enabled_events)) for one in found]
+
+    def add_endpoint(self, url: str, types: Sequence[str]) -> str:
+        asked: Any = {"url": url, "enabled_events": list(types), "api_version": VERSION, "description": "Farebox"}
+        with told():
+            made = self._api.webhook_endpoints.create(asked)
+        return made.secret or ""
+
+    def mend_endpoint(self, endpoint_id: str, types: Sequence[str]) -> None:
+        asked: Any = {"enabled_events": list(types), "disabled": False}
+        with told():
+            self._api.webhook_endpoints.update(endpoint_id, asked)
 
 
 def _own(of: Any) -> str:  # noqa: ANN401  # a product or a price

@@ -90,7 +90,7 @@ class Counter:
     def sync(self) -> int:
         """Have everything for sale."""
         catalogue = self.catalogue
-        return make_so(catalogue, self.product, *compare(catalogue, self.product))
+        return make_so(catalogue, self.product, *compare(catalogue, self.product)).changes
 
     @property
     def catalogue(self) -> StripeCatalogue:

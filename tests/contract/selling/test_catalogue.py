@@ -40,7 +40,7 @@ def test_another_price_is_another_price_and_the_old_one_is_archived(counter: Cou
     assert (found["farebox_pro_month_3900"], found["farebox_pro_month_2900"]) == ("+", "-")
     assert found["farebox_pack_big_5000"] == "-"
     catalogue = counter.catalogue
-    assert make_so(catalogue, dearer, *compare(catalogue, dearer)) == 3
+    assert make_so(catalogue, dearer, *compare(catalogue, dearer)).changes == 3
     assert signs(counter, dearer)["farebox_pro_month_3900"] == "="
     assert missing(catalogue, PRODUCT) == ["farebox_pro_month_2900", "farebox_pack_big_5000"]
     # Back again: the archived ones are taken up, and nothing is made twice.
