@@ -48,6 +48,8 @@ def make_so(catalogue: Catalogue, product: Product, has: AtStripe, changes: Sequ
             meter = catalogue.add_meter()
         elif change.what == "product":
             products[change.key] = catalogue.add_product(change.key, names[change.key])
+        elif change.what == "portal":
+            catalogue.add_portal()
         elif change.what == "webhook":
             secret = _tell(catalogue, has.endpoint, change.key)
         elif change.key in known:
@@ -66,12 +68,13 @@ def _tell(catalogue: Catalogue, endpoint: Endpoint | None, url: str) -> str:
     return ""
 
 
-def missing(catalogue: Catalogue, product: Product) -> list[str]:
-    """The lookup keys of what the file sells and Stripe does not.
+def missing(catalogue: Catalogue, product: Product) -> tuple[list[str], bool]:
+    """The lookup keys of what the file sells and Stripe does not, and whether there is no portal.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
         PaymentRefused: it said no.
     """
     changes = compare(catalogue, product)[1]
-    return [change.key for change in changes if change.sign == "+" and change.what == "price"]
+    new = [change for change in changes if change.sign == "+"]
+    return [change.key for change in new if change.what == "price"], any(change.what == "portal" for change in new)

@@ -6,11 +6,19 @@ from typing import Any, Final
 import stripe
 
 from farebox.adapters.stripe_client import NANODOLLAR_IN_CENTS, VERSION, told
-from farebox.domain.catalogue import METER, AtStripe, ForSale, Offered
+from farebox.domain.catalogue import METER, PORTAL, AtStripe, ForSale, Offered
 from farebox.domain.webhooks import Endpoint
 
 OWN: Final = "farebox"
 PAGE: Final = 100
+PORTAL_FEATURES: Final[Any] = {
+    "customer_update": {"enabled": True, "allowed_updates": ["name", "address", "tax_id"]},
+    "invoice_history": {"enabled": True},
+    "payment_method_update": {"enabled": True},
+    "subscription_cancel": {"enabled": False},
+    "subscription_update": {"enabled": False},
+}
+"""Plans are changed and cancelled on our own page, which says what that comes to; the e-mail is that of the account."""
 KEYS_AT_ONCE: Final = 10  # as many lookup keys as Stripe takes in one question
 
 
@@ -33,7 +41,8 @@ class StripeCatalogue:
                 }
             meters = self._api.billing.meters.list({"status": "active", "limit": PAGE}).auto_paging_iter()
             meter = next((one.id for one in meters if one.event_name == METER), "")
-        return AtStripe(found, [_offered(price) for price in prices.values()], meter)
+            portal = portal_of(self._api)
+        return AtStripe(found, [_offered(price) for price in prices.values()], meter, portal)
 
     def add_meter(self) -> str:
         with told():
@@ -66,6 +75,10 @@ class StripeCatalogue:
         with told():
             self._api.prices.create(asked)
 
+    def add_portal(self) -> None:
+        with told():
+            self._api.billing_portal.configurations.create({"features": PORTAL_FEATURES, "metadata": {OWN: PORTAL}})
+
     def set_active(self, price_id: str, *, is_active: bool) -> None:
         with told():
             self._api.prices.update(price_id, {"active": is_active})
@@ -87,7 +100,13 @@ class StripeCatalogue:
             self._api.webhook_endpoints.update(endpoint_id, asked)
 
 
-def _own(of: Any) -> str:  # noqa: ANN401  # a product or a price
+def portal_of(api: stripe.V1Services) -> str:
+    """The id of the settings of the customer portal that are ours, or empty."""
+    found = api.billing_portal.configurations.list({"active": True, "limit": PAGE}).auto_paging_iter()
+    return next((one.id for one in found if _own(one) == PORTAL), "")
+
+
+def _own(of: Any) -> str:  # noqa: ANN401  # a product, a price, or the portal's settings
     found = of.metadata.to_dict() if of.metadata is not None else {}
     return str(found.get(OWN, ""))
 

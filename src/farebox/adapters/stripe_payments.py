@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 import stripe
 
+from farebox.adapters.stripe_catalogue import portal_of
 from farebox.adapters.stripe_client import id_of, told
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.domain.billing import Bought, Checkout, Invoice, Payment, PaymentStatus, Subscription
@@ -95,7 +96,14 @@ class StripePayments:
 
     def portal(self, customer: str, return_url: str) -> str:
         with told():
-            return self._api.billing_portal.sessions.create({"customer": customer, "return_url": return_url}).url
+            ours = portal_of(self._api)
+        asked: Any = {"customer": customer, "return_url": return_url}
+        if ours:
+            asked["configuration"] = ours
+        else:  # those that the founder has saved in the dashboard; where there are none, it refuses
+            log.warning("Stripe has no portal of ours: run farebox stripe sync")
+        with told():
+            return self._api.billing_portal.sessions.create(asked).url
 
     # -- What there is
 

@@ -38,14 +38,19 @@ def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
     wrong = wrong_key(settings.stripe_secret_key.get_secret_value())
     if wrong:
         yield fix("stripe", wrong, KEY_REMEDY)
-        return
+    else:
+        yield from _at_stripe(settings, product, sells=bool(sold))
+
+
+def _at_stripe(settings: Settings, product: Product, *, sells: bool) -> Iterator[Finding]:
+    """What is found by asking."""
     try:
         payments = wiring_money.payments_of(settings, is_brief=True)  # calls wait for `serve`, which looks as well
         name, customer = payments.check(), _customer(settings)
         is_other = bool(customer) and not payments.knows(customer)
         catalogue = wiring_money.catalogue_of(settings)
-        lacking = missing(catalogue, product)
-        endpoints = _endpoints(catalogue) if sold else None
+        lacking, has_no_portal = missing(catalogue, product)
+        endpoints = _endpoints(catalogue) if sells else None
     except (KeyRefused, PaymentRefused) as error:
         yield fix("stripe", str(error), "set another STRIPE_SECRET_KEY")
         return
@@ -56,13 +61,15 @@ def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
     yield ok("stripe", f"the key is of {name}, {'live' if settings.sells_live else 'in test mode'}")
     if lacking:
         yield fix("stripe", f"{len(lacking)} of your prices are not there, as {lacking[0]}", SYNC)
+    elif has_no_portal:
+        yield fix("stripe", "it has no settings for the portal where customers change their card", SYNC)
     if is_other:
         mode = "live" if settings.sells_live else "test"
         wrong = f"this database has customers that the {mode} key does not know, as {customer}"
         yield fix("stripe", wrong, "set the key that they were made with, or use another database")
     if endpoints is not None:
         yield from _endpoint(settings, endpoints)
-    yield from _secret(settings, may_see=endpoints is not None or not sold)
+    yield from _secret(settings, may_see=endpoints is not None or not sells)
 
 
 def _customer(settings: Settings) -> str:

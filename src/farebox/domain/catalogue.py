@@ -17,6 +17,7 @@ from farebox.domain.webhooks import TYPES, Endpoint
 METER: Final = "farebox_usage"
 """The meter's event name. Its unit is the nanodollar: what a call costs, the ledger has decided."""
 USAGE: Final = "usage"
+PORTAL: Final = "portal"
 _BASE_KEY: Final = re.compile(r"farebox_(.+)_(month|year)_\d+", re.ASCII)
 
 
@@ -48,6 +49,8 @@ class AtStripe(NamedTuple):
     prices: Sequence[Offered]
     meter: str
     """Its id, or empty."""
+    portal: str = ""
+    """The settings under which customers look after their cards there: their id, or empty."""
     endpoint: Endpoint | None = None
     """Where it sends webhooks to, if that was asked for."""
 
@@ -56,7 +59,7 @@ class Change(NamedTuple):
     """A line of the difference. `+` adds, or takes up again what was archived; `-` archives; `=` is there."""
 
     sign: Literal["+", "-", "="]
-    what: Literal["meter", "product", "price", "webhook"]
+    what: Literal["meter", "product", "price", "portal", "webhook"]
     key: str
     words: str
 
@@ -140,6 +143,10 @@ def difference(wanted: Sequence[ForSale], has: AtStripe, webhook_url: str = "") 
         for price in has.prices
         if price.is_active and price.lookup_key not in keys
     ]
+    if wanted:
+        changes.append(
+            Change("=" if has.portal else "+", "portal", PORTAL, "cards, addresses and invoices of customers")
+        )
     if wanted and webhook_url:
         changes.append(_webhook(has.endpoint, webhook_url))
     return changes

@@ -94,7 +94,7 @@ def test_the_command_shows_the_difference_asks_and_is_done_once(stripe: StripeSt
         assert (asked.returncode, "Nothing was changed." in asked.stdout) == (1, True), asked
         assert "  + price    farebox_pro_month_2900   $29.00 a month" in asked.stdout
         done = farebox(tmp_path, "stripe", "sync", "--yes", **settings)
-        assert (done.returncode, "Made 7 changes." in done.stdout) == (0, True), done
+        assert (done.returncode, "Made 8 changes." in done.stdout) == (0, True), done
         assert "STRIPE_WEBHOOK_SECRET" not in done.stdout
         again = farebox(tmp_path, "stripe", "sync", **settings)
         assert (again.returncode, "Nothing to do" in again.stdout) == (0, True), again
