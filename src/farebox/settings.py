@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     stripe_api_base: str = Field("", validation_alias="STRIPE_API_BASE")
     """Another address to ask instead of Stripe's, as that of a stand-in."""
 
+    stripe_tax: bool = Field(False, validation_alias="FAREBOX_STRIPE_TAX")  # noqa: FBT003  # pydantic's own way
+    """Whether Stripe Tax reckons taxes on what is bought from then on. Without it, no tax is added."""
+
     grace_seconds: int = Field(604_800, validation_alias="FAREBOX_GRACE_SECONDS", ge=0, le=7_776_000)
     """How long a plan goes on after a payment failed, in seconds; then the free plan is in force."""
 

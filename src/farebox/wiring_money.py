@@ -119,7 +119,8 @@ def payments_of(settings: Settings, *, is_brief: bool = False) -> "StripePayment
 
     assert settings.stripe_secret_key is not None, "nothing is sold without a key"
     key = settings.stripe_secret_key.get_secret_value()
-    return StripePayments(open_client(key, settings.stripe_api_base, is_brief=is_brief))
+    client = open_client(key, settings.stripe_api_base, is_brief=is_brief)
+    return StripePayments(client, is_taxed=settings.stripe_tax)
 
 
 def catalogue_of(settings: Settings) -> Catalogue:

@@ -60,6 +60,8 @@ def test_a_setting_is_documented_with_its_default_and_its_bounds(name: str) -> N
 
 
 def shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -32,10 +32,11 @@ STATUSES: Final[dict[str, PaymentStatus]] = {
 
 
 class StripePayments:
-    """The port `Payments`."""
+    """The port `Payments`. What it sells is taxed by Stripe, or not at all."""
 
-    def __init__(self, client: stripe.StripeClient) -> None:
+    def __init__(self, client: stripe.StripeClient, *, is_taxed: bool = False) -> None:
         self._api = client.v1
+        self._is_taxed = is_taxed
 
     def check(self) -> str:
         with told():
@@ -87,7 +88,11 @@ class StripePayments:
         asked = {
             "customer": customer, "client_reference_id": account_id, "metadata": {"farebox_account": account_id},
             "success_url": success_url, "cancel_url": cancel_url, **more,
+            # Also where it is not wanted: an account may have it for whoever does not say.
+            "automatic_tax": {"enabled": self._is_taxed},
         }  # fmt: skip
+        if self._is_taxed:  # by the address, which is kept for the invoices to come
+            asked |= {"billing_address_collection": "required", "customer_update": {"address": "auto"}}
         with told():
             made = self._api.checkout.sessions.create(cast("Any", asked))
         if not made.url:

@@ -51,7 +51,8 @@ numbers = itertools.count(1)
 class Counter:
     """The shop, with its own clerk."""
 
-    def __init__(self, database: Database, stripe: StripeStandin, product: Product) -> None:
+    def __init__(self, database: Database, stripe: StripeStandin, product: Product, *, is_taxed: bool = False) -> None:
+        self.is_taxed = is_taxed
         self.database = database
         self.stripe = stripe
         self.product = product
@@ -71,7 +72,7 @@ class Counter:
     def another_till(self) -> Till:
         """That of another process."""
         return Till(
-            payments=StripePayments(self.client),
+            payments=StripePayments(self.client, is_taxed=self.is_taxed),
             billing=StoredBilling(self.database),
             credit=StoredCredit(self.database),
             product=self.product,
