@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     """Stripe's key, `sk_live_…` or `sk_test_…`. Without one nothing can be bought, but in `farebox dev`."""
 
     stripe_webhook_secret: SecretStr | None = Field(None, validation_alias="STRIPE_WEBHOOK_SECRET")
-    """What Stripe signs its webhooks with, `whsec_…`; they are sent to `/stripe/webhook`."""
+    """What Stripe signs its webhooks to `/stripe/webhook` with, `whsec_…`; of several, with commas between."""
 
     stripe_api_base: str = Field("", validation_alias="STRIPE_API_BASE")
     """Another address to ask instead of Stripe's, as that of a stand-in."""

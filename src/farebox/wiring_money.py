@@ -11,7 +11,7 @@ from farebox.account.work_off import Clerk
 from farebox.domain.errors import FounderError
 from farebox.domain.events import Event
 from farebox.domain.product import Product
-from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, wrong_key, wrong_webhook_secret
+from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, webhook_secrets, wrong_key, wrong_webhook_secret
 from farebox.ports_billing import Catalogue, Signatures
 from farebox.ports_money import Credit
 from farebox.settings import Settings
@@ -141,15 +141,15 @@ def credit_of(database: Database) -> Credit:
 
 def signatures_of(settings: Settings) -> Callable[[], Signatures] | None:
     """The check of webhooks; None without a secret, with which any signature would do."""
-    secret = settings.stripe_webhook_secret.get_secret_value().strip() if settings.stripe_webhook_secret else ""
-    if not secret:
+    secrets = settings.stripe_webhook_secret.get_secret_value() if settings.stripe_webhook_secret else ""
+    if not webhook_secrets(secrets):
         return None
 
     @cache
     def opened() -> Signatures:
         from farebox.adapters.stripe_webhooks import StripeSignatures  # noqa: PLC0415  # as above
 
-        return StripeSignatures(secret)
+        return StripeSignatures(secrets)
 
     return opened
 

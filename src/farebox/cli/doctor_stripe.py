@@ -9,7 +9,7 @@ from farebox.cli.findings import Finding, fix, note, ok
 from farebox.domain.catalogue import for_sale
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.product import Product
-from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, wrong_key, wrong_webhook_secret
+from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, webhook_secrets, wrong_key, wrong_webhook_secret
 from farebox.domain.webhooks import PATH, Endpoint, endpoint_at, webhook_url
 from farebox.ports_billing import Catalogue
 from farebox.ports_money import KeyRefused, PaymentRefused, PaymentsUnavailable
@@ -110,9 +110,9 @@ def _endpoint(settings: Settings, endpoints: list[Endpoint]) -> Iterator[Finding
 
 def _secret(settings: Settings, *, may_see: bool) -> Iterator[Finding]:
     """Whether what it tells can be verified."""
-    secret = settings.stripe_webhook_secret.get_secret_value() if settings.stripe_webhook_secret else ""
-    wrong = wrong_webhook_secret(secret)
-    if not secret.strip():
+    secrets = settings.stripe_webhook_secret.get_secret_value() if settings.stripe_webhook_secret else ""
+    wrong = wrong_webhook_secret(secrets)
+    if not webhook_secrets(secrets):
         yield fix("stripe", "STRIPE_WEBHOOK_SECRET is not set, so no webhook is taken", SIGNING_REMEDY)
     elif wrong:
         yield fix("stripe", wrong, SIGNING_REMEDY)
