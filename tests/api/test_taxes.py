@@ -16,6 +16,7 @@ def test_a_plan_is_taxed_and_the_invoice_says_what_the_tax_was(tmp_path: Path) -
         shop = Shop(tmp_path, f"sqlite:///{tmp_path}/farebox.db", None, APP)
         shop.settings |= {"STRIPE_SECRET_KEY": stripe.key, "STRIPE_API_BASE": stripe.url}
         shop.farebox("stripe", "sync", "--yes")
+        stripe.client().v1.tax.settings.update({"head_office": {"address": {"country": "US", "state": "NY"}}})
         settings = {
             "SMTP_URL": server.url, "FAREBOX_PUBLIC_URL": "https://till.example",
             "FAREBOX_TRUSTED_PROXIES": "127.0.0.1", "FAREBOX_STRIPE_TAX": "on",

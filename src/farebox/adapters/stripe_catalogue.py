@@ -83,6 +83,14 @@ class StripeCatalogue:
         with told():
             self._api.prices.update(price_id, {"active": is_active})
 
+    def taxes_lack(self) -> Sequence[str]:
+        with told():
+            found = self._api.tax.settings.retrieve()
+        if found.status == "active":
+            return ()
+        pending = found.status_details.pending
+        return (pending.missing_fields if pending is not None else None) or ("head_office",)
+
     def endpoints(self) -> list[Endpoint]:
         with told():
             found = self._api.webhook_endpoints.list({"limit": PAGE}).auto_paging_iter()

@@ -20,6 +20,7 @@ from farebox.store.plans import newest_customer
 
 SYNC = "farebox stripe sync"
 SYNC_MAKES_IT = "farebox stripe sync, which makes it and prints its secret"
+TAXES_AT = "https://dashboard.stripe.com/settings/tax"
 ENDPOINTS_AT = "https://dashboard.stripe.com/webhooks"
 
 
@@ -67,6 +68,8 @@ def _at_stripe(settings: Settings, product: Product, *, sells: bool) -> Iterator
         mode = "live" if settings.sells_live else "test"
         wrong = f"this database has customers that the {mode} key does not know, as {customer}"
         yield fix("stripe", wrong, "set the key that they were made with, or use another database")
+    if sells and settings.stripe_tax:
+        yield from _taxes(catalogue)
     if endpoints is not None:
         yield from _endpoint(settings, endpoints)
     yield from _secret(settings, may_see=endpoints is not None or not sells)
@@ -87,6 +90,18 @@ def _endpoints(catalogue: Catalogue) -> list[Endpoint] | None:
         return catalogue.endpoints()
     except KeyRefused:
         return None
+
+
+def _taxes(catalogue: Catalogue) -> Iterator[Finding]:
+    """Whether Stripe would reckon taxes, rather than refuse what is bought."""
+    try:
+        lacks = catalogue.taxes_lack()
+    except PaymentsUnavailable:  # a restricted key, as a rule
+        yield note("stripe", f"whether Stripe Tax is set up could not be seen: look at {TAXES_AT}")
+        return
+    if lacks:
+        wrong = f"FAREBOX_STRIPE_TAX is on, and Stripe Tax lacks {', '.join(lacks)}, so nothing can be bought"
+        yield fix("stripe", wrong, f"set it up at {TAXES_AT}")
 
 
 def _endpoint(settings: Settings, endpoints: list[Endpoint]) -> Iterator[Finding]:

@@ -1,13 +1,19 @@
 """Taxes: with the setting Stripe reckons them on plans, packs and each later invoice; without it nobody does."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import stripe as sdk
+from pydantic import SecretStr
 from stripe import Invoice
 from stripe.checkout import Session
 
 from farebox.account import buy
+from farebox.account.till import CannotBuy
+from farebox.cli.doctor_stripe import check_stripe
+from farebox.settings import Settings
 from farebox.store.database import Database
 from tests.contract.selling.counter import PRODUCT, Counter
 from tests.services.stripe import StripeStandin
@@ -17,9 +23,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 BACK = "https://till.example"
 
 
+def set_up(stripe: StripeStandin) -> None:
+    stripe.client().v1.tax.settings.update({"head_office": {"address": {"country": "US", "state": "NY"}}})
+
+
 @pytest.fixture
 def taxed(database: Database, stripe: StripeStandin) -> Iterator[Counter]:
     stripe.heal()
+    set_up(stripe)
     counter = Counter(database, stripe, PRODUCT, is_taxed=True)
     counter.sync()
     yield counter
@@ -95,3 +106,38 @@ def test_stripe_wants_an_address_to_reckon_by(counter: Counter) -> None:
             }
         )  # fmt: skip
     assert refused.value.code == "customer_tax_location_invalid"
+
+
+def test_taxes_that_nobody_has_set_up_are_told_to_the_founder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        StripeStandin(tmp_path) as stripe,
+        closing(Database(f"sqlite:///{tmp_path}/farebox.db")) as database,
+        closing(Counter(database, stripe, PRODUCT, is_taxed=True)) as counter,
+    ):
+        database.migrate()
+        counter.sync()
+        with pytest.raises(CannotBuy, match="stripe_tax_inactive"):
+            buy.buy_plan(counter.till, counter.row(counter.account()), "pro")
+        assert "somebody could not buy: Stripe refused this (stripe_tax_inactive" in caplog.text
+        [line] = [line for line in told(stripe, is_taxed=True) if "Stripe Tax" in line]
+        assert line.startswith("FIX stripe: FAREBOX_STRIPE_TAX is on, and Stripe Tax lacks head_office")
+        stripe.fault("status", status=403, path="/v1/tax/settings")
+        [line] = [line for line in told(stripe, is_taxed=True) if "Stripe Tax" in line]
+        assert line.startswith("note stripe: whether Stripe Tax is set up")
+        set_up(stripe)
+        for is_taxed in (True, False):
+            assert not [line for line in told(stripe, is_taxed=is_taxed) if "Stripe Tax" in line]
+        assert buy.buy_plan(counter.till, counter.row(counter.account()), "pro").startswith(stripe.url)
+
+
+def told(stripe: StripeStandin, *, is_taxed: bool) -> list[str]:
+    """What the doctor says."""
+    settings = Settings().model_copy(
+        update={
+            "stripe_secret_key": SecretStr(stripe.key),
+            "stripe_api_base": stripe.url,
+            "stripe_tax": is_taxed,
+            "database_url": "sqlite://",
+        }
+    )
+    return [str(finding) for finding in check_stripe(settings, PRODUCT)]

@@ -9,6 +9,7 @@ from farebox.sandbox.stripe.lines import TIMES, amount_of, described
 from farebox.sandbox.stripe.room import Room, page
 from farebox.sandbox.stripe.rooms.catalog import create_price
 from farebox.sandbox.stripe.rooms.payment_methods import known
+from farebox.sandbox.stripe.rooms.taxes import check_set_up
 from farebox.sandbox.stripe.things import Thing, merged_metadata
 
 room = Room()
@@ -80,6 +81,8 @@ def _check(desk: Desk, given: Thing, mode: str) -> None:
         if "customer_email" in given:
             raise refused("You may only specify one of these parameters: customer, customer_email.", param="customer")
         _check_address(customer, given)
+    if given.get("automatic_tax", {}).get("enabled"):
+        check_set_up(desk)
     is_hosted = given.get("ui_mode", "hosted_page") == "hosted_page"
     if is_hosted and "success_url" not in given:
         raise wanted("success_url")
