@@ -27,6 +27,7 @@ from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 from farebox.domain.product import DEFAULT_BRAND, DEMO_NAME, DEMO_PLANS, Product
 from farebox.domain.providers import ModelName
+from farebox.domain.webhooks import PATH as WEBHOOKS
 from farebox.sandbox.example import example
 from farebox.settings import Settings
 from farebox.web.endpoint import House, PaidEndpoint
@@ -39,7 +40,6 @@ from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
 from farebox.web.routes import add_docs_files, add_error_pages, routes
 from farebox.web.site import Pages, Site
-from farebox.web.webhooks import PATH as WEBHOOKS
 from farebox.web.webhooks import Webhooks
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from farebox.domain.billing import Invoice
 from farebox.domain.catalogue import AtStripe, ForSale
 from farebox.domain.subscribing import Followed, Known, Paying
-from farebox.domain.webhooks import Event
+from farebox.domain.webhooks import Endpoint, Event
 from farebox.ports import AccountRow
 
 
@@ -25,7 +25,26 @@ class Catalogue(Protocol):
     def add_meter(self) -> str: ...
     def add_product(self, own: str, name: str) -> str: ...
     def add_price(self, price: ForSale, product: str, meter: str) -> None: ...
+    def add_portal(self) -> None:
+        """Let customers look after their card, address and invoices there, and nothing that our own pages do."""
+        ...
+
     def set_active(self, price_id: str, *, is_active: bool) -> None: ...
+    def taxes_lack(self) -> Sequence[str]:
+        """What has to be set up before Stripe Tax reckons anything; empty where all is."""
+        ...
+
+    def endpoints(self) -> list[Endpoint]:
+        """All webhook endpoints of the account, whoever made them."""
+        ...
+
+    def add_endpoint(self, url: str, types: Sequence[str]) -> str:
+        """Have events of these types sent to an address; what they are signed with, which is told this once."""
+        ...
+
+    def mend_endpoint(self, endpoint_id: str, types: Sequence[str]) -> None:
+        """Have an endpoint enabled, and told of these types."""
+        ...
 
 
 class Signatures(Protocol):

@@ -52,10 +52,13 @@ class Settings(BaseSettings):
     """Stripe's key, `sk_live_…` or `sk_test_…`. Without one nothing can be bought, but in `farebox dev`."""
 
     stripe_webhook_secret: SecretStr | None = Field(None, validation_alias="STRIPE_WEBHOOK_SECRET")
-    """What Stripe signs its webhooks with, `whsec_…`; they are sent to `/stripe/webhook`."""
+    """What Stripe signs its webhooks to `/stripe/webhook` with, `whsec_…`; of several, with commas between."""
 
     stripe_api_base: str = Field("", validation_alias="STRIPE_API_BASE")
     """Another address to ask instead of Stripe's, as that of a stand-in."""
+
+    stripe_tax: bool = Field(False, validation_alias="FAREBOX_STRIPE_TAX")  # noqa: FBT003  # pydantic's own way
+    """Whether Stripe Tax reckons taxes on what is bought from then on. Without it, no tax is added."""
 
     grace_seconds: int = Field(604_800, validation_alias="FAREBOX_GRACE_SECONDS", ge=0, le=7_776_000)
     """How long a plan goes on after a payment failed, in seconds; then the free plan is in force."""

@@ -11,7 +11,7 @@ from farebox.account.work_off import Clerk
 from farebox.domain.errors import FounderError
 from farebox.domain.events import Event
 from farebox.domain.product import Product
-from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, wrong_key, wrong_webhook_secret
+from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, webhook_secrets, wrong_key, wrong_webhook_secret
 from farebox.ports_billing import Catalogue, Signatures
 from farebox.ports_money import Credit
 from farebox.settings import Settings
@@ -119,7 +119,8 @@ def payments_of(settings: Settings, *, is_brief: bool = False) -> "StripePayment
 
     assert settings.stripe_secret_key is not None, "nothing is sold without a key"
     key = settings.stripe_secret_key.get_secret_value()
-    return StripePayments(open_client(key, settings.stripe_api_base, is_brief=is_brief))
+    client = open_client(key, settings.stripe_api_base, is_brief=is_brief)
+    return StripePayments(client, is_taxed=settings.stripe_tax)
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
@@ -140,15 +141,15 @@ def credit_of(database: Database) -> Credit:
 
 def signatures_of(settings: Settings) -> Callable[[], Signatures] | None:
     """The check of webhooks; None without a secret, with which any signature would do."""
-    secret = settings.stripe_webhook_secret.get_secret_value().strip() if settings.stripe_webhook_secret else ""
-    if not secret:
+    secrets = settings.stripe_webhook_secret.get_secret_value() if settings.stripe_webhook_secret else ""
+    if not webhook_secrets(secrets):
         return None
 
     @cache
     def opened() -> Signatures:
         from farebox.adapters.stripe_webhooks import StripeSignatures  # noqa: PLC0415  # as above
 
-        return StripeSignatures(secret)
+        return StripeSignatures(secrets)
 
     return opened
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from stripe.checkout import Session
 
 from tests.browser.inspection import Inspector
-from tests.contract.stripe.shop import HOUR, Shop, opened
+from tests.contract.stripe.shop import HOUR, Shop, opened, portal_with
 from tests.services.stripe import StripeStandin
 
 
@@ -48,7 +48,9 @@ def test_somebody_pays_and_looks_after_what_was_bought(
     inspector.assert_page(page, f"{standin.url}/", name="stripe-overview")
     inspector.assert_page(page, str(session.url), name="stripe-paid")
     customer = str(shop.client.v1.checkout.sessions.retrieve(session.id).customer)
-    portal = shop.client.v1.billing_portal.sessions.create({"customer": customer, "return_url": standin.url})
+    allowed = portal_with(shop.client, "subscription_cancel", "payment_method_update", "invoice_history")
+    given: Any = {"customer": customer, "return_url": standin.url, "configuration": allowed}
+    portal = shop.client.v1.billing_portal.sessions.create(given)
     inspector.assert_page(page, portal.url, name="stripe-portal")
     page.get_by_role("button", name="Cancel at the period's end").click()
     expect(page.get_by_role("button", name="Keep it after all")).to_be_visible()

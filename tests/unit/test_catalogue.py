@@ -57,6 +57,7 @@ def test_the_difference_is_added_archived_or_there() -> None:
         Change("=", "price", "farebox_usage_month", "what was used, each month"),
         Change("+", "price", "farebox_pack_small_1000", "$10.00, once, which was archived"),
         Change("-", "price", "farebox_pro_month_1900", "$19.00 a month, no longer sold"),
+        Change("+", "portal", "portal", "cards, addresses and invoices of customers"),
     ]
 
 

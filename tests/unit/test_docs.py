@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +13,11 @@ from typer.main import get_command
 
 from farebox.cli.commands import cli
 from farebox.domain import errors
+from farebox.domain.catalogue import for_sale
 from farebox.domain.dialects import chat, responses
 from farebox.domain.errors import CallError, all_errors
+from farebox.domain.pack import Pack
+from farebox.domain.plan import Plan
 from farebox.domain.providers import PROVIDERS
 from farebox.settings import Settings
 from farebox.web.error_docs import ADVICE
@@ -60,6 +64,8 @@ def test_a_setting_is_documented_with_its_default_and_its_bounds(name: str) -> N
 
 
 def shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -83,6 +89,33 @@ def test_each_setting_has_a_sentence_beside_it_in_the_code() -> None:
     text = source.read_text(encoding="utf-8")
     for name, field in Settings.model_fields.items():
         assert re.search(rf'    {name}: .*"{variable(field)}".*\n    """\S', text), f"{name} is not explained"
+
+
+# -- Plans and packs
+
+
+@pytest.mark.parametrize("kind", [Plan, Pack])
+def test_the_page_has_every_argument_of_a_plan_and_a_pack_with_its_default(kind: type) -> None:
+    page = (DOCS / "founders-file.md").read_text(encoding="utf-8")
+    rows = page.split(f"| `{kind.__name__}(…)` | |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
+    said = [re.match(r"\| `([^`]+)` \| \S", row) for row in rows]
+    arguments = [field for field in fields(kind) if field.init]
+    assert [found and found[1] for found in said] == [
+        field.name if field.default is MISSING else f"{field.name}={default_of(field)}" for field in arguments
+    ]
+
+
+def default_of(field: Field[object]) -> str:
+    return f'"{field.default}"' if isinstance(field.default, str) else str(field.default)
+
+
+def test_the_plans_and_packs_of_the_page_can_be_sold() -> None:
+    page = (DOCS / "founders-file.md").read_text(encoding="utf-8")
+    [example] = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "packs=[" in code]
+    made: dict[str, Any] = {}
+    exec(f"from farebox import Farebox, Pack, Plan\n{example}", made)  # noqa: S102  # our own page
+    product = made["app"].product
+    assert len(for_sale(product.plans, product.packs)) > len(product.packs)
 
 
 # -- The OpenAI wire

@@ -31,11 +31,25 @@ def test_a_secret_key_and_a_restricted_one_of_both_modes_may_be_right(kind: str)
     assert wrong_key(f"{kind}51Abc_0123xyz") == ""
 
 
-@pytest.mark.parametrize("secret", ["x", "we_of_an_endpoint", "whsec_", "whsec_with a blank", "WHSEC_x"])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "x",
+        "we_of_an_endpoint",
+        "whsec_",
+        "whsec_with a blank",
+        "WHSEC_x",
+        "whsec_a,x",
+        "whsec_a whsec_b",
+        "whsec_,whsec_b",
+    ],
+)
 def test_what_signs_no_webhooks_is_told(secret: str) -> None:
     assert wrong_webhook_secret(secret).startswith("STRIPE_WEBHOOK_SECRET does not begin with whsec_")
 
 
-@pytest.mark.parametrize("secret", ["", " \n", "whsec_abc", "whsec_a+b/c=\n"])
+@pytest.mark.parametrize(
+    "secret", ["", " \n", "whsec_abc", "whsec_a+b/c=\n", "whsec_a,whsec_b", " whsec_a , whsec_b,\n", ","]
+)
 def test_none_at_all_is_no_wrong_one(secret: str) -> None:
     assert wrong_webhook_secret(secret) == ""

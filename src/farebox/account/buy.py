@@ -37,6 +37,7 @@ def _asking() -> Iterator[None]:
         log.warning("somebody could not buy: %s", error)
         raise CannotBuy(STRIPE_AWAY) from None
     except PaymentRefused as error:
+        log.warning("somebody could not buy: %s", error)
         raise CannotBuy(str(error)) from None
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 import stripe
 
+from farebox.adapters.stripe_catalogue import portal_of
 from farebox.adapters.stripe_client import id_of, told
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.domain.billing import Bought, Checkout, Invoice, Payment, PaymentStatus, Subscription
@@ -31,10 +32,11 @@ STATUSES: Final[dict[str, PaymentStatus]] = {
 
 
 class StripePayments:
-    """The port `Payments`."""
+    """The port `Payments`. What it sells is taxed by Stripe, or not at all."""
 
-    def __init__(self, client: stripe.StripeClient) -> None:
+    def __init__(self, client: stripe.StripeClient, *, is_taxed: bool = False) -> None:
         self._api = client.v1
+        self._is_taxed = is_taxed
 
     def check(self) -> str:
         with told():
@@ -86,7 +88,11 @@ class StripePayments:
         asked = {
             "customer": customer, "client_reference_id": account_id, "metadata": {"farebox_account": account_id},
             "success_url": success_url, "cancel_url": cancel_url, **more,
+            # Also where it is not wanted: an account may have it for whoever does not say.
+            "automatic_tax": {"enabled": self._is_taxed},
         }  # fmt: skip
+        if self._is_taxed:  # by the address, which is kept for the invoices to come
+            asked |= {"billing_address_collection": "required", "customer_update": {"address": "auto"}}
         with told():
             made = self._api.checkout.sessions.create(cast("Any", asked))
         if not made.url:
@@ -95,7 +101,14 @@ class StripePayments:
 
     def portal(self, customer: str, return_url: str) -> str:
         with told():
-            return self._api.billing_portal.sessions.create({"customer": customer, "return_url": return_url}).url
+            ours = portal_of(self._api)
+        asked: Any = {"customer": customer, "return_url": return_url}
+        if ours:
+            asked["configuration"] = ours
+        else:  # those that the founder has saved in the dashboard; where there are none, it refuses
+            log.warning("Stripe has no portal of ours: run farebox stripe sync")
+        with told():
+            return self._api.billing_portal.sessions.create(asked).url
 
     # -- What there is
 

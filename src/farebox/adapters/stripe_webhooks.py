@@ -8,6 +8,7 @@ import stripe
 
 from farebox.domain.errors import FounderError
 from farebox.domain.period import MICROSECONDS
+from farebox.domain.stripe_keys import webhook_secrets
 from farebox.domain.webhooks import ID_CHARS_MAX, Event, object_of
 
 TOLERANCE_SECONDS: Final = 300
@@ -15,27 +16,33 @@ EVENTS: Final = frozenset({"event", "v2.core.event"})
 
 
 class StripeSignatures:
-    """The port `Signatures`.
+    """The port `Signatures`. Each endpoint at Stripe has a secret of its own, so there may be several.
 
     Raises:
         FounderError: there is no secret, so anybody's signature would do.
     """
 
-    def __init__(self, secret: str) -> None:
-        if not secret.strip():
+    def __init__(self, secrets: str) -> None:
+        self._secrets = webhook_secrets(secrets)
+        if not self._secrets:
             raise FounderError("STRIPE_WEBHOOK_SECRET is empty; it begins with whsec_ and stands beside the endpoint.")
-        self._secret = secret
 
     def read(self, body: bytes, signature: str) -> Event | None:
-        try:
-            # Strictly UTF-8, or there could be two readings of one signature.
-            stripe.WebhookSignature.verify_header(body.decode(), signature, self._secret, TOLERANCE_SECONDS)
-        except (stripe.SignatureVerificationError, ValueError, TypeError):  # TypeError: a header that is not ASCII
+        if not any(_is_signed(body, signature, secret) for secret in self._secrets):
             return None
         # The SDK takes a time in the future for a young one.
         if _signed_at(signature) > time.time() + TOLERANCE_SECONDS:
             return None
         return _event(body)
+
+
+def _is_signed(body: bytes, signature: str, secret: str) -> bool:
+    try:
+        # Strictly UTF-8, or there could be two readings of one signature.
+        stripe.WebhookSignature.verify_header(body.decode(), signature, secret, TOLERANCE_SECONDS)
+    except (stripe.SignatureVerificationError, ValueError, TypeError):  # TypeError: a header that is not ASCII
+        return False
+    return True
 
 
 def _signed_at(signature: str) -> int:

@@ -39,7 +39,8 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
             for line in _welcome(shop, you, url, stripe):
                 typer.echo(line)
             warn_of_lost_plans(shop)
-            warn_of_stripe(shop)
+            if stripe is None:
+                warn_of_stripe(shop)
             shop.database.close()
             served = "farebox.cli.dev:reloaded_app"
             watched, grace = shop.app.folder, GRACE_SECONDS

@@ -11,8 +11,16 @@ from farebox.cli.context import AppOption
 from farebox.cli.load import load_app
 from farebox.domain.catalogue import Change
 from farebox.domain.errors import FounderError
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+from farebox.domain.webhooks import PATH, TYPES, endpoint_at, webhook_url
+from farebox.ports_billing import Catalogue
+from farebox.ports_money import KeyRefused, PaymentRefused, PaymentsUnavailable
+from farebox.settings import Settings
 
+PUT_INTO_ENV = "Put this line into .env, and start again what serves; Stripe shows it at the endpoint as well:"
+BY_HAND = (
+    "Stripe has no webhook endpoint of yours. Set FAREBOX_PUBLIC_URL to the https address that customers use, and this "
+    f"command makes it. Or add one at https://dashboard.stripe.com/webhooks whose address ends in {PATH}, for:"
+)
 NO_KEY = "STRIPE_SECRET_KEY is not set; the keys are at https://dashboard.stripe.com/apikeys."
 
 cli = typer.Typer(help="What is for sale at Stripe.", no_args_is_help=True)
@@ -30,6 +38,7 @@ def sync(
 ) -> None:
     """Have Stripe sell what your file says: shows the difference, asks, and adds or archives. No price is edited.
 
+    Where FAREBOX_PUBLIC_URL is https, Stripe is told to send its webhooks there, and their secret is printed once.
     It ends with 0 where all is as your file says, and with 1 where something failed or was not wanted.
     """
     loaded = load_app(app)
@@ -40,9 +49,11 @@ def sync(
     mode = "live: real money" if settings.sells_live else "test mode"
     try:
         catalogue = wiring_money.catalogue_of(settings)
-        has, changes = compare(catalogue, loaded.product)
+        has, changes = compare(catalogue, loaded.product, webhook_url(settings.public_url))
         typer.echo(f"{loaded.product.name} at Stripe ({mode})")
         for line in table(changes):
+            typer.echo(line)
+        for line in by_hand(catalogue, settings) if changes else []:
             typer.echo(line)
         due = sum(change.sign != "=" for change in changes)
         if not due:
@@ -51,7 +62,10 @@ def sync(
         if not yes and not typer.confirm(f"Make {_count(due)}?"):
             typer.echo("Nothing was changed.")
             raise typer.Exit(1)
-        typer.echo(f"Made {_count(make_so(catalogue, loaded.product, has, changes))}.")
+        made = make_so(catalogue, loaded.product, has, changes)
+        typer.echo(f"Made {_count(made.changes)}.")
+        if made.webhook_secret:
+            typer.echo(f"{PUT_INTO_ENV}\nSTRIPE_WEBHOOK_SECRET={made.webhook_secret}")
     except (PaymentsUnavailable, PaymentRefused) as error:
         raise FounderError(f"{error} What was done stays; run farebox stripe sync again.") from None
 
@@ -60,6 +74,23 @@ def table(changes: list[Change]) -> list[str]:
     """The difference in columns: + is added, - is archived, = is there."""
     width = max((len(change.key) for change in changes), default=0)
     return [f"  {change.sign} {change.what:<7}  {change.key:<{width}}  {change.words}" for change in changes]
+
+
+def by_hand(catalogue: Catalogue, settings: Settings) -> list[str]:
+    """What to choose at Stripe where we cannot: without a public address, and without an endpoint.
+
+    Raises:
+        PaymentsUnavailable: Stripe cannot be asked.
+        PaymentRefused: it said no.
+    """
+    if webhook_url(settings.public_url):
+        return []
+    try:
+        if endpoint_at(catalogue.endpoints(), "") is not None:
+            return []
+    except KeyRefused:  # a restricted key may sell without seeing endpoints
+        pass
+    return [BY_HAND, *(f"    {kind}" for kind in TYPES)]
 
 
 def _count(number: int) -> str:

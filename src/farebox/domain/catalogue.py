@@ -12,10 +12,12 @@ from farebox.domain.errors import FounderError
 from farebox.domain.money import NANODOLLARS_PER_CENT, format_usd
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
+from farebox.domain.webhooks import TYPES, Endpoint
 
 METER: Final = "farebox_usage"
 """The meter's event name. Its unit is the nanodollar: what a call costs, the ledger has decided."""
 USAGE: Final = "usage"
+PORTAL: Final = "portal"
 _BASE_KEY: Final = re.compile(r"farebox_(.+)_(month|year)_\d+", re.ASCII)
 
 
@@ -47,13 +49,17 @@ class AtStripe(NamedTuple):
     prices: Sequence[Offered]
     meter: str
     """Its id, or empty."""
+    portal: str = ""
+    """The settings under which customers look after their cards there: their id, or empty."""
+    endpoint: Endpoint | None = None
+    """Where it sends webhooks to, if that was asked for."""
 
 
 class Change(NamedTuple):
     """A line of the difference. `+` adds, or takes up again what was archived; `-` archives; `=` is there."""
 
     sign: Literal["+", "-", "="]
-    what: Literal["meter", "product", "price"]
+    what: Literal["meter", "product", "price", "portal", "webhook"]
     key: str
     words: str
 
@@ -115,8 +121,11 @@ def for_sale(plans: Iterable[Plan], packs: Iterable[Pack]) -> list[ForSale]:
     return found
 
 
-def difference(wanted: Sequence[ForSale], has: AtStripe) -> list[Change]:
-    """What has to be done, and what is there already, in the order in which it is done."""
+def difference(wanted: Sequence[ForSale], has: AtStripe, webhook_url: str = "") -> list[Change]:
+    """What has to be done, and what is there already, in the order in which it is done.
+
+    Webhooks are a part of it where there is an address for them.
+    """
     changes = []
     if any(one.cents is None for one in wanted):
         changes.append(Change("=" if has.meter else "+", "meter", METER, "counts use, in nanodollars"))
@@ -134,7 +143,21 @@ def difference(wanted: Sequence[ForSale], has: AtStripe) -> list[Change]:
         for price in has.prices
         if price.is_active and price.lookup_key not in keys
     ]
+    if wanted:
+        changes.append(
+            Change("=" if has.portal else "+", "portal", PORTAL, "cards, addresses and invoices of customers")
+        )
+    if wanted and webhook_url:
+        changes.append(_webhook(has.endpoint, webhook_url))
     return changes
+
+
+def _webhook(endpoint: Endpoint | None, url: str) -> Change:
+    if endpoint is None:
+        return Change("+", "webhook", url, f"told of {len(TYPES)} kinds of event")
+    lacks = ", ".join(endpoint.lacks)
+    due = ([] if endpoint.is_enabled else ["enabled again"]) + ([f"told of {lacks} as well"] if lacks else [])
+    return Change("+" if due else "=", "webhook", url, ", ".join(due) or "told of all that matters")
 
 
 def cost(cents: int | None, interval: Interval | None) -> str:

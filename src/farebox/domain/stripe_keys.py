@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 _KEY: Final = re.compile(r"[sr]k_(?:live|test)_\w+", re.ASCII)
-_WEBHOOK_SECRET: Final = re.compile(r"whsec_\S+")
+_WEBHOOK_SECRET: Final = re.compile(r"whsec_[^\s,]+")
 KEY_REMEDY: Final = "copy the secret key from https://dashboard.stripe.com/apikeys"
 SIGNING_REMEDY: Final = "copy it from the endpoint at Stripe"
 
@@ -22,9 +22,13 @@ def wrong_key(key: str) -> str:
     return "STRIPE_SECRET_KEY is no secret key: those begin with sk_live_ or sk_test_, and have no blanks"
 
 
-def wrong_webhook_secret(secret: str) -> str:
-    """Why webhooks cannot be signed with this, without it; empty where they can, or where there is none."""
-    secret = secret.strip()
-    if not secret or _WEBHOOK_SECRET.fullmatch(secret):
+def webhook_secrets(text: str) -> tuple[str, ...]:
+    """What webhooks may be signed with: one secret for each endpoint, with a comma between."""
+    return tuple(secret for part in text.split(",") if (secret := part.strip()))
+
+
+def wrong_webhook_secret(text: str) -> str:
+    """Why webhooks cannot be signed with one of these, without it; empty where they can, or where there is none."""
+    if all(_WEBHOOK_SECRET.fullmatch(secret) for secret in webhook_secrets(text)):
         return ""
     return "STRIPE_WEBHOOK_SECRET does not begin with whsec_, or has blanks in it"

@@ -1,10 +1,16 @@
-"""Which object at Stripe an event is about. What has become of it is fetched anew, so it says no more than that."""
+"""Which object at Stripe an event is about. What has become of it is fetched anew, so it says no more than that.
 
-from collections.abc import Mapping
+And what an endpoint at Stripe is to be told of, so that nothing is missed.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 Verb = Literal["checkout", "subscription", "invoice", "payment", "charge", "usage"]
 ID_CHARS_MAX: Final = 255
+PATH: Final = "/stripe/webhook"
+"""Where Stripe sends webhooks to, behind the public address."""
+ALL: Final = "*"
 
 VERBS: Final[Mapping[str, Verb]] = {
     "checkout.session.completed": "checkout",
@@ -47,6 +53,31 @@ VERBS: Final[Mapping[str, Verb]] = {
 """What is done about an event; of any other type it is only noted that it came."""
 TYPES: Final = tuple(kind for kind in VERBS if not kind.startswith("v1."))
 """What a webhook endpoint at Stripe is to be told of."""
+
+
+class Endpoint(NamedTuple):
+    """A webhook endpoint at Stripe: where it leads to, and what it is told of."""
+
+    id: str
+    url: str
+    is_enabled: bool
+    types: tuple[str, ...]
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What it is not told of, and should be."""
+        return () if ALL in self.types else tuple(kind for kind in TYPES if kind not in self.types)
+
+
+def endpoint_at(endpoints: Iterable[Endpoint], url: str) -> Endpoint | None:
+    """The endpoint that leads to an address, or where none is named to our path anywhere; of several the best one."""
+    ours = [one for one in endpoints if (one.url == url if url else one.url.endswith(PATH))]
+    return min(ours, key=lambda one: (not one.is_enabled, len(one.lacks)), default=None)
+
+
+def webhook_url(public_url: str) -> str:
+    """Where Stripe can be told to send webhooks to; empty where there is no address that it would take."""
+    return f"{public_url.rstrip('/')}{PATH}" if public_url.startswith("https://") else ""
 
 
 class Event(NamedTuple):

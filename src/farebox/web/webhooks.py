@@ -9,11 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from farebox.domain.errors import CallError
+from farebox.domain.webhooks import PATH
 from farebox.ports_billing import Inbox, Signatures
 
 log = logging.getLogger("farebox.money")
 
-PATH: Final = "/stripe/webhook"
 BODY_BYTES_MAX: Final = 1 << 19
 NOT_SIGNED: Final = b"The signature does not hold: look at STRIPE_WEBHOOK_SECRET, and at the clock of this machine."
 OTHER_MODE: Final = b"Stored nothing: the event is of the other mode, live or test, than the key."

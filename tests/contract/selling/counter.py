@@ -51,7 +51,8 @@ numbers = itertools.count(1)
 class Counter:
     """The shop, with its own clerk."""
 
-    def __init__(self, database: Database, stripe: StripeStandin, product: Product) -> None:
+    def __init__(self, database: Database, stripe: StripeStandin, product: Product, *, is_taxed: bool = False) -> None:
+        self.is_taxed = is_taxed
         self.database = database
         self.stripe = stripe
         self.product = product
@@ -71,7 +72,7 @@ class Counter:
     def another_till(self) -> Till:
         """That of another process."""
         return Till(
-            payments=StripePayments(self.client),
+            payments=StripePayments(self.client, is_taxed=self.is_taxed),
             billing=StoredBilling(self.database),
             credit=StoredCredit(self.database),
             product=self.product,
@@ -90,7 +91,7 @@ class Counter:
     def sync(self) -> int:
         """Have everything for sale."""
         catalogue = self.catalogue
-        return make_so(catalogue, self.product, *compare(catalogue, self.product))
+        return make_so(catalogue, self.product, *compare(catalogue, self.product)).changes
 
     @property
     def catalogue(self) -> StripeCatalogue:

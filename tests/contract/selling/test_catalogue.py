@@ -21,7 +21,7 @@ def signs(counter: Counter, product: Product) -> dict[str, str]:
 def test_all_is_added_once_and_then_nothing_is_to_be_done(counter: Counter) -> None:
     assert set(signs(counter, PRODUCT).values()) == {"="}
     assert counter.sync() == 0
-    assert missing(counter.catalogue, PRODUCT) == []
+    assert missing(counter.catalogue, PRODUCT) == ([], False)
     sold = {price.lookup_key: price for price in counter.client.v1.prices.list({"active": True, "limit": 100}).data}
     assert sold["farebox_pro_month_2900"].unit_amount == 2900
     assert sold["farebox_yearly_year_29000"].recurring.interval == "year"  # type: ignore[union-attr]
@@ -40,9 +40,9 @@ def test_another_price_is_another_price_and_the_old_one_is_archived(counter: Cou
     assert (found["farebox_pro_month_3900"], found["farebox_pro_month_2900"]) == ("+", "-")
     assert found["farebox_pack_big_5000"] == "-"
     catalogue = counter.catalogue
-    assert make_so(catalogue, dearer, *compare(catalogue, dearer)) == 3
+    assert make_so(catalogue, dearer, *compare(catalogue, dearer)).changes == 3
     assert signs(counter, dearer)["farebox_pro_month_3900"] == "="
-    assert missing(catalogue, PRODUCT) == ["farebox_pro_month_2900", "farebox_pack_big_5000"]
+    assert missing(catalogue, PRODUCT) == (["farebox_pro_month_2900", "farebox_pack_big_5000"], False)
     # Back again: the archived ones are taken up, and nothing is made twice.
     assert signs(counter, PRODUCT)["farebox_pro_month_2900"] == "+"
     assert counter.sync() == 3

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from farebox.cli.doctor_stripe import check_stripe
+from farebox.domain.webhooks import TYPES
 from farebox.settings import Settings
 from tests.contract.selling.counter import PRODUCT, Counter
 from tests.services.command import farebox
@@ -29,22 +30,31 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def said(stripe: StripeStandin, url: str = "sqlite:///none.db", key: str = "", secret: str = "whsec_x") -> list[str]:  # noqa: S107
+def said(
+    stripe: StripeStandin,
+    url: str = "sqlite:///none.db",
+    key: str = "",
+    secret: str = "whsec_x",  # noqa: S107  # none
+    public_url: str = "",
+) -> list[str]:
     settings = Settings().model_copy(
         update={
             "database_url": url,
             "stripe_secret_key": SecretStr(key or stripe.key),
             "stripe_api_base": stripe.url,
             "stripe_webhook_secret": SecretStr(secret) if secret else None,
+            "public_url": public_url,
         }
     )
     return [str(finding) for finding in check_stripe(settings, PRODUCT)]
 
 
 def test_with_everything_set_up_nothing_is_wrong(counter: Counter, migrated_url: str) -> None:
-    found = said(counter.stripe, migrated_url)
+    counter.stripe.tell("https://till.example/stripe/webhook", TYPES)
+    found = said(counter.stripe, migrated_url, public_url="https://till.example/")
     assert [line[:3] for line in found] == ["ok ", "ok "]
     assert "in test mode" in found[0]
+    assert found[1] == "ok  stripe: webhooks are sent to https://till.example/stripe/webhook"
 
 
 def test_a_bad_key_is_told_without_the_key(counter: Counter) -> None:
@@ -84,7 +94,8 @@ def test_the_command_shows_the_difference_asks_and_is_done_once(stripe: StripeSt
         assert (asked.returncode, "Nothing was changed." in asked.stdout) == (1, True), asked
         assert "  + price    farebox_pro_month_2900   $29.00 a month" in asked.stdout
         done = farebox(tmp_path, "stripe", "sync", "--yes", **settings)
-        assert (done.returncode, "Made 7 changes." in done.stdout) == (0, True), done
+        assert (done.returncode, "Made 8 changes." in done.stdout) == (0, True), done
+        assert "STRIPE_WEBHOOK_SECRET" not in done.stdout
         again = farebox(tmp_path, "stripe", "sync", **settings)
         assert (again.returncode, "Nothing to do" in again.stdout) == (0, True), again
         wrong = farebox(tmp_path, "stripe", "sync", STRIPE_SECRET_KEY="sk_test_wrong", STRIPE_API_BASE=own.url)

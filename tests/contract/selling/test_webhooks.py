@@ -50,7 +50,7 @@ def test_a_time_long_past_or_to_come_is_not_believed(seconds: int, is_taken: boo
     assert (found is not None) is is_taken
 
 
-@pytest.mark.parametrize("secret", ["", "  ", "\n"])
+@pytest.mark.parametrize("secret", ["", "  ", "\n", " , "])
 def test_without_a_secret_nobody_is_believed(secret: str) -> None:
     with pytest.raises(FounderError, match="STRIPE_WEBHOOK_SECRET"):
         StripeSignatures(secret)

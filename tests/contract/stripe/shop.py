@@ -37,6 +37,12 @@ class Shop(NamedTuple):
         return self.client.v1.invoices.list({"customer": customer.id, "limit": 100}).data[::-1]
 
 
+def portal_with(client: StripeClient, *features: str) -> str:
+    """What the customer portal lets people do; its id."""
+    given: Any = {"features": {name: {"enabled": True} for name in features}}
+    return client.v1.billing_portal.configurations.create(given).id
+
+
 def opened(client: StripeClient) -> Shop:
     name = f"usage_{secrets.token_hex(4)}"
     product = client.v1.products.create({"name": "Tagliner Pro"})

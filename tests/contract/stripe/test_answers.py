@@ -248,7 +248,19 @@ def _checks_out(client: StripeClient, standin: StripeStandin) -> None:
     v1.checkout.sessions.update(session.id, {"metadata": {"a": "b"}})
     v1.checkout.sessions.expire(v1.checkout.sessions.create(given).id)
     customer: Any = session.customer
-    v1.billing_portal.sessions.create({"customer": customer.id})
+    v1.tax.settings.retrieve()
+    v1.tax.settings.update({"defaults": {"tax_behavior": "exclusive"}})
+    v1.tax.settings.update({"head_office": {"address": {"country": "US", "state": "NY"}}})
+    v1.tax.settings.retrieve()
+    taxed: Any = {"automatic_tax": {"enabled": True}}
+    standin.pay(str(v1.checkout.sessions.create(given | taxed).url))
+    portals = v1.billing_portal.configurations
+    updates: Any = {"enabled": True, "allowed_updates": ["address", "tax_id"]}
+    portal = portals.create({"features": {"customer_update": updates}, "metadata": {"a": "b"}})
+    v1.billing_portal.sessions.create({"customer": customer.id, "configuration": portal.id})
+    portals.update(portal.id, {"features": {"invoice_history": {"enabled": True}}, "active": False})
+    portals.retrieve(portal.id)
+    portals.list()
 
 
 def _changes(client: StripeClient, _: StripeStandin) -> None:

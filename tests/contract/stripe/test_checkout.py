@@ -8,7 +8,7 @@ import stripe
 from stripe import StripeClient
 from stripe.checkout import Session
 
-from tests.contract.stripe.shop import HOUR, Shop, events_of, opened, period_of
+from tests.contract.stripe.shop import HOUR, Shop, events_of, opened, period_of, portal_with
 from tests.services.process import wait_until
 from tests.services.stripe import StripeStandin
 
@@ -185,7 +185,9 @@ def test_in_the_portal_a_card_is_changed_and_a_subscription_is_ended(standin: St
     standin.pay(str(session.url))
     session = v1.checkout.sessions.retrieve(session.id)
     subscription = v1.subscriptions.retrieve(str(session.subscription))
-    portal = v1.billing_portal.sessions.create({"customer": str(session.customer), "return_url": BACK})
+    allowed = portal_with(shop.client, "subscription_cancel", "payment_method_update")
+    given: Any = {"customer": str(session.customer), "return_url": BACK, "configuration": allowed}
+    portal = v1.billing_portal.sessions.create(given)
     assert standin.submit(portal.url, do="cancel", subscription=subscription.id).status_code == 303
     assert v1.subscriptions.retrieve(subscription.id).cancel_at == period_of(subscription)[1]
     standin.submit(portal.url, do="keep", subscription=subscription.id)
@@ -195,6 +197,28 @@ def test_in_the_portal_a_card_is_changed_and_a_subscription_is_ended(standin: St
     assert method.card is not None
     assert method.card.last4 == "4444"
     assert standin.submit(portal.url, do="card", card="chargeDeclined").status_code == 402
+
+
+def test_a_portal_needs_a_configuration_and_lets_people_do_what_it_says(standin: StripeStandin, shop: Shop) -> None:
+    v1 = shop.client.v1
+    session = subscription_session(shop)
+    standin.pay(str(session.url))
+    session = v1.checkout.sessions.retrieve(session.id)
+    customer, subscription = str(session.customer), str(session.subscription)
+    with pytest.raises(stripe.InvalidRequestError, match="no default one") as refused:
+        v1.billing_portal.sessions.create({"customer": customer})
+    assert (refused.value.http_status, refused.value.code, refused.value.param) == (400, None, None)
+    history = portal_with(shop.client, "invoice_history")
+    with pytest.raises(stripe.InvalidRequestError, match="allowed_updates"):
+        portal_with(shop.client, "customer_update")
+    portal = v1.billing_portal.sessions.create({"customer": customer, "configuration": history})
+    assert portal.configuration == history
+    for form in ({"do": "cancel", "subscription": subscription}, {"do": "card", "card": "mastercard"}):
+        standin.submit(portal.url, **form)
+    assert v1.subscriptions.retrieve(subscription).cancel_at is None
+    v1.billing_portal.configurations.update(history, {"active": False})
+    with pytest.raises(stripe.InvalidRequestError, match="not active"):
+        v1.billing_portal.sessions.create({"customer": customer, "configuration": history})
 
 
 def test_an_open_invoice_is_paid_on_its_page_and_the_subscription_is_back(own: StripeStandin) -> None:
@@ -226,6 +250,7 @@ def test_a_new_card_in_the_portal_pays_what_is_open(own: StripeStandin) -> None:
     session = shop.client.v1.checkout.sessions.retrieve(session.id)
     own.advance(by="month")
     own.advance(seconds=HOUR + 1)
-    portal = shop.client.v1.billing_portal.sessions.create({"customer": str(session.customer)})
+    given: Any = {"customer": str(session.customer), "configuration": portal_with(shop.client, "payment_method_update")}
+    portal = shop.client.v1.billing_portal.sessions.create(given)
     assert own.submit(portal.url, do="card", card="visa").status_code == 303
     assert shop.client.v1.subscriptions.retrieve(str(session.subscription)).status == "active"

@@ -6,7 +6,9 @@ Where it knowingly differs from Stripe:
 - The cards `failsLater`, `debit` and `debitFails` are its own.
 - A failed renewal is tried again after 3, 5 and 7 days, then the subscription ends; Stripe lets a founder choose.
 - A test clock may go any distance at once. Stripe allows two intervals.
-- Nothing of taxes, coupons, credit notes, quotes, transfers or other accounts is here. A payment link has no page.
+- Taxes, where they are asked for, are a tenth on top. Its pages ask for no address, and all live in one place.
+- Nothing of coupons, credit notes, quotes, transfers or other accounts is here. A payment link has no page.
+- A portal has no settings but those that the API makes.
 - There is one account, one mode, and one key. What needs a page of Stripe's dashboard is a verb of `control.py`.
 """
 

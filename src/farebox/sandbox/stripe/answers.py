@@ -37,6 +37,7 @@ from farebox.sandbox.stripe.rooms import (
     setup_intents,
     subscription_items,
     subscriptions,
+    taxes,
 )
 from farebox.sandbox.stripe.shapes import API_VERSION
 from farebox.sandbox.stripe.shelf import Shelf, now_seconds
@@ -49,7 +50,7 @@ ROUTES: Final[list[Route]] = [
     for module in (
         previews, customers, payment_methods, catalog, checkout, portal, subscriptions, subscription_items, invoices,
         payment_intents, setup_intents, refunds, disputes, meters, meter_events, meter_stream, payment_links, clocks,
-        events, destinations, schedules,
+        events, destinations, schedules, taxes,
     )
     for route in module.room.routes
 ]  # fmt: skip

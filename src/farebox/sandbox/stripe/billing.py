@@ -45,8 +45,9 @@ def drafted(desk: Desk, customer: Thing, found: list[Thing], reason: str, **valu
         test_clock=clock,
         livemode=False,
     )
-    invoice["automatic_tax"] = {**invoice["automatic_tax"], "enabled": False}
     invoice |= values
+    owner = desk.find(subscription_of(invoice) or "")
+    invoice["automatic_tax"] = taxed(invoice["automatic_tax"], is_on=bool(owner and owner["automatic_tax"]["enabled"]))
     invoice = with_lines(invoice, found)
     if invoice["auto_advance"]:
         invoice |= {"automatically_finalizes_at": now + DRAFT_SECONDS, "_due_at": now + DRAFT_SECONDS}
@@ -81,18 +82,37 @@ def subscription_of(invoice: Thing) -> str | None:
     return details.get("subscription")
 
 
+def taxed(automatic_tax: Thing, *, is_on: bool) -> Thing:
+    """What a session, a subscription or an invoice says of its taxes."""
+    said = {**automatic_tax, "enabled": is_on}
+    return {**said, "status": "complete"} if is_on and "status" in said else said
+
+
+def tax_on(cents: int) -> int:
+    """A tenth on top, to the nearest cent."""
+    return (max(cents, 0) + 5) // 10
+
+
+def _tax(cents: int, of: int) -> Thing:
+    return {"amount": cents, "taxable_amount": of, "tax_behavior": "exclusive", "taxability_reason": "standard_rated",
+            "type": "tax_rate_details", "tax_rate_details": None}  # fmt: skip
+
+
 def with_lines(invoice: Thing, found: list[Thing]) -> Thing:
     """The invoice with these lines, and their sum."""
-    total = sum(made["amount"] for made in found)
+    subtotal = sum(made["amount"] for made in found)
+    tax = tax_on(subtotal) if invoice["automatic_tax"]["enabled"] else 0
+    total = subtotal + tax
     due = max(total, 0)
     own = [{**made, "invoice": invoice["id"]} for made in found]
     return {
         **invoice,
         "lines": listed(f"/v1/invoices/{invoice['id']}/lines", own),
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
         "total": total,
-        "total_excluding_tax": total,
+        "total_excluding_tax": subtotal,
+        "total_taxes": [_tax(tax, subtotal)] if tax else [],
         "amount_due": due,
         "amount_remaining": due,
     }

@@ -1,5 +1,7 @@
 """A checkout session that is paid: what it leaves, by its mode."""
 
+from typing import Final
+
 from farebox.sandbox.stripe import billing, cycle
 from farebox.sandbox.stripe.cards import CARDS
 from farebox.sandbox.stripe.desk import Desk
@@ -10,6 +12,10 @@ from farebox.sandbox.stripe.rooms.invoices import create_item
 from farebox.sandbox.stripe.rooms.payment_methods import attached, declined
 from farebox.sandbox.stripe.rooms.subscriptions import created
 from farebox.sandbox.stripe.things import Thing
+
+HERE: Final[Thing] = {"city": "New York", "country": "US", "line1": "1 Broadway", "line2": None,
+                      "postal_code": "10004", "state": "NY"}  # fmt: skip
+"""Where everybody lives whose address matters: the page asks for none."""
 
 
 def completed(desk: Desk, session: Thing, method: Thing) -> Thing:
@@ -42,7 +48,12 @@ def _with_customer(desk: Desk, session: Thing, method: Thing) -> Thing:
         ]
     if customer is not None:
         email = (desk.find(customer) or {}).get("email") or email
-    told = {"address": details["address"], "email": email, "name": details["name"], "phone": details["phone"],
+    address = details["address"]
+    if session["automatic_tax"]["enabled"]:
+        address = HERE
+        if customer is not None and session["_keeps_address"]:
+            desk.update(desk.get("customer", customer), "customer.updated", address=address)
+    told = {"address": address, "email": email, "name": details["name"], "phone": details["phone"],
             "tax_exempt": "none", "tax_ids": [], "business_name": None, "individual_name": None}  # fmt: skip
     return {**session, "customer": customer, "customer_details": told}
 
@@ -58,7 +69,7 @@ def _subscribed(desk: Desk, session: Thing, method: Thing) -> Thing:
     if not items:
         raise refused("You must provide at least one recurring price in `subscription` mode.", param="line_items")
     terms = {**session["_subscription_data"], "customer": session["customer"], "items": items,
-             "default_payment_method": method["id"]}  # fmt: skip
+             "default_payment_method": method["id"], "automatic_tax": session["automatic_tax"]}  # fmt: skip
     subscription = created(desk, terms, is_there=True)
     invoice = billing.refreshed(desk, desk.get("invoice", subscription["latest_invoice"]))
     status = "paid" if invoice["amount_paid"] else "no_payment_required"

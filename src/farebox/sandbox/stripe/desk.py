@@ -15,7 +15,8 @@ from farebox.sandbox.stripe.things import Thing, changed, public
 
 LETTERS: Final = string.ascii_letters + string.digits
 PREFIXES: Final = {
-    "billing.meter": "mtr_test", "billing_portal.session": "bps", "charge": "ch", "checkout.session": "cs_test",
+    "billing.meter": "mtr_test", "billing_portal.configuration": "bpc", "billing_portal.session": "bps", "charge": "ch",
+    "checkout.session": "cs_test",
     "customer": "cus", "dispute": "du", "event": "evt", "invoice": "in", "invoice_payment": "inpay",
     "invoiceitem": "ii", "item": "li", "line_item": "il", "payment_intent": "pi", "payment_method": "pm",
     "price": "price", "product": "prod", "refund": "re", "setup_intent": "seti", "subscription": "sub",

@@ -16,19 +16,20 @@ def page(frame: Frame, look: Look) -> Response:
         session = desk.find(look.rest[0])
         if session is None or session["object"] != "billing_portal.session":
             raise NotHere("There is no such portal.")
-        error = _do(desk, session["customer"], look.form) if look.method == "POST" else None
-        shown = _shown(desk, session)
+        features = desk.get("billing_portal.configuration", session["configuration"])["features"]
+        error = _do(desk, session["customer"], look.form, features) if look.method == "POST" else None
+        shown = {**_shown(desk, session), "features": features}
     if look.method == "POST" and error is None:
         return frame.to(look, f"portal/{session['id']}")
     return frame.show(look, "portal.html", status=200 if error is None else 402, notice=error or "", **shown)
 
 
-def _do(desk: Desk, customer: str, form: dict[str, str]) -> str | None:
-    """What a form asks for; what is wrong, where something is."""
+def _do(desk: Desk, customer: str, form: dict[str, str], features: Thing) -> str | None:
+    """What a form asks for, if the portal's configuration allows it; what is wrong, where something is."""
     try:
-        if form.get("do") == "card":
+        if form.get("do") == "card" and features["payment_method_update"]["enabled"]:
             _change_card(desk, customer, form.get("card", ""))
-        elif form.get("do") in {"cancel", "keep"}:
+        elif form.get("do") in {"cancel", "keep"} and features["subscription_cancel"]["enabled"]:
             subscription = desk.get("subscription", form.get("subscription", ""))
             changes.changed(desk, subscription, {"cancel_at_period_end": form["do"] == "cancel"})
     except StripeError as error:

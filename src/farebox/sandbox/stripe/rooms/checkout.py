@@ -9,6 +9,7 @@ from farebox.sandbox.stripe.lines import TIMES, amount_of, described
 from farebox.sandbox.stripe.room import Room, page
 from farebox.sandbox.stripe.rooms.catalog import create_price
 from farebox.sandbox.stripe.rooms.payment_methods import known
+from farebox.sandbox.stripe.rooms.taxes import check_set_up
 from farebox.sandbox.stripe.things import Thing, merged_metadata
 
 room = Room()
@@ -33,11 +34,13 @@ def create(desk: Desk, given: Thing) -> Thing:
         "checkout.session", mode=mode, status="open", livemode=False, ui_mode=given.get("ui_mode", "hosted_page")
     )
     has_trial = mode == "subscription" and _has_trial(given)
-    due = [line["amount"] for line in found if not (has_trial and line["price"]["recurring"])]
+    due = sum(line["amount"] for line in found if not (has_trial and line["price"]["recurring"]))
+    has_tax = bool(given.get("automatic_tax", {}).get("enabled"))
+    tax = billing.tax_on(due) if has_tax else 0
     session |= {name: given[name] for name in ECHOED if name in given} | {
-        "amount_subtotal": sum(due) if mode != "setup" else None,
-        "amount_total": sum(due) if mode != "setup" else None,
-        "automatic_tax": {**session["automatic_tax"], **given.get("automatic_tax", {"enabled": False})},
+        "amount_subtotal": due if mode != "setup" else None,
+        "amount_total": due + tax if mode != "setup" else None,
+        "automatic_tax": billing.taxed(session["automatic_tax"], is_on=has_tax),
         "currency": found[0]["price"]["currency"] if found else given.get("currency"),
         "customer": given.get("customer"),
         "customer_creation": given.get("customer_creation", _creation(given, mode)),
@@ -46,13 +49,14 @@ def create(desk: Desk, given: Thing) -> Thing:
         "payment_method_types": given.get("allowed_payment_method_types", ["card"]),
         "payment_method_options": {},
         "payment_status": "no_payment_required" if mode == "setup" else "unpaid",
-        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0, "breakdown": None},
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": tax, "breakdown": None},
         "payment_method_collection": given.get("payment_method_collection", "always")
         if mode == "subscription"
         else None,
         "url": f"{desk.base_url}/pay/{session['id']}",
         "_lines": found,
         "_due_at": given.get("expires_at", now + DAY_SECONDS),
+        "_keeps_address": given.get("customer_update", {}).get("address") == "auto",
         **{f"_{name}": given.get(name, {}) for name in WORKED_WITH},
     }
     return desk.put(session)
@@ -73,9 +77,12 @@ def _has_trial(given: Thing) -> bool:
 
 def _check(desk: Desk, given: Thing, mode: str) -> None:
     if "customer" in given:
-        desk.named("customer", given["customer"], "customer")
+        customer = desk.named("customer", given["customer"], "customer")
         if "customer_email" in given:
             raise refused("You may only specify one of these parameters: customer, customer_email.", param="customer")
+        _check_address(customer, given)
+    if given.get("automatic_tax", {}).get("enabled"):
+        check_set_up(desk)
     is_hosted = given.get("ui_mode", "hosted_page") == "hosted_page"
     if is_hosted and "success_url" not in given:
         raise wanted("success_url")
@@ -94,6 +101,17 @@ def _check(desk: Desk, given: Thing, mode: str) -> None:
     if "expires_at" in given and not SOONEST_SECONDS <= given["expires_at"] - desk.now() + 1 <= DAY_SECONDS + 1:
         raise refused("The `expires_at` timestamp must be at least 30 minutes and at most 24 hours from now.",
                       param="expires_at")  # fmt: skip
+
+
+def _check_address(customer: Thing, given: Thing) -> None:
+    """Raises StripeError where taxes would depend on an address that is neither known nor going to be kept."""
+    keeps = given.get("customer_update", {}).get("address") == "auto"
+    if given.get("automatic_tax", {}).get("enabled") and customer["address"] is None and not keeps:
+        raise refused(
+            "Taxes need an address of the customer: add one, or set `customer_update[address]` to 'auto', which keeps "
+            "what is entered here.",
+            code="customer_tax_location_invalid",
+        )
 
 
 def _line(desk: Desk, wish: Thing, mode: str, place: int) -> Thing:
