@@ -1,12 +1,10 @@
 """Credit on four processes under hundreds of callers: no more is spent than was bought, the soonest to end first."""
 
 import random
-import time
 from collections import Counter
 from contextlib import closing
 from typing import Any, Final
 
-from farebox.domain.period import DAY_US
 from farebox.domain.wallet import Grant, parts_of
 from farebox.store.database import Database
 from farebox.store.wallet import StoredCredit
@@ -18,14 +16,6 @@ from tests.services.upstream import Behaviour, FakeUpstream
 CENT: Final = 10_000_000  # what a call of the plan 'prepaid' costs
 # In the order in which they are bought; the days after which they end give another one.
 BOUGHT: Final = (("late", 220_000_000, 300), ("soon", 75_000_000, 3), ("later", 205_000_000, 30))
-
-
-def buy(shop: Shop, key: str, *bought: tuple[str, int, int]) -> None:
-    now_us = time.time_ns() // 1000
-    with closing(Database(shop.database_url)) as database:
-        for name, amount, days in bought:
-            source = f"pi_{name}_{key[-6:]}"
-            assert StoredCredit(database).grant(shop.account_of(key), source, name, amount, now_us + days * DAY_US)
 
 
 def grants(shop: Shop, key: str) -> list[Grant]:
@@ -54,7 +44,7 @@ def test_of_two_hundred_callers_exactly_the_fifty_pass_that_credit_pays_for(
 ) -> None:
     slow(upstream, seed)
     key = shop.new_key("prepaid")
-    buy(shop, key, *BOUGHT)
+    shop.buy(key, *BOUGHT)
     replies = fire_all([ask(served, key)] * 200)
     assert statuses(replies) == {200: 50, 402: 150}
     assert upstream.count() == 50
@@ -89,7 +79,7 @@ def test_what_calls_hold_and_give_back_comes_to_what_was_bought(
     odd = (Behaviour(status=400), Behaviour(fault="empty_content"), *[Behaviour(latency_seconds=0.1)] * 4)
     upstream.program_next(*dice.choices(odd, k=150))
     key = shop.new_key("words")
-    buy(shop, key, *BOUGHT)
+    shop.buy(key, *BOUGHT)
     replies = []
     for _ in range(3):
         prompts = ["dog " * dice.randint(1, 300) for _ in range(100)]
@@ -109,7 +99,7 @@ def test_what_calls_hold_and_give_back_comes_to_what_was_bought(
 def test_a_call_says_who_pays_for_it(shop: Shop, served: Served, upstream: FakeUpstream) -> None:
     upstream.reset()
     key, test = shop.new_key("prepaid"), shop.new_key("prepaid", "test")
-    buy(shop, key, ("small", 2 * CENT, 30))
+    shop.buy(key, ("small", 2 * CENT, 30))
     reply = send(ask(served, key))
     assert reply.headers["x-prepaid-remaining-nanodollars"] == str(CENT)
     call = get(f"{served.url}/v1/usage/calls/{reply.headers['x-request-id']}", key).json()
@@ -127,8 +117,8 @@ def test_beyond_its_plan_a_subscriber_is_invoiced_call_by_call(
     slow(upstream, seed)
     key = shop.new_key("over")
     account_id = shop.account_of(key)
-    shop.query("UPDATE account SET customer_id = %s, is_subscribed = 1 WHERE id = %s", f"cus_{seed}", account_id)
-    buy(shop, key, ("small", 10 * CENT, 30))
+    shop.subscribe(key)
+    shop.buy(key, ("small", 10 * CENT, 30))
     assert statuses(fire_all([ask(served, key)] * 60)) == {200: 60}
     sums = shop.query(
         "SELECT sum(charge_nanodollars), sum(prepaid_nanodollars), sum(invoiced_nanodollars) FROM usage_record"
@@ -137,7 +127,8 @@ def test_beyond_its_plan_a_subscriber_is_invoiced_call_by_call(
     )
     assert [int(figure) for figure in sums[0]] == [50 * CENT, 10 * CENT, 40 * CENT]
     waiting = shop.query("SELECT customer, nanodollars FROM usage_outbox WHERE account_id = %s", account_id)
-    assert waiting == [(f"cus_{seed}", CENT)] * 40
+    customer = shop.scalar("SELECT customer_id FROM account WHERE id = %s", account_id)
+    assert waiting == [(customer, CENT)] * 40
 
 
 def test_the_sums_are_right_after_all_of_it(shop: Shop, served: Served) -> None:
