@@ -1,4 +1,4 @@
-"""`farebox dev` with no account and no network: what is bought, called and a month later invoiced is what the ledger has."""
+"""`farebox dev` with no account and no network: what is bought, called and invoiced is what the ledger has."""
 
 import re
 from collections.abc import Callable, Iterator
