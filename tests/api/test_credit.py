@@ -1,6 +1,8 @@
 """Credit on four processes under hundreds of callers: no more is spent than was bought, the soonest to end first."""
 
+import json
 import random
+import time
 from collections import Counter
 from contextlib import closing
 from typing import Any, Final
@@ -19,14 +21,18 @@ BOUGHT: Final = (("late", 220_000_000, 300), ("soon", 75_000_000, 3), ("later", 
 
 
 def grants(shop: Shop, key: str) -> list[Grant]:
-    """The credit of a key's account, what ends first first; what is spent, held, taken back and left is all of it."""
+    """The credit of a key's account, what ends first first; nothing of it is below zero."""
     with closing(Database(shop.database_url)) as database:
         found = [granted.grant for granted in StoredCredit(database).purse(shop.account_of(key)).grants]
     for grant in found:
-        parts = (grant.spent_nanodollars, grant.held_nanodollars, grant.taken_back_nanodollars, grant.left_nanodollars)
-        assert min(parts) >= 0
-        assert sum(parts) == grant.amount_nanodollars
+        assert min(grant[2:6]) >= 0
+        assert grant.left_nanodollars >= 0
     return found
+
+
+def left(served: Served, key: str) -> int:
+    """What credit a customer is told of."""
+    return int(get(f"{served.url}/v1/usage", key).json()["prepaid_remaining_nanodollars"])
 
 
 def slow(upstream: FakeUpstream, seed: int) -> random.Random:
@@ -94,6 +100,30 @@ def test_what_calls_hold_and_give_back_comes_to_what_was_bought(
     assert spent > found[0].amount_nanodollars
     left = sum(grant.left_nanodollars for grant in found)
     assert get(f"{served.url}/v1/usage", key).json()["prepaid_remaining_nanodollars"] == left
+
+
+def test_what_was_bought_is_what_was_spent_is_left_has_expired_and_was_taken_back(
+    shop: Shop, served: Served, upstream: FakeUpstream, seed: int
+) -> None:
+    """Each figure from a place of its own: the rows of calls, what the customer is told, and what was refunded."""
+    slow(upstream, seed)
+    key, refunded = shop.new_key("words"), 20_000_000
+    account_id = shop.account_of(key)
+    shop.buy(key, *BOUGHT)
+    asked = [ask(served, key, "dog " * 300, max_tokens=400)] * 20
+    assert statuses(fire_all(asked)) == {200: 20}
+    with closing(Database(shop.database_url)) as database:
+        assert StoredCredit(database).take_back(f"pi_late_{account_id}", refunded) == 0
+    before = left(served, key)
+    ends = "UPDATE credit_grant SET expires_us = %s WHERE account_id = %s AND pack = %s"
+    shop.query(ends, time.time_ns() // 1000 - 1, account_id, "later")
+    expired = before - left(served, key)
+    assert statuses(fire_all(asked[:5])) == {200: 5}
+    spent = sum(prepaid for (prepaid,) in shop.records("prepaid_nanodollars", key))
+    told = shop.query("SELECT data FROM audit WHERE account_id = %s AND what = 'credit_taken_back'", account_id)
+    assert [json.loads(data)["nanodollars"] for (data,) in told] == [str(refunded)]
+    assert sum(nanodollars for _, nanodollars, _ in BOUGHT) == spent + left(served, key) + expired + refunded
+    assert min(spent, left(served, key), expired) > 0
 
 
 def test_a_call_says_who_pays_for_it(shop: Shop, served: Served, upstream: FakeUpstream) -> None:
