@@ -92,6 +92,8 @@ class Farebox(FastAPI):
         self._loop: asyncio.AbstractEventLoop | None = None
         self.keeps_mail = False
         """Whether mails that are sent to nobody can be looked at, as in `farebox dev`."""
+        self.bills_sandbox = False
+        """Whether live calls that the sandbox answers are billed, as in `farebox dev`, whose Stripe is a stand-in."""
         self.paid_paths: list[str] = []
         """The endpoints that a key can be made for."""
         self._paid: dict[str, PaidEndpoint] = {}
@@ -345,7 +347,8 @@ async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
     events = app._events()  # noqa: SLF001  # the other half of the class above
     system = wiring.build(
         app.product, settings, Path.cwd(), events,
-        templates=app.folder, keeps_mail=app.keeps_mail, tell=app._tell_soon,  # noqa: SLF001  # as above
+        templates=app.folder, keeps_mail=app.keeps_mail, bills_sandbox=app.bills_sandbox,
+        tell=app._tell_soon,  # noqa: SLF001  # as above
     )  # fmt: skip
     house = app._open(system, settings)  # noqa: SLF001
     await system.start()

@@ -50,6 +50,27 @@ Watch = Callable[[Hold, Outcome, Standing | None], None]
 Way = tuple[OpenAIUpstream, Breaker]
 
 
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """The model that answers test keys, and live calls where no provider can be asked.
+
+    Those live calls are billed only where the invoices are made up as well; then as the model that is missing would be.
+    """
+
+    product: Product
+    is_billed: bool
+
+    def chain(self, price: Price = FREE, *, is_billed: bool = False) -> Chain:
+        return (Model(SANDBOX_MODEL, "sandbox", price, SandboxModel(), Breaker(0, 0), is_billed=is_billed),)
+
+    def instead_of(self, names: Sequence[ModelName]) -> Chain:
+        """For live calls to these models, of which none can be asked."""
+        if not self.is_billed:
+            return self.chain()
+        (price,) = prices_of(self.product, names[:1]).values()
+        return self.chain(price or FREE, is_billed=True)
+
+
 @dataclass(slots=True)
 class System:
     """One process of the service. `start` it inside the event loop, `stop` it there too."""
@@ -59,7 +80,7 @@ class System:
     ledger: GroupCommitLedger
     service: Service
     models: Mapping[ModelName, Model]
-    sandbox: Chain
+    sandbox: "Sandbox"
     upstreams: Sequence[OpenAIUpstream]
     outbox: StoredOutbox
     post: Post
@@ -75,14 +96,12 @@ class System:
     @property
     def has_provider(self) -> bool:
         """Whether live calls go to a provider, and not to the sandbox."""
-        return any(model.is_billed for model in self.service.models["live"])
+        return any(not isinstance(model.upstream, SandboxModel) for model in self.service.models["live"])
 
-    def chains(self, names: Iterable[ModelName]) -> dict[Mode, Chain]:
+    def chains(self, names: Sequence[ModelName]) -> dict[Mode, Chain]:
         """Those of the models that may be asked, for each mode; where there is none, the sandbox's."""
-        return {
-            "live": tuple(self.models[name] for name in names if name in self.models) or self.sandbox,
-            "test": self.sandbox,
-        }
+        usable = tuple(self.models[name] for name in names if name in self.models)
+        return {"live": usable or self.sandbox.instead_of(names), "test": self.sandbox.chain()}
 
     def desk(self, product: Product, tell: Callable[[Event], None]) -> Desk:
         """Where people are let in; `tell` is called on the threads of pages."""
@@ -134,13 +153,15 @@ def build(
     *,
     templates: Path | None = None,
     keeps_mail: bool = False,
+    bills_sandbox: bool = False,
     tell: Callable[[Event], None] = lambda _: None,
 ) -> System:
     """The system of one process.
 
     The secret is kept in `folder`, if the settings have none; a founder's own templates may be in `templates`. Mails
-    that are sent to nobody are kept to be looked at where `keeps_mail` says so. `tell` tells the founder's listeners
-    of what happened beside calls, from any thread.
+    that are sent to nobody are kept to be looked at where `keeps_mail` says so, and live calls that the sandbox answers
+    are billed where `bills_sandbox` does. `tell` tells the founder's listeners of what happened beside calls, from any
+    thread.
 
     Raises:
         FounderError: something is set up wrongly; the message says what to do.
@@ -161,7 +182,7 @@ def build(
     money = money_of(product, settings, database, post.wake, tell)
     if money is not None:
         money.changed += [limits.soon, money.watch.soon]
-    sandbox: Chain = (Model(SANDBOX_MODEL, "sandbox", FREE, SandboxModel(), Breaker(0, 0), is_billed=False),)
+    sandbox = Sandbox(product, bills_sandbox)
     watch = limits.recorded if money is None else _both(limits.recorded, money.watch.recorded)
     service = _service(product, settings, ledger, secret, models, sandbox, events, watch)
     upstreams = [upstream for upstream, _ in ways.values()]
@@ -176,19 +197,19 @@ def build(
 
 def _service(
     product: Product, settings: Settings, ledger: GroupCommitLedger, secret: bytes, models: Mapping[ModelName, Model],
-    sandbox: Chain, events: Events | None, watch: Watch,
+    sandbox: Sandbox, events: Events | None, watch: Watch,
 ) -> Service:  # fmt: skip
     """What each call is given: the models that can be asked, or the sandbox's, and the bounds."""
 
     def asked(names: Sequence[ModelName]) -> Chain:
-        return tuple(models[name] for name in usable(names, product, settings)) or sandbox
+        return tuple(models[name] for name in usable(names, product, settings)) or sandbox.instead_of(names)
 
     return Service(
         ledger=ledger,
-        models={"live": asked(product.models), "test": sandbox},
+        models={"live": asked(product.models), "test": sandbox.chain()},
         embedding_models={
             "live": asked([product.embedding]) if product.embedding is not None else (),
-            "test": sandbox if product.embedding is not None else (),
+            "test": sandbox.chain() if product.embedding is not None else (),
         },
         secret=secret,
         call_seconds_max=settings.call_seconds_max,

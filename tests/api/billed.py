@@ -114,7 +114,7 @@ def billed(folder: Path, url: str, upstream: FakeUpstream, **settings: str) -> I
         shop = Shop(folder, url, upstream, APP)
         shop.settings |= {"STRIPE_SECRET_KEY": stripe.key, "STRIPE_API_BASE": stripe.url}
         print(shop.farebox("stripe", "sync", "--yes"))
-        served = shop.served(workers=1, **{"FAREBOX_SWEEP_SECONDS": "0.2", **settings})
+        served = shop.served(workers=2, **{"FAREBOX_SWEEP_SECONDS": "0.2", **settings})
         endpoint = stripe.tell(f"{served.url}/stripe/webhook")
         served._env = {**served._env, "STRIPE_WEBHOOK_SECRET": str(endpoint.secret)}
         with served:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from farebox.store.database import Database
+from farebox.store.wallet import StoredCredit
 from tests.api.shop import Shop, ask
 from tests.services.load import Load, Reply, Request
 from tests.services.process import wait_until
@@ -31,19 +33,31 @@ app = Farebox(
     prices={"gpt-4o-mini": (0.15, 0.60)},
     plans=[
         Plan("calls", calls=10**9),
-        Plan("over", calls=100, overage_usd=0.01),
+        Plan("over", calls=5, overage_usd=0.01),
+        Plan("words", tokens=1_000, overage_usd_per_1k_tokens=0.01, prepaid=True),
         Plan("money", credit_usd=10_000, markup=0.2),
     ],
 )
 """
-PLANS = ("calls", "over", "money")
+CENT = 10_000_000
+SMALL = ("small", 15 * CENT // 2, 3)  # seven calls of the plan "over", and a half of the eighth
+LARGE = ("large", 10**6 * CENT, 300)  # never used up
 
 
 class Calls:
-    """Random calls of several accounts; the n-th is the same whenever the seed is."""
+    """Random calls of several accounts; the n-th is the same whenever the seed is.
+
+    Two are invoiced for what is beyond their plan and their little credit; two pay with much credit, and nothing else.
+    """
 
     def __init__(self, shop: Shop, served: Served, seed: int) -> None:
-        self.keys = [key for plan in PLANS for key in shop.new_keys(plan, 2)]
+        self.billed = shop.new_keys("over", 2) + shop.new_keys("words", 2)
+        for key in self.billed[:2]:
+            shop.subscribe(key)
+            shop.buy(key, SMALL)
+        for key in self.billed[2:]:
+            shop.buy(key, LARGE, SMALL)
+        self.keys = [*self.billed, *shop.new_keys("calls"), *shop.new_keys("money", 2)]
         self._served = served
         self._seed = seed
 
@@ -109,9 +123,27 @@ def check_books(shop: Shop, upstream: FakeUpstream, replies: Sequence[Reply], in
     assert len(unseen) + len(expired) <= len(cut) <= in_flight_max
     assert whole(replies) <= upstream.count() <= len(rows)
     shop.assert_sums()
+    assert_money_is_kept(shop)
     shop.farebox("reconcile")
     if shop.is_sqlite:
         assert integrity(shop) == "ok"
+
+
+def assert_money_is_kept(shop: Shop) -> None:
+    """There are calls that credit paid and calls for the invoice; what is kept of each is what its rows say."""
+    posted = "FROM usage_record WHERE state = 'posted'"
+    [(prepaid, invoiced)] = shop.query(f"SELECT sum(prepaid_nanodollars), sum(invoiced_nanodollars) {posted}")
+    [(rows,)] = shop.query(f"SELECT count(*) {posted} AND invoiced_nanodollars > 0")
+    [(waiting, waiting_sum)] = shop.query("SELECT count(*), sum(nanodollars) FROM usage_outbox")
+    assert waiting == rows > 0
+    assert waiting_sum == invoiced > 0
+    [(bought, spent)] = shop.query("SELECT sum(amount_nanodollars), sum(spent_nanodollars) FROM credit_grant")
+    assert spent == prepaid > 0
+    accounts = shop.query("SELECT DISTINCT account_id FROM credit_grant")
+    with closing(Database(shop.database_url)) as database:
+        left = sum(StoredCredit(database).balance(account_id) for (account_id,) in accounts)
+    assert bought == prepaid + left
+    print(f"{rows} calls for the invoice, {invoiced} nanodollars in all; {prepaid} paid with credit")
 
 
 def integrity(shop: Shop) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 
 from farebox.domain import apikey
 from farebox.domain.apikey import Mode
+from farebox.domain.period import DAY_US
 from farebox.ports import AccountRow, KeyRow
 from farebox.store.database import Database
 from farebox.store.reconcile import reconcile
+from farebox.store.wallet import StoredCredit
 from tests.services.command import printed
 from tests.services.load import Reply, Request, fire_all
 from tests.services.served import Served
@@ -97,6 +99,22 @@ class Shop:
 
     def new_key(self, plan: str, mode: Mode = "live", *, cap_calls: int | None = None, scopes: str = "") -> str:
         return self.new_keys(plan, mode=mode, cap_calls=cap_calls, scopes=scopes)[0]
+
+    # -- what pays for calls beyond a plan
+
+    def subscribe(self, key: str) -> None:
+        """Make a key's account somebody whom Stripe knows, and who is invoiced."""
+        account_id = self.account_of(key)
+        customer = f"cus_{account_id.removeprefix('acct_')}"
+        self.query("UPDATE account SET customer_id = %s, is_subscribed = 1 WHERE id = %s", customer, account_id)
+
+    def buy(self, key: str, *bought: tuple[str, int, int]) -> None:
+        """Give a key's account credit: the name of each pack, its nanodollars, and the days after which it ends."""
+        account_id, now_us = self.account_of(key), time.time_ns() // 1000
+        with closing(Database(self.database_url)) as database:
+            for pack, nanodollars, days in bought:
+                source = f"pi_{pack}_{account_id}"
+                assert StoredCredit(database).grant(account_id, source, pack, nanodollars, now_us + days * DAY_US)
 
     # -- the database
 

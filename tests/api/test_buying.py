@@ -39,6 +39,7 @@ app = Farebox(
 )
 """
 SECRET: Final = "whsec_of_the_shop"
+PASSES_SECONDS_MAX: Final = 2
 
 
 class Market(NamedTuple):
@@ -209,6 +210,22 @@ def test_a_payment_that_fails_is_told_on_the_page_and_by_mail(buyer: Buyer) -> N
     letter = server.to(buyer.email)[-1]
     assert letter["subject"] == "A payment for Till failed"
     assert "https://till.example/plan" in text_of(letter)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("comes_back", [True, False], ids=["comes back", "only the webhook"])
+def test_a_call_passes_within_two_seconds_of_payment(buyer: Buyer, comes_back: bool) -> None:  # noqa: FBT001  # named by pytest
+    assert [buyer.call()[0] for _ in range(3)] == [200, 200, 429]
+    url = buyer.checkout("/plan/buy", "pro")
+    began = time.monotonic()
+    back = buyer.pay(url)
+    if comes_back:
+        buyer.browser.get(back)
+    while buyer.call()[0] != 200:
+        assert time.monotonic() < began + PASSES_SECONDS_MAX
+    took = time.monotonic() - began
+    print(f"A call passed {took:.2f} s after the payment was sent.")
+    assert took < PASSES_SECONDS_MAX
 
 
 def test_a_trial_and_a_year_are_said_where_plans_are(market: Market) -> None:

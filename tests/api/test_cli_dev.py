@@ -193,7 +193,8 @@ def test_a_key_of_a_provider_that_the_file_does_not_name_is_told(folder: Path) -
     with dev(folder, "--port", "0", ANTHROPIC_API_KEY="sk-ant-of-the-tests-0000") as process:
         sandbox = "farebox-sandbox, which makes its answers up"
         told = 'ANTHROPIC_API_KEY is set: write model="anthropic:…" in your file to use it'
-        assert line(process, "Model") == f"Model  {sandbox}; {told}"
+        charged = "What it answers is charged at the price of gpt-4o-mini"
+        assert line(process, "Model") == f"Model  {sandbox}; {told}. {charged}"
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """Credit on four processes under hundreds of callers: no more is spent than was bought, the soonest to end first."""
 
+import json
 import random
 import time
 from collections import Counter
 from contextlib import closing
 from typing import Any, Final
 
-from farebox.domain.period import DAY_US
 from farebox.domain.wallet import Grant, parts_of
 from farebox.store.database import Database
 from farebox.store.wallet import StoredCredit
@@ -20,23 +20,19 @@ CENT: Final = 10_000_000  # what a call of the plan 'prepaid' costs
 BOUGHT: Final = (("late", 220_000_000, 300), ("soon", 75_000_000, 3), ("later", 205_000_000, 30))
 
 
-def buy(shop: Shop, key: str, *bought: tuple[str, int, int]) -> None:
-    now_us = time.time_ns() // 1000
-    with closing(Database(shop.database_url)) as database:
-        for name, amount, days in bought:
-            source = f"pi_{name}_{key[-6:]}"
-            assert StoredCredit(database).grant(shop.account_of(key), source, name, amount, now_us + days * DAY_US)
-
-
 def grants(shop: Shop, key: str) -> list[Grant]:
-    """The credit of a key's account, what ends first first; what is spent, held, taken back and left is all of it."""
+    """The credit of a key's account, what ends first first; nothing of it is below zero."""
     with closing(Database(shop.database_url)) as database:
         found = [granted.grant for granted in StoredCredit(database).purse(shop.account_of(key)).grants]
     for grant in found:
-        parts = (grant.spent_nanodollars, grant.held_nanodollars, grant.taken_back_nanodollars, grant.left_nanodollars)
-        assert min(parts) >= 0
-        assert sum(parts) == grant.amount_nanodollars
+        assert min(grant[2:6]) >= 0
+        assert grant.left_nanodollars >= 0
     return found
+
+
+def left(served: Served, key: str) -> int:
+    """What credit a customer is told of."""
+    return int(get(f"{served.url}/v1/usage", key).json()["prepaid_remaining_nanodollars"])
 
 
 def slow(upstream: FakeUpstream, seed: int) -> random.Random:
@@ -54,7 +50,7 @@ def test_of_two_hundred_callers_exactly_the_fifty_pass_that_credit_pays_for(
 ) -> None:
     slow(upstream, seed)
     key = shop.new_key("prepaid")
-    buy(shop, key, *BOUGHT)
+    shop.buy(key, *BOUGHT)
     replies = fire_all([ask(served, key)] * 200)
     assert statuses(replies) == {200: 50, 402: 150}
     assert upstream.count() == 50
@@ -89,7 +85,7 @@ def test_what_calls_hold_and_give_back_comes_to_what_was_bought(
     odd = (Behaviour(status=400), Behaviour(fault="empty_content"), *[Behaviour(latency_seconds=0.1)] * 4)
     upstream.program_next(*dice.choices(odd, k=150))
     key = shop.new_key("words")
-    buy(shop, key, *BOUGHT)
+    shop.buy(key, *BOUGHT)
     replies = []
     for _ in range(3):
         prompts = ["dog " * dice.randint(1, 300) for _ in range(100)]
@@ -106,10 +102,34 @@ def test_what_calls_hold_and_give_back_comes_to_what_was_bought(
     assert get(f"{served.url}/v1/usage", key).json()["prepaid_remaining_nanodollars"] == left
 
 
+def test_what_was_bought_is_what_was_spent_is_left_has_expired_and_was_taken_back(
+    shop: Shop, served: Served, upstream: FakeUpstream, seed: int
+) -> None:
+    """Each figure from a place of its own: the rows of calls, what the customer is told, and what was refunded."""
+    slow(upstream, seed)
+    key, refunded = shop.new_key("words"), 20_000_000
+    account_id = shop.account_of(key)
+    shop.buy(key, *BOUGHT)
+    asked = [ask(served, key, "dog " * 300, max_tokens=400)] * 20
+    assert statuses(fire_all(asked)) == {200: 20}
+    with closing(Database(shop.database_url)) as database:
+        assert StoredCredit(database).take_back(f"pi_late_{account_id}", refunded) == 0
+    before = left(served, key)
+    ends = "UPDATE credit_grant SET expires_us = %s WHERE account_id = %s AND pack = %s"
+    shop.query(ends, time.time_ns() // 1000 - 1, account_id, "later")
+    expired = before - left(served, key)
+    assert statuses(fire_all(asked[:5])) == {200: 5}
+    spent = sum(prepaid for (prepaid,) in shop.records("prepaid_nanodollars", key))
+    told = shop.query("SELECT data FROM audit WHERE account_id = %s AND what = 'credit_taken_back'", account_id)
+    assert [json.loads(data)["nanodollars"] for (data,) in told] == [str(refunded)]
+    assert sum(nanodollars for _, nanodollars, _ in BOUGHT) == spent + left(served, key) + expired + refunded
+    assert min(spent, left(served, key), expired) > 0
+
+
 def test_a_call_says_who_pays_for_it(shop: Shop, served: Served, upstream: FakeUpstream) -> None:
     upstream.reset()
     key, test = shop.new_key("prepaid"), shop.new_key("prepaid", "test")
-    buy(shop, key, ("small", 2 * CENT, 30))
+    shop.buy(key, ("small", 2 * CENT, 30))
     reply = send(ask(served, key))
     assert reply.headers["x-prepaid-remaining-nanodollars"] == str(CENT)
     call = get(f"{served.url}/v1/usage/calls/{reply.headers['x-request-id']}", key).json()
@@ -127,8 +147,8 @@ def test_beyond_its_plan_a_subscriber_is_invoiced_call_by_call(
     slow(upstream, seed)
     key = shop.new_key("over")
     account_id = shop.account_of(key)
-    shop.query("UPDATE account SET customer_id = %s, is_subscribed = 1 WHERE id = %s", f"cus_{seed}", account_id)
-    buy(shop, key, ("small", 10 * CENT, 30))
+    shop.subscribe(key)
+    shop.buy(key, ("small", 10 * CENT, 30))
     assert statuses(fire_all([ask(served, key)] * 60)) == {200: 60}
     sums = shop.query(
         "SELECT sum(charge_nanodollars), sum(prepaid_nanodollars), sum(invoiced_nanodollars) FROM usage_record"
@@ -137,7 +157,8 @@ def test_beyond_its_plan_a_subscriber_is_invoiced_call_by_call(
     )
     assert [int(figure) for figure in sums[0]] == [50 * CENT, 10 * CENT, 40 * CENT]
     waiting = shop.query("SELECT customer, nanodollars FROM usage_outbox WHERE account_id = %s", account_id)
-    assert waiting == [(f"cus_{seed}", CENT)] * 40
+    customer = shop.scalar("SELECT customer_id FROM account WHERE id = %s", account_id)
+    assert waiting == [(customer, CENT)] * 40
 
 
 def test_the_sums_are_right_after_all_of_it(shop: Shop, served: Served) -> None:

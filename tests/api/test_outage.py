@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.crashes import APP, Calls, whole
+from tests.api.crashes import APP, Calls, assert_money_is_kept, whole
 from tests.api.shop import Shop, assert_problem, get
 from tests.services.load import Load, Reply
 from tests.services.postgres import PostgresServer
@@ -93,6 +93,7 @@ def assert_nothing_lost_and_nothing_double(
         assert rows[call_id] == ("posted", answer["input_tokens"], answer["output_tokens"])
     assert upstream.count() == len(posted)  # a call that was refused has not reached the model
     shop.assert_sums()
+    assert_money_is_kept(shop)
     shop.farebox("reconcile")
 
 

@@ -182,6 +182,7 @@ def test_a_failing_card_leads_to_grace_then_to_the_free_limits(till: Till) -> No
     wait_until(
         lambda: till.row("SELECT count(*) FROM account WHERE grace_until_us IS NOT NULL") == (1,), "the grace to begin"
     )
+    assert till.call() == 200, "in the time of grace the plan goes on"
     page.goto(f"{till.url}/plan")
     expect(page.get_by_role("main")).to_contain_text("payment failed")
     till.is_told("A payment for Tales failed")

@@ -25,11 +25,15 @@ from farebox.ports import Reply, Streamed
 from farebox.store import ledger as ledger_module
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
+from farebox.store.wallet import StoredCredit
 from tests.contract.till import PRICE, SECRET, Faults, FaultyDatabase, Till, running, until
 from tests.services.sums import connect
 
 CALLS_AT_ONCE: Final = 2
 OPERATIONS_MAX: Final = 200  # far above what three calls take; a run that never ends is a failure
+CENT: Final = 10_000_000  # what a call of the plan 'over' costs beyond its first
+NEVER_US: Final = 10**16
+BOUGHT: Final = 3 * CENT // 2  # of three calls one is paid with it, one in part; what is left is for the invoice
 
 SWEEPS_MAX: Final = 1_000  # a call that was given up may come to its end between two of them
 
@@ -85,11 +89,13 @@ def till(migrated_url: str, database: Database) -> Iterator[Till]:
         yield till
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# With money there are half as many operations more: one kind of fault is enough for those.
+@pytest.mark.parametrize(("kind", "plan"), [*zip(KINDS, ("over", "open", "open"), strict=True)])
 @pytest.mark.parametrize(("times", "done_first"), [(1, False), (1, True), (3, False), (10**9, False)])
 def test_whichever_operation_fails_no_answer_is_without_its_row_and_nothing_stays_held(
     till: Till,
     kind: str,
+    plan: str,
     times: int,
     done_first: bool,  # noqa: FBT001  # named by pytest
     monkeypatch: pytest.MonkeyPatch,
@@ -105,8 +111,11 @@ def test_whichever_operation_fails_no_answer_is_without_its_row_and_nothing_stay
         with closing(FaultyDatabase(till.url)) as database:
             async with running(database) as ledger:
                 service = service_of(ledger, words)
-                key = till.new_key()
+                key = till.new_key(plan)
+                till.query("UPDATE account SET customer_id = 'cus_1', is_subscribed = 1")
                 for n in range(1, OPERATIONS_MAX):
+                    if plan == "over":
+                        fill_up(till, key.row.account_id, f"pi_{n}")
                     faults = Faults(lambda: KINDS[kind](database._driver), n, times, done_first=done_first)
                     database.faults = faults
                     answers = await three_calls(service, key, f"req_{n:06d}")
@@ -118,6 +127,7 @@ def test_whichever_operation_fails_no_answer_is_without_its_row_and_nothing_stay
                     assert till.findings() == []
                     if faults.count < n:  # there was no n-th operation any more
                         assert all(isinstance(answer, Receipt) for answer in answers.values())
+                        assert_money_is_kept(till, is_some=plan == "over")
                         return
         pytest.fail(f"three calls took more than {OPERATIONS_MAX} operations")
 
@@ -188,3 +198,20 @@ def assert_each_answer_has_its_row(till: Till, answers: dict[str, Receipt | Call
             row = till.query("SELECT state, input_tokens, output_tokens FROM usage_record WHERE call_id = %s", call_id)
             assert row == [("posted", *tokens_of(call_id))]
             assert answer.outcome[3:6:2] == tokens_of(call_id)
+
+
+def fill_up(till: Till, account_id: str, source: str) -> None:
+    """Have an account's credit come to what it is before each three calls."""
+    spent = "(SELECT coalesce(sum(prepaid_nanodollars), 0) FROM usage_record WHERE account_id = account.id)"
+    bought = "(SELECT coalesce(sum(amount_nanodollars), 0) FROM credit_grant WHERE account_id = account.id)"
+    [(left,)] = till.query(f"SELECT {bought} - {spent} FROM account WHERE id = %s", account_id)
+    if left < BOUGHT:
+        assert StoredCredit(till.database).grant(account_id, source, "small", BOUGHT - int(left), NEVER_US)
+
+
+def assert_money_is_kept(till: Till, *, is_some: bool) -> None:
+    """What rows say of credit and of the invoice is what is kept of both."""
+    [(prepaid, invoiced)] = till.query("SELECT sum(prepaid_nanodollars), sum(invoiced_nanodollars) FROM usage_record")
+    assert till.query("SELECT coalesce(sum(nanodollars), 0) FROM usage_outbox") == [(invoiced,)]
+    assert till.query("SELECT coalesce(sum(spent_nanodollars), 0) FROM credit_grant") == [(prepaid,)]
+    assert (prepaid > 0, invoiced > 0) == (is_some, is_some)

@@ -31,9 +31,9 @@ def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
     return settings_module.load()
 
 
-def built(product: Product, settings: Settings) -> wiring.System:
+def built(product: Product, settings: Settings, *, bills_sandbox: bool = False) -> wiring.System:
     async def scene() -> wiring.System:
-        system = wiring.build(product, settings, Path.cwd())
+        system = wiring.build(product, settings, Path.cwd(), bills_sandbox=bills_sandbox)
         await system.start()
         await system.stop()
         return system
@@ -52,6 +52,28 @@ def test_with_no_provider_one_sandbox_model_answers_everything() -> None:
         assert (model.name, model.provider, model.price, model.is_billed) == (SANDBOX_MODEL, "sandbox", FREE, False)
     assert system.service.embedding_models == {"live": (), "test": ()}
     assert (system.has_provider, list(system.upstreams)) == (False, [])
+
+
+def test_where_invoices_are_made_up_too_live_calls_to_the_sandbox_are_billed_as_the_missing_model() -> None:
+    product = Product(model=MODELS, embedding_model="text-embedding-3-small", prices={"gpt-4o-mini": (1, 2)})
+    system = built(product, settings_module.load(), bills_sandbox=True)
+    prices = wiring.prices_of(product, product.listed)
+    elsewhere = system.chains([product.models[1]])
+    for live, name in (
+        (system.service.models["live"], product.models[0]),
+        (system.service.embedding_models["live"], product.embedding),
+        (elsewhere["live"], product.models[1]),
+    ):
+        assert name is not None
+        [model] = live
+        assert (model.name, model.price, model.is_billed) == (SANDBOX_MODEL, prices[name], True)
+        assert model.price not in {None, FREE}
+    for test in (system.service.models["test"], system.service.embedding_models["test"], elsewhere["test"]):
+        assert [(model.price, model.is_billed) for model in test] == [(FREE, False)]
+    assert not system.has_provider
+    strange = built(Product(model="groq:no-such"), settings_module.load(), bills_sandbox=True)
+    [unknown] = strange.service.models["live"]
+    assert (unknown.price, unknown.is_billed) == (FREE, True)
 
 
 def test_the_models_whose_provider_has_a_key_are_asked_in_the_order_written(

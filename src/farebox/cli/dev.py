@@ -12,7 +12,7 @@ from farebox.account.developer import DEVELOPER, Developer, developer
 from farebox.app import Farebox
 from farebox.cli import told
 from farebox.cli.context import AppArgument, Shop, open_shop
-from farebox.cli.dev_stripe import offer_beside, stripe_beside
+from farebox.cli.dev_stripe import is_beside, offer_beside, stripe_beside
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.models import local_model, model_line, use
 from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans, warn_of_stripe
@@ -57,6 +57,7 @@ def reloaded_app() -> Farebox:
         sys.exit(told(error))
     shop.database.close()
     shop.app.keeps_mail = True
+    shop.app.bills_sandbox = is_beside(shop.settings)
     # Looked for here, at each start: a key that is set later, in `.env`, is then used.
     local = local_model(shop.product, shop.settings)
     if local is not None:
@@ -82,7 +83,7 @@ def _welcome(shop: Shop, you: Developer, url: str, stripe: str | None) -> list[s
         f"  Docs   {url}/docs",
         *_mail_lines(shop, url),
         *([f"  Stripe {stripe}, a stand-in: no card is charged"] if stripe else []),
-        f"  Model  {model_line(shop.product, shop.settings, local_model(shop.product, shop.settings))}",
+        f"  Model  {_model_line(shop, stripe)}",
         f"  Plan   {you.account.plan}, for the account {DEVELOPER}{moved}",
         f"  Key    {you.key.text}",
         "Paste this into another terminal:",
@@ -91,6 +92,17 @@ def _welcome(shop: Shop, you: Developer, url: str, stripe: str | None) -> list[s
         "",
         "Ctrl-C stops it." + (" A change of your file restarts it." if shop.app.folder else ""),
     ]
+
+
+def _model_line(shop: Shop, stripe: str | None) -> str:
+    local = local_model(shop.product, shop.settings)
+    told = model_line(shop.product, shop.settings, local)
+    product = wiring.chosen(shop.product, shop.settings)
+    if local is not None or wiring.usable(product.models, product, shop.settings):
+        return told
+    if stripe is None:
+        return f"{told}. What it answers is not charged"
+    return f"{told}. What it answers is charged at the price of {product.models[0].name}"
 
 
 def _mail_lines(shop: Shop, url: str) -> list[str]:

@@ -54,12 +54,17 @@ def stripe_beside(product: Product, settings: Settings, host: str, url: str) -> 
         listener.close()
 
 
+def is_beside(settings: Settings) -> bool:
+    """Whether the Stripe that is asked is the stand-in of this `farebox dev`."""
+    return bool(settings.stripe_api_base) and settings.stripe_api_base == os.environ.get(STANDIN_VARIABLE)
+
+
 def offer_beside(product: Product, settings: Settings) -> None:
     """Have the stand-in sell what the file says; a Stripe that is not ours is left as it is.
 
     Raises:
         FounderError: two prices would be called the same.
     """
-    if settings.stripe_api_base and settings.stripe_api_base == os.environ.get(STANDIN_VARIABLE):
+    if is_beside(settings):
         catalogue = wiring_money.catalogue_of(settings)
         make_so(catalogue, product, *compare(catalogue, product))

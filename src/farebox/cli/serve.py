@@ -43,7 +43,8 @@ def warn_of_sandbox(shop: Shop) -> None:
     product = wiring.chosen(shop.product, shop.settings)
     if not wiring.usable(product.models, product, shop.settings):
         missing = key_variables(product, product.models)
-        typer.echo(f"No {missing}: calls are answered by the sandbox model, farebox-sandbox.", err=True)
+        sandbox = "calls are answered by the sandbox model, farebox-sandbox, and nothing beyond a plan is charged"
+        typer.echo(f"No {missing}: {sandbox}.", err=True)
 
 
 def warn_of_mail(shop: Shop, url: str) -> None:

@@ -125,8 +125,10 @@ class Database:
         from sqlalchemy import create_engine, event, pool  # noqa: PLC0415  # see the top
 
         if not self.is_sqlite:
-            return create_engine("postgresql+psycopg://", creator=self.connect, pool_pre_ping=True)
-        engine = create_engine("sqlite://", creator=self.connect, poolclass=pool.NullPool)
+            return create_engine(
+                "postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, hide_parameters=True
+            )
+        engine = create_engine("sqlite://", creator=self.connect, poolclass=pool.NullPool, hide_parameters=True)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 

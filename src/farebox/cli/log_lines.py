@@ -1,0 +1,15 @@
+"""How a line of the log is written: without the rows that a database's errors quote."""
+
+import logging
+import re
+from typing import Final
+
+# PostgreSQL's, also within the repr of an error: the values of a row, as addresses and what people wrote.
+ROW: Final = re.compile(r"((?<![A-Z])DETAIL:\s+)(?:(?!\\n).)*")
+
+
+class Lines(logging.Formatter):
+    """Whatever is logged, an error's traceback included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return ROW.sub(r"\1(not logged)", super().format(record))
