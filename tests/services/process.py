@@ -98,9 +98,10 @@ def is_listening(port: int) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """A zombie is not: an orphan stays one until init looks."""
+    """A zombie is not, as an orphan stays one until init looks; but it is while its threads end, and hold its ports."""
     with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     return False
 
 
