@@ -29,8 +29,8 @@ from farebox.web.request import ClientGone, read_body
 MODES: Final[tuple[Mode, Mode]] = ("live", "test")
 FORM_BYTES: Final = 1 << 20  # of a form, beside what it is about
 REFUSED_BYTES_MAX: Final = 64 << 20  # up to here a body that is too large is told so in our own words
-RECEIPT_TRIES: Final = 40
-RECEIPT_SECONDS: Final = 0.05
+RECEIPT_TRIES: Final = 100  # a call that was stopped ends when its server hears of it, which may be busy
+RECEIPT_SECONDS: Final = 0.1
 GONE: Final = "The Playground's key was revoked, so nothing was called. Make a new one, and run this again."
 
 

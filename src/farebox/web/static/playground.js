@@ -11,6 +11,7 @@ const SENT_MAX = 100_000; // characters of what was sent that are shown
 const CODE_AFTER_MS = 300;
 
 let under_way = null; // what stops the call
+let newest = ""; // the call whose receipt is to be seen
 
 // -- The call
 
@@ -33,13 +34,14 @@ async function call() {
   const began = performance.now();
   const ticking = setInterval(() => (clock.textContent = seconds(began)), 100);
   under_way = new AbortController();
+  newest = "";
   begin(streams);
   let answer, id;
   try {
     answer = await fetch(form.action, {
       method: "POST", body, signal: under_way.signal, headers: { accept: "text/event-stream, application/json" },
     });
-    id = answer.headers.get("x-request-id");
+    newest = id = answer.headers.get("x-request-id");
     if (!answer.ok) throw new Refused(await problem_of(answer));
     await (answer.headers.get("content-type").startsWith("text/event-stream") ? stream(answer.body) : plain(answer));
     tell(answer.headers.has("idempotent-replayed") ? "This is the answer of the call that you stopped waiting for." : `Done in ${seconds(began)}.`);
@@ -146,7 +148,7 @@ function keep(sent) {
 async function receipt(id, mode) {
   const place = `${new URL(form.action).pathname}/receipts/${id}?mode=${mode}`;
   const answer = await fetch(place, { headers: { accept: "text/html" } });
-  if (!answer.ok) return;
+  if (!answer.ok || id !== newest) return;
   const came = new DOMParser().parseFromString(await answer.text(), "text/html").body;
   localise(came);
   const said = document.createElement("span"); // what is seen below
