@@ -1,7 +1,7 @@
 """One account's life with a plan: the real store, the real use cases of buying and reporting, and a Stripe inside.
 
-What the account is on, it takes from the product, and holds against Stripe at the end; what its calls come to, and on
-which line of which invoice that has to be, it takes from `months_model`.
+What the account is on, it takes from the product; what its calls come to, from `months_model`. `months_checks` holds
+both against Stripe at the end.
 """
 
 import random
@@ -41,12 +41,11 @@ from farebox.store.billing import StoredBilling
 from farebox.store.database import Database
 from farebox.store.inbox import StoredInbox
 from farebox.store.invoices import StoredInvoices
-from farebox.store.reconcile import Report, reconcile
 from farebox.store.statements import PostgresStatements, SqliteStatements
 from farebox.store.usage_checks import StoredUsageChecks
 from farebox.store.usage_outbox import StoredUsageOutbox
 from farebox.store.wallet import StoredCredit
-from tests.property.months_model import INPUT_MAX, OUTPUT_MAX, Account, Call, Line, Replaced, line_of
+from tests.property.months_model import INPUT_MAX, OUTPUT_MAX, Account, Call, Replaced
 from tests.services.stripe_inside import Clock, InsideStripe
 
 SECRET: Final = b"a secret of the tests, long enough"
@@ -357,70 +356,6 @@ class Shop:
         for _ in range(2):
             self.hear(0)
             self.send()
-
-    def lines(self) -> list[Line]:
-        """All lines about usage on Stripe's invoices."""
-        found = []
-        for invoice in self.stripe.all("invoice"):
-            assert invoice["status"] in {"paid", "open"}, "everything is final"
-            for line in invoice["lines"]["data"]:
-                if (line["pricing"] or {}).get("unit_amount_decimal") == NANODOLLAR:
-                    period = line["period"]
-                    found.append(Line(line["subscription"], period["start"], period["end"], line["quantity"]))
-        return sorted(found, key=lambda line: line.start)
-
-    def broken_off(self) -> list[Line]:
-        """The periods in which subscriptions were ended."""
-        ended = [one for one in self.stripe.all("subscription") if one["status"] == "canceled"]
-        items = [(one["id"], one["items"]["data"][0]) for one in ended]
-        return [Line(id_, item["current_period_start"], item["current_period_end"], 0) for id_, item in items]
-
-    def reconciled(self) -> Report:
-        return reconcile(self.database, PRODUCT.by_name)
-
-    def sent_us(self) -> dict[str, int]:
-        """When Stripe heard of each call first."""
-        with self.database.read() as connection:
-            rows = connection.exec_driver_sql(
-                "SELECT o.call_id, e.first_sent_us FROM usage_outbox o JOIN usage_event e ON e.id = o.event_id"
-                " WHERE e.state = 'sent'"
-            ).all()
-        return {row[0]: row[1] for row in rows}
-
-    def check_invoices(self) -> int:
-        """Each line is the sum of the calls that belong to it; what comes onto no invoice, in nanodollars."""
-        lines, broken_off, sent_us, on_none = self.lines(), self.broken_off(), self.sent_us(), 0
-        sums = dict.fromkeys(lines, 0)
-        for call in self.model.calls:
-            if not call.invoiced:
-                assert call.id not in sent_us
-                continue
-            line = line_of(call.admitted_us, sent_us[call.id], lines, self.replaced, broken_off)
-            if line is None:
-                on_none += call.invoiced
-            else:
-                sums[line] += call.invoiced
-        told = [(call.admitted_us, sent_us[call.id], call.invoiced) for call in self.model.calls if call.invoiced]
-        assert {line: line.quantity for line in lines} == sums, (sums, told, self.replaced)
-        return on_none
-
-    def check_state(self) -> None:
-        """What Farebox has of the subscription is what Stripe has."""
-        known, theirs, row = self.billing.subscription(self.account_id), self.theirs, self.row
-        if known is None or theirs is None:
-            assert (known, theirs, row.plan, row.is_subscribed) == (None, None, "free", 0)
-            return
-        assert known.id == theirs.id
-        assert (known.status, known.period_start_us, known.period_end_us, known.trial_end_us) == (
-            theirs.status, theirs.period_start_us, theirs.period_end_us, theirs.trial_end_us,
-        )  # fmt: skip
-        if theirs.status in LIVE:
-            assert (known.plan, known.next_plan, bool(known.ends_at_period_end)) == (
-                theirs.plan, "", theirs.ends_at_period_end,
-            )  # fmt: skip
-            assert (row.plan, row.anchor_us, row.is_subscribed) == (theirs.plan, theirs.anchor_us, 1)
-        else:
-            assert (row.plan, row.is_subscribed) == ("free", 0)
 
 
 def _figures(invoice: Any) -> list[tuple[int, ...]]:  # noqa: ANN401  # an invoice, or None

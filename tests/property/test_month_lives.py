@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from farebox.store.database import Database
 from farebox.store.reconcile_invoices import strays
+from tests.property.months_checks import check_invoices, check_state, reconciled
 from tests.property.months_shop import DAY_US, HOUR_US, PAID, SECOND_US, Shop, for_sale
 from tests.services.postgres import PostgresServer
 from tests.services.stripe_inside import POSTGRES_CLOCK, SEEN_FIRST, Clock, InsideStripe, PostgresClock, moved_by
@@ -79,9 +80,9 @@ def live(
             named = {NAMED[name]: given_.pop()} if name in NAMED else {}
             getattr(shop, name)(*given_, **named)
         shop.settle()
-        on_none = shop.check_invoices()
-        shop.check_state()
-        found = shop.reconciled()
+        on_none = check_invoices(shop)
+        check_state(shop)
+        found = reconciled(shop)
         assert found.findings == []
         with database.read() as connection:
             told = sum(stray.nanodollars for stray in strays(connection, clock.now_us))
