@@ -302,7 +302,7 @@ class Farebox(FastAPI):
         for handler in self.handlers.values():
             # A model that the settings name stands for all that the file names.
             own = handler.terms.models if settings.model is None else None
-            chosen = _choices(product.models, models) if own is None else _choices(own, system.chains(own))
+            chosen = _choices(product.models, models) if own is None else _choices(own, system.chains.of(own))
             endpoints.append(
                 HandlerEndpoint(house, handler, chosen, _choices(embedding, system.service.embedding_models))
             )

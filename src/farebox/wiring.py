@@ -51,24 +51,30 @@ Way = tuple[OpenAIUpstream, Breaker]
 
 
 @dataclass(frozen=True, slots=True)
-class Sandbox:
-    """The model that answers test keys, and live calls where no provider can be asked.
+class Chains:
+    """Which models are behind names. Test keys get the sandbox, and so do live calls where no provider can be asked.
 
     Those live calls are billed only where the invoices are made up as well; then as the model that is missing would be.
     """
 
     product: Product
-    is_billed: bool
+    models: Mapping[ModelName, Model]
+    bills_sandbox: bool
 
-    def chain(self, price: Price = FREE, *, is_billed: bool = False) -> Chain:
-        return (Model(SANDBOX_MODEL, "sandbox", price, SandboxModel(), Breaker(0, 0), is_billed=is_billed),)
+    def of(self, names: Sequence[ModelName]) -> dict[Mode, Chain]:
+        """Those of the models that may be asked, for each mode; where there is none, the sandbox's."""
+        usable = tuple(self.models[name] for name in names if name in self.models)
+        return {"live": usable or self._instead_of(names), "test": _sandbox()}
 
-    def instead_of(self, names: Sequence[ModelName]) -> Chain:
-        """For live calls to these models, of which none can be asked."""
-        if not self.is_billed:
-            return self.chain()
+    def _instead_of(self, names: Sequence[ModelName]) -> Chain:
+        if not self.bills_sandbox:
+            return _sandbox()
         (price,) = prices_of(self.product, names[:1]).values()
-        return self.chain(price or FREE, is_billed=True)
+        return _sandbox(price or FREE, is_billed=True)
+
+
+def _sandbox(price: Price = FREE, *, is_billed: bool = False) -> Chain:
+    return (Model(SANDBOX_MODEL, "sandbox", price, SandboxModel(), Breaker(0, 0), is_billed=is_billed),)
 
 
 @dataclass(slots=True)
@@ -79,8 +85,7 @@ class System:
     database: Database
     ledger: GroupCommitLedger
     service: Service
-    models: Mapping[ModelName, Model]
-    sandbox: "Sandbox"
+    chains: Chains
     upstreams: Sequence[OpenAIUpstream]
     outbox: StoredOutbox
     post: Post
@@ -97,11 +102,6 @@ class System:
     def has_provider(self) -> bool:
         """Whether live calls go to a provider, and not to the sandbox."""
         return any(not isinstance(model.upstream, SandboxModel) for model in self.service.models["live"])
-
-    def chains(self, names: Sequence[ModelName]) -> dict[Mode, Chain]:
-        """Those of the models that may be asked, for each mode; where there is none, the sandbox's."""
-        usable = tuple(self.models[name] for name in names if name in self.models)
-        return {"live": usable or self.sandbox.instead_of(names), "test": self.sandbox.chain()}
 
     def desk(self, product: Product, tell: Callable[[Event], None]) -> Desk:
         """Where people are let in; `tell` is called on the threads of pages."""
@@ -182,35 +182,27 @@ def build(
     money = money_of(product, settings, database, post.wake, tell)
     if money is not None:
         money.changed += [limits.soon, money.watch.soon]
-    sandbox = Sandbox(product, bills_sandbox)
+    chains = Chains(product, models, bills_sandbox)
     watch = limits.recorded if money is None else _both(limits.recorded, money.watch.recorded)
-    service = _service(product, settings, ledger, secret, models, sandbox, events, watch)
+    service = _service(product, settings, ledger, secret, chains, events, watch)
     upstreams = [upstream for upstream, _ in ways.values()]
     reporting = reporting_of(settings, database)
     if money is not None and reporting is not None:
         money.open_invoice.append(reporting.report.flush)
     return System(
-        settings, database, ledger, service, models, sandbox, upstreams, outbox, post, limits, mailbox, reporting,
-        money,
-    )  # fmt: skip
+        settings, database, ledger, service, chains, upstreams, outbox, post, limits, mailbox, reporting, money
+    )
 
 
 def _service(
-    product: Product, settings: Settings, ledger: GroupCommitLedger, secret: bytes, models: Mapping[ModelName, Model],
-    sandbox: Sandbox, events: Events | None, watch: Watch,
+    product: Product, settings: Settings, ledger: GroupCommitLedger, secret: bytes, chains: Chains,
+    events: Events | None, watch: Watch,
 ) -> Service:  # fmt: skip
     """What each call is given: the models that can be asked, or the sandbox's, and the bounds."""
-
-    def asked(names: Sequence[ModelName]) -> Chain:
-        return tuple(models[name] for name in usable(names, product, settings)) or sandbox.instead_of(names)
-
     return Service(
         ledger=ledger,
-        models={"live": asked(product.models), "test": sandbox.chain()},
-        embedding_models={
-            "live": asked([product.embedding]) if product.embedding is not None else (),
-            "test": sandbox.chain() if product.embedding is not None else (),
-        },
+        models=chains.of(product.models),
+        embedding_models=chains.of([product.embedding]) if product.embedding is not None else {"live": (), "test": ()},
         secret=secret,
         call_seconds_max=settings.call_seconds_max,
         hold_ttl_seconds=settings.hold_seconds,

@@ -75,8 +75,7 @@ def test_any_bytes_are_read_without_an_exception(content: bytes) -> None:
 def test_nothing_is_held_for_an_output_that_there_is_not() -> None:
     assert EMBEDDINGS.output_tokens_wanted({"max_tokens": 10**9}) == 0
     assert EMBEDDINGS.answers({"n": 5}) == 1
-    with pytest.raises(NotImplementedError):
-        EMBEDDINGS.stream()
+    assert EMBEDDINGS.stream is None
 
 
 def test_a_request_goes_out_with_its_model_and_never_as_a_stream() -> None:

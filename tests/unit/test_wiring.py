@@ -58,7 +58,7 @@ def test_where_invoices_are_made_up_too_live_calls_to_the_sandbox_are_billed_as_
     product = Product(model=MODELS, embedding_model="text-embedding-3-small", prices={"gpt-4o-mini": (1, 2)})
     system = built(product, settings_module.load(), bills_sandbox=True)
     prices = wiring.prices_of(product, product.listed)
-    elsewhere = system.chains([product.models[1]])
+    elsewhere = system.chains.of([product.models[1]])
     for live, name in (
         (system.service.models["live"], product.models[0]),
         (system.service.embedding_models["live"], product.embedding),

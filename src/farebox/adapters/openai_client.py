@@ -37,7 +37,7 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         try:
             question = self._question(request.url.path, await request.aread())
-            if question.dialect.is_streamed and question.request.get("stream"):
+            if question.dialect.stream is not None and question.request.get("stream"):
                 stream = MeteredBody(self._wire, question)
                 await stream.open()
                 return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)

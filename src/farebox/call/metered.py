@@ -39,6 +39,7 @@ class MeteredStream:
         self._wire = wire
         self._question = question
         self._with_usage = with_usage
+        assert question.dialect.stream is not None, "who asks for a stream has looked"
         self._reader: StreamReader = question.dialect.stream()
         self._skim = self._reader.skim
         self._opened: Opened | None = None

@@ -205,7 +205,7 @@ class Wire:
                 if used is not None:
                     self.add(attempt.model, seen, used, is_wasted=True)
                 return None
-            if used is None and (completion.has_message or not question.dialect.is_streamed):
+            if used is None and (completion.has_message or question.dialect.stream is None):
                 used = self.estimate(question, completion.text_bytes, output_max)
             if used is not None:
                 self.add(attempt.model, seen, used)

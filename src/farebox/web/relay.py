@@ -54,7 +54,7 @@ class RelayEndpoint(PaidEndpoint):
         dialect, service = self._dialect, self.house.service
         request = read_writable(body, EXAMPLE)
         dialect.check(request)
-        is_stream = _flag(request, "stream") and dialect.is_streamed
+        is_stream = _flag(request, "stream") and dialect.stream is not None
         models = self._models(request, head.key.mode)
         question = Question.of(dialect, request, models, request_tokens_max(len(body), request))
         call = CallRequest(

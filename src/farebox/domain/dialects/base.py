@@ -1,6 +1,6 @@
 """What the dialects have in common: how much a request can come to, how usage is read, how it is estimated."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -86,8 +86,6 @@ class Dialect(Protocol):
 
     path: str
     """Below the provider's base URL."""
-    is_streamed: bool
-    """Whether it has streams at all."""
 
     def check(self, request: JsonObject) -> None:
         """Refuse what would cost the founder more than tokens can tell.
@@ -118,7 +116,11 @@ class Dialect(Protocol):
         ...
 
     def read(self, content: bytes) -> Completion: ...
-    def stream(self) -> StreamReader: ...
+
+    @property
+    def stream(self) -> Callable[[], StreamReader] | None:
+        """Begins to read a stream; None where the endpoint has no streams."""
+        ...
 
 
 def json_object(content: bytes) -> JsonObject | None:

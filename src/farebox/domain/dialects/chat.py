@@ -76,7 +76,6 @@ class Chat:
     """The chat dialect."""
 
     path = "/chat/completions"
-    is_streamed = True
 
     def check(self, request: JsonObject) -> None:
         if not request.keys() <= ORDINARY:

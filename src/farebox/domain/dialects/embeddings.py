@@ -8,7 +8,6 @@ from farebox.domain.dialects.base import (
     UNREADABLE,
     Completion,
     JsonObject,
-    StreamReader,
     Usage,
     count,
     json_object,
@@ -23,7 +22,7 @@ class Embeddings:
     """The embeddings dialect: tokens in, and none out."""
 
     path = "/embeddings"
-    is_streamed = False
+    stream = None
 
     def check(self, request: JsonObject) -> None:
         refuse_other_spellings(request, NAMES)
@@ -58,9 +57,6 @@ class Embeddings:
         if not isinstance(data, list):
             return UNREADABLE._replace(usage=found)
         return Completion(None, found, has_message=bool(data), text_bytes=0)
-
-    def stream(self) -> StreamReader:
-        raise NotImplementedError("embeddings have no streams")
 
 
 EMBEDDINGS: Final = Embeddings()

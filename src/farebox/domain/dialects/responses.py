@@ -51,7 +51,6 @@ class Responses:
     """The responses dialect."""
 
     path = "/responses"
-    is_streamed = True
 
     def check(self, request: JsonObject) -> None:
         refuse_other_spellings(request, NAMES)
