@@ -1,6 +1,9 @@
 """`farebox serve`: what it refuses to start with, and several workers on one port."""
 
 import http.client
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,6 +16,7 @@ from farebox.store.migrations import HEAD
 from tests.api.shop import send
 from tests.services.command import farebox, printed
 from tests.services.load import Request
+from tests.services.process import wait_until
 from tests.services.served import Served
 
 APP: Final = 'from farebox import Farebox, Plan\napp = Farebox("Till", plans=[Plan("free", calls=500)])\n'
@@ -36,6 +40,12 @@ def served(shop: tuple[Path, dict[str, str]]) -> Iterator[tuple[Served, str]]:
     key = printed(folder, "keys", "create", "ada@example.com", **settings).splitlines()[-1]
     with Served(workers=4, env=settings, cwd=folder, in_earnest=True) as served:
         yield served, key
+
+
+@pytest.fixture
+def on_one_processor(tmp_path: Path) -> Iterator[Served]:
+    with Served(workers=3, processors=1, cwd=tmp_path) as served:
+        yield served
 
 
 def connections_of(pid: int, port: int) -> int:
@@ -62,6 +72,43 @@ def test_every_worker_of_one_port_serves(served: tuple[Served, str]) -> None:
     assert "Till is served at" in server.output()
     assert "by 4 processes." in server.output()
     assert "No OPENAI_API_KEY: calls are answered by the sandbox model" in server.output()
+
+
+def test_more_workers_than_processors_stand_by(on_one_processor: Served) -> None:
+    """A connection that a busy machine keeps waiting may be taken by them all the same."""
+    server = on_one_processor
+    with ExitStack() as open_connections:
+        for _ in range(30):
+            connected(server, open_connections)
+        taken = sorted(connections_of(pid, server.port) for pid in server.worker_pids())
+    assert sum(taken) == 30
+    assert taken[-1] > 20
+    assert "by 3 processes, of which 2 stand by: there are no more processors." in server.output()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
+def test_who_stands_by_serves_those_whom_a_stuck_or_dead_process_leaves_waiting(on_one_processor: Served) -> None:
+    server = on_one_processor
+    workers = server.worker_pids()
+    with ExitStack() as open_connections:
+        connected(server, open_connections)
+        at_work = max(workers, key=lambda pid: connections_of(pid, server.port))
+        os.kill(at_work, signal.SIGSTOP)
+        connected(server, open_connections)
+        os.kill(at_work, signal.SIGKILL)
+        connected(server, open_connections)
+        assert sum(connections_of(pid, server.port) for pid in workers if pid != at_work) >= 1
+        wait_until(lambda: at_work not in server.worker_pids() and len(server.worker_pids()) == 3, "a new worker")
+        assert server.stop() == 0
+
+
+def connected(server: Served, until: ExitStack) -> None:
+    """One more connection, on which a request was answered."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    until.enter_context(closing(connection))
+    connection.request("GET", "/health")
+    response = connection.getresponse()
+    assert (response.status, bool(response.read())) == (200, True)
 
 
 def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:

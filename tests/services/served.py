@@ -35,18 +35,23 @@ class Served:
         *,
         app: str | None = None,
         workers: int = 1,
+        processors: int | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         health_path: str = "/health",
         port: int | None = None,
         in_earnest: bool = False,
     ) -> None:
-        """Not yet started; where a start is what is tested, `in_earnest` has Farebox import itself."""
+        """Not yet started; where a start is what is tested, `in_earnest` has Farebox import itself.
+
+        All workers take calls, however few processors this machine has, unless `processors` says otherwise.
+        """
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = list(command or farebox_serve(app))
         self._forks = command is None and not in_earnest
         self._workers = workers
+        self._processors = processors
         settings = {name: value.replace("{port}", str(self.port)) for name, value in (env or {}).items()}
         self._env = _own_environment() | settings
         self._cwd = cwd
@@ -57,7 +62,11 @@ class Served:
 
     def start(self, timeout_seconds: float = 60) -> Self:
         """Start, again on the same port after a stop or a kill, and wait until it is healthy."""
-        values = {"{port}": str(self.port), "{workers}": str(self._workers)}
+        values = {
+            "{port}": str(self.port),
+            "{workers}": str(self._workers),
+            "{processors}": str(self._processors or self._workers),
+        }
         command = [values.get(part, part) for part in self._command]
         log = self._home / "log"
         process = ProcessGroup(command, log=log, env=self._env, cwd=self._cwd, forks=self._forks)
@@ -138,7 +147,8 @@ class Served:
 
 def farebox_serve(app: str | None) -> list[str]:
     command = [sys.executable, "-m", "farebox", "serve"]
-    return [*command, *([app] if app else []), "--port", "{port}", "--workers", "{workers}"]
+    command += [*([app] if app else []), "--port", "{port}", "--workers", "{workers}"]
+    return [*command, "--processors", "{processors}"]
 
 
 def _own_environment() -> dict[str, str]:

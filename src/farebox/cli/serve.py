@@ -11,9 +11,20 @@ from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.doctor_stripe import check_stripe
 from farebox.cli.models import key_variables
 from farebox.cli.server import listen, run, url_of
+from farebox.cli.workers import processors_usable
 from farebox.store.plans import lost_plans
 
 HostOption = Annotated[str, typer.Option("--host", help="The address to listen on.")]
+WorkersOption = Annotated[
+    int,
+    typer.Option("--workers", min=1, max=64, help="How many processes. As many as there are processors take calls."),
+]
+ProcessorsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--processors", min=1, help="How many processors there are for it, where the machine says more or less."
+    ),
+]
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port to listen on.")]
 
 
@@ -21,10 +32,12 @@ def serve(
     app: AppArgument = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8000,
-    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="How many processes.")] = 1,
+    workers: WorkersOption = 1,
+    processors: ProcessorsOption = None,
 ) -> None:
     """Serve your product to your customers."""
-    with listen(host, port, "farebox serve", workers) as listeners:
+    at_work = min(workers, processors or processors_usable())
+    with listen(host, port, "farebox serve", at_work) as listeners:
         shop = open_shop(app)  # every mistake is told here, once, and not by each worker
         wiring.check(shop.product, shop.settings)
         warn_of_sandbox(shop)
@@ -34,9 +47,18 @@ def serve(
         # A call under way is finished, and recorded, before its process goes.
         grace_seconds = ceil(shop.settings.call_seconds_max + RECORD_SECONDS)
         shop.database.close()
-        by = f"{workers} processes" if workers > 1 else "1 process"
-        typer.echo(f"{shop.product.name} is served at {url_of(listeners[0])}, by {by}.")
-        run("farebox.cli.load:served_app", app, listeners, grace_seconds=grace_seconds, workers=workers)
+        typer.echo(f"{shop.product.name} is served at {url_of(listeners[0])}, by {told(workers, at_work)}.")
+        run(
+            "farebox.cli.load:served_app", app, listeners, grace_seconds=grace_seconds, workers=workers, at_work=at_work
+        )
+
+
+def told(workers: int, at_work: int) -> str:
+    """Who serves, in words."""
+    if workers == 1:
+        return "1 process"
+    standby = f", of which {workers - at_work} stand by: there are no more processors" if workers > at_work else ""
+    return f"{workers} processes{standby}"
 
 
 def warn_of_sandbox(shop: Shop) -> None:

@@ -4,22 +4,24 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import uvicorn
-from uvicorn.supervisors import ChangeReload, Multiprocess
-from uvicorn.supervisors.multiprocess import Process
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import ChangeReload
 
 from farebox.cli.load import APP_VARIABLE
+from farebox.cli.workers import Workers
 from farebox.domain.errors import FounderError
 from farebox.settings import LISTENING_VARIABLE
 
 BACKLOG: Final = 2048
 SHARES_OUT: Final = sys.platform == "linux"
 PORTS_TRIED: Final = 20
+STUCK_SECONDS: Final = 20  # a worker that is silent for so long is replaced; on a busy machine it may start for as long
 LOGGING: Final = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -30,15 +32,14 @@ LOGGING: Final = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {"farebox.handler": {"level": "INFO"}},  # what a founder logs of a call is meant to be read
 }
-STARTUP_FAILURE: Final = 3  # uvicorn's exit code for a process that could not start
 
 
 @contextmanager
-def listen(host: str, port: int, command: str, workers: int = 1) -> Iterator[list[socket.socket]]:
+def listen(host: str, port: int, command: str, at_work: int = 1) -> Iterator[list[socket.socket]]:
     """Listen at once, so that a taken port is told before anything else, and a caller who is early only waits.
 
-    Where the system shares new connections out among sockets of one port, each worker has one of its own: else
-    whichever process is awake takes them all.
+    Where the system shares new connections out among sockets of one port, each process that is `at_work` has one of
+    its own: else whichever is awake takes them all.
 
     Raises:
         FounderError: the address cannot be listened on.
@@ -48,11 +49,11 @@ def listen(host: str, port: int, command: str, workers: int = 1) -> Iterator[lis
     except OSError as error:
         wrong, option = cannot_listen(error, host, port)
         raise FounderError(f"{wrong}; try: {command} {option}") from None
-    if workers > 1 and SHARES_OUT:
+    if at_work > 1 and SHARES_OUT:
         address = listeners.pop()
         port = address.getsockname()[1]
         address.close()
-        listeners = [open_port(host, port, is_shared=True) for _ in range(workers)]
+        listeners = [open_port(host, port, is_shared=True) for _ in range(at_work)]
     try:
         yield listeners
     finally:
@@ -97,11 +98,13 @@ def run(
     *,
     grace_seconds: int,
     workers: int = 1,
+    at_work: int = 1,
     watched: Path | None = None,
     stays: bool = False,
 ) -> None:
     """Serve until told to stop, and then for `grace_seconds` more those who are being served.
 
+    Of the `workers`, as many as are `at_work` take callers as they come.
     `stays` keeps this process what it is, for the sake of what else runs in it.
     """
     os.environ[APP_VARIABLE] = target or ""
@@ -117,47 +120,13 @@ def run(
         with suppress(KeyboardInterrupt):
             ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
     elif workers > 1:
-        parent = Workers(config, listeners)
+        parent = Workers(config, listeners, at_work)
         with suppress(KeyboardInterrupt):
             parent.run()
         if any(worker.exitcode == STARTUP_FAILURE for worker in parent.processes):
             sys.exit(STARTUP_FAILURE)
     else:
         serve_alone(config, listener)
-
-
-class Workers(Multiprocess):
-    """Uvicorn's workers, each with its own socket; one that dies leaves it to the worker that replaces it."""
-
-    def __init__(self, config: uvicorn.Config, listeners: list[socket.socket]) -> None:
-        super().__init__(config, sockets=listeners)
-        self._listeners = listeners * (config.workers // len(listeners))
-
-    def init_processes(self) -> None:
-        for listener in self._listeners:
-            process = Process(self.config, [listener])
-            process.start()
-            self.processes.append(process)
-
-    def keep_subprocess_alive(self) -> None:
-        self._one_by_one(super().keep_subprocess_alive)
-
-    def restart_all(self) -> None:
-        self._one_by_one(super().restart_all)
-
-    def _one_by_one(self, what: Callable[[], None]) -> None:
-        everyone = self.processes
-        for place, listener in enumerate(self._listeners):
-            self.processes, self.sockets = [everyone[place]], [listener]
-            what()
-            everyone[place] = self.processes[0]
-        self.processes = everyone
-
-    def handle_ttin(self) -> None:
-        """The number of workers stays: each has its socket."""
-
-    def handle_ttou(self) -> None:
-        """The number of workers stays: a socket without a worker would keep its callers waiting."""
 
 
 def serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
@@ -174,6 +143,7 @@ def _config(factory: str, workers: int, grace_seconds: int, watched: Path | None
         factory, factory=True, workers=workers, http="farebox.web.protocol:Protocol", log_config=LOGGING,
         log_level="warning", access_log=False, backlog=BACKLOG, server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=grace_seconds,
+        timeout_worker_healthcheck=STUCK_SECONDS,
         reload=watched is not None, reload_dirs=[str(watched)] if watched else None,
         reload_includes=["*.py", ".env"] if watched else None,
     )  # fmt: skip

@@ -1,0 +1,125 @@
+"""The processes of `farebox serve --workers`: as many as there are processors take calls, and the others stand by.
+
+More interpreters at work than processors push one another out of its cache, and all are slower (decision 26).
+"""
+
+import asyncio
+import os
+import selectors
+import socket
+from contextlib import suppress
+from typing import Final
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
+
+LATE_SECONDS: Final = 0.05
+
+
+def processors_usable() -> int:
+    """How many processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Workers(Multiprocess):
+    """Uvicorn's workers, of which only the first take callers as they come.
+
+    A worker that dies leaves its place, and the socket it listened on, to the one that replaces it.
+    """
+
+    def __init__(self, config: uvicorn.Config, listeners: list[socket.socket], at_work: int) -> None:
+        """There is one listener for each that is `at_work`, or one for all of them."""
+        super().__init__(config, sockets=listeners)
+        self._at_work = at_work
+
+    def init_processes(self) -> None:
+        self.processes = [self._started(place) for place in range(self.processes_num)]
+
+    def keep_subprocess_alive(self) -> None:
+        for place, worker in enumerate(self.processes):
+            if self.should_exit.is_set() or worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                continue
+            worker.kill()  # it may only hang
+            worker.join()
+            if worker.exitcode == STARTUP_FAILURE:
+                self.should_exit.set()
+            else:
+                self.processes[place] = self._started(place)
+
+    def restart_all(self) -> None:
+        for place, old in enumerate(self.processes):
+            new = self._started(place)
+            if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+                new.kill()
+                new.join()
+                return
+            old.terminate()
+            old.join()
+            self.processes[place] = new
+
+    def handle_ttin(self) -> None:
+        """The number of workers stays: each has its place."""
+
+    def handle_ttou(self) -> None:
+        """The number of workers stays: a socket without a worker would keep its callers waiting."""
+
+    def _started(self, place: int) -> Process:
+        if place < self._at_work:
+            worker = Process(self.config, [self.sockets[place % len(self.sockets)]])
+        else:
+            worker = StandbyProcess(self.config, self.sockets)
+        worker.start()
+        return worker
+
+
+class StandbyProcess(Process):
+    """A worker that stands by."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = Standby(self.config)
+        return self._server
+
+
+class Standby(uvicorn.Server):
+    """A server of those whom the others leave waiting, as they are too many, or their process is stuck or dead."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        self._watch = asyncio.create_task(self._take_the_late(sockets or []))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._watch.cancel()
+        await super().shutdown(sockets)
+
+    async def _take_the_late(self, listeners: list[socket.socket]) -> None:
+        late: set[int] = set()
+        with selectors.DefaultSelector() as selector:
+            for listener in listeners:
+                listener.setblocking(False)
+                selector.register(listener, selectors.EVENT_READ)
+            while True:
+                await asyncio.sleep(LATE_SECONDS)
+                ready = {key.fd for key, _ in selector.select(0)}
+                for listener in listeners:
+                    if listener.fileno() in late & ready:
+                        await self._take_all(listener)
+                late = ready
+
+    async def _take_all(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # nobody is left, or who waited has gone
+            while True:
+                connection, _ = listener.accept()
+                connection.setblocking(False)
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn's own start-up makes it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
