@@ -1,0 +1,177 @@
+"""The ledger while its database is away, silent, or of another version."""
+
+import asyncio
+import logging
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from farebox.account.keys import NewKey
+from farebox.domain.errors import LedgerUnavailable
+from farebox.store import ledger as ledger_module
+from farebox.store.database import Database
+from farebox.store.ledger import GroupCommitLedger
+from tests.contract.till import (
+    SECONDS_MAX,
+    Faults,
+    FaultyDatabase,
+    Till,
+    admit,
+    ask,
+    record,
+    running,
+    until,
+)
+from tests.services.postgres import PostgresServer
+
+
+def test_a_database_that_is_not_there_is_told_with_when_to_come_back(
+    till: Till, key: NewKey, migrated_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    nowhere = "sqlite:////no/such/folder/farebox.db" if till.is_sqlite else f"{migrated_url}_that_is_not_there"
+
+    async def call() -> None:
+        async with running(Database(nowhere)) as ledger:
+            for asked in (ledger.admit(ask(key)), ledger.standing(key.row.digest), ledger.check(), ledger.expire()):
+                with pytest.raises(LedgerUnavailable) as told:
+                    await asked
+                assert told.value.retry_after_seconds is not None
+                assert "no/such" not in told.value.detail
+
+    asyncio.run(call())
+
+
+def test_a_record_waits_for_its_database_and_admissions_do_not(
+    till: Till, key: NewKey, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.01)
+
+    async def call() -> None:
+        with closing(FaultyDatabase(migrated_url)) as database:
+            async with running(database) as ledger:
+                hold = await admit(ledger, key)
+                database.faults = Faults(database._driver.OperationalError, times=10**9)
+                recording = asyncio.create_task(record(ledger, hold, seconds_max=SECONDS_MAX))
+                for _ in range(5):
+                    with pytest.raises(LedgerUnavailable):
+                        await ledger.admit(ask(key))
+                assert not recording.done()
+                database.faults = Faults()
+                await recording
+                await admit(ledger, key)
+        assert till.state(hold.call_id) == "posted"
+
+    asyncio.run(call())
+
+
+def test_a_record_gives_up_at_its_deadline_and_the_hold_expires(till: Till, key: NewKey, migrated_url: str) -> None:
+    async def call() -> None:
+        with closing(FaultyDatabase(migrated_url)) as database:
+            async with running(database) as ledger:
+                hold = await admit(ledger, key, hold_ttl_us=0)
+                database.faults = Faults(database._driver.OperationalError, times=10**9)
+                with pytest.raises(LedgerUnavailable):
+                    await record(ledger, hold, seconds_max=0.05)
+                database.faults = Faults()
+                assert await ledger.expire() == 1
+        assert till.state(hold.call_id) == "expired"
+
+    asyncio.run(call())
+
+
+def test_a_commit_whose_answer_is_lost_is_recorded_once_and_an_admission_is_taken_back(
+    till: Till, key: NewKey, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.01)
+
+    async def lose_commit(database: FaultyDatabase, operations: int) -> None:
+        database.faults = Faults(database._driver.OperationalError, first=operations, done_first=True)
+
+    async def call() -> None:
+        with closing(FaultyDatabase(migrated_url)) as database:
+            async with running(database) as ledger:
+                database.faults = Faults()
+                ledger._inline = None  # which has a test of its own
+                hold = await admit(ledger, key)
+                admit_operations = await count(ledger, database, admit(ledger, key))
+                record_operations = await count(ledger, database, record(ledger, hold))
+                await lose_commit(database, admit_operations)
+                lost = ask(key)
+                with pytest.raises(LedgerUnavailable):
+                    await ledger.admit(lost)
+                await until(lambda: till.state(lost.call_id) == "voided", "the void")
+                hold = await admit(ledger, key)
+                await lose_commit(database, record_operations)
+                outcome, _ = await record(ledger, hold)
+                assert till.row(hold.call_id) == hold + outcome
+
+    asyncio.run(call())
+
+
+async def count(ledger: GroupCommitLedger, database: FaultyDatabase, doing: Any) -> int:  # noqa: ANN401
+    """How many operations a verb takes on a connection that stands; the last of them is its commit."""
+    assert ledger._connection is not None
+    database.faults = Faults()
+    await doing
+    return database.faults.count
+
+
+def test_callers_of_a_silent_database_are_freed_and_hold_nothing_when_it_wakes(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(ledger_module, "STUCK_SECONDS_MAX", 0.2)
+
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            await record(ledger, await admit(ledger, key))
+            with till.writes_locked():
+                answers = await asyncio.gather(*(ledger.admit(ask(key)) for _ in range(10)), return_exceptions=True)
+                assert {type(answer) for answer in answers} == {LedgerUnavailable}
+            while True:
+                try:
+                    await record(ledger, await admit(ledger, key))
+                except LedgerUnavailable:
+                    continue  # it has not woken yet
+                break
+        await until(lambda: till.held() == 0, "the end of the last hold")
+
+    asyncio.run(call())
+
+
+def test_postgres_may_restart_between_any_two_calls(
+    till: Till, key: NewKey, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if till.is_sqlite:
+        pytest.skip("SQLite has no server")
+    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.05)
+
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            hold = await admit(ledger, key)
+            await asyncio.to_thread(postgres.restart)
+            # The connection died unseen, and had written nothing: a fresh one is tried at once.
+            late = await admit(ledger, key)
+            await asyncio.to_thread(postgres.stop, "immediate")
+            with pytest.raises(LedgerUnavailable):
+                await ledger.admit(ask(key))
+            recording = asyncio.create_task(record(ledger, hold, seconds_max=SECONDS_MAX))
+            await asyncio.to_thread(postgres.start)
+            await recording
+            await record(ledger, late)
+        assert [till.state(each.call_id) for each in (hold, late)] == ["posted", "posted"]
+
+    asyncio.run(call())
+
+
+def test_a_schema_of_another_version_is_not_served(till: Till) -> None:
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            await ledger.check()
+            till.query("UPDATE alembic_version SET version_num = '9999'")
+            with pytest.raises(LedgerUnavailable):
+                await ledger.check()
+
+    asyncio.run(call())

@@ -1,0 +1,192 @@
+"""People on both databases: signed up once, and let in by a link once."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from farebox.account import sessions
+from farebox.account.desk import LoggedIn
+from farebox.account.join import ask_to_join, confirm
+from farebox.account.log_in import ask_for_link, log_in_by_link, reset_password
+from farebox.account.sign_up import sign_up
+from farebox.domain.events import SignedUp
+from farebox.domain.people import Client, LinkGone, NotAllowed, TooOften, WrongPassword, link_token
+from farebox.store.accounts import StoredAccounts
+from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, SECRET, World, together
+
+# -- Sign-up
+
+
+def test_a_sign_up_leaves_a_link_and_a_mail_and_nothing_else(world: World) -> None:
+    ask_to_join(world.desk, CLIENT, email=" Ada@Example.com ", password=GOOD, plan="pro")
+    assert world.counts() == {"person": 0, "account": 0, "member": 0, "session": 0, "link": 1, "mail": 1, "audit": 0}
+    assert world.woken == 1
+    [(email, template, data, link_id)] = world.rows("SELECT email, template, data, link_id FROM mail")
+    assert (email, template, data) == (ADA, "confirm", "{}")
+    token = link_token(SECRET, link_id)
+    stored = json.dumps(world.rows("SELECT * FROM link") + world.rows("SELECT * FROM mail"))
+    assert token.partition("-")[2] not in stored
+    assert GOOD in stored, "only as what the stand-in calls a hash"
+
+
+def test_the_link_makes_the_person_the_account_its_owner_and_a_session(world: World) -> None:
+    browser = ask_to_join(world.desk, CLIENT, email=ADA, password=GOOD, plan="pro")
+    came, wanted = confirm(world.desk, CLIENT, token=world.token(), browser=browser)
+    here = world.visit(came.cookie)
+    assert (here.person.email, here.account.email, here.role, wanted) == (ADA, ADA, "owner", "pro")
+    assert here.account.plan == "free", "what costs money is not given by a form"
+    assert here.account.anchor_us == here.account.created_us
+    assert here.session.began == "mail"
+    assert world.told == [SignedUp(here.account.id, "free", ADA)]
+    assert world.rows("SELECT data FROM link") == [("{}",)], "the hash lies about no longer"
+    assert [row[0] for row in world.rows("SELECT what FROM audit ORDER BY what")] == ["account_opened", "logged_in"]
+    assert world.log_in()
+
+
+def test_an_account_without_members_is_claimed_by_who_confirms_its_address(world: World) -> None:
+    made = sign_up(StoredAccounts(world.database), PRODUCT, ADA, "pro")
+    here = world.visit(world.join().cookie)
+    assert (here.account, here.role) == (made, "owner")
+    assert world.count("account") == 1
+
+
+def test_an_account_that_others_are_in_is_not_claimed_by_its_address(world: World) -> None:
+    theirs = world.visit(world.join().cookie)
+    world.rows("UPDATE person SET email = 'ada@elsewhere.example' WHERE id = :id", id=theirs.person.id)
+    with pytest.raises(NotAllowed, match="belongs to a team"):
+        world.join()
+    assert world.count("person") == 1
+    assert world.rows("SELECT used_us FROM link ORDER BY created_us DESC LIMIT 1") == [(None,)]
+
+
+def test_the_password_counts_only_in_the_browser_that_chose_it(world: World) -> None:
+    for browser in ("", "of another browser"):
+        ask_to_join(world.desk, CLIENT, email=ADA, password=GOOD)
+        came, _ = confirm(world.desk, CLIENT, token=world.token(), browser=browser)
+        assert came.entered.person.password_hash is None
+        with pytest.raises(WrongPassword):
+            world.log_in()
+        sessions.log_out(world.desk, came.cookie)
+
+
+def test_signing_up_with_a_known_address_does_not_set_the_password(world: World) -> None:
+    world.join()
+    browser = ask_to_join(world.desk, CLIENT, email=ADA, password=OTHER)
+    came, _ = confirm(world.desk, CLIENT, token=world.token(), browser=browser)
+    assert world.visit(came.cookie).person.email == ADA
+    with pytest.raises(WrongPassword):
+        world.log_in(OTHER)
+    assert world.log_in(GOOD)
+    assert len(world.told) == 1
+
+
+def test_two_who_confirm_at_once_make_one_account(world: World) -> None:
+    browser = ask_to_join(world.desk, CLIENT, email=ADA, password=GOOD)
+    token = world.token()
+    came = together(8, lambda: confirm(world.desk, CLIENT, token=token, browser=browser))
+    assert sum(not isinstance(each, LinkGone) for each in came) == 1
+    assert {world.count(name) for name in ("person", "account", "member", "session")} == {1}
+    assert len(world.told) == 1
+
+
+def test_sign_ups_of_one_network_have_a_bound_and_those_of_others_do_not_count(world: World) -> None:
+    for number in range(20):
+        ask_to_join(world.desk, CLIENT, email=f"{number}@example.com", password=GOOD)
+    with pytest.raises(TooOften) as told:
+        ask_to_join(world.desk, CLIENT, email="last@example.com", password=GOOD)
+    assert 3_500 < (told.value.retry_after_seconds or 0) <= 3_600
+    ask_to_join(world.desk, Client("203.0.113.10", ""), email="last@example.com", password=GOOD)
+    for number in range(21):
+        network = Client(f"2001:db8::{number:x}", "")
+        if number == 20:
+            with pytest.raises(TooOften):
+                ask_to_join(world.desk, network, email=f"v6-{number}@example.com", password=GOOD)
+        else:
+            ask_to_join(world.desk, network, email=f"v6-{number}@example.com", password=GOOD)
+
+
+# -- Links
+
+
+def test_a_link_works_once_even_for_many_at_once(world: World) -> None:
+    world.join()
+    ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")
+    token = world.token("magic")
+    came = together(8, lambda: log_in_by_link(world.desk, CLIENT, token=token))
+    assert sum(isinstance(each, LoggedIn) for each in came) == 1
+    assert sum(isinstance(each, LinkGone) for each in came) == 7
+
+
+def test_only_the_newest_link_of_a_purpose_works(world: World) -> None:
+    world.join()
+    tokens = []
+    for _ in range(3):
+        ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")
+        tokens.append(world.token("magic"))
+    ask_for_link(world.desk, CLIENT, email=ADA, purpose="reset")
+    for older in tokens[:2]:
+        with pytest.raises(LinkGone):
+            log_in_by_link(world.desk, CLIENT, token=older)
+    log_in_by_link(world.desk, CLIENT, token=tokens[2])
+    for token in tokens:
+        with pytest.raises(LinkGone):
+            log_in_by_link(world.desk, CLIENT, token=token)
+
+
+@pytest.mark.parametrize(("purpose", "minutes"), [("magic", 10), ("reset", 30), ("confirm", 24 * 60)])
+def test_a_link_ends_with_its_time(world: World, purpose: str, minutes: int) -> None:
+    world.join()
+    if purpose == "confirm":
+        ask_to_join(world.desk, CLIENT, email=ADA, password=GOOD)
+    else:
+        ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic" if purpose == "magic" else "reset")
+    [(lasts_us,)] = world.rows(
+        "SELECT expires_us - created_us FROM link WHERE purpose = :purpose AND used_us IS NULL", purpose=purpose
+    )
+    assert lasts_us == minutes * 60 * 10**6
+    world.rows("UPDATE link SET created_us = created_us - :us, expires_us = expires_us - :us", us=lasts_us)
+    token = world.token(purpose)
+    uses: list[Callable[[], object]] = [
+        lambda: log_in_by_link(world.desk, CLIENT, token=token),
+        lambda: reset_password(world.desk, CLIENT, token=token, password=OTHER),
+        lambda: confirm(world.desk, CLIENT, token=token, browser=""),
+    ]
+    for use in uses:
+        with pytest.raises(LinkGone):
+            use()
+
+
+def test_a_link_is_good_for_its_own_purpose_only(world: World) -> None:
+    world.join()
+    ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")
+    ask_for_link(world.desk, CLIENT, email=ADA, purpose="reset")
+    with pytest.raises(LinkGone):
+        reset_password(world.desk, CLIENT, token=world.token("magic"), password=OTHER)
+    with pytest.raises(LinkGone):
+        log_in_by_link(world.desk, CLIENT, token=world.token("reset"))
+    with pytest.raises(LinkGone):
+        confirm(world.desk, CLIENT, token=world.token("reset"), browser="")
+    assert log_in_by_link(world.desk, CLIENT, token=world.token("magic")).cookie
+
+
+@pytest.mark.parametrize("token", ["", "x", f"{'0' * 32}-{'0' * 43}", f"{'0' * 32}", "é" * 76])
+def test_a_made_up_token_is_no_link(world: World, token: str) -> None:
+    with pytest.raises(LinkGone):
+        log_in_by_link(world.desk, CLIENT, token=token)
+
+
+def test_a_token_under_another_secret_is_no_link(world: World) -> None:
+    world.join()
+    ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")
+    link_id = world.token("magic").partition("-")[0]
+    with pytest.raises(LinkGone):
+        log_in_by_link(world.desk, CLIENT, token=link_token(b"a secret of somebody else", link_id))
+
+
+def test_mails_to_an_address_have_a_bound_and_the_answer_is_the_same(world: World) -> None:
+    for _ in range(8):
+        ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")
+    assert world.count("mail") == 5
+    ask_for_link(world.desk, CLIENT, email=ADA, purpose="reset")
+    assert world.count("mail") == 6
