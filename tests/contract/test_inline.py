@@ -157,12 +157,15 @@ def test_it_rests_where_the_disk_is_slow(till: Till, key: NewKey, monkeypatch: p
     async def call() -> None:
         async with watched(till.database, monkeypatch) as (ledger, taken):
             monkeypatch.setattr(inline, "SLOW_SECONDS", 0)
+            monkeypatch.setattr(inline, "REST_TIMES", 10**6)
+            began = time.monotonic()
             hold = await admit(ledger, key)
+            took_at_most = time.monotonic() - began
             assert not taken
             await record(ledger, hold)
             assert len(taken) == 1
             assert ledger._inline is not None
-            assert 0 < ledger._inline._rests_until - time.monotonic() <= inline.REST_SECONDS
+            assert 0 < ledger._inline._rests_until - began <= took_at_most * (10**6 + 1)
             ledger._inline._rests_until = 0  # it has rested
             await at_rest(ledger)
             await admit(ledger, key)

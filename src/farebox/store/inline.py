@@ -17,6 +17,7 @@ from farebox.store.statements import SqliteStatements
 log = logging.getLogger("farebox.ledger")
 
 SLOW_SECONDS: Final = 0.005
+REST_TIMES: Final = 50  # as long as a slow transaction took: then a slow disk stops the loop for a fiftieth of the time
 REST_SECONDS: Final = 10.0
 
 
@@ -58,7 +59,7 @@ class InlineLedger:
             self._lock.leave()
             ended = time.monotonic()
             if ended - began > SLOW_SECONDS:
-                self._rests_until = ended + REST_SECONDS
+                self._rests_until = max(self._rests_until, ended + REST_TIMES * (ended - began))
 
     def _is_in(self) -> bool:
         try:
