@@ -1,4 +1,4 @@
-"""Who is not Stripe is not believed, however often and in whatever form they come."""
+"""Who is not Stripe is not believed, however often and in whatever form they come; Stripe is, and need not wait."""
 
 import random
 from collections.abc import Iterator
@@ -34,6 +34,17 @@ def test_of_ten_thousand_that_were_forged_or_altered_none_is_stored(
             assert post_all(served.url, [(body.encode(), signed(body, SECRET))]) == {200: 1}
             assert shop.query("SELECT id FROM webhook_event") == [("evt_right",)]
             assert "Traceback" not in served.output()
+
+
+def test_events_are_acknowledged_before_stripe_is_asked_anything(fresh_database_url: str, tmp_path: Path) -> None:
+    shop = Shop(tmp_path, fresh_database_url, None)
+    with StripeStandin(tmp_path) as stripe:
+        settings = {"STRIPE_SECRET_KEY": stripe.key, "STRIPE_API_BASE": stripe.url, "STRIPE_WEBHOOK_SECRET": SECRET}
+        with shop.served(workers=1, **settings) as served:
+            stripe.fault("slow", seconds=3_600, times=COUNT)
+            bodies = [event_body(f"evt_{number}") for number in range(50)]
+            assert post_all(served.url, [(body.encode(), signed(body, SECRET)) for body in bodies]) == {200: 50}
+            assert shop.query("SELECT count(*), count(applied_us) FROM webhook_event") == [(50, 0)]
 
 
 def test_each_of_two_endpoints_has_its_own_secret_and_both_are_believed(tmp_path: Path) -> None:
