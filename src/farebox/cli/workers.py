@@ -7,7 +7,10 @@ import asyncio
 import os
 import selectors
 import socket
+import sys
 from contextlib import suppress
+from math import ceil
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -16,13 +19,18 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 LATE_SECONDS: Final = 0.05
+CONTAINERS_SHARE: Final = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of a processor in each so many. Source: docs.kernel.org/admin-guide/cgroup-v2.html, cpu.max."""
 
 
 def processors_usable() -> int:
-    """How many processors this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many processors this process may use: those it may run on, or the share of them that its container has."""
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    try:
+        quota, period = CONTAINERS_SHARE.read_text().split()
+        return min(usable, ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # there is no such thing here, or it says "max"
+        return usable
 
 
 class Workers(Multiprocess):
