@@ -3,40 +3,23 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, Final, Literal
 
 import httpx2
-import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
-from pydantic_ai import Agent
-from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.openai import OpenAIProvider
 
-from farebox import Call
-from farebox.adapters.openai_client import BASE_URL
 from farebox.call.form import form_of
 from farebox.call.handling import Choice
 from farebox.call.metered import MeteredStream
-from farebox.call.prompt import prompt, within_deadline
-from farebox.domain.errors import (
-    CallError,
-    CallTooLarge,
-    InternalError,
-    RequestRefused,
-    UpstreamFailed,
-    UpstreamNoMessage,
-    UpstreamUnfit,
-)
+from farebox.domain.errors import CallError, CallTooLarge, UpstreamNoMessage, UpstreamUnfit
 from farebox.domain.plan import Plan
 from farebox.sandbox.model import STREAM_HEADERS, SandboxStream
 from farebox.testing import call
-
-SANDBOX: Final = "farebox-sandbox"
+from tests.unit.asking import SANDBOX, requests_of, run
 
 
 class Address(BaseModel):
@@ -49,27 +32,6 @@ class Lead(BaseModel):
     stage: Literal["cold", "hot"]
     title: str | None = None
     home: Address = Field(description="Where they live.")
-
-
-def requests_of(made: Call) -> list[dict[str, Any]]:
-    """What the models are asked from now on."""
-    asked: list[dict[str, Any]] = []
-    upstream = made._wire.service.models["live"][0].upstream
-    send = upstream.send
-
-    async def noted(path: str, body: bytes, seconds_max: float) -> Any:  # noqa: ANN401  # a Reply
-        asked.append(json.loads(body))
-        return await send(path, body, seconds_max)
-
-    upstream.send = noted  # type: ignore[method-assign]
-    return asked
-
-
-def run(work: Awaitable[Any]) -> Any:  # noqa: ANN401
-    async def scene() -> Any:  # noqa: ANN401
-        return await work
-
-    return asyncio.run(scene())
 
 
 # -- Asking
@@ -305,191 +267,6 @@ def test_a_stream_is_the_same_wherever_its_bytes_are_cut(cuts: set[int]) -> None
 
     assert run(scene()) == (b"".join(EVENTS[:6]), "dogü☀\nrun", EVENTS[6] + EVENTS[8])
     assert (made.spent.input_tokens, made.spent.output_tokens, made.spent.marks) == (3, 4, ())
-
-
-# -- The OpenAI client
-
-
-def chat(made: Call, **more: Any) -> Awaitable[Any]:  # noqa: ANN401
-    messages: list[Any] = [{"role": "user", "content": "hi"}]
-    return made.openai.chat.completions.create(model="gpt-4o-mini", messages=messages, **more)
-
-
-def test_the_client_is_openais_own_and_one_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    made = call(answers=["hello"])
-    assert isinstance(made.openai, openai.AsyncOpenAI)
-    assert made.openai is made.openai
-    assert (str(made.openai.base_url), made.openai.max_retries) == (f"{BASE_URL}/", 0)
-    answer = run(chat(made))
-    assert answer.choices[0].message.content == "hello"
-    assert answer.usage.completion_tokens == made.spent.output_tokens > 0
-
-
-def test_chat_responses_and_embeddings_are_metered() -> None:
-    made = call()
-
-    async def scene() -> tuple[int, int]:
-        found = await made.openai.responses.create(model="x", input="hi")
-        assert found.usage is not None
-        vectors = await made.openai.embeddings.create(model="x", input=["a", "b"])
-        assert len(vectors.data) == 2
-        return found.usage.input_tokens + vectors.usage.prompt_tokens, found.usage.output_tokens
-
-    assert run(scene()) == (made.spent.input_tokens, made.spent.output_tokens)
-
-
-@pytest.mark.parametrize("with_usage", [True, False])
-def test_a_stream_of_the_client_is_whole(with_usage: bool) -> None:  # noqa: FBT001
-    made = call(answers=["one two three"])
-
-    async def scene() -> list[Any]:
-        more = {"stream_options": {"include_usage": True}} if with_usage else {}
-        return [chunk async for chunk in await chat(made, stream=True, **more)]
-
-    chunks = run(scene())
-    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    assert said == "one two three"
-    assert chunks[-2 if with_usage else -1].choices[0].finish_reason == "stop"
-    assert (chunks[-1].usage is not None) is with_usage
-    assert not made._wire.streams
-
-
-def test_a_stream_of_responses_is_whole() -> None:
-    made = call()
-
-    async def scene() -> list[str]:
-        async with made.openai.responses.stream(model="x", input="hi") as stream:
-            return [event.type async for event in stream]
-
-    assert run(scene())[-1] == "response.completed"
-    assert made.spent.output_tokens > 0
-
-
-def test_a_stream_of_the_client_that_is_closed_gives_back_what_it_held() -> None:
-    made = call(answers=["one two three four five"])
-
-    async def scene() -> None:
-        stream = await chat(made, stream=True)
-        await anext(aiter(stream))
-        await stream.close()
-
-    run(scene())
-    assert not made._wire.streams
-    assert 0 < made.spent.output_tokens < 5
-
-
-@pytest.mark.parametrize(
-    ("ask", "error", "code"),
-    [
-        (lambda made: chat(made, max_tokens=0), openai.UnprocessableEntityError, "invalid_request_error"),
-        (lambda made: chat(made, service_tier="flex"), openai.UnprocessableEntityError, "invalid_request_error"),
-        (lambda made: made.openai.models.list()._get_page(), openai.NotFoundError, "not_found"),
-        (lambda made: made.openai.images.generate(prompt="x"), openai.NotFoundError, "not_found"),
-        (lambda made: chat(made, stream=True), openai.BadRequestError, "request_refused"),
-        (chat, openai.BadRequestError, "request_refused"),
-    ],
-    ids=range(6),
-)  # fmt: skip
-def test_what_cannot_be_is_told_in_the_clients_own_errors(
-    ask: Callable[[Call], Awaitable[Any]], error: type[openai.APIStatusError], code: str
-) -> None:
-    with pytest.raises(error) as told:
-        run(ask(call(answers=[])))
-    assert told.value.code == code
-
-
-def test_a_model_that_is_not_listed_is_not_found() -> None:
-    made = call()
-    made._models = Choice(made._models.chain, {"big": made._models.chain})
-    with pytest.raises(openai.NotFoundError, match="There is no model 'gpt-4o-mini' here"):
-        run(chat(made))
-
-
-# -- How a handler's failure ends
-
-
-def ended(made: Call, work: Callable[[Call], Awaitable[Any]]) -> CallError | None:
-    async def scene() -> CallError | None:
-        _, _, error = await prompt(made._wire, lambda wire: within_deadline(wire, work(made)))
-        return error
-
-    return asyncio.run(scene())
-
-
-async def agent(made: Call) -> str:
-    model = OpenAIChatModel("x", provider=OpenAIProvider(openai_client=made.openai))
-    try:
-        return (await Agent(model).run("hi " * 100)).output
-    except ModelHTTPError as error:
-        raise LookupError("no agent") from error
-
-
-def test_what_the_client_failed_with_is_told_to_the_customer_whoever_wrapped_it() -> None:
-    assert type(ended(call(max_input_tokens=100), lambda made: made.ask("x" * 200))) is CallTooLarge
-    assert type(ended(call(max_input_tokens=100), agent)) is CallTooLarge
-    assert type(ended(call(max_input_tokens=10), chat)) is CallTooLarge
-
-
-def test_what_the_provider_has_against_a_handlers_request_is_not_its_customers_affair(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    for work in (lambda made: made.ask("x"), chat):
-        assert type(ended(call(answers=[]), work)) is UpstreamFailed
-    assert "has no answer left" in caplog.text
-
-
-def test_any_other_failure_is_ours_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    async def broken(made: Call) -> str:
-        nothing: dict[str, str] = {}
-        return nothing[made.id]
-
-    for work in (broken, lambda made: made.ask("x", max_tokens=0), lambda made: chat(made, max_tokens=0)):
-        assert type(ended(call(), work)) is InternalError
-    assert "KeyError: 'req_testing'" in caplog.text
-
-
-def test_several_failures_at_once_are_told_by_the_one_that_is_known() -> None:
-    async def group(made: Call) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(made.ask("x" * 200))
-
-    assert type(ended(call(max_input_tokens=100), group)) is CallTooLarge
-
-
-def test_a_refusal_may_have_a_status_of_its_own() -> None:
-    assert RequestRefused("No.").of_status(409).status == 409
-    assert RequestRefused("No.").status == 400
-
-
-def test_what_a_handler_leaves_under_way_ends_with_its_call() -> None:
-    made = call(answers=["first", "second", "third"])
-    asked = requests_of(made)
-    upstream = made._wire.service.models["live"][0].upstream
-    at_once = upstream.send
-
-    async def slowly(path: str, body: bytes, seconds_max: float) -> Any:  # noqa: ANN401  # a Reply
-        if b"slow" in body:
-            await asyncio.sleep(60)
-        return await at_once(path, body, seconds_max)
-
-    upstream.send = slowly  # type: ignore[method-assign]
-    left: list[asyncio.Task[str]] = []
-
-    async def hasty(made: Call) -> str:
-        left.append(asyncio.create_task(made.ask("slow")))
-        await asyncio.sleep(0)
-        return await made.ask("quick")
-
-    async def scene() -> None:
-        content, _, _ = await prompt(made._wire, lambda wire: within_deadline(wire, hasty(made)))
-        assert content == "first"
-        assert left[0].cancelled()
-        with pytest.raises(CallTooLarge, match="This call has ended"):
-            await made.ask("late")
-
-    asyncio.run(asyncio.wait_for(scene(), 5))
-    assert len(asked) == 1
 
 
 # -- The rest of a call
