@@ -83,7 +83,7 @@ def test_more_workers_than_processors_stand_by(on_one_processor: Served) -> None
         taken = sorted(connections_of(pid, server.port) for pid in server.worker_pids())
     assert sum(taken) == 30
     assert taken[-1] > 20
-    assert "by 3 processes, of which 2 stand by: there are no more processors." in server.output()
+    assert "by 3 processes, of which 2 stand by, as there is 1 processor." in server.output()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")

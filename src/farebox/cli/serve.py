@@ -57,8 +57,10 @@ def told(workers: int, at_work: int) -> str:
     """Who serves, in words."""
     if workers == 1:
         return "1 process"
-    standby = f", of which {workers - at_work} stand by: there are no more processors" if workers > at_work else ""
-    return f"{workers} processes{standby}"
+    if workers == at_work:
+        return f"{workers} processes"
+    there_are = "there is 1 processor" if at_work == 1 else f"there are {at_work} processors"
+    return f"{workers} processes, of which {workers - at_work} stand by, as {there_are}"
 
 
 def warn_of_sandbox(shop: Shop) -> None:
