@@ -36,7 +36,7 @@ def test_of_sixty_callers_exactly_five_pass_and_the_bucket_refills_as_told(
     started = time.monotonic()
     replies = fire_all([ask(served, key)] * 60)
     # Exactly five, unless the machine was so slow that the first came back meanwhile.
-    assert len(passed(replies)) == upstream.count() == CALLS + came_back(started)
+    assert CALLS <= len(passed(replies)) == upstream.count() <= CALLS + came_back(started)
     for reply in replies:
         assert reply.headers["ratelimit-policy"] == f'"burst";q={CALLS};w={WINDOW_SECONDS}, "monthly";q=1000'
         assert reply.headers["x-ratelimit-limit-requests"] == str(CALLS)
@@ -62,9 +62,12 @@ def test_of_sixty_callers_exactly_five_pass_and_the_bucket_refills_as_told(
 
 def test_the_headers_count_the_bucket_down(shop: Shop, served: Served, upstream: FakeUpstream) -> None:
     key = shop.new_key("burst")
+    started = time.monotonic()
     replies = [send(ask(served, key)) for _ in range(CALLS)]
+    slowly = came_back(started)
     assert upstream.count() == CALLS
-    assert [told(reply, "burst")[0] for reply in replies] == [4, 3, 2, 1, 0]
+    left = [told(reply, "burst")[0] for reply in replies]
+    assert all(0 <= more <= slowly for more in (left[number] - (4 - number) for number in range(CALLS))), left
     assert [told(reply, "monthly")[0] for reply in replies] == [999, 998, 997, 996, 995]
 
 
@@ -78,5 +81,6 @@ def test_two_keys_of_one_account_share_its_burst(shop: Shop, served: Served, ups
     key = shop.new_key("burst")
     email = shop.scalar("SELECT email FROM account WHERE id = %s", shop.account_of(key))
     second = shop.farebox("keys", "create", email).splitlines()[-1]
+    started = time.monotonic()
     replies = fire_all([ask(served, one) for one in (key, second) for _ in range(20)])
-    assert len(passed(replies)) == upstream.count() == CALLS
+    assert CALLS <= len(passed(replies)) == upstream.count() <= CALLS + came_back(started)

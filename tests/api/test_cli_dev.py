@@ -44,7 +44,8 @@ def dev(folder: Path, *arguments: str, **settings: str) -> Iterator[ProcessGroup
     command = [sys.executable, "-m", "farebox", "dev", *arguments]
     process = ProcessGroup(command, log=log, env=own | NOBODY | settings, cwd=folder, forks=True)
     try:
-        wait_until(lambda: not process.running or "Ctrl-C stops it" in process.output(), "the welcome")
+        wait_until(lambda: not process.running or "Ctrl-C stops it" in process.output(), "the welcome",
+                   timeout_seconds=60)  # fmt: skip
         process.require_running()
         yield process
     finally:
@@ -110,7 +111,7 @@ def test_a_stand_in_for_stripe_sells_what_the_file_says_and_again_after_a_change
         stripe = line(process, "Stripe").split()[1].rstrip(",")
 
         def sold() -> set[str]:
-            answer = httpx2.get(f"{stripe}/v1/prices", auth=(DEFAULT_KEY, ""), trust_env=False)
+            answer = httpx2.get(f"{stripe}/v1/prices", auth=(DEFAULT_KEY, ""), trust_env=False, timeout=60)
             return {price["lookup_key"] for price in answer.json()["data"]}
 
         assert get(f"{stripe}/").status == 200

@@ -209,7 +209,7 @@ def test_what_some_web_server_answers_is_told(
 
 
 @pytest.mark.usefixtures("bare")
-@pytest.mark.parametrize(("seconds_off", "way"), [(60, "behind"), (-60, "ahead of"), (3, None)])
+@pytest.mark.parametrize(("seconds_off", "way"), [(60, "behind"), (-60, "ahead of"), (1, None)])
 def test_a_clock_that_differs_from_the_providers_is_told(
     web: tuple[str, dict[str, Page]], monkeypatch: pytest.MonkeyPatch, seconds_off: float, way: str | None
 ) -> None:

@@ -74,6 +74,7 @@ def test_every_worker_of_one_port_serves(served: tuple[Served, str]) -> None:
     assert "No OPENAI_API_KEY: calls are answered by the sandbox model" in server.output()
 
 
+@pytest.mark.alone
 def test_more_workers_than_processors_stand_by(on_one_processor: Served) -> None:
     """A connection that a busy machine keeps waiting may be taken by them all the same."""
     server = on_one_processor

@@ -122,7 +122,7 @@ def shop(
         settings = {"FAREBOX_DATABASE_URL": database_url, "FAREBOX_SWEEP_SECONDS": "0.3"}
         with dev(folder, "--port", str(port), **settings) as process:
             stripe = line(process, "Stripe").split()[1].rstrip(",")
-            with httpx2.Client(base_url=stripe, trust_env=False) as client:
+            with httpx2.Client(base_url=stripe, trust_env=False, timeout=60) as client:
                 url = f"http://127.0.0.1:{port}"
                 wait_until(lambda: get(f"{url}/health").status == 200, "the product")
                 yield Shop(folder, url, client, process, settings)

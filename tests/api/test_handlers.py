@@ -137,9 +137,10 @@ def test_what_does_not_fit_is_refused_unsent(till: Shop, server: Served, upstrea
     assert "Raise max_input_tokens or max_output_tokens of its decorator" in server.output()
 
 
-def test_a_function_ends_with_the_calls_deadline(till: Shop, server: Served) -> None:
+def test_a_function_ends_with_the_calls_deadline(till: Shop) -> None:
     key = till.new_key("open")
-    assert_problem(call(server, key, "slow"), 503, "upstream_timeout")
+    with till.served(workers=1, FAREBOX_CALL_SECONDS_MAX="0.5") as server:
+        assert_problem(call(server, key, "slow"), 503, "upstream_timeout")
     assert till.records("state", key) == [("voided",)]
 
 

@@ -277,7 +277,7 @@ def test_the_keys_of_another_account_are_nothing_here(ada: Visitor) -> None:
         for page in (eve.browser.get(path), eve.browser.post(path, grace="0", form=form)):
             assert page.status == 404
             assert "This account has no such key." in page.text
-    assert key[-4:] not in eve.browser.get("/keys").text
+    assert f"…{key[-4:]}" not in eve.browser.get("/keys").text
     assert ada.rows("*") == before
     assert eve.audit() == []
 
@@ -339,10 +339,11 @@ def test_of_many_keys_at_once_no_more_are_made_than_there_may_be(ada: Visitor) -
 
 def test_what_a_key_was_used_for_stands_in_the_list(ada: Visitor) -> None:
     key = ada.new_key(name="Counted")
+    days = {time.strftime("%Y-%m-%d", time.gmtime())}
     for _ in range(3):
         assert send(ask(ada.place.served, key)).status == 200
     row = re.search(r"<tr>(?:(?!<tr>).)*Counted.*?</tr>", ada.browser.get("/keys").text, re.DOTALL)
     assert row is not None
     assert re.search(r"<span>3</span>", row[0])
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    assert f'<time datetime="{today}">' in row[0] or time.strftime("%H:%M", time.gmtime()) > "23:59"
+    days.add(time.strftime("%Y-%m-%d", time.gmtime()))  # it may be another one by now
+    assert any(f'<time datetime="{day}">' in row[0] for day in days)

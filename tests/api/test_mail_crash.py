@@ -47,6 +47,8 @@ def test_mails_survive_kill_9_between_sign_up_and_sending_and_are_sent_once(
         with MailServer(port=port) as server:
             served.start()
             wait_until(lambda: len(server.letters) == 1, "the mail that nobody had in hand")
+            noted = "SELECT count(*) FROM mail WHERE sent_us IS NOT NULL"
+            wait_until(lambda: shop.scalar(noted) == 1, "that to be noted")
             # What a minute does: the dead process no longer has the other one.
             shop.query("UPDATE mail SET next_us = created_us WHERE sent_us IS NULL")
             wait_until(lambda: len(server.letters) == 2, "the mail that the dead process had in hand")

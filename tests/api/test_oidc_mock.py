@@ -33,7 +33,7 @@ def place(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 def agree(browser: Browser, subject: str) -> str:
     """What the person does at the provider; the path that the browser comes back to."""
     away = browser.get("/oauth/oidc?next=/settings").header("location")
-    answer = httpx2.post(away, data={"sub": subject})
+    answer = httpx2.post(away, data={"sub": subject}, timeout=60)
     assert answer.status_code == 302, answer.text
     back = urlsplit(answer.headers["location"])
     assert back.netloc == "till.example"
@@ -41,7 +41,7 @@ def agree(browser: Browser, subject: str) -> str:
 
 
 def test_somebody_new_logs_in_and_again(place: Place, provider: str) -> None:
-    httpx2.put(f"{provider}/users/ada", json={"email": ADA, "email_verified": True})
+    httpx2.put(f"{provider}/users/ada", json={"email": ADA, "email_verified": True}, timeout=60)
     for _ in range(2):
         browser = place.browser()
         assert browser.get(agree(browser, "ada")).header("location") == "/settings"
@@ -52,7 +52,7 @@ def test_somebody_new_logs_in_and_again(place: Place, provider: str) -> None:
 
 
 def test_an_address_that_it_does_not_call_verified_opens_nothing(place: Place, provider: str) -> None:
-    httpx2.put(f"{provider}/users/eve", json={"email": ADA})
+    httpx2.put(f"{provider}/users/eve", json={"email": ADA}, timeout=60)
     browser = place.browser()
     page = browser.get(agree(browser, "eve"))
     assert (page.status, "Mock does not say that your address is yours" in page.text) == (422, True)
@@ -62,7 +62,7 @@ def test_an_address_that_it_does_not_call_verified_opens_nothing(place: Place, p
 def test_who_says_no_there_is_told_here(place: Place) -> None:
     browser = place.browser()
     away = browser.get("/oauth/oidc").header("location")
-    back = urlsplit(httpx2.post(away, data={"action": "deny"}).headers["location"])
+    back = urlsplit(httpx2.post(away, data={"action": "deny"}, timeout=60).headers["location"])
     page = browser.get(f"{back.path}?{back.query}")
     assert page.status in {410, 422}
     assert not is_in(browser)

@@ -82,7 +82,7 @@ def assert_nothing_lost_and_nothing_double(
     for reply in refusals(replies):
         assert_problem(reply, 503, "ledger_unavailable")
         assert int(reply.headers["retry-after"]) >= 1
-    wait_until(lambda: shop.held() == 0, "nothing to be held", timeout_seconds=HOLD_TTL_SECONDS + 3)
+    wait_until(lambda: shop.held() == 0, "nothing to be held", timeout_seconds=HOLD_TTL_SECONDS + 30)
     rows = {row[0]: row[1:] for row in shop.records("call_id, state, input_tokens, output_tokens")}
     answers = {reply.headers["x-request-id"]: reply.json() for reply in replies if reply.ok}
     posted = {call_id for call_id, row in rows.items() if row[0] == "posted"}

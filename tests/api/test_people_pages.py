@@ -56,10 +56,14 @@ def test_after_ten_guesses_known_and_unknown_addresses_are_answered_alike(place:
         for _ in range(10):
             assert "do not belong together" in place.log_in(email, OTHER)[1].text
     pages = [place.log_in(email, PASSWORD)[1] for email in (ada, unknown)]
-    known, strange = [page._replace(text=page.text.replace(unknown, ada)) for page in pages]
+    # A slow machine may have taken a minute for what came before.
+    known, strange = [
+        page._replace(text=re.sub(r"in 1[345] minutes", "in 15 minutes", page.text.replace(unknown, ada)))
+        for page in pages
+    ]
     for page in (known, strange):
         assert page.status == 422
-        assert 800 < int(page.header("retry-after")) <= 900
+        assert 700 < int(page.header("retry-after")) <= 900
     known, strange = [
         page._replace(headers=[pair for pair in page.headers if pair[0] != "retry-after"]) for page in (known, strange)
     ]

@@ -130,7 +130,7 @@ def test_the_plain_prompt_streams_for_a_script_and_is_whole_for_a_page(pia: Cust
 
 
 def test_a_stream_whose_reader_leaves_is_cut(pia: Customer, upstream: FakeUpstream) -> None:
-    upstream.program(Behaviour(text=TEXT, chunk_seconds=0.05))
+    upstream.program(Behaviour(text=TEXT, chunk_seconds=0.25))
     headers = {
         "accept": "text/event-stream",
         "sec-fetch-site": "same-origin",

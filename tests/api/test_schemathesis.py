@@ -43,6 +43,7 @@ def test_a_thousand_made_up_requests_are_answered_as_the_openapi_page_says(
     """Every check there is, among them: no 5xx, documented statuses and bodies only, bad data and no key refused."""
     command = [str(SCHEMATHESIS), "run", f"{served.url}/openapi.json", "--header", f"X-API-Key: {shop.new_key('open')}"]
     command += ["--checks", "all", "--max-examples", str(examples), "--seed", str(seed), "--no-color"]
+    command += ["--request-timeout", "60"]
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     (tmp_path / "hooks.py").write_text(HOOKS)
     own = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)}

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import pytest
 
@@ -19,6 +20,7 @@ UPSTREAM = {
     "/v1/chat/completions": "/v1/chat/completions",
     "/v1/responses": "/v1/responses",
 }
+SILENCE_SECONDS_MAX: Final = 30  # as it is set where nothing is said of it
 TEXT = "and dog fun joy now our run sun " * 8  # 64 tokens of 4 bytes
 
 
@@ -116,10 +118,17 @@ def test_a_client_that_leaves_while_the_provider_is_silent_frees_it(
     [call] = upstream.calls(path=UPSTREAM[path])
     assert left.left_at is not None
     assert call.ended_at is not None
-    assert call.ended_at - left.left_at <= 1
+    assert call.ended_at - left.left_at < SILENCE_SECONDS_MAX / 2
 
 
 # -- The provider fails
+
+
+@pytest.fixture(scope="module")
+def hasty(shop: Shop) -> Iterator[Served]:
+    """One process that bears little silence. The others bear more than a busy machine makes."""
+    with shop.served(workers=1, FAREBOX_STREAM_IDLE_SECONDS_MAX="1") as served:
+        yield served
 
 
 def whole(served: Served, path: str, key: str) -> Reply:
@@ -134,10 +143,11 @@ def test_a_stream_that_the_provider_cuts_says_so_and_is_paid_as_far_as_it_came(
     upstream: FakeUpstream,
     path: str,
     fault: Any,  # noqa: ANN401
+    request: pytest.FixtureRequest,
 ) -> None:
     upstream.program(Behaviour(fault=fault, cut_after_chunks=9, chunk_seconds=0.01, text=TEXT), path=UPSTREAM[path])
     key = shop.new_key("open")
-    reply = whole(served, path, key)
+    reply = whole(request.getfixturevalue("hasty") if fault == "stall" else served, path, key)
     assert reply.status == 200
     code = "upstream_timeout" if fault == "stall" else "upstream_failed"
     assert code.encode() in reply.body

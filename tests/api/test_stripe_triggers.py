@@ -19,7 +19,8 @@ def test_every_trigger_is_worked_off_and_every_sum_holds(market: Market, tmp_pat
     cli = Cli(market.stripe, tmp_path)
     assert not [wrong for kind in cli.triggers() if (wrong := cli.trigger(kind))]
     market.stripe.settle(120)
-    wait_until(lambda: shop.scalar("SELECT count(*) FROM webhook_event WHERE applied_us IS NULL") == 0, "all of them")
+    wait_until(lambda: shop.scalar("SELECT count(*) FROM webhook_event WHERE applied_us IS NULL") == 0, "all of them",
+               timeout_seconds=120)  # fmt: skip
     assert int(str(shop.scalar("SELECT count(*) FROM webhook_event"))) > EVENTS_MIN
     assert shop.query(account, buyer.email) == before
     assert buyer.call()[0] == 200

@@ -23,13 +23,15 @@ SECRET: Final = "a secret for tests, of more than 16 characters"
 PASSWORD: Final = "three odd words"
 ADA: Final = "ada@example.com"
 BOB: Final = "bob@example.com"
-SECONDS_MAX: Final = 15
+SECONDS_MAX: Final = 60
 # A passkey is for a name, and a browser trusts this one without TLS.
 URL: Final = "http://localhost:{port}"
 LINK: Final = re.compile(r"(http://localhost:\d+/link/\S+)")
 
 APP: Final = '''
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from farebox import Call, Farebox, Plan
 
@@ -46,7 +48,10 @@ app = Farebox(
 async def story(call: Call, about: str) -> AsyncIterator[str]:
     """Write a story."""
     async for piece in call.stream(f"A story about {about}"):
-        yield piece
+        yield piece[:4]
+        while Path("held").exists():  # until the test lets it go on
+            await asyncio.sleep(0.01)
+        yield piece[4:]
 '''
 
 
@@ -59,6 +64,7 @@ class Journey:
     browser: Browser
     page: Page
     database_url: str
+    folder: Path = Path()
     totp_secret: bytes = b""
     recovery_codes: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -73,6 +79,16 @@ class Journey:
         """Press what a reader sees under this name, in the page's own part where it has one."""
         self.clicks += 1
         self.page.get_by_role(role, name=name, exact=True).first.click()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile a story stands still after its first word."""
+        held = self.folder / "held"
+        held.touch()
+        try:
+            yield
+        finally:
+            held.unlink()
 
     def is_at(self, path: str) -> None:
         expect(self.page).to_have_url(re.compile(rf"^{re.escape(self.url + path)}(?:[?#].*)?$"))
@@ -126,6 +142,6 @@ def opened(folder: Path, database_url: str, upstream: FakeUpstream, browser: Bro
         with Served(env=env, cwd=folder) as served:
             context = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon", accept_downloads=True)
             context.set_default_timeout(SECONDS_MAX * 1000)
-            yield Journey(served, server, browser, context.new_page(), database_url)
+            yield Journey(served, server, browser, context.new_page(), database_url, folder)
             context.close()
             assert "Traceback" not in served.output(), served.output()[-4000:]

@@ -144,6 +144,7 @@ class Inspector:
 
     def assert_here(self, page: Page, name: str) -> None:
         """Hold a page to what can be seen without loading it again: one that is shown once."""
+        page.wait_for_load_state()
         problems = self._looks(page, name)
         assert not problems, "\n".join([f"{name} has {len(problems)} problems:", *problems])
 

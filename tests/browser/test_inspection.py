@@ -27,7 +27,9 @@ BAD = """<!DOCTYPE html>
 SCRIPT = (
     """
 console.error("something is wrong");
+fetch("/moved?is_asked");  // until it has moved, the network is at work
 requestAnimationFrame(() => setTimeout(() => { document.getElementById("late").style.height = "300px"; }, 100));
+new PerformanceObserver(() => fetch("/moved")).observe({ type: "layout-shift", buffered: true });
 //"""
     + "x" * 60_000
 )
@@ -56,7 +58,13 @@ SEEN = (
 
 
 class Bad(BaseHTTPRequestHandler):
+    moved = threading.Semaphore(0)
+
     def do_GET(self) -> None:
+        if self.path == "/moved":
+            self.moved.release()
+        elif self.path == "/moved?is_asked":
+            self.moved.acquire(timeout=30)
         kind, body = ("text/javascript", SCRIPT) if self.path == "/bad.js" else ("text/html", BAD)
         self.send_response(200)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")

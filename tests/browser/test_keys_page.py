@@ -14,6 +14,7 @@ from farebox.store.database import Database
 from tests.browser.inspection import Inspector
 from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
+from tests.services.process import wait_until
 
 pytestmark = pytest.mark.xdist_group("window")
 SECRET: Final = "a secret for tests, of more than 16 characters"
@@ -91,7 +92,8 @@ def test_a_new_key_is_shown_on_a_page_as_it_should_be_and_copied_by_a_button(
     key = shown_key(page)
     expect(key).to_have_text(KEY)
     page.get_by_role("button", name="Copy").first.click()
-    assert page.evaluate("navigator.clipboard.readText()") == key.inner_text()
+    text = key.inner_text()
+    wait_until(lambda: page.evaluate("navigator.clipboard.readText()") == text, "the key to be copied")
     inspector.assert_here(page, "keys-made")
     context.close()
 

@@ -91,6 +91,7 @@ def test_a_receipt_is_as_it_should_be(readers: Readers, reader: Page, inspector:
     reader.goto(f"{readers.window.url}/calls?state={state}&key=live")
     costly = reader.get_by_role("row").filter(has_text="$" if kind == "busy" else "open").first
     costly.get_by_role("link").click()
+    expect(reader.get_by_role("heading", name="Receipt")).to_be_visible()
     inspector.assert_page(reader, reader.url, name=f"receipt-{kind}")
 
 

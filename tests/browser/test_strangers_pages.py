@@ -71,11 +71,15 @@ def test_the_keyboard_comes_to_the_content_first(window: Window, page: Page) -> 
 def test_code_is_copied_by_a_button(window: Window, browser: Browser) -> None:
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
+    page.clock.install(time=0)
     page.goto(window.url)
+    page.clock.pause_at(3_600)  # the word stands there for two seconds
     page.get_by_role("button", name="Copy").first.click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == page.locator(".hero .tabs code").first.text_content()
+    page.clock.run_for(2_000)
+    expect(page.get_by_role("button", name="Copied")).to_have_count(0)
     context.close()
 
 

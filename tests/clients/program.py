@@ -34,7 +34,7 @@ class Program:
             )
 
     def do(
-        self, scenario: str, base_url: str, api_key: str, prompt: str, timeout_seconds: float = 60
+        self, scenario: str, base_url: str, api_key: str, prompt: str, timeout_seconds: float = 180
     ) -> dict[str, Any]:
         """What the client saw of one task.
 

@@ -61,7 +61,10 @@ def test_a_burst_is_waited_out(desk: Desk, client: str) -> None:
 
 def test_a_burst_at_once_is_waited_out(desk: Desk) -> None:
     key = desk.shop.new_key("burst")
-    assert "error" not in desk.ask("openai_async", "at_once", key)
+    for _ in range(TRIES_MAX):
+        assert "error" not in desk.ask("openai_async", "at_once", key)
+        if 429 in desk.witness.statuses():  # or the client was so slow that its calls had come back
+            break
     assert desk.witness.statuses().count(429) > 0
     desk.assert_ledger(key)
 

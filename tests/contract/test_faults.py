@@ -113,22 +113,25 @@ def test_whichever_operation_fails_no_answer_is_without_its_row_and_nothing_stay
                 service = service_of(ledger, words)
                 key = till.new_key(plan)
                 till.query("UPDATE account SET customer_id = 'cus_1', is_subscribed = 1")
-                for n in range(1, OPERATIONS_MAX):
+                n = 1
+                for turn in range(2 * OPERATIONS_MAX):
                     if plan == "over":
-                        fill_up(till, key.row.account_id, f"pi_{n}")
+                        fill_up(till, key.row.account_id, f"pi_{turn}")
                     faults = Faults(lambda: KINDS[kind](database._driver), n, times, done_first=done_first)
                     database.faults = faults
-                    answers = await three_calls(service, key, f"req_{n:06d}")
+                    answers = await three_calls(service, key, f"req_{turn:06d}")
                     database.faults = Faults()
                     await nothing_held(till, ledger)
                     assert_each_answer_has_its_row(till, answers)
                     assert "nothing" not in {till.state(call_id) for call_id in words.seen}
                     words.seen.clear()
                     assert till.findings() == []
-                    if faults.count < n:  # there was no n-th operation any more
-                        assert all(isinstance(answer, Receipt) for answer in answers.values())
+                    if faults.count >= n:
+                        n += 1
+                    elif all(isinstance(answer, Receipt) for answer in answers.values()):
                         assert_money_is_kept(till, is_some=plan == "over")
-                        return
+                        return  # there was no n-th operation any more
+                    # else the machine was so slow that they were given up before it, and are made again
         pytest.fail(f"three calls took more than {OPERATIONS_MAX} operations")
 
     asyncio.run(every_operation())

@@ -301,7 +301,7 @@ def test_the_summary_is_of_the_period_under_way(books: Books) -> None:
     assert found.meters["live"].held_calls == 5
     assert [call.hold.call_id for call in found.calls] == expected(books, Search(), books.customer)[:10]
     assert [call.outcome is None for call in found.calls] == [True] * 5 + [False] * 5
-    assert len(found.days) == 30
+    assert len(found.days) in {29, 30}  # there may have been a midnight since, and no call after it
     assert found.has_key
     assert found.keys.keys() == {call.hold.key_id for call in found.calls}
 

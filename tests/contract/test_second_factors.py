@@ -35,7 +35,18 @@ class Guarded(World):
         self.begun = begin_second_factor(self.desk, self.here, CLIENT)
         text = enrolment(self.desk, self.here, self.begun).text
         self.secret = base64.b32decode(text)
-        self.codes = turn_on_second_factor(self.desk, self.here, CLIENT, token=self.begun, code=self.code(-1))
+        self.codes = self._turned_on()
+
+    def _turned_on(self) -> list[str]:
+        """By the code of the half minute before: those after it are the tests' to use."""
+        for is_last in (False, True):
+            self.first_code = self.code(-1)
+            try:
+                return list(turn_on_second_factor(self.desk, self.here, CLIENT, token=self.begun, code=self.first_code))
+            except PersonError:  # that half minute ended on the way
+                if is_last:
+                    raise
+        raise AssertionError("it was neither turned on nor refused")
 
     @property
     def here(self) -> Visit:
@@ -71,7 +82,7 @@ def test_a_code_is_asked_for_and_lets_in(world: Guarded) -> None:
 
 def test_the_code_that_turned_it_on_and_one_that_was_used_let_nobody_in(world: Guarded) -> None:
     with pytest.raises(PersonError, match=WRONG):
-        world.show(world.code(-1))
+        world.show(world.first_code)
     code = world.code(1)
     world.show(code)
     for used in (code, world.code()):
@@ -218,10 +229,11 @@ def test_a_password_alone_does_not_undo_what_guards_against_a_stolen_one(world: 
     with pytest.raises(NotAllowed):
         show_password_again(world.desk, here, CLIENT, GOOD)
     assert world.here.session.authenticated_us == 0
-    show_code_again(world.desk, here, CLIENT, world.code())
+    code = world.code()
+    show_code_again(world.desk, here, CLIENT, code)
     assert abs(world.here.session.authenticated_us - time.time_ns() // 1000) < 60 * 10**6
     with pytest.raises(PersonError, match=WRONG):
-        show_code_again(world.desk, here, CLIENT, world.code())
+        show_code_again(world.desk, here, CLIENT, code)
 
 
 def test_a_client_begins_so_often_and_no_more(world: Guarded) -> None:

@@ -33,7 +33,7 @@ class MailServer:
         return f"smtp://127.0.0.1:{self.port}"
 
     def start(self) -> Self:
-        self._controller = Controller(self, "127.0.0.1", self.port, **self._options)
+        self._controller = Controller(self, "127.0.0.1", self.port, ready_timeout=60, **self._options)
         self._controller.start()
         return self
 

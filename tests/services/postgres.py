@@ -152,7 +152,7 @@ class PostgresServer:
         assert self._process is not None
         self._process.require_running()
         try:
-            psycopg.connect(self.url(), connect_timeout=5).close()
+            psycopg.connect(self.url(), connect_timeout=30).close()
         except psycopg.OperationalError:
             return False
         return True

@@ -127,7 +127,7 @@ class Served:
 
     def health(self) -> int | None:
         """The status of its health page; None where nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("GET", self._health_path)
             return connection.getresponse().status

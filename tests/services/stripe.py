@@ -201,11 +201,15 @@ def make_known(path: Path, url: str, secret: str) -> None:
 
 
 class Inbox:
-    """An endpoint for webhooks, in a thread: it keeps what comes, and answers with its `status`."""
+    """An endpoint for webhooks, in a thread: it keeps what comes, and answers with its `status`.
+
+    The first ones are answered with the statuses of `refusals`, one each.
+    """
 
     def __init__(self) -> None:
         self.received: list[tuple[dict[str, str], bytes]] = []
         self.status = 200
+        self.refusals: list[int] = []
         inbox = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -213,7 +217,7 @@ class Inbox:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 inbox.received.append((headers, body))
-                self.send_response(inbox.status)
+                self.send_response(inbox.refusals.pop(0) if inbox.refusals else inbox.status)
                 self.send_header("content-length", "0")
                 self.end_headers()
 
@@ -231,5 +235,5 @@ class Inbox:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait_for(self, count: int, timeout_seconds: float = 10) -> None:
+    def wait_for(self, count: int, timeout_seconds: float = 30) -> None:
         wait_until(lambda: len(self.received) >= count, f"{count} webhooks", timeout_seconds=timeout_seconds)

@@ -306,20 +306,20 @@ REFUSED: Final[dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_small_example_is_refused_soon(name: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(ValueError, match=r"JSON schema|pattern"):
         example(REFUSED[name])
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_the_largest_examples_are_made_soon() -> None:
     pattern = "(" * 100 + "a" + ")+" * 100
     items: tuple[Any, ...] = ({"type": "integer"}, {"type": "string", "pattern": pattern}, {"enum": list(range(50))})
     for item in items:
-        began = time.monotonic()
+        began = time.thread_time()
         with suppress(ValueError):
             example({"type": "array", "minItems": 10**6, "uniqueItems": True, "items": item})
-        assert time.monotonic() - began < 2
+        assert time.thread_time() - began < 2
     assert len(example({"type": "array", "minItems": 2_000, "items": items[0]})) == 2_000
     assert len(example({"type": "string", "minLength": SIZE_MAX - 100})) == SIZE_MAX - 100
 

@@ -44,7 +44,7 @@ def test_a_thin_event_is_read() -> None:
     assert found == Event("evt_2", "v1.billing.meter.error_report_triggered", "mtr_1", 0, is_live=True)
 
 
-@pytest.mark.parametrize(("seconds", "is_taken"), [(-301, False), (-298, True), (298, True), (302, False)])
+@pytest.mark.parametrize(("seconds", "is_taken"), [(-301, False), (-240, True), (240, True), (400, False)])
 def test_a_time_long_past_or_to_come_is_not_believed(seconds: int, is_taken: bool) -> None:  # noqa: FBT001
     found = StripeSignatures(SECRET).read(BODY.encode(), header(BODY, SECRET, at=time.time() + seconds))
     assert (found is not None) is is_taken

@@ -15,7 +15,7 @@ CHECKED = [route for route in ROUTES if route.params is not None]
 
 
 def ask(standin: StripeStandin, method: str, path: str, form: str = "", **headers: str) -> httpx2.Response:
-    with httpx2.Client(trust_env=False) as client:
+    with httpx2.Client(trust_env=False, timeout=60) as client:
         return client.request(
             method,
             f"{standin.url}{path}{'?' + form if method == 'GET' else ''}",

@@ -55,7 +55,7 @@ def test_below_a_prefix_its_pages_link_to_themselves(tmp_path: Path) -> None:
             }
         )
         assert str(session.url).startswith(f"{base}/pay/")
-        with httpx2.Client(trust_env=False) as browser:
+        with httpx2.Client(trust_env=False, timeout=60) as browser:
             page = browser.get(str(session.url))
             assert 'href="/dev/stripe/_static/farebox.css"' in page.text
             assert browser.get(f"{base}/_static/farebox.css").status_code == 200

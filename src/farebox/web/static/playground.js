@@ -235,15 +235,19 @@ form.addEventListener("input", () => {
   waiting = setTimeout(code, CODE_AFTER_MS);
 });
 
+let codes = 0;
 async function code() {
+  const mine = ++codes;
   const body = new FormData();
   for (const [name, value] of new FormData(form)) {
     body.append(name, value instanceof File ? new File([], value.name) : value); // its name is all that is shown of it
   }
   const answer = await fetch(`${new URL(form.action).pathname}/code`, { method: "POST", body, headers: { accept: "application/json" } });
   if (!answer.ok) return; // it is half typed
+  const found = await answer.json();
+  if (mine !== codes) return; // answers may come in another order than they were asked for
   const blocks = document.querySelectorAll(".tabs code");
-  (await answer.json()).forEach((one, place) => (blocks[place].textContent = one));
+  found.forEach((one, place) => (blocks[place].textContent = one));
 }
 
 keys.textContent = RUN_KEYS;
