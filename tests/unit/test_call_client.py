@@ -206,5 +206,5 @@ def test_what_a_handler_leaves_under_way_ends_with_its_call() -> None:
         with pytest.raises(CallTooLarge, match="This call has ended"):
             await made.ask("late")
 
-    asyncio.run(asyncio.wait_for(scene(), 5))
+    asyncio.run(asyncio.wait_for(scene(), 30))
     assert len(asked) == 1

@@ -122,11 +122,11 @@ def test_callers_of_a_silent_database_are_freed_and_hold_nothing_when_it_wakes(
     till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_module, "WATCH_SECONDS", 0.05)
-    monkeypatch.setattr(ledger_module, "STUCK_SECONDS_MAX", 0.2)
 
     async def call() -> None:
         async with running(till.database) as ledger:
             await record(ledger, await admit(ledger, key))
+            monkeypatch.setattr(ledger_module, "STUCK_SECONDS_MAX", 0.2)
             with till.writes_locked():
                 answers = await asyncio.gather(*(ledger.admit(ask(key)) for _ in range(10)), return_exceptions=True)
                 assert {type(answer) for answer in answers} == {LedgerUnavailable}

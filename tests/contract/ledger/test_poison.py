@@ -214,6 +214,6 @@ def test_what_comes_while_the_ledger_closes_is_answered(till: Till, key: NewKey)
         assert isinstance(await first, Admitted)
         await asyncio.wait_for(closing_down, SECONDS_MAX)
         with pytest.raises(LedgerUnavailable):
-            await asyncio.wait_for(last, 2)
+            await asyncio.wait_for(last, SECONDS_MAX)
 
     asyncio.run(call())
