@@ -71,6 +71,10 @@ class Shop:
         """`farebox serve`, not yet started."""
         return Served(workers=workers, env=self.settings | settings, cwd=self.folder)
 
+    def served_in_earnest(self, *, workers: int = 4, **settings: str) -> Served:
+        """For tests of what a process loads, and of its memory."""
+        return Served(workers=workers, env=self.settings | settings, cwd=self.folder, in_earnest=True)
+
     # -- accounts and keys
 
     def sign_up(self, email: str, plan: str) -> str:
