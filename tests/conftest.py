@@ -15,6 +15,7 @@ from _pytest.nodeid import NodeId
 from hypothesis import settings
 
 from farebox.store.database import Database
+from tests.services.compiled import share_compiled
 from tests.services.memory import prefer_memory
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ settings.load_profile("farebox")
 # Each of the hundreds of processes that the tests start would compile Farebox anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 prefer_memory()
+share_compiled()
 
 SETTINGS = ("FAREBOX_", "OPENAI_", "STRIPE_", "SMTP_", "GOOGLE_CLIENT_", "GITHUB_CLIENT_", "OIDC_")
 FOLDERS = ("browser", "api", "clients", "property", "contract", "unit", "chaos")
