@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,10 @@ class Shop:
         """`farebox serve`, not yet started."""
         return Served(workers=workers, env=self.settings | settings, cwd=self.folder)
 
+    def served_in_earnest(self, *, workers: int = 4, **settings: str) -> Served:
+        """For tests of what a process loads, and of its memory."""
+        return Served(workers=workers, env=self.settings | settings, cwd=self.folder, in_earnest=True)
+
     # -- accounts and keys
 
     def sign_up(self, email: str, plan: str) -> str:
@@ -131,15 +135,18 @@ class Shop:
         return self.query(sql, *parameters)[0][0]
 
     def account_of(self, key: str) -> str:
-        parsed = apikey.parse(key)
-        assert parsed is not None
-        digest = apikey.digest(SECRET.encode(), parsed)
-        return str(self.scalar("SELECT account_id FROM api_key WHERE digest = %s", digest))
+        return str(self.scalar("SELECT account_id FROM api_key WHERE digest = %s", digest_of(key)))
+
+    def _owners_of(self, keys: Collection[str]) -> set[str]:
+        if len(keys) == 1:
+            return {self.account_of(key) for key in keys}
+        found = dict(self.query("SELECT digest, account_id FROM api_key"))
+        return {found[digest_of(key)] for key in keys}
 
     def records(self, columns: str, *keys: str) -> list[tuple[Any, ...]]:
         """Usage rows of the keys' accounts in the order of their admission; of all accounts without a key."""
         found = self.query(f"SELECT account_id, {columns} FROM usage_record ORDER BY admitted_us, call_id")
-        owners = {self.account_of(key) for key in keys}
+        owners = self._owners_of(keys)
         return [row[1:] for row in found if not keys or row[0] in owners]
 
     def meter(self, key: str, *, of_key: bool = False) -> dict[str, Any]:
@@ -165,6 +172,12 @@ class Shop:
             assert check_credit(connection) == []
         with closing(Database(self.database_url)) as database:
             assert reconcile(database, {}).findings == []
+
+
+def digest_of(key: str) -> str:
+    parsed = apikey.parse(key)
+    assert parsed is not None
+    return apikey.digest(SECRET.encode(), parsed)
 
 
 def _marks(row: tuple[object, ...]) -> str:

@@ -104,7 +104,7 @@ def test_without_a_mail_server_mails_are_printed_and_that_is_told(tmp_path: Path
 def test_a_process_that_serves_calls_and_looks_for_mails_has_loaded_nothing_for_pages(tmp_path: Path) -> None:
     """What is loaded is told by the map of the process: compiled modules are files."""
     shop = Shop(tmp_path, f"sqlite:///{tmp_path}/farebox.db", None)
-    with shop.served(workers=1, FAREBOX_SWEEP_SECONDS="0.05") as served:
+    with shop.served_in_earnest(workers=1, FAREBOX_SWEEP_SECONDS="0.05") as served:
         maps = Path(f"/proc/{served.pid}/maps")
         if not maps.exists():
             pytest.skip("no /proc here")

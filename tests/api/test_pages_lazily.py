@@ -23,7 +23,7 @@ async def loaded() -> list[str]:
 def test_pages_are_loaded_with_the_first_page(tmp_path: Path, upstream: FakeUpstream) -> None:
     shop = Shop(tmp_path, f"sqlite:///{tmp_path}/farebox.db", upstream, APP)
     key = shop.new_key("open")
-    with shop.served(workers=1) as served:
+    with shop.served_in_earnest(workers=1) as served:
         assert send(ask(served, key)).status == 200
         assert get(f"{served.url}/v1/usage", key).status == 200
         assert get(f"{served.url}/ready").status == 200

@@ -49,7 +49,7 @@ def rush(
     with empty_database(database_kind, folder, request) as url, MailServer() as server:
         shop = Shop(folder, url, upstream_process)
         settings = {"SMTP_URL": server.url, "FAREBOX_TRUSTED_PROXIES": "127.0.0.1"}
-        with shop.served(workers=1, **settings) as served:
+        with shop.served_in_earnest(workers=1, **settings) as served:
             yield Rush(shop, served, server)
 
 

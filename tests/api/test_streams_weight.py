@@ -48,7 +48,7 @@ def test_health_answers_while_30_streams_of_5_mib_are_cut(shop: Shop, upstream: 
         await listening.close()
         return len(listening.body)
 
-    with shop.served(workers=1) as served:
+    with shop.served_in_earnest(workers=1) as served:
         command = [sys.executable, "-c", WATCH, str(served.port), "4"]
         watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -72,7 +72,7 @@ def test_1000_open_streams_are_under_400_mb(shop: Shop, upstream: FakeUpstream) 
     allow_open_files()
     upstream.program(Behaviour(tokens=2_000, chunk_seconds=1))
     keys = shop.new_keys("open", 1000)
-    with shop.served(workers=1) as served:
+    with shop.served_in_earnest(workers=1) as served:
 
         async def scene() -> float:
             gate = asyncio.Semaphore(100)
@@ -102,7 +102,7 @@ def test_1000_open_streams_are_under_400_mb(shop: Shop, upstream: FakeUpstream) 
 def test_a_reader_that_does_not_read_holds_the_provider_back(shop: Shop, upstream: FakeUpstream, path: str) -> None:
     upstream.program(Behaviour(stream_text_bytes=100 * MIB, chunk_bytes=16_384))
     key = shop.new_key("open")
-    with shop.served(workers=1) as served:
+    with shop.served_in_earnest(workers=1) as served:
 
         async def scene() -> tuple[float, int]:
             listening = await Listening(asks(served, path, key)).open(receive_bytes=65_536)

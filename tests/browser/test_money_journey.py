@@ -61,7 +61,7 @@ class Till(Journey):
 
     def answer(self) -> httpx2.Response:
         url, headers = f"{self.served.url}/v1/generate", {"x-api-key": self.key}
-        return httpx2.post(url, json={"prompt": "Tell me a tale"}, headers=headers, trust_env=False, timeout=60)
+        return self.stripe.http.post(url, json={"prompt": "Tell me a tale"}, headers=headers)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ PRODUCT: Final = Product(
     ),
 )
 MODELS: Final[Mapping[str, Price | None]] = {"priced": Price(150_000_000, 75_000_000, 600_000_000), "unpriced": None}
-TTL_US: Final = 180 * 10**6
+TTL_US: Final = 3_600 * 10**6  # copies of what is held are looked at later
 CALLS_AT_ONCE: Final = 200  # a slow machine has to answer as many within the patience of a call
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import random
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import cycle
 from typing import Final
 
@@ -21,6 +23,7 @@ from farebox.store.findings import Finding
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.reconcile import reconcile
 from farebox.store.wallet import StoredCredit
+from tests.contract.conftest import Copies
 from tests.contract.filled import SECRET, query, tamper
 from tests.contract.till import ask
 
@@ -79,11 +82,15 @@ def found(database: Database) -> list[Finding]:
     return reconcile(database, PRODUCT.by_name).findings
 
 
-@pytest.fixture
-def filled(database: Database) -> Database:
+def fill(database: Database) -> None:
     asyncio.run(call_all(database, open_accounts(database), CALLS // 2, held=8))
     assert found(database) == []
-    return database
+
+
+@pytest.fixture
+def filled(copy_of: Copies) -> Iterator[Database]:
+    with closing(Database(copy_of(fill))) as copy:
+        yield copy
 
 
 def one(database: Database, where: str) -> str:

@@ -104,6 +104,7 @@ def test_it_does_not_wait_for_a_file_that_another_program_keeps_to_itself(
     url: str, till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = ask(key)
+    till.database.engine.dispose()  # or the other could not have it to itself
     with closing(connect(url)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")

@@ -2,6 +2,8 @@
 
 import json
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import groupby
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ from farebox.store.database import Database
 from farebox.store.findings import Finding
 from farebox.store.reconcile import reconcile
 from farebox.store.reports import usage
+from tests.contract.conftest import Copies
 from tests.contract.filled import PRODUCT, fill, open_accounts, query, tamper
 
 CALLS: Final = 1_600
@@ -25,12 +28,27 @@ LIVE_METER: Final = f"{CALLER} AND name = 'live'"
 COPIED: Final = ", ".join(name for name in Hold._fields + Outcome._fields if name != "call_id")
 
 
-@pytest.fixture
-def filled(database: Database) -> Database:
+def fill_all(database: Database) -> None:
     """Thousands of calls of every kind; each sum of it is right."""
     fill(database, open_accounts(database), CALLS)
     assert found(database) == []
-    return database
+
+
+def fill_one(database: Database) -> None:
+    """Calls of one account."""
+    fill(database, open_accounts(database, ("live",))[:1], 400)
+
+
+@pytest.fixture
+def filled(copy_of: Copies) -> Iterator[Database]:
+    with closing(Database(copy_of(fill_all))) as copy:
+        yield copy
+
+
+@pytest.fixture
+def of_one(copy_of: Copies) -> Iterator[Database]:
+    with closing(Database(copy_of(fill_one))) as copy:
+        yield copy
 
 
 def found(database: Database) -> list[Finding]:
@@ -115,11 +133,10 @@ def test_a_lost_a_doubled_and_an_altered_row_are_found_and_nothing_else(filled: 
         ("state = 'voided'", {"calls", "tokens"}),
     ],
 )
-def test_an_altered_row_does_not_come_to_what_it_says(database: Database, change: str, names: set[str]) -> None:
-    fill(database, open_accounts(database, ("live",))[:1], 40)
-    call_id = one_call(database, "state = 'posted' AND marks = '' AND output_tokens > 1")
-    tamper(database, f"UPDATE usage_record SET {change} WHERE call_id = '{call_id}'")
-    rows = [finding for finding in found(database) if finding.what.startswith(f"call {call_id}: ")]
+def test_an_altered_row_does_not_come_to_what_it_says(of_one: Database, change: str, names: set[str]) -> None:
+    call_id = one_call(of_one, "state = 'posted' AND marks = '' AND output_tokens > 1")
+    tamper(of_one, f"UPDATE usage_record SET {change} WHERE call_id = '{call_id}'")
+    rows = [finding for finding in found(of_one) if finding.what.startswith(f"call {call_id}: ")]
     assert {finding.what.partition(": ")[2] for finding in rows} == names
 
 
@@ -143,19 +160,17 @@ def test_an_altered_row_does_not_come_to_what_it_says(database: Database, change
         ("DELETE FROM api_key", {"call: key_id"}),
     ],
 )  # fmt: skip
-def test_a_sum_that_is_off_is_found_where_it_lies(database: Database, statement: str, expected: set[str]) -> None:
-    fill(database, open_accounts(database, ("live",))[:1], 400)
-    tamper(database, statement)
-    what = {finding.what.partition(" of ")[0] for finding in found(database)}
+def test_a_sum_that_is_off_is_found_where_it_lies(of_one: Database, statement: str, expected: set[str]) -> None:
+    tamper(of_one, statement)
+    what = {finding.what.partition(" of ")[0] for finding in found(of_one)}
     assert {f"call: {name.partition(': ')[2]}" if name.startswith("call ") else name for name in what} == expected
 
 
-def test_a_call_that_is_both_held_and_ended_is_found(database: Database) -> None:
-    fill(database, open_accounts(database, ("live",))[:1], 40)
+def test_a_call_that_is_both_held_and_ended_is_found(of_one: Database) -> None:
     held = ", ".join(Hold._fields)
-    call_id = one_call(database)
-    tamper(database, f"INSERT INTO hold ({held}) SELECT {held} FROM usage_record WHERE call_id = '{call_id}'")
-    findings = {(finding.what, finding.expected, finding.found) for finding in found(database)}
+    call_id = one_call(of_one)
+    tamper(of_one, f"INSERT INTO hold ({held}) SELECT {held} FROM usage_record WHERE call_id = '{call_id}'")
+    findings = {(finding.what, finding.expected, finding.found) for finding in found(of_one)}
     assert (f"call {call_id}: state", "held or ended", "both") in findings
 
 

@@ -1,23 +1,34 @@
 """The check that other tests lean on: it is content with what the ledger wrote, and sees every kind of damage."""
 
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
 from farebox.store.database import Database
+from tests.contract.conftest import Copies
 from tests.contract.filled import PRODUCT, fill, open_accounts, tamper
 from tests.services.sums import check_limits, check_sums_at, connect, held
 
 
-@pytest.fixture
-def filled(database: Database) -> Database:
+def fill_it(database: Database) -> None:
     fill(database, open_accounts(database), 400)
-    return database
 
 
-def test_what_the_ledger_wrote_adds_up(filled: Database, migrated_url: str) -> None:
-    assert check_sums_at(migrated_url) == []
-    with closing(connect(migrated_url)) as connection:
+@pytest.fixture
+def url(copy_of: Copies) -> str:
+    return copy_of(fill_it)
+
+
+@pytest.fixture
+def filled(url: str) -> Iterator[Database]:
+    with closing(Database(url)) as found:
+        yield found
+
+
+def test_what_the_ledger_wrote_adds_up(filled: Database, url: str) -> None:
+    assert check_sums_at(url) == []
+    with closing(connect(url)) as connection:
         assert check_limits(connection, PRODUCT.by_name) == []
         assert held(connection) > 0
         assert filled.revision() is not None
@@ -73,18 +84,18 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_every_damage_is_found(filled: Database, migrated_url: str, damage: str) -> None:
+def test_every_damage_is_found(filled: Database, url: str, damage: str) -> None:
     statement, *kinds = DAMAGES[damage]
     tamper(filled, statement)
-    findings = check_sums_at(migrated_url)
+    findings = check_sums_at(url)
     for kind in kinds:
         assert any(finding.startswith(kind) for finding in findings), (kind, findings)
 
 
-def test_a_limit_that_was_passed_is_found(filled: Database, migrated_url: str) -> None:
+def test_a_limit_that_was_passed_is_found(filled: Database, url: str) -> None:
     with filled.read() as connection:
         account = connection.exec_driver_sql("SELECT id FROM account WHERE plan = 'tokens'").scalar_one()
     tamper(filled, f"UPDATE meter SET held_tokens = 1000000001 WHERE account_id = '{account}' AND name = 'live'")
-    with closing(connect(migrated_url)) as connection:
+    with closing(connect(url)) as connection:
         [finding] = check_limits(connection, PRODUCT.by_name)
     assert finding.startswith("over the plan tokens")

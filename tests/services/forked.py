@@ -1,26 +1,40 @@
 """A Python program, forked from a process that has imported Farebox already: most of what a start costs is imports.
 
-What runs is the same: its arguments, folder and environment are its own, `python -m` and `python -c` are done as
-Python does them, and what it starts or becomes in turn is started in earnest.
+What runs is the same: its arguments, folder and environment are its own, and `python -m` and `python -c` are done as
+Python does them. The server that a command becomes, and the workers that it starts, are spared their imports as well;
+what else it starts is started in earnest.
 """
 
+import gc
 import multiprocessing
 import os
 import runpy
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Never
+
+import farebox
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([
-    "tests.services.forked", "farebox.cli.commands", "farebox.web.protocol", "farebox.sandbox.stripe",
-    "tests.services.upstream.server", "alembic.command", "sqlalchemy",
+    "tests.services.forked", "tests.services.upstream.server", "farebox.cli.commands", "farebox.web.protocol",
+    "farebox.web.pages", "farebox.web.letters", "farebox.sandbox.stripe.pages", "farebox.store.team",
+    *(f"farebox.adapters.{name}" for name in (
+        "authenticators", "mail_console", "mail_smtp", "oauth_github", "oauth_oidc", "openai_client", "openai_stream",
+        "passwords", "stripe_payments", "stripe_usage", "stripe_webhooks", "vault",
+    )),
+    "alembic.command", "anyio._backends._asyncio", "psycopg", "segno", "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite", "truststore", "uvicorn.lifespan.on", "uvicorn.loops.uvloop", "websockets.server",
 ])  # fmt: skip
 START_SECONDS_MAX: Final = 60
+# What is imported from here is the same in each process; the rest is the founder's.
+LIBRARIES: Final = (sys.prefix, sys.base_prefix, str(Path(farebox.__file__).parent))
 
 
 class Forked:
@@ -78,10 +92,71 @@ def _run(program: Sequence[str], cwd: Path, environment: dict[str, str], outputs
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    gc.freeze()  # what was imported stays, and need not be looked through for garbage
+    _spare_imports()
     sys.path.insert(0, str(cwd))
+    _do(program)
+
+
+def _do(program: Sequence[str]) -> None:
     kind, name, *arguments = program
     sys.argv = [name if kind == "-m" else kind, *arguments]
     if kind == "-m":
+        if not hasattr(sys.modules.get(name), "__path__"):
+            sys.modules.pop(name, None)  # it runs anew, as the main module
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     else:
         exec(compile(name, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - as Python does it
+
+
+def _spare_imports() -> None:
+    """Have what this process becomes, and the workers that it starts, be forked as well."""
+    from uvicorn.supervisors import multiprocess as supervisor  # noqa: PLC0415  # not in the tests' own process
+
+    os.execv = _become  # type: ignore[assignment]
+    supervisor.get_subprocess = _worker  # type: ignore[assignment,attr-defined]
+
+
+def _become(executable: str, command: Sequence[str]) -> Never:
+    """What `os.execv` does where the program is Python's: what this process was is over, and nothing of it goes on."""
+    isolated, *program = command[1:]
+    assert (executable, isolated) == (sys.executable, "-P"), command
+    _forget_the_founder()
+    sys.path[:] = [entry for entry in sys.path if entry != str(Path.cwd())]
+    os._exit(multiprocessing.Process(target=_do, args=(program,))._bootstrap())  # type: ignore[attr-defined]
+
+
+def _worker(config: Any, target: Any, sockets: Any) -> BaseProcess:  # noqa: ANN401  # as uvicorn has them
+    """What `uvicorn._subprocess.get_subprocess` makes, but forked."""
+    return multiprocessing.get_context("fork").Process(target=_work, args=(config, target, sockets))
+
+
+def _work(config: Any, target: Any, sockets: Any) -> None:  # noqa: ANN401
+    """A new process has the system's answers to signals, and no socket but those that it is given."""
+    from uvicorn._subprocess import subprocess_started  # noqa: PLC0415
+
+    for number in signal.valid_signals() - {signal.SIGINT}:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    own = target.__self__  # uvicorn's side of the worker
+    _leave_sockets({own.parent_conn.fileno(), own.child_conn.fileno(), *(each.fileno() for each in sockets)})
+    _forget_the_founder()
+    subprocess_started(config, target, sockets, 0)
+
+
+def _leave_sockets(but: set[int]) -> None:
+    """Leave all others to the other processes. Their numbers stay taken: objects that nobody uses here know them."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in [int(file.name) for file in Path("/dev/fd").iterdir()]:
+        with suppress(OSError):  # the list's own
+            if number not in but and stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.dup2(nothing, number)
+
+
+def _forget_the_founder() -> None:
+    """The founder's modules are to be imported again."""
+    for name, module in list(sys.modules.items()):
+        place = getattr(module, "__file__", None)
+        if place is not None and not place.startswith(LIBRARIES) and not name.startswith("tests."):
+            del sys.modules[name]

@@ -42,7 +42,8 @@ class PostgresServer:
         self._binaries = _binaries(self._home, self._user)
         self._data = self._home / "data"
         # In memory it is a third of the work to copy a template's files; on a disk they would have to be flushed.
-        self._strategy = "file_copy" if MEMORY in self._home.parents else "wal_log"
+        self._in_memory = MEMORY in self._home.parents
+        self._strategy = "file_copy" if self._in_memory else "wal_log"
         self._log = self._home / "postgres.log"
         self._process: ProcessGroup | None = None
         self._killed = False
@@ -60,7 +61,7 @@ class PostgresServer:
         if not self._data.exists():
             self._create_cluster()
         self._process = ProcessGroup(
-            [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), *_options()],
+            [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), *self._options()],
             log=self._log,
             env=ENVIRONMENT,
             cwd=self._home,
@@ -148,6 +149,10 @@ class PostgresServer:
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
 
+    def _options(self) -> list[str]:
+        copies = {"file_copy_method": "clone"} if self._in_memory else {}  # the kernel copies within itself
+        return [part for name, value in {**SETTINGS, **copies}.items() for part in ("-c", f"{name}={value}")]
+
     def _answers(self) -> bool:
         assert self._process is not None
         self._process.require_running()
@@ -156,10 +161,6 @@ class PostgresServer:
         except psycopg.OperationalError:
             return False
         return True
-
-
-def _options() -> list[str]:
-    return [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
 
 
 def _unprivileged_user() -> int | None:

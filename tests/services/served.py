@@ -42,7 +42,7 @@ class Served:
         port: int | None = None,
         in_earnest: bool = False,
     ) -> None:
-        """Not yet started; where a start is what is tested, `in_earnest` has Farebox import itself.
+        """Not yet started; where a start is what is tested, or memory, `in_earnest` has Farebox import itself.
 
         All workers take calls, however few processors this machine has, unless `processors` says otherwise.
         """

@@ -63,7 +63,7 @@ class StripeStandin:
         self.path = folder / "stripe.db"
         self._log = folder / "stripe.log"
         self._process: ProcessGroup | None = None
-        self._http = httpx2.Client(base_url=self.url, trust_env=False, timeout=30)
+        self.http = httpx2.Client(base_url=self.url, trust_env=False, timeout=60)
 
     def start(self) -> Self:
         command = [sys.executable, "-c", PROGRAM, str(self.path), str(self.port), self.key]
@@ -87,7 +87,7 @@ class StripeStandin:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        self._http.close()
+        self.http.close()
 
     def client(self, *, retries: int = 0) -> stripe.StripeClient:
         """Stripe's own client, for this one."""
@@ -103,7 +103,7 @@ class StripeStandin:
 
     def submit(self, url: str, **form: str) -> httpx2.Response:
         """Send a page's form, as a browser would that follows no redirect."""
-        return self._http.post(url, data=form)
+        return self.http.post(url, data=form)
 
     def pay(self, url: str, card: str = "visa", **form: str) -> str:
         """Pay a checkout session on its page; where the browser goes then. A card that asks its owner is told yes."""
@@ -114,7 +114,7 @@ class StripeStandin:
     # -- its verbs
 
     def control(self, verb: str, /, **told: object) -> dict[str, Any]:
-        answer = self._http.post(f"/_control/{verb}", json=told)
+        answer = self.http.post(f"/_control/{verb}", json=told)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -165,7 +165,7 @@ class StripeStandin:
     def webhook_secret(self, url: str) -> str:
         """The same, told as plain HTTP: what webhooks are verified with."""
         told = {"url": url, "enabled_events[0]": "*"}
-        answer = self._http.post("/v1/webhook_endpoints", data=told, auth=(self.key, ""))
+        answer = self.http.post("/v1/webhook_endpoints", data=told, auth=(self.key, ""))
         assert answer.status_code == 200, answer.text
         return str(answer.json()["secret"])
 

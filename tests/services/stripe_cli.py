@@ -30,7 +30,7 @@ class Cli:
     def __init__(self, standin: StripeStandin, home: Path) -> None:
         node_modules(FOLDER)
         self._standin = standin
-        self._env = {**os.environ, "HOME": str(home), "STRIPE_CLI_TELEMETRY_OPTOUT": "1"}
+        self._env = {**os.environ, "HOME": str(home), "STRIPE_CLI_TELEMETRY_OPTOUT": "1", "GOGC": "off"}
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from ssl import SSLContext
 from typing import Any, Final
 
 import httpx2
@@ -34,7 +36,7 @@ class BoundedTransport(httpx2.BaseTransport):
 
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = frozenset(origins)
-        self._inner = httpx2.HTTPTransport()
+        self._inner = httpx2.HTTPTransport(verify=_trusted())
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         if origin_of(str(request.url)) not in self._origins:
@@ -54,6 +56,12 @@ class BoundedTransport(httpx2.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+
+
+@cache
+def _trusted() -> SSLContext:
+    """Whose certificates are believed, read once: it takes longer than to ask."""
+    return httpx2.create_ssl_context()
 
 
 @contextmanager

@@ -128,7 +128,11 @@ class Database:
             return create_engine(
                 "postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, hide_parameters=True
             )
-        engine = create_engine("sqlite://", creator=self.connect, poolclass=pool.NullPool, hide_parameters=True)
+        # One connection stays open: to open a file and to read its schema takes longer than what a page asks of it.
+        engine = create_engine(
+            "sqlite://", creator=self.connect, poolclass=pool.QueuePool, pool_size=1, max_overflow=-1,
+            hide_parameters=True,
+        )  # fmt: skip
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 

@@ -190,10 +190,14 @@ def _holds(connection: Connection) -> Iterator[Finding]:
         yield from _misfits(held, audit_hold(held))
 
 
-def _misfits(held: Hold, misfits: list[Misfit]) -> Iterator[Finding]:
-    period = period_name(held.period_start_us, held.mode)
-    for name, expected, found in misfits:
-        yield Finding(held.account_id, period, f"call {held.call_id}: {name}", expected, found)
+def _misfits(held: Hold, misfits: list[Misfit]) -> list[Finding]:
+    return [
+        Finding(
+            held.account_id, period_name(held.period_start_us, held.mode), f"call {held.call_id}: {name}", expected,
+            found,
+        )
+        for name, expected, found in misfits
+    ]  # fmt: skip
 
 
 def _held_and_ended(connection: Connection) -> Iterator[Finding]:

@@ -15,18 +15,17 @@ CHECKED = [route for route in ROUTES if route.params is not None]
 
 
 def ask(standin: StripeStandin, method: str, path: str, form: str = "", **headers: str) -> httpx2.Response:
-    with httpx2.Client(trust_env=False, timeout=60) as client:
-        return client.request(
-            method,
-            f"{standin.url}{path}{'?' + form if method == 'GET' else ''}",
-            content=form if method != "GET" else None,
-            headers={
-                "authorization": f"Bearer {standin.key}",
-                "content-type": "application/x-www-form-urlencoded",
-                "stripe-version": "2026-10-28.endive",
-                **headers,
-            },
-        )
+    return standin.http.request(
+        method,
+        f"{path}{'?' + form if method == 'GET' else ''}",
+        content=form if method != "GET" else None,
+        headers={
+            "authorization": f"Bearer {standin.key}",
+            "content-type": "application/x-www-form-urlencoded",
+            "stripe-version": "2026-10-28.endive",
+            **headers,
+        },
+    )
 
 
 @pytest.mark.parametrize("route", CHECKED, ids=[f"{route.method} {route.params}" for route in CHECKED])
