@@ -6,10 +6,6 @@ from typing import Any
 
 import openai
 import pytest
-from pydantic_ai import Agent
-from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.openai import OpenAIProvider
 
 from farebox import Call
 from farebox.adapters.openai_client import BASE_URL
@@ -136,6 +132,11 @@ def ended(made: Call, work: Callable[[Call], Awaitable[Any]]) -> CallError | Non
 
 
 async def agent(made: Call) -> str:
+    # What it brings is loaded where it is used, and not by each of pytest's processes.
+    from pydantic_ai import Agent, ModelHTTPError  # noqa: PLC0415
+    from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415
+    from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415
+
     model = OpenAIChatModel("x", provider=OpenAIProvider(openai_client=made.openai))
     try:
         return (await Agent(model).run("hi " * 100)).output
