@@ -104,6 +104,7 @@ def test_whichever_operation_fails_no_answer_is_without_its_row_and_nothing_stay
     caplog.set_level(logging.CRITICAL)
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.001)
     monkeypatch.setattr(import_module("farebox.store.inline"), "REST_SECONDS", 0)
+    monkeypatch.setattr(import_module("farebox.store.inline"), "REST_TIMES", 0)
     monkeypatch.setattr(import_module("farebox.call.record"), "RECORD_SECONDS", 0.02)
 
     async def every_operation() -> None:
