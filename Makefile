@@ -18,7 +18,8 @@ help: ## list these commands
 run: $(VENV)/.installed ## install what is needed, then start the demo product
 	$(BIN)/farebox dev
 
-test: $(VENV)/.installed-dev chromium ## every check but the long ones: lint, and pytest beside it
+test: ## every check but the long ones: lint, and pytest beside it
+	@$(MAKE) --silent --jobs 2 $(VENV)/.installed-dev chromium
 	$(BIN)/ruff check --quiet
 	@$(MAKE) --no-print-directory --jobs 2 lint suite
 
