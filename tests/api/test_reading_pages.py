@@ -1,13 +1,11 @@
 """Overview, usage, calls and receipts over HTTP: exact, of one's own account, and safe to look at."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator
 from contextlib import closing
 from html import unescape
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import pytest
 
@@ -15,11 +13,9 @@ from farebox.domain.money import format_usd
 from farebox.store.database import Database
 from farebox.store.wallet import StoredCredit
 from tests.api.conftest import empty_database
-from tests.api.shop import SECRET, Shop, generate, send
-from tests.services.browser import Browser, Page
-from tests.services.load import Reply, Request
-from tests.services.many_calls import Customer, add_calls, new_customer
-from tests.services.served import Served
+from tests.api.desk import Desk, table, words
+from tests.api.shop import Shop
+from tests.services.browser import Browser
 from tests.services.upstream import Behaviour, FakeUpstream
 
 APP: Final = """
@@ -48,31 +44,6 @@ PATHS: Final = ("/overview", "/usage", "/usage.csv", "/calls", "/calls.csv", "/c
 SECRETS: Final = ("cost_nanodollars", "wasted", "HTTPStatus", "openai:", "cause")
 
 
-class Desk(NamedTuple):
-    """A shop, served, whose customers look at their pages."""
-
-    shop: Shop
-    served: Served
-    upstream: FakeUpstream
-
-    def customer(self, plan: str = "open", **more: Any) -> tuple[Customer, Browser]:  # noqa: ANN401  # as new_customer
-        with closing(Database(self.shop.database_url)) as database:
-            found = new_customer(database, SECRET.encode(), plan, **more)
-        browser = Browser(self.served.url)
-        browser.cookies = dict([found.cookie.split("=")])
-        return found, browser
-
-    def add_calls(self, customer: Customer, calls: int, **more: Any) -> None:  # noqa: ANN401  # as there
-        with closing(Database(self.shop.database_url)) as database:
-            add_calls(database, customer, calls, **more)
-
-    def call(self, key: str, prompt: str = "Say hello", **more: object) -> Reply:
-        return send(generate(self.served.url, key, {"prompt": prompt, **more}))
-
-    def tagline(self, key: str, product: str = "tea") -> Reply:
-        return send(Request(f"{self.served.url}/v1/tagline", {"product": product}, {"x-api-key": key}))
-
-
 @pytest.fixture(scope="module")
 def desk(
     database_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
@@ -84,24 +55,6 @@ def desk(
         with shop.served(workers=1, FAREBOX_SWEEP_SECONDS="3600") as served:
             yield Desk(shop, served, upstream_process)
             assert "Traceback" not in served.output()
-
-
-def words(page: Page) -> str:
-    """What a reader sees of a page, without its markup."""
-    assert page.status == 200, page.text
-    body = re.sub(r"<(script|style)\b.*?</\1>", "", page.text, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", body)))
-
-
-def table(page: Page) -> list[dict[str, str]]:
-    assert page.status == 200, page.text
-    assert page.header("content-type") == "text/csv; charset=utf-8"
-    assert page.header("content-disposition").startswith("attachment;")
-    return list(csv.DictReader(io.StringIO(page.text, newline="")))
-
-
-def without_ids(page: Page) -> str:
-    return re.sub(r"req_[0-9a-f]{32}", "req_…", page.text)
 
 
 # -- Figures

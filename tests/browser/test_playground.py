@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, StorageState, exp
 from tests.browser.conftest import SECRET
 from tests.browser.inspection import Inspector
 from tests.browser.playground import APP, CLICKS_MAX, Product, Visitor
+from tests.services.process import wait_until
 from tests.services.served import Served
 
 
@@ -144,6 +145,8 @@ def test_who_stops_waiting_gets_the_answer_without_another_charge(product: Produ
     inside.goto(f"{product.url}/playground/tagline")
     with product.held():
         run(inside)
+        # What is stopped before it has come is no call, and the next one is the first.
+        wait_until(lambda: product.sql("SELECT count(*) FROM hold") == [(1,)], "the call to be under way")
         inside.get_by_role("button", name="Stop waiting").click()
         expect(inside.get_by_role("status")).to_contain_text("Run it again, unchanged")
     run(inside)
