@@ -4,6 +4,7 @@ More interpreters at work than processors push one another out of its cache, and
 """
 
 import asyncio
+import logging
 import os
 import selectors
 import socket
@@ -17,6 +18,8 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
+
+log = logging.getLogger("farebox.workers")
 
 LATE_SECONDS: Final = 0.05
 CONTAINERS_SHARE: Final = Path("/sys/fs/cgroup/cpu.max")
@@ -54,6 +57,7 @@ class Workers(Multiprocess):
             worker.kill()  # it may only hang
             worker.join()
             if worker.exitcode == STARTUP_FAILURE:
+                log.error("A worker could not start, so the others are stopped as well. Above it says why.")
                 self.should_exit.set()
             else:
                 self.processes[place] = self._started(place)
@@ -64,6 +68,7 @@ class Workers(Multiprocess):
             if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
                 new.kill()
                 new.join()
+                log.error("A new worker was not ready in time. The old ones that are left go on; see what it printed.")
                 return
             old.terminate()
             old.join()
