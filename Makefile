@@ -6,11 +6,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+# uv installs in seconds what takes pip a minute. Where it is not to be had, or does not reach the index that pip is told of, pip does it.
+install = @$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(1) 2>/dev/null || $(PIP) install --quiet $(1)
 # Each of the hundreds of processes that the tests start would compile Farebox anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test suite lint format chaos screenshots stripe bench lock clean chromium
+.PHONY: help run test alone suite lint format chaos screenshots stripe bench lock clean chromium
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -18,15 +20,17 @@ help: ## list these commands
 run: $(VENV)/.installed ## install what is needed, then start the demo product
 	$(BIN)/farebox dev
 
-test: ## every check but the long ones: lint, and pytest beside it
+test: ## every check but the long ones: lint and pytest
 	@$(MAKE) --silent --jobs 2 $(VENV)/.installed-dev chromium
-	$(BIN)/ruff check --quiet
-	@$(MAKE) --no-print-directory --jobs 2 lint suite
+	@$(MAKE) --no-print-directory --jobs 2 lint alone
+	@$(MAKE) --no-print-directory suite
 
-# mypy takes most of a minute of one processor the first time. Where it finds something, make fails when the tests are done.
+# First, because it compiles all tests for the others, and leaves half of the machine to mypy.
+alone: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m alone
+
 suite: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not chaos and not alone and not stripe" --numprocesses 4 --dist loadgroup --no-loadscope-reorder
-	$(BIN)/python -m pytest -m alone
 
 # The tests of the pages need a browser. Without one they fail, and say what to install. The headless shell costs a page a
 # third of the processor time; where a system does not have it, Chromium itself does.
@@ -36,10 +40,11 @@ chromium:
 		apt-get install -qq -y chromium-headless-shell >/dev/null || command -v chromium >/dev/null || \
 		apt-get install -qq -y chromium >/dev/null; }
 
+# mypy takes most of a minute of one processor the first time; the tests beside it, some of which measure, are not to notice.
 lint: $(VENV)/.installed-dev ## Ruff, mypy and import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	nice -n 19 $(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev ## let Ruff format the code and mend what it can
@@ -74,13 +79,14 @@ clean: ## remove the environment, builds and caches; data stays
 $(VENV)/.installed: pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "Farebox needs Python 3.11 or newer, and there is no '$(PYTHON)' here." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Farebox needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Name a newer one, as in: make run PYTHON=python3.12" % sys.version_info[:2])'
-	@echo "Installing Farebox into $(VENV); this takes a minute."
+	@echo "Installing Farebox into $(VENV)."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --quiet --require-hashes --requirement requirements.lock
-	@$(PIP) install --quiet --no-deps --editable .
+	@sed -n '/^uv==/,/# via/p' requirements-dev.lock | $(PIP) install --quiet --require-hashes --requirement /dev/stdin || true
+	$(call install,--require-hashes --requirement requirements.lock)
+	$(call install,--no-deps --editable .)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
-	@echo "Installing what the tests need into $(VENV); this takes a minute."
-	@$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
+	@echo "Installing what the tests need into $(VENV)."
+	$(call install,--require-hashes --requirement requirements-dev.lock)
 	@touch $@

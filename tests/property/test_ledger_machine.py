@@ -340,11 +340,18 @@ def run_machine(make_world: Callable[[], World], sequences: int, steps: int) -> 
 @pytest.mark.parametrize("part", [pytest.param(n, marks=pytest.mark.xdist_group(f"lives {n}")) for n in range(4)])
 def test_every_sum_holds_after_every_step_of_2000_lives_on_sqlite(part: int) -> None:
     del part  # nothing differs: each begins at another random place
-    run_machine(SqliteWorld, sequences=500, steps=50)
+    run_machine(SqliteWorld, sequences=500, steps=30)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("part", range(4))
+def test_every_sum_holds_after_every_step_of_2000_longer_lives_on_sqlite(part: int) -> None:
+    del part
+    run_machine(SqliteWorld, sequences=500, steps=60)
 
 
 def test_every_sum_holds_after_every_step_on_postgresql(migrated_pg_url: str) -> None:
-    run_machine(lambda: PostgresWorld(migrated_pg_url), sequences=80, steps=50)
+    run_machine(lambda: PostgresWorld(migrated_pg_url), sequences=80, steps=30)
 
 
 # Each part on a database of its own: the sums are made of all that is in it, after each step.
