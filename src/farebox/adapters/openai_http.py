@@ -1,12 +1,11 @@
 """A model provider over HTTP, in bytes. The OpenAI SDK costs more CPU than all the rest of a call."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from farebox.adapters.http1 import Answer, Connections
+from farebox.adapters.http1 import OK, Answer, Connections
 from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
 from farebox.domain.providers import PROVIDERS, Provider, is_here
 from farebox.ports import Reply, Streamed
@@ -76,7 +75,7 @@ class OpenAIUpstream:
             raise too_late() from error
         except OSError as error:
             raise out_of_reach() from error
-        return Reply(answer.status, {} if answer.status == HTTPStatus.OK else _told(answer), answer.body)
+        return Reply(answer.status, {} if answer.status == OK else _told(answer), answer.body)
 
     async def _send_around(self, path: str, body: bytes, seconds_max: float) -> Reply:
         """By the client of the streams, which knows proxies and passwords in an address."""

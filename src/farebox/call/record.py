@@ -46,7 +46,8 @@ async def record(
     if request.once is not None and render is not None and error is None:
         kept = _kept(request, content, standing, render)
     outcome, found = await wire.service.ledger.record(hold, ending, spent, until, kept)
-    if found is not None and found.prepaid_nanodollars is None:  # of a call that touched no credit
+    if found is not None and found.prepaid_nanodollars is None and standing.prepaid_nanodollars is not None:
+        # The call touched none of its credit.
         found = found._replace(prepaid_nanodollars=standing.prepaid_nanodollars)
     if Mark.OVER_HOLD in outcome.marks:
         log.error("call %s used more than its hold: charged up to the hold; raise the bound", hold.call_id)

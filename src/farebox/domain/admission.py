@@ -27,6 +27,7 @@ from farebox.domain.rate import take
 from farebox.domain.wallet import Grant
 
 NO_SUCH_KEY: Final = "This API key is not valid. Check that it was copied whole and has not been revoked."
+NO_PRICE: Final = (None, None, None)
 PAYMENT_FAILED: Final = "The last payment failed. Update the payment method at /plan."
 
 
@@ -259,11 +260,12 @@ def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int)
     if plan.credit_nanodollars is not None:
         left = plan.credit_nanodollars - meter.posted_nanodollars - meter.held_nanodollars
         included = min(held, max(left, 0))
+    frozen: tuple[int | None, int | None, int | None] = NO_PRICE if price is None else price
     return Hold(
         caller.account_id, ask.call_id, caller.key_id, caller.mode, plan.name, ask.endpoint, ask.model,
         meter.period_start_us, now_us, now_us + ask.hold_ttl_us,
         ask.calls, tokens, held, ask.input_tokens_max, output_max,
-        *_frozen(price), fixed, markup, caller.cap_id, caller.cap_calls,
+        *frozen, fixed, markup, caller.cap_id, caller.cap_calls,
         "", "", included_tokens, per_mtok, included,
     )  # fmt: skip
 
@@ -314,10 +316,6 @@ def _is_on_trial(plan: Plan, trial_end_us: int) -> PaymentRequired:
     )
     error.page = "/plan"
     return error
-
-
-def _frozen(price: Price | None) -> tuple[int | None, int | None, int | None]:
-    return (None, None, None) if price is None else (price.input_per_mtok, price.cached_per_mtok, price.output_per_mtok)
 
 
 def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceeded | None:

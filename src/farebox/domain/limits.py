@@ -72,4 +72,9 @@ def may_matter(hold: Hold, outcome: Outcome, plan: Plan | None, meter: Meter | N
         return False
     if plan is None or meter is None or outcome.charge_nanodollars:
         return True
+    calls, tokens = plan.calls, plan.tokens
+    if (calls is None or meter.posted_calls * 100 < calls * PERCENTS[0]) and (
+        tokens is None or meter.posted_tokens * 100 < tokens * PERCENTS[0]
+    ):
+        return False  # before the first mark, as nearly always
     return bool(steps(plan, meter, outcome))

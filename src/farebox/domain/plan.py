@@ -65,6 +65,10 @@ class Plan:
     overage_nanodollars: int | None = field(init=False, repr=False, default=None)
     overage_per_mtok: int | None = field(init=False, repr=False, default=None)
     markup_basis_points: int = field(init=False, repr=False, default=0)
+    is_metered_in_money: bool = field(init=False, repr=False, default=False)
+    """Whether a call is charged by the model's cost, so that the price must be known."""
+    has_overage: bool = field(init=False, repr=False, default=False)
+    """Whether calls go on beyond what is included, for money."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -83,24 +87,17 @@ class Plan:
             self._set("burst_limit", None if self.burst is None else parse_burst(self.burst))
         except (ValueError, TypeError) as error:
             raise FounderError(f"Plan({self.name!r}): {error}.") from None
+        self._set("is_metered_in_money", self.credit_nanodollars is not None)
+        by_use = self.overage_nanodollars is not None or self.overage_per_mtok is not None
+        self._set("has_overage", by_use or bool(self.credit_overage))
         self._set("markup_basis_points", self._basis_points())
         self._check_beyond()
         self._check_price()
 
     @property
-    def is_metered_in_money(self) -> bool:
-        """Whether a call is charged by the model's cost, so that the price must be known."""
-        return self.credit_nanodollars is not None
-
-    @property
     def charges_by_use(self) -> bool:
         """Whether a month can come to more the more is called, beside the plan's price or out of its credit."""
         return self.has_overage or self.credit_nanodollars is not None
-
-    @property
-    def has_overage(self) -> bool:
-        """Whether calls go on beyond what is included, for money."""
-        return self.overage_usd is not None or self.overage_usd_per_1k_tokens is not None or self.credit_overage
 
     @property
     def is_invoiced(self) -> bool:

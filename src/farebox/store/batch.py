@@ -3,7 +3,7 @@
 It only loads rows under a lock, asks the domain, and saves. SQLite and PostgreSQL cannot disagree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from farebox.domain import wallet
@@ -68,6 +68,7 @@ class Alive(NamedTuple):
     """Does the database answer, and with which schema?"""
 
 
+BY_KEY: Final = (Ask, Look, Find)
 Item = Ask | Finish | Look | Find | Due | Alive
 Result = Admitted | Refused | Answered | Recorded | Standing | CallRow | list[Hold] | str | None | Exception
 MeterKey = tuple[str, str, int]
@@ -118,8 +119,8 @@ class Batch:
         decision = decide(caller, plan, meter, cap, ask, self.now_us, self._grants(caller))
         if isinstance(decision, Admitted):
             self.holds.append(decision.hold)
-            for grant_id, nanodollars in wallet.parts_of(decision.hold.credit):
-                self._pay(wallet.hold(self.grants[caller.account_id][grant_id], nanodollars))
+            if decision.hold.credit:
+                self._hold_credit(decision.hold)
             self._save(decision.standing.meter)
             if decision.standing.cap is not None:
                 self._save(decision.standing.cap.meter)
@@ -179,6 +180,10 @@ class Batch:
             return None
         return list(self.grants.get(caller.account_id, {}).values())
 
+    def _hold_credit(self, hold: Hold) -> None:
+        for grant_id, nanodollars in wallet.parts_of(hold.credit):
+            self._pay(wallet.hold(self.grants[hold.account_id][grant_id], nanodollars))
+
     def _spend(self, hold: Hold, outcome: Outcome) -> int:
         """Spend what the outcome says of what was held, and give the rest back; what is left then."""
         spent, grants = dict(wallet.parts_of(outcome.spent_credit)), self.grants[hold.account_id]
@@ -226,41 +231,75 @@ class Batch:
             outcome.charge_nanodollars, outcome.cost_nanodollars,
         )  # fmt: skip
         sums = self.rollups.get(key)
-        self.rollups[key] = [a + b for a, b in zip(sums, more, strict=True)] if sums else [int(n) for n in more]
+        self.rollups[key] = [a + b for a, b in zip(sums, more, strict=True)] if sums else list(map(int, more))
 
 
 def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Mapping[str, Plan]) -> list[Result]:
     """Decide and write the items in the transaction that the cursor is in; the caller commits.
 
+    Plain loops, as each call of a customer comes here twice: a comprehension is a function of its own.
+
     Raises:
         Exception: whatever the driver raises; then nothing of the batch may be committed.
     """
-    digests = list({item.key_digest for item in items if isinstance(item, Ask | Look | Find)})
-    finishes = [item for item in items if isinstance(item, Finish)]
-    now_us = statements.lock(cursor, digests, list({finish.hold.account_id for finish in finishes}))
-    batch = Batch(plans, now_us)
-    if digests:
-        batch.callers = {row[0]: Caller(*row[1:]) for row in statements.callers(cursor, digests)}
-    counted: list[Caller | Hold] = [*batch.callers.values(), *(finish.hold for finish in finishes)]
-    owners: set[Owner] = {(who.account_id, who.mode) for who in counted}
-    owners.update((who.account_id, who.cap_id) for who in counted if who.cap_id)
-    since_us = min((finish.hold.period_start_us for finish in finishes), default=now_us)
-    for row in statements.meters(cursor, list(owners), min(since_us, now_us - BURST_US_MAX)) if owners else ():
-        batch.load_meter(Meter(*row))
-    _load_grants(batch, finishes, cursor, statements)
-    _load_earlier(batch, items, cursor, statements)
-    recorded = iter(_finish_all(batch, finishes, cursor, statements))
-    results: list[Result] = [
-        next(recorded) if isinstance(item, Finish) else _one(batch, item, cursor, statements) for item in items
-    ]
+    digests: set[str] = set()
+    account_ids: set[str] = set()
+    finishes: list[Finish] = []
+    with_once: list[Ask] = []
+    for item in items:
+        if isinstance(item, Finish):
+            finishes.append(item)
+            account_ids.add(item.hold.account_id)
+        elif isinstance(item, BY_KEY):
+            digests.add(item.key_digest)
+            if isinstance(item, Ask) and item.once is not None:
+                with_once.append(item)
+    batch = Batch(plans, statements.lock(cursor, list(digests), list(account_ids)))
+    _load(batch, digests, finishes, cursor, statements)
+    for ask in with_once:
+        _load_earlier(batch, ask, cursor, statements)
+    recorded = iter(_finish_all(batch, finishes, cursor, statements) if finishes else ())
+    results: list[Result] = []
+    for item in items:
+        if isinstance(item, Finish):
+            results.append(next(recorded))
+        else:
+            results.append(_one(batch, item, cursor, statements))
     _write(batch, cursor, statements)
     return results
 
 
+def _load(
+    batch: Batch, digests: Collection[str], finishes: Sequence[Finish], cursor: Cursor, statements: Statements
+) -> None:
+    """Who calls, and the meters and the credit of all that the batch is about."""
+    counted: list[Caller | Hold] = []
+    since_us = batch.now_us
+    for finish in finishes:
+        counted.append(finish.hold)
+        since_us = min(since_us, finish.hold.period_start_us)
+    for row in statements.callers(cursor, list(digests)) if digests else ():
+        caller = Caller(*row[1:])
+        batch.callers[row[0]] = caller
+        counted.append(caller)
+    owners: set[Owner] = set()
+    for who in counted:
+        owners.add((who.account_id, who.mode))
+        if who.cap_id:
+            owners.add((who.account_id, who.cap_id))
+    if owners:
+        for row in statements.meters(cursor, list(owners), min(since_us, batch.now_us - BURST_US_MAX)):
+            batch.load_meter(Meter(*row))
+    _load_grants(batch, finishes, cursor, statements)
+
+
 def _load_grants(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, statements: Statements) -> None:
     """The credit of those who have any, and that which the calls that end have held: most batches read none."""
-    accounts = {who.account_id for who in batch.callers.values() if who.has_credit and who.mode == "live"}
+    accounts: set[str] = set()
     named: list[tuple[str, str]] = []
+    for who in batch.callers.values():
+        if who.has_credit and who.mode == "live":
+            accounts.add(who.account_id)
     for finish in finishes:
         if finish.hold.credit:
             accounts.add(finish.hold.account_id)
@@ -270,13 +309,11 @@ def _load_grants(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, state
             batch.load_grant(Grant(*row))
 
 
-def _load_earlier(batch: Batch, items: Sequence[Item], cursor: Cursor, statements: Statements) -> None:
-    for item in items:
-        if isinstance(item, Ask) and item.once is not None:
-            caller = batch.callers.get(item.key_digest)
-            if caller is not None:
-                key = (caller.account_id, item.once.id)
-                batch.earlier[key] = statements.earlier(cursor, *key)
+def _load_earlier(batch: Batch, ask: Ask, cursor: Cursor, statements: Statements) -> None:
+    caller = batch.callers.get(ask.key_digest)
+    if caller is not None and ask.once is not None:
+        key = (caller.account_id, ask.once.id)
+        batch.earlier[key] = statements.earlier(cursor, *key)
 
 
 def _one(batch: Batch, item: Ask | Look | Find | Due | Alive, cursor: Cursor, statements: Statements) -> Result:
@@ -311,11 +348,9 @@ def _find(batch: Batch, find: Find, cursor: Cursor, statements: Statements) -> C
 
 def _finish_all(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, statements: Statements) -> list[Result]:
     """Records come before admissions: what they give back can be admitted at once."""
-    if not finishes:
-        return []
     pairs = [(finish.hold.account_id, finish.hold.call_id) for finish in finishes]
     open_ids = statements.delete_holds(cursor, pairs)
-    closed = [pair for pair in pairs if pair[1] not in open_ids]
+    closed = [pair for pair in pairs if pair[1] not in open_ids] if len(open_ids) < len(pairs) else ()
     known = {row[0]: _outcome(row[1:]) for row in statements.outcomes(cursor, closed)} if closed else {}
     results: list[Result] = []
     for finish in finishes:
@@ -349,7 +384,7 @@ def _write(batch: Batch, cursor: Cursor, statements: Statements) -> None:
         statements.keep_answer(cursor, row)
     if batch.changed:
         # In the order of the key, as the rows of a statement are locked in the order they come.
-        statements.save_meters(cursor, [batch.meters[key] for key in sorted(batch.changed)])
+        statements.save_meters(cursor, list(map(batch.meters.__getitem__, sorted(batch.changed))))
     if batch.spent_from:
         changed = sorted(batch.spent_from)
         statements.save_grants(cursor, [batch.grants[account_id][grant_id] for account_id, grant_id in changed])

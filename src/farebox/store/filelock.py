@@ -78,7 +78,7 @@ class FileLock:
             return False
         is_in = False
         try:
-            is_in = self._depth == 0 and _lock_if_free(self._opened())
+            is_in = self._depth == 0 and _lock_if_free(self._file or self._opened())
             self._depth += is_in
         finally:
             if not is_in:

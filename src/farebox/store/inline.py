@@ -51,7 +51,13 @@ class InlineLedger:
             CommitLost: the commit failed.
         """
         began = time.monotonic()
-        if began < self._rests_until or not self._is_in():
+        if began < self._rests_until:
+            return None
+        try:
+            if not self._lock.enter_if_free():
+                return None
+        except OSError as error:
+            log.debug("the ledger's thread is to tell of it: %r", error)
             return None
         try:
             return self._transact(item)
@@ -61,13 +67,6 @@ class InlineLedger:
             if ended - began > SLOW_SECONDS:
                 self._rests_until = max(self._rests_until, ended + REST_TIMES * (ended - began))
 
-    def _is_in(self) -> bool:
-        try:
-            return self._lock.enter_if_free()
-        except OSError as error:
-            log.debug("the ledger's thread is to tell of it: %r", error)
-            return False
-
     def _transact(self, item: Item) -> Result:
         result: Result = None
         try:
@@ -75,7 +74,7 @@ class InlineLedger:
             cursor = connection.cursor()
             self._statements.begin(cursor)
             (result,) = run([item], cursor, self._statements, self._plans)
-            connection.commit()
+            cursor.execute("COMMIT")  # connection.commit() would have SQLite parse the word each time
         except Exception as error:
             self.close()
             self._rests_until = time.monotonic() + REST_SECONDS

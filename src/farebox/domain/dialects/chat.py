@@ -63,7 +63,7 @@ PLAIN_EVENT: Final = re.compile(
 PADDING: Final = re.compile(rb'\w*"\}\n\n')
 UNKNOWN: Final = b"\0"
 ESCAPE, NEWLINE = b"\\\n"
-PLAIN_KEYS: Final = frozenset({"role", "content", "annotations"})
+PLAIN_KEYS: Final = frozenset({"role", "content", "annotations", "refusal"})  # as OpenAI has them, with no refusal
 
 
 @lru_cache(maxsize=256)
@@ -129,9 +129,10 @@ class Chat:
         if len(choices) == 1:  # as nearly always, and then with a text and nothing else
             choice = choices[0]
             message = choice.get("message") if isinstance(choice, dict) else None
-            said = message.get("content") if isinstance(message, dict) else None
-            if message and said and isinstance(said, str) and said.isascii() and message.keys() <= PLAIN_KEYS:
-                return Completion(said, usage, True, len(said))  # noqa: FBT003  # by name it takes twice as long
+            if isinstance(message, dict) and message.keys() <= PLAIN_KEYS and not message.get("refusal"):
+                said = message.get("content")
+                if said and isinstance(said, str) and said.isascii():
+                    return Completion(said, usage, True, len(said))  # noqa: FBT003  # by name it takes twice as long
         messages = [choice.get("message") for choice in choices if isinstance(choice, dict)]
         found = [message for message in messages if isinstance(message, dict)]
         text = text_of(found[0].get("content")) if found else ""
