@@ -32,20 +32,25 @@ def _months_after(anchor: datetime, months: int) -> datetime:
     return anchor.replace(year=year, month=month0 + 1, day=day)
 
 
+@lru_cache(maxsize=4096)
+def _start_us(anchor_us: int, months: int) -> int:
+    return _microseconds(_months_after(_datetime(anchor_us), months))
+
+
 def period_at(anchor_us: int, now_us: int) -> Period:
     """The period that contains `now_us`; moments before the anchor have periods too."""
     anchor, now = _datetime(anchor_us), _datetime(now_us)
     months = (now.year - anchor.year) * 12 + now.month - anchor.month
-    if _months_after(anchor, months) > now:
+    if _start_us(anchor_us, months) > now_us:
         months -= 1
-    return Period(_microseconds(_months_after(anchor, months)), _microseconds(_months_after(anchor, months + 1)))
+    return Period(_start_us(anchor_us, months), _start_us(anchor_us, months + 1))
 
 
 def period_after(anchor_us: int, start_us: int, months: int) -> Period:
     """The period of so many months that begins at one of the anchor's."""
     anchor, start = _datetime(anchor_us), _datetime(start_us)
     passed = (start.year - anchor.year) * 12 + start.month - anchor.month
-    return Period(start_us, _microseconds(_months_after(anchor, passed + months)))
+    return Period(start_us, _start_us(anchor_us, passed + months))
 
 
 def iso(us: int) -> str:
