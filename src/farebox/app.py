@@ -38,7 +38,7 @@ from farebox.web.logo import Logo, read_logo
 from farebox.web.openapi import add_paid
 from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
-from farebox.web.routes import add_docs_files, add_error_pages, routes
+from farebox.web.routes import add_docs_files, add_error_pages, add_routes
 from farebox.web.site import Pages, Site
 from farebox.web.webhooks import Webhooks
 
@@ -101,7 +101,7 @@ class Farebox(FastAPI):
         self.handlers: dict[str, Handler] = {}
         self._listeners: dict[str, list[Callable[[Any], Any]]] = {}
         super().__init__(title=name, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
-        self.include_router(routes(self._house))
+        add_routes(self, self._house)
         for path in ("/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
             self._add_paid(path)
         add_docs_files(self)

@@ -17,7 +17,7 @@ from farebox.store.wallet import StoredCredit
 from tests.services.command import printed
 from tests.services.load import Reply, Request, fire_all
 from tests.services.served import Served
-from tests.services.sums import check_credit, check_sums_at, connect, held
+from tests.services.sums import check_credit, check_sums_at, connected, held
 from tests.services.upstream import FakeUpstream
 
 SECRET = "a secret for tests, of more than 16 characters"
@@ -88,7 +88,7 @@ class Shop:
         """As many accounts with a key each, without the cost of two commands for each."""
         now_us = time.time_ns() // 1000
         keys = [apikey.mint(BRAND, mode, secrets.randbelow) for _ in range(count)]
-        with closing(connect(self.database_url)) as connection:
+        with connected(self.database_url) as connection:
             cursor = connection.cursor()
             for key in keys:
                 account_id = f"acct_{secrets.token_hex(8)}"
@@ -124,7 +124,7 @@ class Shop:
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Rows of a statement, which has %s for its parameters; none where it is no query."""
-        with closing(connect(self.database_url)) as connection:
+        with connected(self.database_url) as connection:
             cursor = connection.execute(self._sql(sql), parameters)
             return cursor.fetchall() if cursor.description else []
 
@@ -162,13 +162,13 @@ class Shop:
 
     def held(self) -> int:
         """Open holds, and meters that hold something, of all accounts; zero when nothing is under way."""
-        with closing(connect(self.database_url)) as connection:
+        with connected(self.database_url) as connection:
             return held(connection)
 
     def assert_sums(self) -> None:
         """Every sum is right, as the tests reckon it and as `farebox reconcile` does."""
         assert check_sums_at(self.database_url) == []
-        with closing(connect(self.database_url)) as connection:
+        with connected(self.database_url) as connection:
             assert check_credit(connection) == []
         with closing(Database(self.database_url)) as database:
             assert reconcile(database, {}).findings == []

@@ -131,18 +131,24 @@ def opened(folder: Path, account: StripeAccount, upstream: FakeUpstream) -> Iter
         assert hidden not in output
 
 
-@pytest.fixture(scope="module")
-def gone(tmp_path_factory: pytest.TempPathFactory, upstream_process: FakeUpstream) -> Iterator[Way]:
-    """The way so far."""
+@pytest.fixture(scope="session")  # so that nothing is started before it is known whether there is one to use
+def account() -> Iterator[StripeAccount]:
+    """The account, which sells nothing; and nothing of ours is left in it."""
     account = account_of_environment()
-    upstream_process.reset()
     account.check_free()
-    try:
-        with opened(tmp_path_factory.mktemp("stripe"), account, upstream_process) as way:
-            yield way
-    finally:
-        account.clean()
-        account.close()
+    yield account
+    account.clean()
+    account.close()
+
+
+@pytest.fixture(scope="module")
+def gone(
+    account: StripeAccount, upstream_process: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Way]:
+    """The way so far."""
+    upstream_process.reset()
+    with opened(tmp_path_factory.mktemp("stripe"), account, upstream_process) as way:
+        yield way
 
 
 @pytest.fixture

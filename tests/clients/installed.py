@@ -33,8 +33,13 @@ def python_of(client: str) -> Path:
 
     def make() -> None:
         _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], HERE)
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python)]
-        _run([*pip, "install", "--quiet", "--no-deps", "--require-hashes", "--requirement", str(lock)], HERE)
+        wanted = ["--quiet", "--no-deps", "--require-hashes", "--requirement", str(lock)]
+        uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--python", str(python)]
+        try:
+            _run([*uv, "--compile-bytecode", *wanted], HERE)
+        except (OSError, RuntimeError):  # it is not there, or does not reach the index that pip is told of
+            pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python), "install"]
+            _run([*pip, *wanted], HERE)
 
     _once(folder, lock, make)
     return python

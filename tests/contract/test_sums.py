@@ -8,7 +8,7 @@ import pytest
 from farebox.store.database import Database
 from tests.contract.conftest import Copies
 from tests.contract.filled import PRODUCT, fill, open_accounts, tamper
-from tests.services.sums import check_limits, check_sums_at, connect, held
+from tests.services.sums import check_limits, check_sums_at, connected, held
 
 
 def fill_it(database: Database) -> None:
@@ -28,7 +28,7 @@ def filled(url: str) -> Iterator[Database]:
 
 def test_what_the_ledger_wrote_adds_up(filled: Database, url: str) -> None:
     assert check_sums_at(url) == []
-    with closing(connect(url)) as connection:
+    with connected(url) as connection:
         assert check_limits(connection, PRODUCT.by_name) == []
         assert held(connection) > 0
         assert filled.revision() is not None
@@ -96,6 +96,6 @@ def test_a_limit_that_was_passed_is_found(filled: Database, url: str) -> None:
     with filled.read() as connection:
         account = connection.exec_driver_sql("SELECT id FROM account WHERE plan = 'tokens'").scalar_one()
     tamper(filled, f"UPDATE meter SET held_tokens = 1000000001 WHERE account_id = '{account}' AND name = 'live'")
-    with closing(connect(url)) as connection:
+    with connected(url) as connection:
         [finding] = check_limits(connection, PRODUCT.by_name)
     assert finding.startswith("over the plan tokens")

@@ -20,7 +20,7 @@ from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.statements import USAGE_RECORD
-from tests.services.sums import check_credit, check_sums, connect, held
+from tests.services.sums import check_credit, check_sums, connect, connected, held
 from tests.services.sums import check_limits as limits_passed
 
 SECRET: Final = b"a secret of the tests, long enough"
@@ -68,7 +68,7 @@ class Till:
 
     @contextmanager
     def connected(self) -> Iterator[Any]:
-        with closing(connect(self.url)) as connection:
+        with connected(self.url) as connection:
             yield connection
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:

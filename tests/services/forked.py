@@ -23,14 +23,21 @@ import farebox
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([
-    "tests.services.forked", "tests.services.upstream.server", "farebox.cli.commands", "farebox.web.protocol",
-    "farebox.web.pages", "farebox.web.letters", "farebox.sandbox.stripe.pages", "farebox.store.team",
+    "tests.services.forked", "tests.services.upstream.server", "farebox.cli.commands", "farebox.cli.log_lines",
+    "farebox.web.protocol", "farebox.web.pages", "farebox.web.letters", "farebox.sandbox.stripe.pages",
+    *(f"farebox.store.{name}" for name in (
+        "addresses", "archive", "ceremonies", "closing", "identities", "invoices", "keys", "passkeys", "plans_chosen",
+        "readings", "search", "second_factors", "team",
+    )),
     *(f"farebox.adapters.{name}" for name in (
         "authenticators", "mail_console", "mail_smtp", "oauth_github", "oauth_oidc", "openai_client", "openai_stream",
         "passwords", "stripe_payments", "stripe_usage", "stripe_webhooks", "vault",
     )),
-    "alembic.command", "anyio._backends._asyncio", "psycopg", "segno", "sqlalchemy.dialects.postgresql",
-    "sqlalchemy.dialects.sqlite", "truststore", "uvicorn.lifespan.on", "uvicorn.loops.uvloop", "websockets.server",
+    "alembic.command", "alembic.config", "anyio._backends._asyncio", "fastapi.telemetry._runtime", "psycopg",
+    "pydantic.v1",  # FastAPI's own look at each application
+    "segno", "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite", "truststore", "typer._adapters",
+    "typer._click.decorators", "uvicorn.lifespan.on", "uvicorn.loops.uvloop", "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto", "websockets.server",
 ])  # fmt: skip
 START_SECONDS_MAX: Final = 60
 # What is imported from here is the same in each process; the rest is the founder's.
@@ -122,6 +129,7 @@ def _become(executable: str, command: Sequence[str]) -> Never:
     isolated, *program = command[1:]
     assert (executable, isolated) == (sys.executable, "-P"), command
     _forget_the_founder()
+    gc.freeze()
     sys.path[:] = [entry for entry in sys.path if entry != str(Path.cwd())]
     os._exit(multiprocessing.Process(target=_do, args=(program,))._bootstrap())  # type: ignore[attr-defined]
 
@@ -142,6 +150,7 @@ def _work(config: Any, target: Any, sockets: Any) -> None:  # noqa: ANN401
     own = target.__self__  # uvicorn's side of the worker
     _leave_sockets({own.parent_conn.fileno(), own.child_conn.fileno(), *(each.fileno() for each in sockets)})
     _forget_the_founder()
+    gc.freeze()
     subprocess_started(config, target, sockets, 0)
 
 

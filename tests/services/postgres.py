@@ -46,6 +46,7 @@ class PostgresServer:
         self._strategy = "file_copy" if self._in_memory else "wal_log"
         self._log = self._home / "postgres.log"
         self._process: ProcessGroup | None = None
+        self._admin: psycopg.Connection | None = None
         self._killed = False
         self.port = 0
         atexit.register(self.close)
@@ -72,6 +73,7 @@ class PostgresServer:
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Stop as an administrator would (fast), or without a checkpoint, to recover on start (immediate)."""
+        self._leave()
         if self._process is not None:
             self._process.stop(SIGNALS[mode])
             self._process = None
@@ -84,6 +86,7 @@ class PostgresServer:
         """SIGKILL all of it at once, as the out-of-memory killer or a power cut would."""
         if self._process is None:
             return
+        self._leave()
         # Held still, the postmaster neither starts another child nor begins its own recovery.
         self._process.send(signal.SIGSTOP)
         children = self._process.children()
@@ -100,14 +103,12 @@ class PostgresServer:
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """An empty database, or a copy of another that nobody is connected to; its URL."""
-        with psycopg.connect(self.url(), autocommit=True) as admin:
-            names = map(sql.Identifier, (name, template, self._strategy))
-            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}").format(*names))
+        names = map(sql.Identifier, (name, template, self._strategy))
+        self._do(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}").format(*names))
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        with psycopg.connect(self.url(), autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._do(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     @contextmanager
     def database(self, template: str = "template1") -> Iterator[str]:
@@ -130,6 +131,16 @@ class PostgresServer:
                 self.start()
         self.stop("immediate")
         shutil.rmtree(self._home, ignore_errors=True)
+
+    def _do(self, statement: sql.Composed) -> None:
+        """As the administrator, who stays connected for as long as the server runs."""
+        if self._admin is None or self._admin.closed:
+            self._admin = psycopg.connect(self.url(), autocommit=True)
+        self._admin.execute(statement)
+
+    def _leave(self) -> None:
+        if self._admin is not None:
+            self._admin.close()
 
     def _create_cluster(self) -> None:
         self.port = free_port()

@@ -1,9 +1,10 @@
 """The ledger's sums, checked by the database itself in one statement, and so in one state of it."""
 
+import atexit
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -186,7 +187,48 @@ def connect(url: str) -> Any:  # noqa: ANN401
     return psycopg.connect(url, autocommit=True)
 
 
+class _Kept:
+    """The connection to PostgreSQL that was used last: there, to connect costs more than to ask."""
+
+    def __init__(self) -> None:
+        self._url = ""
+        self._connection: Any = None
+        atexit.register(self._close)
+
+    def to(self, url: str) -> Any:  # noqa: ANN401
+        if url != self._url or not self._answers():
+            self._close()
+            self._connection, self._url = connect(url), url
+        return self._connection
+
+    def _answers(self) -> bool:
+        """Not when the server was stopped meanwhile, or the database deleted."""
+        try:
+            self._connection.execute("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
+
+    def _close(self) -> None:
+        self._url = ""
+        if self._connection is not None:
+            self._connection.close()
+
+
+_kept = _Kept()
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Any]:
+    """A connection for statements that commit by themselves."""
+    if not url.startswith("sqlite"):
+        yield _kept.to(url)
+        return
+    with closing(connect(url)) as connection:
+        yield connection
+
+
 def check_sums_at(url: str) -> list[str]:
     """`check_sums` of a database by its Farebox URL."""
-    with closing(connect(url)) as connection:
+    with connected(url) as connection:
         return check_sums(connection)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -38,29 +38,28 @@ HouseOf = Callable[[], House]
 """The running system; there is none before start-up."""
 
 
-def routes(house_of: HouseOf) -> APIRouter:
-    router = APIRouter()
-    _add_service(router, house_of)
-    _add_usage(router, house_of)
-    _add_models(router, house_of)
-    return router
+def add_routes(app: FastAPI, house_of: HouseOf) -> None:
+    """Straight to the application: FastAPI builds the routes of a router twice."""
+    _add_service(app, house_of)
+    _add_usage(app, house_of)
+    _add_models(app, house_of)
 
 
-def _add_service(router: APIRouter, house_of: HouseOf) -> None:
-    @router.get("/health", tags=["Service"], summary="Alive")
+def _add_service(app: FastAPI, house_of: HouseOf) -> None:
+    @app.get("/health", tags=["Service"], summary="Alive")
     async def health() -> HealthOut:
         """Whether the process answers. Touches nothing else."""
         return HealthOut(openai_key_loaded=house_of().has_provider)
 
-    @router.get("/ready", tags=["Service"], summary="Ready", responses=refusals(LedgerUnavailable))
+    @app.get("/ready", tags=["Service"], summary="Ready", responses=refusals(LedgerUnavailable))
     async def ready() -> ReadyOut:
         """Whether the database answers, so that calls can be recorded."""
         await house_of().ledger.check()
         return ReadyOut()
 
 
-def _add_usage(router: APIRouter, house_of: HouseOf) -> None:
-    @router.get(
+def _add_usage(app: FastAPI, house_of: HouseOf) -> None:
+    @app.get(
         "/v1/usage", tags=["Calls"], summary="Usage", responses=refusals(*READ, PaymentRequired),
         openapi_extra={"security": SECURITY},
     )  # fmt: skip
@@ -73,7 +72,7 @@ def _add_usage(router: APIRouter, house_of: HouseOf) -> None:
         response.headers["cache-control"] = "no-store"
         return usage_of(standing)
 
-    @router.get(
+    @app.get(
         "/v1/usage/calls/{call_id}", tags=["Calls"], summary="Receipt", responses=refusals(*READ, CallNotFound),
         openapi_extra={"security": SECURITY},
     )  # fmt: skip
@@ -89,8 +88,8 @@ def _add_usage(router: APIRouter, house_of: HouseOf) -> None:
         return call_of(found)
 
 
-def _add_models(router: APIRouter, house_of: HouseOf) -> None:
-    @router.get(
+def _add_models(app: FastAPI, house_of: HouseOf) -> None:
+    @app.get(
         "/v1/models", tags=["OpenAI"], summary="Models", responses=refusals(*READ, PaymentRequired),
         openapi_extra={"security": SECURITY},
     )  # fmt: skip
@@ -101,7 +100,7 @@ def _add_models(router: APIRouter, house_of: HouseOf) -> None:
         response.headers["cache-control"] = "no-store"
         return models_of(house.listed)
 
-    @router.get(
+    @app.get(
         "/v1/models/{name}", tags=["OpenAI"], summary="Model", openapi_extra={"security": SECURITY},
         responses=refusals(*READ, PaymentRequired, ModelNotFound),
     )  # fmt: skip
