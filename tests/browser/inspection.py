@@ -21,29 +21,60 @@ GRAVE: Final = {"serious", "critical"}
 OUR_OWN: Final = ("data:", "blob:", "about:")
 COLOURS: Final = ("color-contrast", "link-in-text-block")
 """The rules of axe that a colour can break. All of its rules about colours are tagged cat.color."""
+PREPARE_AXE: Final = """
+(grave) => {
+  for (const rule of axe._audit.rules) rule.enabled &&= grave.includes(rule.impact);
+  const { Color } = axe.commons.color;
+  const parse = Color.prototype.parseString;
+  const known = new Map();
+  Color.prototype.parseString = function (text) {
+    if (!known.has(text)) known.set(text, parse.call(new Color(0, 0, 0), text));
+    const { r, g, b, alpha } = known.get(text);
+    return Object.assign(this, { r, g, b, alpha });
+  };
+}
+"""
+"""Not to look for what would not be told, as a rule has one impact, whatever it finds; nor read a colour twice."""
 RUN_AXE: Final = """
 async ([rules, isAll]) => {
   const theirs = ["id", "href", "for", "datetime", "value", "aria-label", "aria-labelledby", "title"];
-  const look = (node) => [
-    node.tagName, node.textContent.trim() === "", node.matches(":first-child"), node.matches(":last-child"),
-    ...Array.from(node.attributes, (one) => theirs.includes(one.name) ? one.name : one.name + one.value),
-    "(", ...Array.from(node.children, look), ")",
-  ].join(" ");
-  const seen = new Map();
-  const isAlike = (row) => {
-    const looks = seen.get(row.parentNode) ?? new Set();
-    seen.set(row.parentNode, looks);
-    const found = looks.has(look(row));
-    looks.add(look(row));
-    return found;
+  const drawn = [
+    "color", "backgroundColor", "backgroundImage", "fontSize", "fontWeight", "opacity", "textShadow", "position",
+    "textDecorationLine", "display", "visibility", "overflow",
+  ];
+  const numbers = new Map();
+  const numbered = (look) => numbers.get(look) ?? numbers.set(look, numbers.size).get(look);
+  const outsides = new Map();
+  const looks = new Map();
+  const learn = (node, outside) => {
+    const style = getComputedStyle(node);
+    const own = [
+      node.tagName, node.textContent.trim() === "", node.matches(":first-child"), node.matches(":last-child"),
+      ...Array.from(node.attributes, (one) => theirs.includes(one.name) ? one.name : one.name + one.value),
+      ...drawn.map((name) => style[name]),
+    ].join(" ");
+    outsides.set(node, numbered(`in ${outside}: ${own}`));
+    const inside = Array.from(node.children, (child) => learn(child, outsides.get(node)));
+    looks.set(node, numbered(`${outsides.get(node)} with ${inside}`));
+    return looks.get(node);
   };
-  const exclude = isAll ? [] : [...document.querySelectorAll("tbody > tr")].filter(isAlike);
+  const seen = new Set();
+  const exclude = [];
+  const leaveOut = (node) => {
+    if (seen.has(looks.get(node))) return exclude.push(node);
+    seen.add(looks.get(node));
+    for (const child of node.children) leaveOut(child);
+  };
+  if (!isAll) {
+    learn(document.body, "");
+    leaveOut(document.body);
+  }
   const options = { ...(rules && { runOnly: rules }), resultTypes: ["violations"] };
   const found = await axe.run({ include: [document], exclude }, options);
   return found.violations;
 }
 """
-"""All of a page, or of rows in a table that differ in their words alone only the first."""
+"""All of a page, or of what looks alike, and is in the like, only the first: that which differs in its words alone."""
 SHAPE: Final = """
 () => {
   for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish();
@@ -165,10 +196,11 @@ class Inspector:
     def _axe(self, page: Page, width: int, scheme: str) -> list[str]:
         """What axe finds: in the first view all, in the others what may be another there.
 
-        That is, of rows that look alike the first, and by night what a colour can break, where nothing else changed.
+        That is, of what looks alike the first, and by night what a colour can break, where nothing else changed.
         """
         if page.evaluate("typeof axe") == "undefined":  # it stays until the page is loaded anew
             page.evaluate(self.axe.axe_script)
+            page.evaluate(PREPARE_AXE, list(GRAVE))
         only_colours = page.evaluate(SHAPE) and scheme != SCHEMES[0]
         is_first = (width, scheme) == (SIZES[0][0], SCHEMES[0])
         found: list[dict[str, Any]] = page.evaluate(RUN_AXE, [COLOURS if only_colours else None, is_first])
