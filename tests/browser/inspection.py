@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import CDPSession, Page
+from playwright.sync_api import CDPSession, ConsoleMessage, Error, Page, Request
 
 from tests.browser.markup import Validator
 
@@ -91,14 +91,14 @@ SHAPE: Final = """
 """
 """Whether the page is as it was when this was last asked, but for colours. A class may change: what it does is seen."""
 SHIFTS: Final = """
-window.shifted = [];
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) {
-    if (entry.hadRecentInput) continue;
+() => {
+  const observer = new PerformanceObserver(() => {});
+  observer.observe({ type: "layout-shift", buffered: true });
+  return observer.takeRecords().filter((entry) => !entry.hadRecentInput).map((entry) => {
     const moved = entry.sources.map((one) => `${one.node?.nodeName}.${one.node?.className}`);
-    window.shifted.push(`${entry.value.toFixed(4)} by ${moved}`);
-  }
-}).observe({ type: "layout-shift", buffered: true });
+    return `${entry.value.toFixed(4)} by ${moved}`;
+  });
+}
 """
 
 
@@ -112,20 +112,30 @@ class Watched:
     bytes_loaded: int = 0
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda message: self.told(f"console {message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.told(f"script: {error}"))
-        self.page.on("request", lambda request: self.asked(request.url))
+        self.page.on("console", self.said)
+        self.page.on("pageerror", self.failed)
+        self.page.on("request", self.asked)
         self.network: CDPSession = self.page.context.new_cdp_session(self.page)
         self.network.send("Network.enable")
         self.network.send("Network.setCacheDisabled", {"cacheDisabled": True})
         self.network.on("Network.loadingFinished", self.came)
 
-    def told(self, what: str) -> None:
-        self.problems.append(what)
+    def close(self) -> None:
+        """The page may go on to another test."""
+        self.network.detach()
+        self.page.remove_listener("console", self.said)
+        self.page.remove_listener("pageerror", self.failed)
+        self.page.remove_listener("request", self.asked)
 
-    def asked(self, url: str) -> None:
-        if urlsplit(url).netloc != self.host and not url.startswith(OUR_OWN):
-            self.told(f"it asks another host: {url}")
+    def said(self, message: ConsoleMessage) -> None:
+        self.problems.append(f"console {message.type}: {message.text}")
+
+    def failed(self, error: Error) -> None:
+        self.problems.append(f"script: {error}")
+
+    def asked(self, request: Request) -> None:
+        if urlsplit(request.url).netloc != self.host and not request.url.startswith(OUR_OWN):
+            self.problems.append(f"it asks another host: {request.url}")
 
     def came(self, event: dict[str, Any]) -> None:
         self.bytes_loaded += int(event["encodedDataLength"])
@@ -151,7 +161,6 @@ class Inspector:
         problems: list[str] = []
         name = name or re.sub(r"\W+", "-", urlsplit(url).path).strip("-") or "index"
         page.emulate_media(reduced_motion="reduce", color_scheme="light")
-        page.add_init_script(SHIFTS)
         watched = Watched(page, urlsplit(url).netloc)
         for width, height in reversed(SIZES):
             watched.bytes_loaded = 0
@@ -162,14 +171,14 @@ class Inspector:
                 problems.append(f"it is answered with {response.status}, not {status}")
             if watched.bytes_loaded > BYTES_MAX:
                 problems.append(f"{watched.bytes_loaded:,} bytes are transferred at first view")
-            problems += [f"at {width} px it shifts: {shift}" for shift in page.evaluate("window.shifted")]
+            problems += [f"at {width} px it shifts: {shift}" for shift in page.evaluate(SHIFTS)]
             problems += _scrolls(page, width)
             if width == SIZES[0][0]:
                 problems += self.validator.faults(response.text())
         problems += self._looks(page, name)
         page.set_viewport_size({"width": NARROWEST, "height": SIZES[0][1]})
         problems += _scrolls(page, NARROWEST)
-        watched.network.detach()
+        watched.close()
         problems += [one for one in watched.problems if status < 400 or f"a status of {status}" not in one]
         assert not problems, "\n".join([f"{url} has {len(problems)} problems:", *dict.fromkeys(problems)])
 
