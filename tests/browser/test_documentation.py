@@ -102,7 +102,7 @@ def test_authorize_opens_swaggers_dialog_which_takes_the_key(served: Served, pag
     page.get_by_role("button", name="Authorize").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#api_key_value")).to_be_focused()
-    page.keyboard.type(key)
+    page.keyboard.insert_text(key)
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Close").first.click()
     usage = page.locator("#operations-Calls-usage_v1_usage_get")
