@@ -11,6 +11,7 @@ from tests.browser.chromium import chromium
 from tests.browser.inspection import Inspector
 from tests.browser.markup import Validator
 from tests.browser.shop_window import Window, write_crowded, write_shop_window
+from tests.services.many_calls import Customer
 from tests.services.served import Served
 
 # Nothing here is about time, and the machine may be busy with other tests.
@@ -26,15 +27,25 @@ class Kept:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._browser: Browser | None = None
+        self._tab: Page | None = None
 
     def get(self) -> Browser:
         if self._browser is None or not self._browser.is_connected():
             self._browser = self._stack.enter_context(chromium())
         return self._browser
 
+    def tab(self) -> Page:
+        """One of its tabs, as new but for what else it has shown. A new one costs Chromium a process."""
+        if self._tab is None or self._tab.is_closed():
+            self._tab = self.get().new_context(locale="en-GB", timezone_id="Europe/Lisbon").new_page()
+        self._tab.set_viewport_size({"width": 1280, "height": 720})
+        self._tab.context.set_extra_http_headers({})
+        self._tab.context.clear_cookies()
+        return self._tab
+
     def close(self) -> None:
         self._stack.close()
-        self._browser = None
+        self._browser = self._tab = None
 
 
 kept = Kept()
@@ -59,6 +70,18 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon")
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture
+def reader(browser: Browser) -> Page:
+    """A tab for a test that looks at pages, and sets nothing but who reads them; it is shared with the others."""
+    del browser
+    return kept.tab()
+
+
+def be(page: Page, customer: Customer) -> None:
+    """Have a customer read."""
+    page.context.set_extra_http_headers({"cookie": customer.cookie})
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import CDPSession, Page
+from playwright.sync_api import CDPSession, ConsoleMessage, Error, Page, Request
 
 from tests.browser.markup import Validator
 
@@ -21,29 +21,60 @@ GRAVE: Final = {"serious", "critical"}
 OUR_OWN: Final = ("data:", "blob:", "about:")
 COLOURS: Final = ("color-contrast", "link-in-text-block")
 """The rules of axe that a colour can break. All of its rules about colours are tagged cat.color."""
+PREPARE_AXE: Final = """
+(grave) => {
+  for (const rule of axe._audit.rules) rule.enabled &&= grave.includes(rule.impact);
+  const { Color } = axe.commons.color;
+  const parse = Color.prototype.parseString;
+  const known = new Map();
+  Color.prototype.parseString = function (text) {
+    if (!known.has(text)) known.set(text, parse.call(new Color(0, 0, 0), text));
+    const { r, g, b, alpha } = known.get(text);
+    return Object.assign(this, { r, g, b, alpha });
+  };
+}
+"""
+"""Not to look for what would not be told, as a rule has one impact, whatever it finds; nor read a colour twice."""
 RUN_AXE: Final = """
 async ([rules, isAll]) => {
   const theirs = ["id", "href", "for", "datetime", "value", "aria-label", "aria-labelledby", "title"];
-  const look = (node) => [
-    node.tagName, node.textContent.trim() === "", node.matches(":first-child"), node.matches(":last-child"),
-    ...Array.from(node.attributes, (one) => theirs.includes(one.name) ? one.name : one.name + one.value),
-    "(", ...Array.from(node.children, look), ")",
-  ].join(" ");
-  const seen = new Map();
-  const isAlike = (row) => {
-    const looks = seen.get(row.parentNode) ?? new Set();
-    seen.set(row.parentNode, looks);
-    const found = looks.has(look(row));
-    looks.add(look(row));
-    return found;
+  const drawn = [
+    "color", "backgroundColor", "backgroundImage", "fontSize", "fontWeight", "opacity", "textShadow", "position",
+    "textDecorationLine", "display", "visibility", "overflow",
+  ];
+  const numbers = new Map();
+  const numbered = (look) => numbers.get(look) ?? numbers.set(look, numbers.size).get(look);
+  const outsides = new Map();
+  const looks = new Map();
+  const learn = (node, outside) => {
+    const style = getComputedStyle(node);
+    const own = [
+      node.tagName, node.textContent.trim() === "", node.matches(":first-child"), node.matches(":last-child"),
+      ...Array.from(node.attributes, (one) => theirs.includes(one.name) ? one.name : one.name + one.value),
+      ...drawn.map((name) => style[name]),
+    ].join(" ");
+    outsides.set(node, numbered(`in ${outside}: ${own}`));
+    const inside = Array.from(node.children, (child) => learn(child, outsides.get(node)));
+    looks.set(node, numbered(`${outsides.get(node)} with ${inside}`));
+    return looks.get(node);
   };
-  const exclude = isAll ? [] : [...document.querySelectorAll("tbody > tr")].filter(isAlike);
+  const seen = new Set();
+  const exclude = [];
+  const leaveOut = (node) => {
+    if (seen.has(looks.get(node))) return exclude.push(node);
+    seen.add(looks.get(node));
+    for (const child of node.children) leaveOut(child);
+  };
+  if (!isAll) {
+    learn(document.body, "");
+    leaveOut(document.body);
+  }
   const options = { ...(rules && { runOnly: rules }), resultTypes: ["violations"] };
   const found = await axe.run({ include: [document], exclude }, options);
   return found.violations;
 }
 """
-"""All of a page, or of rows in a table that differ in their words alone only the first."""
+"""All of a page, or of what looks alike, and is in the like, only the first: that which differs in its words alone."""
 SHAPE: Final = """
 () => {
   for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish();
@@ -60,14 +91,14 @@ SHAPE: Final = """
 """
 """Whether the page is as it was when this was last asked, but for colours. A class may change: what it does is seen."""
 SHIFTS: Final = """
-window.shifted = [];
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) {
-    if (entry.hadRecentInput) continue;
+() => {
+  const observer = new PerformanceObserver(() => {});
+  observer.observe({ type: "layout-shift", buffered: true });
+  return observer.takeRecords().filter((entry) => !entry.hadRecentInput).map((entry) => {
     const moved = entry.sources.map((one) => `${one.node?.nodeName}.${one.node?.className}`);
-    window.shifted.push(`${entry.value.toFixed(4)} by ${moved}`);
-  }
-}).observe({ type: "layout-shift", buffered: true });
+    return `${entry.value.toFixed(4)} by ${moved}`;
+  });
+}
 """
 
 
@@ -81,20 +112,30 @@ class Watched:
     bytes_loaded: int = 0
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda message: self.told(f"console {message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.told(f"script: {error}"))
-        self.page.on("request", lambda request: self.asked(request.url))
+        self.page.on("console", self.said)
+        self.page.on("pageerror", self.failed)
+        self.page.on("request", self.asked)
         self.network: CDPSession = self.page.context.new_cdp_session(self.page)
         self.network.send("Network.enable")
         self.network.send("Network.setCacheDisabled", {"cacheDisabled": True})
         self.network.on("Network.loadingFinished", self.came)
 
-    def told(self, what: str) -> None:
-        self.problems.append(what)
+    def close(self) -> None:
+        """The page may go on to another test."""
+        self.network.detach()
+        self.page.remove_listener("console", self.said)
+        self.page.remove_listener("pageerror", self.failed)
+        self.page.remove_listener("request", self.asked)
 
-    def asked(self, url: str) -> None:
-        if urlsplit(url).netloc != self.host and not url.startswith(OUR_OWN):
-            self.told(f"it asks another host: {url}")
+    def said(self, message: ConsoleMessage) -> None:
+        self.problems.append(f"console {message.type}: {message.text}")
+
+    def failed(self, error: Error) -> None:
+        self.problems.append(f"script: {error}")
+
+    def asked(self, request: Request) -> None:
+        if urlsplit(request.url).netloc != self.host and not request.url.startswith(OUR_OWN):
+            self.problems.append(f"it asks another host: {request.url}")
 
     def came(self, event: dict[str, Any]) -> None:
         self.bytes_loaded += int(event["encodedDataLength"])
@@ -120,7 +161,6 @@ class Inspector:
         problems: list[str] = []
         name = name or re.sub(r"\W+", "-", urlsplit(url).path).strip("-") or "index"
         page.emulate_media(reduced_motion="reduce", color_scheme="light")
-        page.add_init_script(SHIFTS)
         watched = Watched(page, urlsplit(url).netloc)
         for width, height in reversed(SIZES):
             watched.bytes_loaded = 0
@@ -131,14 +171,14 @@ class Inspector:
                 problems.append(f"it is answered with {response.status}, not {status}")
             if watched.bytes_loaded > BYTES_MAX:
                 problems.append(f"{watched.bytes_loaded:,} bytes are transferred at first view")
-            problems += [f"at {width} px it shifts: {shift}" for shift in page.evaluate("window.shifted")]
+            problems += [f"at {width} px it shifts: {shift}" for shift in page.evaluate(SHIFTS)]
             problems += _scrolls(page, width)
             if width == SIZES[0][0]:
                 problems += self.validator.faults(response.text())
         problems += self._looks(page, name)
         page.set_viewport_size({"width": NARROWEST, "height": SIZES[0][1]})
         problems += _scrolls(page, NARROWEST)
-        watched.network.detach()
+        watched.close()
         problems += [one for one in watched.problems if status < 400 or f"a status of {status}" not in one]
         assert not problems, "\n".join([f"{url} has {len(problems)} problems:", *dict.fromkeys(problems)])
 
@@ -165,10 +205,11 @@ class Inspector:
     def _axe(self, page: Page, width: int, scheme: str) -> list[str]:
         """What axe finds: in the first view all, in the others what may be another there.
 
-        That is, of rows that look alike the first, and by night what a colour can break, where nothing else changed.
+        That is, of what looks alike the first, and by night what a colour can break, where nothing else changed.
         """
         if page.evaluate("typeof axe") == "undefined":  # it stays until the page is loaded anew
             page.evaluate(self.axe.axe_script)
+            page.evaluate(PREPARE_AXE, list(GRAVE))
         only_colours = page.evaluate(SHAPE) and scheme != SCHEMES[0]
         is_first = (width, scheme) == (SIZES[0][0], SCHEMES[0])
         found: list[dict[str, Any]] = page.evaluate(RUN_AXE, [COLOURS if only_colours else None, is_first])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.api.test_buying import APP, Buyer, Market
 from tests.browser.inspection import Inspector
@@ -40,53 +40,44 @@ class LocalPlace(Place):
         return self.newest_link(email)
 
 
-def tab_of(browser: Browser, buyer: Buyer) -> Page:
-    page = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon").new_page()
-    be(page, buyer.browser)
-    return page
-
-
 def look(inspector: Inspector, page: Page, market: Market, path: str, name: str) -> None:
     inspector.assert_page(page, f"{market.place.served.url.replace('127.0.0.1', 'localhost')}{path}", name=name)
 
 
-def test_the_pages_of_somebody_who_has_bought_nothing(browser: Browser, market: Market, inspector: Inspector) -> None:
-    page = tab_of(browser, Buyer(market))
-    look(inspector, page, market, "/plan", "plan-to-buy")
-    look(inspector, page, market, "/credit", "credit-none")
-    look(inspector, page, market, "/pricing", "pricing-with-packs")
-    page.context.close()
+def test_the_pages_of_somebody_who_has_bought_nothing(reader: Page, market: Market, inspector: Inspector) -> None:
+    be(reader, Buyer(market).browser)
+    look(inspector, reader, market, "/plan", "plan-to-buy")
+    look(inspector, reader, market, "/credit", "credit-none")
+    look(inspector, reader, market, "/pricing", "pricing-with-packs")
 
 
-def test_the_pages_of_somebody_who_has_bought_all(browser: Browser, market: Market, inspector: Inspector) -> None:
+def test_the_pages_of_somebody_who_has_bought_all(reader: Page, market: Market, inspector: Inspector) -> None:
     buyer = Buyer(market)
     for path, name in (("/plan/buy", "team"), ("/credit/buy", "small"), ("/credit/buy", "big")):
         buyer.browser.get(_path(buyer, buyer.checkout(path, name)))
     buyer.browser.post("/plan/change", name="pro")
     buyer.browser.post("/credit/top-up", pack="small", below="5")
-    page = tab_of(browser, buyer)
-    look(inspector, page, market, "/plan", "plan-moving-down")
-    look(inspector, page, market, "/credit", "credit-with-grants")
+    be(reader, buyer.browser)
+    look(inspector, reader, market, "/plan", "plan-moving-down")
+    look(inspector, reader, market, "/credit", "credit-with-grants")
     buyer.browser.post("/plan/cancel")
-    look(inspector, page, market, "/plan", "plan-cancelled")
+    look(inspector, reader, market, "/plan", "plan-cancelled")
     market.shop.query("UPDATE account SET grace_until_us = 1 WHERE id = %s", buyer.account)
     market.shop.query("UPDATE top_up SET failed = 'Your card was declined.' WHERE account_id = %s", buyer.account)
-    look(inspector, page, market, "/plan", "plan-lapsed")
-    look(inspector, page, market, "/credit", "credit-stopped")
-    page.context.close()
+    look(inspector, reader, market, "/plan", "plan-lapsed")
+    look(inspector, reader, market, "/credit", "credit-stopped")
 
 
-def test_a_plan_is_bought_by_clicking(browser: Browser, market: Market) -> None:
+def test_a_plan_is_bought_by_clicking(reader: Page, market: Market) -> None:
     buyer = Buyer(market)
-    page = tab_of(browser, buyer)
-    page.goto(f"{market.place.served.url.replace('127.0.0.1', 'localhost')}/plan")
-    page.get_by_role("button", name="Buy Pro").click()
-    page.wait_for_url(f"{market.stripe.url}/**")
-    page.get_by_role("button", name="Subscribe").click()
-    page.wait_for_url("**/plan?told=paid")
-    expect(page.get_by_text("Thank you. The plan holds from the next call on.")).to_be_visible()
+    be(reader, buyer.browser)
+    reader.goto(f"{market.place.served.url.replace('127.0.0.1', 'localhost')}/plan")
+    reader.get_by_role("button", name="Buy Pro").click()
+    reader.wait_for_url(f"{market.stripe.url}/**")
+    reader.get_by_role("button", name="Subscribe").click()
+    reader.wait_for_url("**/plan?told=paid")
+    expect(reader.get_by_text("Thank you. The plan holds from the next call on.")).to_be_visible()
     wait_until(lambda: buyer.row("plan") == ("pro",), "the plan")
-    page.context.close()
 
 
 def _path(buyer: Buyer, url: str) -> str:

@@ -1,17 +1,16 @@
 """What customers set up, in a real browser: with nothing yet, and with all that there can be."""
 
 import json
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from sqlalchemy import Connection, insert, text, update
 
 from farebox.domain.people import Link, Passkey, Person
 from farebox.store.tables import account, api_key
 from farebox.store.tables_people import audit, identity, link, member, passkey, person, recovery_code
-from tests.browser.conftest import SECRET
+from tests.browser.conftest import SECRET, be
 from tests.browser.inspection import Inspector
 from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
@@ -43,17 +42,6 @@ def settled(window: Window) -> Settled:
             connection.execute(api_key.delete().where(api_key.c.account_id == new.account.id))
             _fill(connection, full, database.now_us(connection))
         return Settled(window, full, new)
-
-
-@pytest.fixture
-def reader(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon")
-    yield context.new_page()
-    context.close()
-
-
-def be(page: Page, customer: Customer) -> None:
-    page.context.set_extra_http_headers({"cookie": customer.cookie})
 
 
 @pytest.mark.parametrize("path", MINE[1:])  # the keys of somebody who has all kinds have a file of their own

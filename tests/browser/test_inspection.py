@@ -14,13 +14,18 @@ BAD = """<!DOCTYPE html>
 <style>
   i { color: #000; background: #fff }
   .night { display: none }
-  @media (prefers-color-scheme: dark) { i { color: #333; background: #000 } .night { display: block } }
+  @media (prefers-color-scheme: dark) {
+    i, b:nth-child(3), .box b { color: #333; background: #000 }
+    .night { display: block }
+  }
   @media (width > 1000px) { u { color: #bbb } s { display: block; width: 2000px } }
 </style></head>
 <body>
 <p style="color: #aaa; width: 900px">Hard to read, and wide</p>
 <p><i>Hard to read by night</i> <u>Hard to read on a desk</u> <s>Wide on a desk</s></p>
 <img src="http://nowhere.invalid/x.png"><img class="night" src="data:,">
+<p><b>Like the next</b> <b>Like the one before</b> <b>Another by night</b> <b>Like the second</b></p>
+<p class="box"><b>Another by where it is</b> <b>The last</b></p>
 <div id="late"></div>
 <p>Moved</p>
 </body></html>"""
@@ -51,6 +56,8 @@ SEEN = (
     ("color-contrast (serious)", "<p style=", VIEWS),
     ("color-contrast (serious)", "<i>", NIGHT),
     ("color-contrast (serious)", "<u>", DESK),
+    ("color-contrast (serious)", "<b>Another by night", NIGHT),
+    ("color-contrast (serious)", "<b>Another by where it is", NIGHT),
     ("image-alt (critical)", "<img src=", VIEWS),
     ("image-alt (critical)", '<img class="night"', NIGHT),
 )

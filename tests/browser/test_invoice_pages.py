@@ -1,12 +1,11 @@
 """Invoices, in a real browser: with calls behind them, where a sum is another one, and with none yet."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
-from tests.browser.conftest import SECRET
+from tests.browser.conftest import SECRET, be
 from tests.browser.inspection import Inspector
 from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
@@ -35,17 +34,6 @@ def billed(window: Window) -> Billed:
             with database.write() as connection:
                 ids[who.account.id] = add_invoices(connection, who, database.now_us(connection), off_by=number * 5)
         return Billed(window, people[0], people[1], people[2], ids)
-
-
-@pytest.fixture
-def reader(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon")
-    yield context.new_page()
-    context.close()
-
-
-def be(page: Page, customer: Customer) -> None:
-    page.context.set_extra_http_headers({"cookie": customer.cookie})
 
 
 def test_the_list_with_the_next_one_is_as_it_should_be(billed: Billed, reader: Page, inspector: Inspector) -> None:

@@ -11,6 +11,7 @@ from farebox.domain import apikey
 from farebox.domain.period import DAY_US
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
+from tests.browser.conftest import be
 from tests.browser.inspection import Inspector
 from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
@@ -65,17 +66,17 @@ def shown_key(page: Page) -> Locator:
     return page.locator(".code").filter(has_text="Your key").locator("code").first
 
 
-def test_keys_of_all_kinds_are_as_a_page_should_be(shop: Shop, page: Page, inspector: Inspector) -> None:
-    tab = logged_in(page.context, shop, shop.rich)
-    inspector.assert_page(tab, f"{shop.url}/keys", name="keys-rich")
+def test_keys_of_all_kinds_are_as_a_page_should_be(shop: Shop, reader: Page, inspector: Inspector) -> None:
+    be(reader, shop.rich)
+    inspector.assert_page(reader, f"{shop.url}/keys", name="keys-rich")
 
 
 @pytest.mark.parametrize("verb", ["rotate", "revoke"])
 def test_the_question_before_a_change_is_as_a_page_should_be(
-    shop: Shop, page: Page, inspector: Inspector, verb: str
+    shop: Shop, reader: Page, inspector: Inspector, verb: str
 ) -> None:
-    tab = logged_in(page.context, shop, shop.rich)
-    inspector.assert_page(tab, f"{shop.url}/keys/{shop.rich.keys[0].id}/{verb}", name=f"keys-{verb}")
+    be(reader, shop.rich)
+    inspector.assert_page(reader, f"{shop.url}/keys/{shop.rich.keys[0].id}/{verb}", name=f"keys-{verb}")
 
 
 def test_a_new_key_is_shown_on_a_page_as_it_should_be_and_copied_by_a_button(

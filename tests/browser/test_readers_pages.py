@@ -1,13 +1,12 @@
 """What customers read of their calls, in a real browser: full, empty, crowded."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
-from tests.browser.conftest import SECRET
+from tests.browser.conftest import SECRET, be
 from tests.browser.inspection import Inspector
 from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
@@ -40,18 +39,6 @@ def readers(window: Window) -> Readers:
             capped = "UPDATE account SET spend_cap_nanodollars = 50000000000 WHERE id = :account"
             connection.execute(text(capped), of_account)
         return Readers(window, busy, new, crowded)
-
-
-@pytest.fixture
-def reader(browser: Browser) -> Iterator[Page]:
-    """A tab that becomes a customer's by `be`."""
-    context = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon")
-    yield context.new_page()
-    context.close()
-
-
-def be(page: Page, customer: Customer) -> None:
-    page.context.set_extra_http_headers({"cookie": customer.cookie})
 
 
 @pytest.mark.parametrize("path", ["/overview", "/usage", "/calls"])

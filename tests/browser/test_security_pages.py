@@ -97,16 +97,16 @@ def ada(door: Door) -> PlainBrowser:
 
 
 @pytest.mark.parametrize("path", STRANGERS)
-def test_a_page_of_the_log_in_is_as_it_should_be(door: Door, page: Page, inspector: Inspector, path: str) -> None:
-    inspector.assert_page(page, f"{door.url}{path}")
+def test_a_page_of_the_log_in_is_as_it_should_be(door: Door, reader: Page, inspector: Inspector, path: str) -> None:
+    inspector.assert_page(reader, f"{door.url}{path}")
 
 
 @pytest.mark.parametrize("path", [SECURITY, "/settings/confirm"])
 def test_a_page_of_the_settings_is_as_it_should_be(
-    door: Door, ada: PlainBrowser, page: Page, inspector: Inspector, path: str
+    door: Door, ada: PlainBrowser, reader: Page, inspector: Inspector, path: str
 ) -> None:
-    be(page, ada)
-    inspector.assert_page(page, f"{door.url}{path}")
+    be(reader, ada)
+    inspector.assert_page(reader, f"{door.url}{path}")
 
 
 def test_a_passkey_is_added_lets_in_and_shows_who_one_is(door: Door, page: Page, inspector: Inspector) -> None:

@@ -12,23 +12,23 @@ PAGES = ["/", "/pricing", "/docs", "/terms", "/privacy", "/errors", "/errors/ins
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/guide"])
-def test_a_strangers_page_is_as_it_should_be(window: Window, page: Page, inspector: Inspector, path: str) -> None:
-    inspector.assert_page(page, f"{window.url}{path}")
+def test_a_strangers_page_is_as_it_should_be(window: Window, reader: Page, inspector: Inspector, path: str) -> None:
+    inspector.assert_page(reader, f"{window.url}{path}")
 
 
-def test_a_product_without_a_file_looks_as_good(demo: Served, page: Page, inspector: Inspector) -> None:
-    inspector.assert_page(page, f"{demo.url}/", name="demo")
+def test_a_product_without_a_file_looks_as_good(demo: Served, reader: Page, inspector: Inspector) -> None:
+    inspector.assert_page(reader, f"{demo.url}/", name="demo")
 
 
 @pytest.mark.parametrize("path", ["/", "/pricing", "/docs"])
 def test_a_product_with_too_much_of_everything_fits(
-    crowded: Served, page: Page, inspector: Inspector, path: str
+    crowded: Served, reader: Page, inspector: Inspector, path: str
 ) -> None:
-    inspector.assert_page(page, f"{crowded.url}{path}", name=f"crowded{path.replace('/', '-')}".rstrip("-"))
+    inspector.assert_page(reader, f"{crowded.url}{path}", name=f"crowded{path.replace('/', '-')}".rstrip("-"))
 
 
-def test_what_is_not_there_is_a_page_as_well(window: Window, page: Page, inspector: Inspector) -> None:
-    inspector.assert_page(page, f"{window.url}/nothing/here", name="error-404", status=404)
+def test_what_is_not_there_is_a_page_as_well(window: Window, reader: Page, inspector: Inspector) -> None:
+    inspector.assert_page(reader, f"{window.url}/nothing/here", name="error-404", status=404)
 
 
 def test_the_call_is_shown_in_each_language_without_a_script(window: Window, browser: Browser) -> None:

@@ -31,70 +31,70 @@ def session_of(standin: StripeStandin, shop: Shop, **more: object) -> Session:
 
 
 def test_somebody_pays_and_looks_after_what_was_bought(
-    standin: StripeStandin, shop: Shop, page: Page, inspector: Inspector
+    standin: StripeStandin, shop: Shop, reader: Page, inspector: Inspector
 ) -> None:
     session = session_of(standin, shop)
-    inspector.assert_page(page, str(session.url), name="stripe-pay")
-    page.get_by_label("Email").fill("ada.with-a-very-long-name-indeed@mathematicians.example.com")
-    page.get_by_label("Is declined").check()
-    page.get_by_role("button", name="Subscribe").click()
-    expect(page.get_by_role("alert")).to_have_text("Your card was declined.")
-    inspector.assert_here(page, "stripe-pay-declined")
-    page.get_by_label("Asks for a confirmation").check()
-    page.get_by_role("button", name="Subscribe").click()
-    expect(page.get_by_role("button", name="It is me")).to_be_visible()
-    inspector.assert_here(page, "stripe-pay-bank")
-    page.get_by_role("button", name="It is me").click()
-    page.wait_for_url(f"**/?paid={session.id}")
-    inspector.assert_page(page, f"{standin.url}/", name="stripe-overview")
-    inspector.assert_page(page, str(session.url), name="stripe-paid")
+    inspector.assert_page(reader, str(session.url), name="stripe-pay")
+    reader.get_by_label("Email").fill("ada.with-a-very-long-name-indeed@mathematicians.example.com")
+    reader.get_by_label("Is declined").check()
+    reader.get_by_role("button", name="Subscribe").click()
+    expect(reader.get_by_role("alert")).to_have_text("Your card was declined.")
+    inspector.assert_here(reader, "stripe-pay-declined")
+    reader.get_by_label("Asks for a confirmation").check()
+    reader.get_by_role("button", name="Subscribe").click()
+    expect(reader.get_by_role("button", name="It is me")).to_be_visible()
+    inspector.assert_here(reader, "stripe-pay-bank")
+    reader.get_by_role("button", name="It is me").click()
+    reader.wait_for_url(f"**/?paid={session.id}")
+    inspector.assert_page(reader, f"{standin.url}/", name="stripe-overview")
+    inspector.assert_page(reader, str(session.url), name="stripe-paid")
     customer = str(shop.client.v1.checkout.sessions.retrieve(session.id).customer)
     allowed = portal_with(shop.client, "subscription_cancel", "payment_method_update", "invoice_history")
     given: Any = {"customer": customer, "return_url": standin.url, "configuration": allowed}
     portal = shop.client.v1.billing_portal.sessions.create(given)
-    inspector.assert_page(page, portal.url, name="stripe-portal")
-    page.get_by_role("button", name="Cancel at the period's end").click()
-    expect(page.get_by_role("button", name="Keep it after all")).to_be_visible()
-    page.get_by_role("button", name="Keep it after all").click()
-    expect(page.get_by_role("button", name="Cancel at the period's end")).to_be_visible()
-    page.get_by_label("Works now, and fails at the renewal").check()
-    page.get_by_role("button", name="Use this card from now on").click()
-    expect(page.get_by_text("0055").first).to_be_visible()
+    inspector.assert_page(reader, portal.url, name="stripe-portal")
+    reader.get_by_role("button", name="Cancel at the period's end").click()
+    expect(reader.get_by_role("button", name="Keep it after all")).to_be_visible()
+    reader.get_by_role("button", name="Keep it after all").click()
+    expect(reader.get_by_role("button", name="Cancel at the period's end")).to_be_visible()
+    reader.get_by_label("Works now, and fails at the renewal").check()
+    reader.get_by_role("button", name="Use this card from now on").click()
+    expect(reader.get_by_text("0055").first).to_be_visible()
 
 
 def test_a_founder_lets_a_month_pass_and_an_invoice_stays_open(
-    standin: StripeStandin, shop: Shop, page: Page, inspector: Inspector
+    standin: StripeStandin, shop: Shop, reader: Page, inspector: Inspector
 ) -> None:
     session = session_of(standin, shop)
     standin.pay(str(session.url), "failsLater")
-    page.goto(standin.url)
-    page.get_by_role("button", name="a month").click()
+    reader.goto(standin.url)
+    reader.get_by_role("button", name="a month").click()
     standin.settle()
     standin.advance(seconds=HOUR + 1)
-    page.goto(standin.url)
-    expect(page.get_by_text("past due").first).to_be_visible()
+    reader.goto(standin.url)
+    expect(reader.get_by_text("past due").first).to_be_visible()
     id_ = str(shop.client.v1.checkout.sessions.retrieve(session.id).subscription)
     subscription = shop.client.v1.subscriptions.retrieve(id_, {"expand": ["latest_invoice"]})
     invoice: Any = subscription.latest_invoice
-    inspector.assert_page(page, invoice.hosted_invoice_url, name="stripe-invoice")
-    page.get_by_role("button", name="Pay").click()
-    expect(page.get_by_text("paid", exact=True)).to_be_visible()
+    inspector.assert_page(reader, invoice.hosted_invoice_url, name="stripe-invoice")
+    reader.get_by_role("button", name="Pay").click()
+    expect(reader.get_by_text("paid", exact=True)).to_be_visible()
     assert shop.client.v1.subscriptions.retrieve(id_).status == "active"
 
 
-def test_what_is_not_there_is_told_on_a_page(standin: StripeStandin, page: Page, inspector: Inspector) -> None:
-    inspector.assert_page(page, f"{standin.url}/pay/cs_none", name="stripe-nothing", status=404)
+def test_what_is_not_there_is_told_on_a_page(standin: StripeStandin, reader: Page, inspector: Inspector) -> None:
+    inspector.assert_page(reader, f"{standin.url}/pay/cs_none", name="stripe-nothing", status=404)
 
 
 def test_a_trial_and_a_pack_are_shown_as_what_they_are(
-    standin: StripeStandin, shop: Shop, page: Page, inspector: Inspector
+    standin: StripeStandin, shop: Shop, reader: Page, inspector: Inspector
 ) -> None:
     trial = session_of(standin, shop, subscription_data={"trial_period_days": 14})
-    inspector.assert_page(page, str(trial.url), name="stripe-pay-trial")
-    expect(page.get_by_text("14 days")).to_be_visible()
+    inspector.assert_page(reader, str(trial.url), name="stripe-pay-trial")
+    expect(reader.get_by_text("14 days")).to_be_visible()
     price: Any = {"currency": "usd", "unit_amount": 1000, "product_data": {"name": "Ten dollars of credit"}}
     given: Any = {"mode": "payment", "success_url": standin.url, "line_items": [{"price_data": price, "quantity": 2}]}
     pack = shop.client.v1.checkout.sessions.create(given)
-    page.goto(str(pack.url))
-    expect(page.get_by_role("heading", name="$20.00")).to_be_visible()
-    expect(page.get_by_label("Bank debit: the money comes later")).to_be_visible()
+    reader.goto(str(pack.url))
+    expect(reader.get_by_role("heading", name="$20.00")).to_be_visible()
+    expect(reader.get_by_label("Bank debit: the money comes later")).to_be_visible()
