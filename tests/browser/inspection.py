@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import CDPSession, ConsoleMessage, Error, Page, Request
@@ -147,6 +148,7 @@ class Inspector:
 
     validator: Validator
     axe: Axe = field(default_factory=Axe)
+    has_axe: WeakSet[Page] = field(default_factory=WeakSet)
 
     def assert_page(self, page: Page, url: str, *, name: str = "", status: int = 200) -> None:
         """Hold a page to everything: the whole list of what is wrong with it is in the failure.
@@ -161,6 +163,9 @@ class Inspector:
         problems: list[str] = []
         name = name or re.sub(r"\W+", "-", urlsplit(url).path).strip("-") or "index"
         page.emulate_media(reduced_motion="reduce", color_scheme="light")
+        if page not in self.has_axe:  # to send half a megabyte for each look costs more than to keep it
+            page.add_init_script(f"window.loadAxe = () => {{{self.axe.axe_script}}};")
+            self.has_axe.add(page)
         watched = Watched(page, urlsplit(url).netloc)
         for width, height in reversed(SIZES):
             watched.bytes_loaded = 0
@@ -208,7 +213,7 @@ class Inspector:
         That is, of what looks alike the first, and by night what a colour can break, where nothing else changed.
         """
         if page.evaluate("typeof axe") == "undefined":  # it stays until the page is loaded anew
-            page.evaluate(self.axe.axe_script)
+            page.evaluate("loadAxe()" if page in self.has_axe else self.axe.axe_script)
             page.evaluate(PREPARE_AXE, list(GRAVE))
         only_colours = page.evaluate(SHAPE) and scheme != SCHEMES[0]
         is_first = (width, scheme) == (SIZES[0][0], SCHEMES[0])

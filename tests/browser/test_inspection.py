@@ -91,10 +91,13 @@ def bad() -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def told(bad: str, browser: Browser, inspector: Inspector) -> str:
+@pytest.fixture(scope="module", params=["a new tab", "a tab that has shown others"])
+def told(request: pytest.FixtureRequest, bad: str, browser: Browser, inspector: Inspector) -> str:
     """What the inspection says of it."""
     page = browser.new_context().new_page()
+    if request.param != "a new tab":
+        with pytest.raises(AssertionError):
+            inspector.assert_page(page, bad, name="before")
     with pytest.raises(AssertionError) as told:
         inspector.assert_page(page, bad, name="bad", status=404)
     page.context.close()
