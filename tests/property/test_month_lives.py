@@ -152,11 +152,11 @@ def postgres_place(postgres: PostgresServer, pg_template: str) -> Iterator[Place
 # In parts, so that several processes can share them. The same lives each time: new ones are drawn by the long test.
 @pytest.mark.parametrize("part", [pytest.param(n, marks=pytest.mark.xdist_group(f"months {n}")) for n in range(2)])
 def test_no_usage_is_lost_or_billed_twice_about_the_ends_of_months(part: int, sqlite_place: Place) -> None:
-    live_all(sqlite_place, lives=50, always=part)
+    live_all(sqlite_place, lives=30, always=part)
 
 
 def test_no_usage_is_lost_or_billed_twice_about_the_ends_of_months_on_postgresql(postgres_place: Place) -> None:
-    live_all(postgres_place, lives=15, always=0)
+    live_all(postgres_place, lives=10, always=0)
 
 
 @pytest.mark.chaos
