@@ -260,12 +260,18 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
         _load_earlier(batch, ask, cursor, statements)
     recorded = iter(_finish_all(batch, finishes, cursor, statements) if finishes else ())
     results: list[Result] = []
+    finds: list[tuple[int, Find]] = []
     for item in items:
         if isinstance(item, Finish):
             results.append(next(recorded))
+        elif isinstance(item, Find):
+            finds.append((len(results), item))
+            results.append(None)
         else:
             results.append(_one(batch, item, cursor, statements))
     _write(batch, cursor, statements)
+    for place, find in finds:  # only now: a call that ends in this batch has no hold any more, and had no row yet
+        results[place] = _find(batch, find, cursor, statements)
     return results
 
 
@@ -316,7 +322,7 @@ def _load_earlier(batch: Batch, ask: Ask, cursor: Cursor, statements: Statements
         batch.earlier[key] = statements.earlier(cursor, *key)
 
 
-def _one(batch: Batch, item: Ask | Look | Find | Due | Alive, cursor: Cursor, statements: Statements) -> Result:
+def _one(batch: Batch, item: Ask | Look | Due | Alive, cursor: Cursor, statements: Statements) -> Result:
     match item:
         case Ask():
             try:
@@ -325,8 +331,6 @@ def _one(batch: Batch, item: Ask | Look | Find | Due | Alive, cursor: Cursor, st
                 return error
         case Look():
             return batch.look(item)
-        case Find():
-            return _find(batch, item, cursor, statements)
         case Due():
             statements.purge(cursor, batch.now_us)
             return [Hold(*row) for row in statements.due(cursor, batch.now_us)]

@@ -133,3 +133,22 @@ def test_calls_under_way_are_committed_together(till: Till, key: NewKey) -> None
         assert len(set(times)) == 2  # the ledger's clock is read once for each transaction
 
     asyncio.run(call())
+
+
+def test_who_asks_for_a_call_that_ends_in_the_same_transaction_is_told_its_outcome(till: Till, key: NewKey) -> None:
+    """Its hold is gone then, and it had no row yet: it must not be said not to exist."""
+
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            hold = await admit(ledger, key)
+            with stalled(ledger, "insert_holds") as stall:
+                other = asyncio.create_task(ledger.admit(ask(key)))
+                await asyncio.to_thread(stall.reached.wait, SECONDS_MAX)
+                ending = asyncio.create_task(record(ledger, hold))
+                finding = asyncio.create_task(ledger.find(key.row.digest, hold.call_id))
+                await asyncio.sleep(0)
+            recorded, found, _ = await ending, await finding, await other
+        assert found is not None
+        assert (found.hold, found.outcome) == (hold, recorded.outcome)
+
+    asyncio.run(call())
