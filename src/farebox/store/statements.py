@@ -164,18 +164,10 @@ class SqliteStatements(SeldomStatements):
         return time.time_ns() // 1000  # BEGIN IMMEDIATE has locked the whole database
 
     def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
-        found: list[Row] = []
-        for digest in digests:
-            cursor.execute(SQLITE_CALLER, (digest,))
-            found += cursor.fetchall()
-        return found
+        return _each(cursor, SQLITE_CALLER, zip(digests, strict=True))
 
     def meters(self, cursor: Cursor, owners: Sequence[tuple[str, str]], end_after_us: int) -> list[Row]:
-        found: list[Row] = []
-        for account_id, name in owners:
-            cursor.execute(SQLITE_METERS, (account_id, name, end_after_us))
-            found += cursor.fetchall()
-        return found
+        return _each(cursor, SQLITE_METERS, [(*owner, end_after_us) for owner in owners])
 
     def grants(
         self, cursor: Cursor, account_ids: Sequence[str], named: Sequence[tuple[str, str]], now_us: int

@@ -17,7 +17,7 @@ from farebox.web.request import new_call_id
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: to close at once would reset the connection and lose it the answer.
 LINGER_SECONDS: Final = 2.0
-LINE: Final = b"%b: %b\r\n"
+HEADER_LINE: Final = b"%b: %b\r\n"
 CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # all but the tab, which a value may have
 
 
@@ -55,7 +55,11 @@ class _Cycle(RequestResponseCycle):
             return None
         if not self.keep_alive or self.disconnected or self.flow.write_paused or self.scope["method"] == "HEAD":
             return None
-        lines = [STATUS_LINE[status], *map(LINE.__mod__, self.default_headers), *map(LINE.__mod__, headers)]
+        lines = [
+            STATUS_LINE[status],
+            *map(HEADER_LINE.__mod__, self.default_headers),
+            *map(HEADER_LINE.__mod__, headers),
+        ]
         head = b"".join(lines)
         # As many ends as lines, and nothing else that is no text, or a value would have a line of its own.
         if head.count(b"\r\n") != len(lines) or len(head.translate(None, CONTROLS)) != len(head) - 2 * len(lines):
@@ -123,7 +127,7 @@ class Protocol(HttpToolsProtocol):
         status, headers, body = problem(BadRequest(msg), new_call_id(), self.app_state.get("public_url", ""))
         headers += self.server_state.default_headers
         headers += [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-        lines = map(LINE.__mod__, headers)
+        lines = map(HEADER_LINE.__mod__, headers)
         self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
