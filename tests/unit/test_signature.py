@@ -109,6 +109,18 @@ def test_where_nothing_is_required_an_empty_body_will_do() -> None:
         read(hello, b"name")
 
 
+def test_space_around_the_json_is_none_of_it_and_anything_else_is_too_much() -> None:
+    async def hello(call: Call, name: str = "you") -> str:
+        """Say hello."""
+        raise NotImplementedError(call, name)
+
+    assert read(hello, b'\r\n\t {"name": "Ada"} \n') == {"name": "Ada"}
+    with pytest.raises(InvalidRequest, match="There is more after the JSON's end"):
+        read(hello, b'{"name": "Ada"} {}')
+    with pytest.raises(InvalidRequest, match="The body is not JSON"):
+        read(hello, b'\xc2\xa0{"name": "Ada"}')
+
+
 # -- Forms
 
 BOUNDARY: Final = "x"

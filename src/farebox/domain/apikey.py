@@ -7,6 +7,7 @@ a prefix that scanners can find, high entropy, and a checksum that tells a typo 
 import hmac
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
@@ -15,6 +16,7 @@ PAIRS: Final = tuple(first + second for first in ALPHABET for second in ALPHABET
 BODY_CHARS: Final = 32  # 190 bits
 CHECKSUM_CHARS: Final = 6
 KEY_CHARS_MAX: Final = 120
+KEYS_KNOWN_MAX: Final = 1024  # of those that were sent last, what they come to is not reckoned again
 
 Mode = Literal["live", "test"]
 _KEY = re.compile(r"([a-z][a-z0-9]{1,23})_(live|test)_([0-9A-Za-z]{30,64})([0-9A-Za-z]{6})", re.ASCII)
@@ -72,6 +74,7 @@ def _complete(brand: str, mode: Mode, body: str) -> ApiKey:
     return ApiKey(f"{brand}_{mode}_{body}{checksum(body)}", mode)
 
 
+@lru_cache(maxsize=KEYS_KNOWN_MAX)
 def parse(text: str) -> ApiKey | None:
     """The key, or None where the form or the checksum is wrong. Costs no look-up."""
     match = _KEY.fullmatch(text) if len(text) <= KEY_CHARS_MAX else None
@@ -80,6 +83,7 @@ def parse(text: str) -> ApiKey | None:
     return ApiKey(text, "live" if match[2] == "live" else "test")
 
 
+@lru_cache(maxsize=KEYS_KNOWN_MAX)
 def digest(secret: bytes, key: ApiKey) -> str:
     """What is stored of a key: HMAC-SHA-256 under the server's secret, in hex."""
     return hmac.digest(secret, key.text.encode(), "sha256").hex()

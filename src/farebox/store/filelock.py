@@ -1,50 +1,51 @@
 """A lock between processes, on a file. Unlike SQLite's busy handler it starves nobody."""
 
 import errno
+import os
 import sys
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final
+from typing import Final
 
 RETRY_SECONDS: Final = 0.002
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: IO[bytes]) -> None:
+    def _lock(file: int) -> None:
         # The waiting kind sleeps for a second between its tries.
         while not _lock_if_free(file):
             time.sleep(RETRY_SECONDS)
 
-    def _lock_if_free(file: IO[bytes]) -> bool:
-        file.seek(0)
+    def _lock_if_free(file: int) -> bool:
+        os.lseek(file, 0, os.SEEK_SET)
         try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except OSError as error:
             if error.errno not in {errno.EACCES, errno.EDEADLK}:
                 raise
             return False
         return True
 
-    def _unlock(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+    def _unlock(file: int) -> None:
+        os.lseek(file, 0, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
-    def _lock(file: IO[bytes]) -> None:
+    def _lock(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
-    def _lock_if_free(file: IO[bytes]) -> bool:
+    def _lock_if_free(file: int) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
 
-    def _unlock(file: IO[bytes]) -> None:
+    def _unlock(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
@@ -53,7 +54,7 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[bytes] | None = None
+        self._file: int | None = None
         self._threads = threading.RLock()
         self._depth = 0
 
@@ -78,7 +79,7 @@ class FileLock:
             return False
         is_in = False
         try:
-            is_in = self._depth == 0 and _lock_if_free(self._file or self._opened())
+            is_in = self._depth == 0 and _lock_if_free(self._opened() if self._file is None else self._file)
             self._depth += is_in
         finally:
             if not is_in:
@@ -93,14 +94,14 @@ class FileLock:
         finally:
             self._threads.release()
 
-    def _opened(self) -> IO[bytes]:
+    def _opened(self) -> int:
         if self._file is None:
-            self._file = self._path.open("ab")
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         return self._file
 
     def close(self) -> None:
         """Give the file back; entering the lock again opens it again."""
         with self._threads:
             if self._file is not None:
-                self._file.close()
+                os.close(self._file)
                 self._file = None

@@ -167,7 +167,11 @@ class SqliteStatements(SeldomStatements):
         return _each(cursor, SQLITE_CALLER, zip(digests, strict=True))
 
     def meters(self, cursor: Cursor, owners: Sequence[tuple[str, str]], end_after_us: int) -> list[Row]:
-        return _each(cursor, SQLITE_METERS, [(*owner, end_after_us) for owner in owners])
+        found: list[Row] = []
+        for account_id, name in owners:
+            cursor.execute(SQLITE_METERS, (account_id, name, end_after_us))
+            found += cursor.fetchall()
+        return found
 
     def grants(
         self, cursor: Cursor, account_ids: Sequence[str], named: Sequence[tuple[str, str]], now_us: int

@@ -17,7 +17,6 @@ from farebox.web.request import new_call_id
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: to close at once would reset the connection and lose it the answer.
 LINGER_SECONDS: Final = 2.0
-HEADER_LINE: Final = b"%b: %b\r\n"
 CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # all but the tab, which a value may have
 
 
@@ -55,19 +54,15 @@ class _Cycle(RequestResponseCycle):
             return None
         if not self.keep_alive or self.disconnected or self.flow.write_paused or self.scope["method"] == "HEAD":
             return None
-        lines = [
-            STATUS_LINE[status],
-            *map(HEADER_LINE.__mod__, self.default_headers),
-            *map(HEADER_LINE.__mod__, headers),
-        ]
-        head = b"".join(lines)
-        # As many ends as lines, and nothing else that is no text, or a value would have a line of its own.
-        if head.count(b"\r\n") != len(lines) or len(head.translate(None, CONTROLS)) != len(head) - 2 * len(lines):
+        lines = [*map(b": ".join, self.default_headers), *map(b": ".join, headers)]
+        head = STATUS_LINE[status] + b"\r\n".join(lines)
+        # Between the lines their ends, and nothing else that is no text, or a value would have a line of its own.
+        if len(head.translate(None, CONTROLS)) != len(head) - 2 * len(lines):
             return None
         seen = head.lower()
         if b"\r\nconnection:" in seen or b"\r\ntransfer-encoding:" in seen or seen.count(b"\r\ncontent-length:") != 1:
             return None
-        return b"%b\r\n%b" % (head, body)
+        return b"%b\r\n\r\n%b" % (head, body)
 
     def _send_whole(self, whole: bytes) -> None:
         self.response_started = self.response_complete = True
@@ -127,7 +122,6 @@ class Protocol(HttpToolsProtocol):
         status, headers, body = problem(BadRequest(msg), new_call_id(), self.app_state.get("public_url", ""))
         headers += self.server_state.default_headers
         headers += [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-        lines = map(HEADER_LINE.__mod__, headers)
-        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        self.transport.write(b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], b"\r\n".join(map(b": ".join, headers)), body))
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)

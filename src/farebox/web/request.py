@@ -20,6 +20,7 @@ from farebox.domain.period import MICROSECONDS
 DRAIN_BYTES_MAX: Final = 32 << 20
 BODY_SECONDS_MAX: Final = 30
 ONCE_CHARS_MAX: Final = 255
+SPACE: Final = " \t\n\r"
 NO_KEY: Final = "Send your API key in the X-API-Key header, or as 'Authorization: Bearer …'."
 
 
@@ -155,7 +156,10 @@ def read_json(body: bytes, example: str = '{"prompt": "…"}') -> dict[str, Any]
         InvalidRequest: it is none: not UTF-8, not JSON, not an object, too deep, a key twice.
     """
     try:
-        value = _strict_json.decode(body.decode())
+        text = body.decode().strip(SPACE)
+        value, end = _strict_json.raw_decode(text)
+        if end < len(text):
+            raise InvalidRequest(f"There is more after the JSON's end. Send one object, such as {example}.")
     except UnicodeDecodeError:
         raise InvalidRequest("The body is not UTF-8 text. Send JSON in UTF-8.") from None
     except RecursionError:
