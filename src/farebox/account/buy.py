@@ -20,6 +20,8 @@ from farebox.ports_money import PaymentRefused, PaymentsUnavailable
 log = logging.getLogger("farebox.money")
 
 MONTHS: Final = {"month": 1, "year": 12}
+SESSION: Final = "cs_"
+NOT_KNOWN: Final = "Stripe does not know this payment."
 NOT_SUBSCRIBED: Final = "This account has no subscription to change."
 Change = Literal["now", "later", "same"]
 
@@ -94,6 +96,8 @@ def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "c
     Raises:
         CannotBuy: it is not this account's payment.
     """
+    if not session_id.startswith(SESSION):  # without a name, Stripe would tell of all there are
+        raise CannotBuy(NOT_KNOWN)
     try:
         checkout = till.payments.checkout(session_id)
         if checkout.account_id != account.id:
@@ -102,7 +106,7 @@ def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "c
     except PaymentsUnavailable:
         return "waiting"
     except PaymentRefused:
-        raise CannotBuy("Stripe does not know this payment.") from None
+        raise CannotBuy(NOT_KNOWN) from None
     if not checkout.is_paid and not checkout.subscription_id:
         return "waiting"
     return "plan" if checkout.subscription_id else "credit"
