@@ -113,6 +113,10 @@ class Payments(Protocol):
         """Buy a pack with the card that is kept."""
         ...
 
+    def paid_off_session(self, customer: str, once: str, since_us: int) -> Payment | None:
+        """What became of such a payment, however long ago it was begun; None where none was made."""
+        ...
+
 
 class UsageOutbox(Protocol):
     """What calls add to invoices, on its way to Stripe. Each verb is one transaction.

@@ -21,6 +21,9 @@ NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the car
 NOT_SYNCED: Final = "This cannot be bought at the moment; we have been told. Try again later."
 COST_NOTHING: Final = frozenset({"warning_closed", "won", "prevented"})
 """Disputes that cost nothing (any more)."""
+ONCE: Final = "farebox_once"
+CLOCKS_SECONDS: Final = 3600
+"""How far Stripe's clock may be behind the database's."""
 STATUSES: Final[dict[str, PaymentStatus]] = {
     "succeeded": "succeeded",
     "processing": "processing",
@@ -196,11 +199,18 @@ class StripePayments:
             made = self._api.payment_intents.create(
                 {
                     "amount": bought.cents, "currency": "usd", "customer": customer, "payment_method": card,
-                    "off_session": True, "confirm": True, "metadata": _kept(account_id, bought),
+                    "off_session": True, "confirm": True, "metadata": {**_kept(account_id, bought), ONCE: once},
                 },
                 {"idempotency_key": once},
             )  # fmt: skip
         return _payment(made, 0)
+
+    def paid_off_session(self, customer: str, once: str, since_us: int) -> Payment | None:
+        asked: Any = {"customer": customer, "created": {"gte": since_us // MICROSECONDS - CLOCKS_SECONDS}, "limit": 100}
+        with told():
+            some = self._api.payment_intents.list(asked).auto_paging_iter()
+            found = next((one.id for one in some if _metadata(one, ONCE) == once), "")
+        return self.payment(found) if found else None
 
     def _card(self, customer: str) -> str:
         found = self._api.customers.retrieve(customer)
