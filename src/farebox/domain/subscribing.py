@@ -102,6 +102,8 @@ def _prevails(known: Known | None, fetched: Subscription, fetched_us: int) -> bo
         return True
     if known.id == fetched.id:
         return fetched_us > known.synced_us
+    if fetched.status in NOT_BEGUN and known.status not in NOT_BEGUN:
+        return False  # nothing was paid for it: what was had before is not forgotten
     is_live = fetched.status in LIVE
     return _is_later(fetched, known) if is_live == known.is_live else is_live
 
