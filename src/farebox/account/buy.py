@@ -150,7 +150,10 @@ def change_plan(till: Till, account: AccountRow, name: str) -> Change:
                 _switch(till, known, plan)
                 sync_subscription(till, known.id)
             if change == "now":
-                till.payments.change_plan(known.id, keys_of(other), prorated=True, once=_once(known))
+                # A trial is of the plan that it was begun with: a dearer one is paid for.
+                is_tried = known.status == "trialing"
+                once = _once(known)
+                till.payments.change_plan(known.id, keys_of(other), prorated=True, once=once, ends_trial=is_tried)
         sync_subscription(till, known.id)
     return change
 

@@ -153,7 +153,9 @@ class StripePayments:
 
     # -- Changing
 
-    def change_plan(self, subscription_id: str, lookup_keys: Sequence[str], *, prorated: bool, once: str) -> None:
+    def change_plan(
+        self, subscription_id: str, lookup_keys: Sequence[str], *, prorated: bool, once: str, ends_trial: bool = False
+    ) -> None:
         with told():
             items = self._api.subscriptions.retrieve(subscription_id)["items"].data
         # Usage that was counted by the month ends where a plan by the year begins: with both, it would be billed twice.
@@ -176,6 +178,8 @@ class StripePayments:
         changed += ended
         # Nobody gets a dearer plan whose difference could not be paid. Usage stays metered: it is billed at the end.
         how: Any = {"proration_behavior": "always_invoice", "payment_behavior": "error_if_incomplete"}
+        if ends_trial:
+            how["trial_end"] = "now"
         if not prorated:
             how = {"proration_behavior": "none"}
         with told():

@@ -59,6 +59,21 @@ def test_a_dearer_plan_that_cannot_be_paid_is_not_had(counter: Counter) -> None:
     assert counter.row(account_id).plan == counter.subscription(account_id).plan == "pro"
 
 
+def test_a_trial_is_of_its_own_plan_and_a_dearer_one_is_paid_for(counter: Counter) -> None:
+    account_id = counter.subscribed("tried")
+    counter.pays_with(account_id, "pm_card_chargeCustomerFail")
+    with pytest.raises(CannotBuy, match="declined"):
+        buy.change_plan(counter.till, counter.row(account_id), "team")
+    theirs = counter.subscription(account_id)
+    assert (counter.row(account_id).plan, theirs.plan, theirs.status) == ("tried", "tried", "trialing")
+    counter.pays_with(account_id, "pm_card_visa")
+    assert buy.change_plan(counter.till, counter.row(account_id), "team") == "now"
+    row, theirs = counter.row(account_id), counter.subscription(account_id)
+    assert (row.plan, row.trial_end_us, theirs.status, row.anchor_us) == ("team", None, "active", theirs.anchor_us)
+    invoices = counter.client.v1.invoices.list({"customer": row.customer_id}).data
+    assert sum(invoice.amount_paid for invoice in invoices) == 9900
+
+
 def test_a_cheaper_plan_holds_when_what_is_paid_for_was_had(counter: Counter) -> None:
     account_id = counter.subscribed("pro")
     assert buy.change_plan(counter.till, counter.row(account_id), "basic") == "later"
