@@ -192,7 +192,7 @@ def end_for_good(till: Till, account: AccountRow) -> None:
         return
     with _asking():
         for each in till.payments.subscriptions_of(account.customer_id):
-            if each.status in LIVE or each.status in {"unpaid", "paused", "incomplete"}:
+            if each.is_ours and (each.status in LIVE or each.status in {"unpaid", "paused", "incomplete"}):
                 till.payments.cancel_now(each.id)
 
 

@@ -94,6 +94,8 @@ def rival_of(known: Known | None, fetched: Subscription) -> str:
     """Where an account has two live subscriptions: the one that does not hold. Empty where there is one at most."""
     if known is None or known.id == fetched.id or not known.is_live or fetched.status not in LIVE:
         return ""
+    if not fetched.plan:  # something else that the founder sells
+        return ""
     return known.id if _is_later(fetched, known) else fetched.id
 
 
