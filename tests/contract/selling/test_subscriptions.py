@@ -5,6 +5,7 @@ import secrets
 import pytest
 
 from farebox.account import buy
+from farebox.account.sync import sync_subscription
 from farebox.account.till import CannotBuy
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.adapters.stripe_usage import StripeUsage
@@ -194,6 +195,66 @@ def test_of_two_plans_bought_at_once_one_is_had_and_use_is_billed_once(
     invoices = counter.client.v1.invoices.list({"customer": customer, "limit": 100}).data
     lines = [line for one in invoices for line in invoice_of(one).lines if line.is_usage]
     assert sum(line.quantity for line in lines) == used.nanodollars, "what is used is billed once"
+
+
+def test_what_else_the_founder_sells_to_the_same_customer_is_left_alone(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    v1, customer, ours = counter.client.v1, counter.row(account_id).customer_id, counter.subscription(account_id)
+    counter.pays_with(account_id, "pm_card_visa")
+    product = v1.products.create({"name": "Help by telephone"}).id
+    price = v1.prices.create(
+        {"product": product, "currency": "usd", "unit_amount": 500, "recurring": {"interval": "month"}}
+    )
+    other = v1.subscriptions.create({"customer": customer, "items": [{"price": price.id}]}).id
+    counter.hear(account_id)
+    sync_subscription(counter.till, other)
+    sync_subscription(counter.till, ours.id)
+    assert [counter.till.payments.subscription(one).status for one in (ours.id, other)] == ["active", "active"]
+    assert (counter.row(account_id).plan, counter.subscription(account_id).id) == ("pro", ours.id)
+    buy.end_for_good(counter.till, counter.row(account_id))
+    counter.rows("UPDATE account SET closed_us = 1 WHERE id = :id", id=account_id)
+    sync_subscription(counter.till, other)
+    assert [counter.till.payments.subscription(one).status for one in (ours.id, other)] == ["canceled", "active"]
+
+
+def test_a_move_up_that_is_declined_takes_no_cancellation_back(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    buy.cancel(counter.till, counter.row(account_id))
+    counter.pays_with(account_id, "pm_card_chargeCustomerFail")
+    with pytest.raises(CannotBuy, match="declined"):
+        buy.change_plan(counter.till, counter.row(account_id), "team")
+    assert counter.subscription(account_id).ends_at_period_end
+    counter.pays_with(account_id, "pm_card_visa")
+    buy.change_plan(counter.till, counter.row(account_id), "team")
+    theirs = counter.subscription(account_id)
+    assert (theirs.plan, theirs.ends_at_period_end, counter.row(account_id).grace_until_us) == ("team", False, None)
+
+
+def test_a_move_up_that_is_declined_leaves_the_move_down_that_was_wished(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    buy.change_plan(counter.till, counter.row(account_id), "basic")
+    counter.pays_with(account_id, "pm_card_chargeCustomerFail")
+    with pytest.raises(CannotBuy, match="declined"):
+        buy.change_plan(counter.till, counter.row(account_id), "team")
+    counter.hear(account_id)
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    assert (known.plan, known.next_plan, counter.subscription(account_id).plan) == ("pro", "basic", "basic")
+
+
+def test_a_move_down_that_stripe_refuses_is_not_wished_any_more(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    [price] = counter.client.v1.prices.list({"lookup_keys": ["farebox_basic_month_900"]}).data
+    counter.client.v1.prices.update(price.id, {"active": False})
+    try:
+        with pytest.raises(CannotBuy, match="cannot be bought"):
+            buy.change_plan(counter.till, counter.row(account_id), "basic")
+    finally:
+        counter.client.v1.prices.update(price.id, {"active": True})
+    counter.hear(account_id)
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    assert (known.next_plan, counter.subscription(account_id).plan) == ("", "pro")
 
 
 def test_a_payment_that_fails_leads_to_grace_then_limits_then_back(counter: Counter) -> None:
