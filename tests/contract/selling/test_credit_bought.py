@@ -103,6 +103,16 @@ def test_credit_is_bought_by_itself_when_it_falls_below_what_was_set(counter: Co
     assert len(payments(counter, topped_up)) == 2
 
 
+def test_nothing_is_bought_for_an_account_that_is_suspended(counter: Counter, topped_up: str) -> None:
+    spend(counter, topped_up, 6 * USD)
+    counter.rows("UPDATE account SET state = 'suspended' WHERE id = :id", id=topped_up)
+    TopUpWatch(counter.top_ups, lambda: counter.till).look({topped_up})
+    assert len(payments(counter, topped_up)) == 1
+    counter.rows("UPDATE account SET state = 'active' WHERE id = :id", id=topped_up)
+    TopUpWatch(counter.top_ups, lambda: counter.till).look({topped_up})
+    assert left(counter, topped_up) == 14 * USD
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK closes no thread's session
 def test_fifty_that_find_it_low_at_once_make_one_payment(counter: Counter, topped_up: str) -> None:
     spend(counter, topped_up, 6 * USD)
