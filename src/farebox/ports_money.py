@@ -100,8 +100,13 @@ class Payments(Protocol):
     def payment(self, payment_id: str) -> Payment: ...
     def payment_of_charge(self, charge_id: str) -> str: ...
 
-    def change_plan(self, subscription_id: str, lookup_keys: Sequence[str], *, prorated: bool, once: str) -> None:
-        """Put the subscription onto other prices now; the difference is invoiced at once where it is prorated."""
+    def change_plan(
+        self, subscription_id: str, lookup_keys: Sequence[str], *, prorated: bool, once: str, ends_trial: bool = False
+    ) -> None:
+        """Put the subscription onto other prices now; the difference is invoiced at once where it is prorated.
+
+        With the end of a trial, that is the whole price, and a period begins.
+        """
         ...
 
     def end_at_period_end(self, subscription_id: str, *, ends: bool) -> None: ...
@@ -111,6 +116,10 @@ class Payments(Protocol):
 
     def pay_off_session(self, account_id: str, customer: str, bought: Bought, once: str) -> Payment:
         """Buy a pack with the card that is kept."""
+        ...
+
+    def paid_off_session(self, customer: str, once: str, since_us: int) -> Payment | None:
+        """What became of such a payment, however long ago it was begun; None where none was made."""
         ...
 
 

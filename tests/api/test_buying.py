@@ -141,6 +141,21 @@ def test_from_a_refused_call_to_one_that_passes(buyer: Buyer) -> None:
     assert periods[0][1] == periods[1][0]
 
 
+def test_a_plan_by_the_year_is_said_as_one(buyer: Buyer) -> None:
+    buyer.browser.get(buyer.pay(buyer.checkout("/plan/buy", "yearly")))
+    for page in ("/plan", "/overview"):
+        said = told(buyer.browser.get(page))
+        assert "$290 a year" in said, page
+        assert "$290 a month" not in said, page
+
+
+def test_who_comes_back_without_the_name_of_a_payment_is_told_so(buyer: Buyer) -> None:
+    for address in ("/plan/paid", "/plan/paid?cs=."):
+        page = buyer.browser.get(address)
+        assert page.status == 422
+        assert "does not know this payment" in told(page)
+
+
 def test_whoever_does_not_come_back_is_told_of_by_stripe(buyer: Buyer) -> None:
     buyer.pay(buyer.checkout("/plan/buy", "pro"))
     wait_until(lambda: buyer.row("plan, is_subscribed") == ("pro", 1), "the webhook to be applied")

@@ -66,6 +66,16 @@ def world(database: Database) -> TeamWorld:
     return TeamWorld(database)
 
 
+def test_who_has_just_bought_a_plan_does_not_lose_it_to_a_free_one_that_was_chosen_at_that_moment(
+    world: TeamWorld,
+) -> None:
+    before = world.ada
+    world.rows("UPDATE account SET plan = 'pro', is_subscribed = 1 WHERE id = :id", id=world.ada_account)
+    with pytest.raises(NotAllowed, match="paid for"):
+        world.desk.upkeep.plans.choose(before, "free", CLIENT)
+    assert world.ada.account.plan == "pro"
+
+
 # -- Invitations
 
 

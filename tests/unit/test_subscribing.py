@@ -81,6 +81,19 @@ def test_what_was_unpaid_and_is_tried_again_has_a_grace_with_an_end() -> None:
     assert (again.paying.plan, again.paying.grace_until_us) == ("pro", NOW_US + 2 * DAY_US + RULES.grace_us)
 
 
+def test_one_that_never_began_does_not_make_the_one_before_forgotten() -> None:
+    """Else a trial could be had again, and one that is paid at last would begin a new month."""
+    first = after(fetched("trialing", trial_end_us=NOW_US + MONTH_US))
+    ended = after(fetched("canceled"), first.paying, first.known, NOW_US + DAY_US)
+    unpaid = after(fetched("unpaid"), first.paying, first.known, NOW_US + DAY_US)
+    for status in ("incomplete", "incomplete_expired"):
+        tried = fetched(status, id="sub_2", period_start_us=NOW_US + 2 * DAY_US)
+        for before in (ended, unpaid):
+            assert follow(before.paying, before.known, tried, NOW_US + 2 * DAY_US, NOW_US + 2 * DAY_US, RULES) is None
+    other = after(fetched(id="sub_2", period_start_us=NOW_US + 2 * DAY_US), ended.paying, ended.known)
+    assert (other.known.id, other.is_new_period) == ("sub_2", True)
+
+
 def test_what_was_fetched_before_changes_nothing() -> None:
     first = after(fetched())
     assert follow(first.paying, first.known, fetched(plan="team"), NOW_US, NOW_US, RULES) is None

@@ -20,6 +20,8 @@ from farebox.ports_money import PaymentRefused, PaymentsUnavailable
 log = logging.getLogger("farebox.money")
 
 MONTHS: Final = {"month": 1, "year": 12}
+SESSION: Final = "cs_"
+NOT_KNOWN: Final = "Stripe does not know this payment."
 NOT_SUBSCRIBED: Final = "This account has no subscription to change."
 Change = Literal["now", "later", "same"]
 
@@ -94,6 +96,8 @@ def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "c
     Raises:
         CannotBuy: it is not this account's payment.
     """
+    if not session_id.startswith(SESSION):  # without a name, Stripe would tell of all there are
+        raise CannotBuy(NOT_KNOWN)
     try:
         checkout = till.payments.checkout(session_id)
         if checkout.account_id != account.id:
@@ -102,7 +106,7 @@ def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "c
     except PaymentsUnavailable:
         return "waiting"
     except PaymentRefused:
-        raise CannotBuy("Stripe does not know this payment.") from None
+        raise CannotBuy(NOT_KNOWN) from None
     if not checkout.is_paid and not checkout.subscription_id:
         return "waiting"
     return "plan" if checkout.subscription_id else "credit"
@@ -136,17 +140,16 @@ def change_plan(till: Till, account: AccountRow, name: str) -> Change:
     if change == "now" and known.status == "past_due":
         raise CannotBuy("The last payment failed. Pay it first, under “Card and invoices”.")
     with _asking():
-        _resume(till, known)
         if change == "later":
-            till.billing.want_next(account.id, known.id, other.name)
-            _switch(till, known, other)
+            _wish(till, known, other)
         else:
             if known.next_plan:  # what is in force has to be what Stripe counts from
                 till.billing.want_next(account.id, known.id, plan.name)
                 _switch(till, known, plan)
                 sync_subscription(till, known.id)
             if change == "now":
-                till.payments.change_plan(known.id, keys_of(other), prorated=True, once=_once(known))
+                _move_up(till, known, other)
+        _resume(till, known)  # not before: who is refused the other plan has still cancelled
         sync_subscription(till, known.id)
     return change
 
@@ -185,7 +188,7 @@ def end_for_good(till: Till, account: AccountRow) -> None:
         return
     with _asking():
         for each in till.payments.subscriptions_of(account.customer_id):
-            if each.status in LIVE or each.status in {"unpaid", "paused", "incomplete"}:
+            if each.is_ours and (each.status in LIVE or each.status in {"unpaid", "paused", "incomplete"}):
                 till.payments.cancel_now(each.id)
 
 
@@ -242,6 +245,29 @@ def _own(till: Till, account: AccountRow) -> Known:
 def _resume(till: Till, known: Known) -> None:
     if known.ends_at_period_end:
         till.payments.end_at_period_end(known.id, ends=False)
+
+
+def _wish(till: Till, known: Known, plan: Plan) -> None:
+    """Have another plan from the next period on; where Stripe says no, what was wanted before stays so."""
+    till.billing.want_next(known.account_id, known.id, plan.name)
+    try:
+        _switch(till, known, plan)
+    except PaymentRefused:
+        till.billing.want_next(known.account_id, known.id, known.next_plan)
+        raise
+
+
+def _move_up(till: Till, known: Known, plan: Plan) -> None:
+    """Have a dearer plan now; where it is declined, the cheaper one that was wanted for later still is."""
+    # A trial is of the plan that it was begun with: a dearer one is paid for.
+    ends_trial, once = known.status == "trialing", _once(known)
+    try:
+        till.payments.change_plan(known.id, keys_of(plan), prorated=True, once=once, ends_trial=ends_trial)
+    except PaymentRefused:
+        wanted = till.product.by_name.get(known.next_plan)
+        if wanted is not None:
+            _wish(till, known, wanted)
+        raise
 
 
 def _switch(till: Till, known: Known, plan: Plan) -> None:

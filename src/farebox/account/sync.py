@@ -33,7 +33,7 @@ def sync_subscription(till: Till, subscription_id: str) -> None:
     if account is None:
         log.warning("%s belongs to no account here", subscription_id)
     elif account.closed_us is not None:
-        if fetched.status in LIVE:
+        if fetched.is_ours and fetched.status in LIVE:
             till.payments.cancel_now(fetched.id)
     else:
         _follow(till, account, fetched, fetched_us)

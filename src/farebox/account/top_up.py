@@ -29,6 +29,7 @@ LOOK_AT_ALL_SECONDS: Final = 3600.0
 GIVEN_UP_US: Final = 23 * HOUR_US  # Stripe makes a payment once for its key, for a day
 NOT_KNOWN: Final = "Stripe could not be asked for a day, so whether it was paid is not known."
 NOT_FOR_SALE: Final = "This pack is not for sale any more."
+NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
 NEEDS_YOU: Final = "The bank wants you to confirm the payment. Buy a pack yourself."
 
 
@@ -78,14 +79,11 @@ class TopUpWatch:
 def pay(till: Till, top_ups: TopUps, attempt: Attempt) -> None:
     """Make a payment, or find out what became of it, and grant its credit before another one may begin."""
     account = till.billing.account(attempt.account_id)
-    pack = pack_named(till, attempt.pack)
-    if account is None or account.closed_us is not None or pack is None:
+    if account is None or account.closed_us is not None:
         _fail(till, top_ups, attempt, account, NOT_FOR_SALE)
         return
     try:
-        payment = till.payments.pay_off_session(account.id, account.customer_id, bought(pack), attempt.attempt)
-        if payment.status == "processing":  # under its key Stripe tells again what it told first
-            payment = till.payments.payment(payment.id)
+        payment = _payment(till, account, attempt)
     except PaymentsUnavailable:
         if till.billing.now_us() - attempt.begun_us > GIVEN_UP_US:
             _fail(till, top_ups, attempt, account, NOT_KNOWN)
@@ -97,8 +95,30 @@ def pay(till: Till, top_ups: TopUps, attempt: Attempt) -> None:
         _paid(till, top_ups, attempt, account, payment)
 
 
-def _paid(till: Till, top_ups: TopUps, attempt: Attempt, account: AccountRow, payment: Payment) -> None:
-    if payment.status == "succeeded":
+def _payment(till: Till, account: AccountRow, attempt: Attempt) -> Payment | None:
+    """The payment of an attempt; None where none was made, and none is wished for any more.
+
+    Looked for before it is made: Stripe forgets a key after a day, and takes it for no other pack or card.
+
+    Raises:
+        PaymentsUnavailable: Stripe cannot be asked.
+        PaymentRefused: it said no.
+    """
+    if not account.customer_id:
+        raise PaymentRefused(NO_CARD)
+    found = till.payments.paid_off_session(account.customer_id, attempt.attempt, attempt.begun_us)
+    if found is not None or not attempt.pack:
+        return found
+    pack = pack_named(till, attempt.pack)
+    if pack is None:
+        raise PaymentRefused(NOT_FOR_SALE)
+    return till.payments.pay_off_session(account.id, account.customer_id, bought(pack), attempt.attempt)
+
+
+def _paid(till: Till, top_ups: TopUps, attempt: Attempt, account: AccountRow, payment: Payment | None) -> None:
+    if payment is None:
+        top_ups.end(account.id, attempt.attempt, "", "")
+    elif payment.status == "succeeded":
         settle_payment(till, payment)
         top_ups.end(account.id, attempt.attempt, "", "")
     elif payment.status == "processing":

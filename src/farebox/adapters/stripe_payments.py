@@ -21,6 +21,9 @@ NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the car
 NOT_SYNCED: Final = "This cannot be bought at the moment; we have been told. Try again later."
 COST_NOTHING: Final = frozenset({"warning_closed", "won", "prevented"})
 """Disputes that cost nothing (any more)."""
+ONCE: Final = "farebox_once"
+CLOCKS_SECONDS: Final = 3600
+"""How far Stripe's clock may be behind the database's."""
 STATUSES: Final[dict[str, PaymentStatus]] = {
     "succeeded": "succeeded",
     "processing": "processing",
@@ -150,7 +153,9 @@ class StripePayments:
 
     # -- Changing
 
-    def change_plan(self, subscription_id: str, lookup_keys: Sequence[str], *, prorated: bool, once: str) -> None:
+    def change_plan(
+        self, subscription_id: str, lookup_keys: Sequence[str], *, prorated: bool, once: str, ends_trial: bool = False
+    ) -> None:
         with told():
             items = self._api.subscriptions.retrieve(subscription_id)["items"].data
         # Usage that was counted by the month ends where a plan by the year begins: with both, it would be billed twice.
@@ -173,6 +178,8 @@ class StripePayments:
         changed += ended
         # Nobody gets a dearer plan whose difference could not be paid. Usage stays metered: it is billed at the end.
         how: Any = {"proration_behavior": "always_invoice", "payment_behavior": "error_if_incomplete"}
+        if ends_trial:
+            how["trial_end"] = "now"
         if not prorated:
             how = {"proration_behavior": "none"}
         with told():
@@ -196,11 +203,18 @@ class StripePayments:
             made = self._api.payment_intents.create(
                 {
                     "amount": bought.cents, "currency": "usd", "customer": customer, "payment_method": card,
-                    "off_session": True, "confirm": True, "metadata": _kept(account_id, bought),
+                    "off_session": True, "confirm": True, "metadata": {**_kept(account_id, bought), ONCE: once},
                 },
                 {"idempotency_key": once},
             )  # fmt: skip
         return _payment(made, 0)
+
+    def paid_off_session(self, customer: str, once: str, since_us: int) -> Payment | None:
+        asked: Any = {"customer": customer, "created": {"gte": since_us // MICROSECONDS - CLOCKS_SECONDS}, "limit": 100}
+        with told():
+            some = self._api.payment_intents.list(asked).auto_paging_iter()
+            found = next((one.id for one in some if _metadata(one, ONCE) == once), "")
+        return self.payment(found) if found else None
 
     def _card(self, customer: str) -> str:
         found = self._api.customers.retrieve(customer)

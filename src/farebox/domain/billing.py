@@ -21,7 +21,7 @@ class Subscription(NamedTuple):
     id: str
     customer: str
     account_id: str
-    """From its metadata, or its customer's."""
+    """From its metadata."""
     status: SubscriptionStatus
     plan: str
     anchor_us: int
@@ -29,6 +29,11 @@ class Subscription(NamedTuple):
     period_end_us: int
     trial_end_us: int | None
     ends_at_period_end: bool
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was bought here, though the founder may have put it onto a price of their own since."""
+        return bool(self.plan or self.account_id)
 
 
 class InvoiceLine(NamedTuple):

@@ -94,6 +94,8 @@ def rival_of(known: Known | None, fetched: Subscription) -> str:
     """Where an account has two live subscriptions: the one that does not hold. Empty where there is one at most."""
     if known is None or known.id == fetched.id or not known.is_live or fetched.status not in LIVE:
         return ""
+    if not fetched.plan:  # something else that the founder sells
+        return ""
     return known.id if _is_later(fetched, known) else fetched.id
 
 
@@ -102,6 +104,8 @@ def _prevails(known: Known | None, fetched: Subscription, fetched_us: int) -> bo
         return True
     if known.id == fetched.id:
         return fetched_us > known.synced_us
+    if fetched.status in NOT_BEGUN and known.status not in NOT_BEGUN:
+        return False  # nothing was paid for it: what was had before is not forgotten
     is_live = fetched.status in LIVE
     return _is_later(fetched, known) if is_live == known.is_live else is_live
 

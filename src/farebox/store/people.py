@@ -26,7 +26,7 @@ from farebox.store.database import Database
 from farebox.store.tables import account
 from farebox.store.tables_people import guess, link, mail, member, person, session
 
-MAILED: tuple[Purpose, ...] = ("magic", "reset", "code", "change")
+MAILED: tuple[Purpose, ...] = ("confirm", "magic", "reset", "code", "change")
 OTHERS_MAX = 50
 
 

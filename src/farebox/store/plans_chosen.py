@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import and_, select, update
 
 from farebox.domain.ledger import Meter
-from farebox.domain.people import Client
+from farebox.domain.people import Client, NotAllowed
 from farebox.domain.subscribing import period_under_way
 from farebox.ports_people import Visit
 from farebox.ports_team import PlanView
@@ -16,6 +16,7 @@ from farebox.store.tables import account, meter
 from farebox.store.tables_people import limit_mark, member
 
 NO_CAP: Final = "none"
+SUBSCRIBED: Final = "Your plan is paid for. Cancel it, and you are on this one when it ends."
 
 
 class StoredPlans:
@@ -49,6 +50,8 @@ class StoredPlans:
     def choose(self, here: Visit, plan: str, client: Client) -> None:
         with self._database.write() as connection:
             before = lock_own(connection, here)
+            if before.is_subscribed:  # or they would pay on for what they no longer have
+                raise NotAllowed(SUBSCRIBED)
             connection.execute(update(account).where(account.c.id == before.id).values(plan=plan))
             now_us = self._database.now_us(connection)
             facts = {"from": before.plan, "to": plan}

@@ -19,13 +19,15 @@ LEFT: Final = (
     " 0) FROM credit_grant g WHERE g.account_id = t.account_id AND g.expires_us > ?)"
 )
 IS_LOW: Final = f"t.attempt = '' AND t.failed = '' AND t.pack <> '' AND {LEFT} < t.below_nanodollars"
+# Of whom nobody can call there is nothing to buy for.
+CAN_CALL: Final = "closed_us IS NULL AND state <> 'suspended'"
 LOW: Final = (
-    f"SELECT t.account_id FROM top_up t JOIN account a ON a.id = t.account_id AND a.closed_us IS NULL WHERE {IS_LOW}"  # noqa: S608
+    f"SELECT t.account_id FROM top_up t JOIN account a ON a.id = t.account_id AND {CAN_CALL} WHERE {IS_LOW}"  # noqa: S608
     f" AND t.account_id > ? ORDER BY t.account_id LIMIT {PAGE_ROWS}"
 )
 LOW_AMONG: Final = f"SELECT t.account_id FROM top_up t WHERE {IS_LOW} AND t.account_id IN "  # noqa: S608
 # The ledger takes the same row, so what is left is what it is.
-LOCK: Final = "SELECT 1 FROM account WHERE id = ? AND closed_us IS NULL"
+LOCK: Final = f"SELECT 1 FROM account WHERE id = ? AND {CAN_CALL}"  # noqa: S608
 WISH: Final = f"SELECT t.pack FROM top_up t WHERE t.account_id = ? AND {IS_LOW}"  # noqa: S608
 BEGIN: Final = "UPDATE top_up SET attempt = ?, next_us = ? WHERE account_id = ?"
 DUE: Final = "SELECT account_id, pack, attempt, next_us FROM top_up WHERE next_us <= ? ORDER BY next_us LIMIT 1"

@@ -40,11 +40,14 @@ def test_a_change_of_password_ends_every_other_session_and_open_link(world: Worl
     here, there = world.join().cookie, world.log_in()
     ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")
     token = world.token("magic")
+    ask_to_join(world.desk, CLIENT, email=ADA, password=GOOD)  # whose link lets in who is known, too
     sessions.change_password(world.desk, world.visit(here), CLIENT, current=GOOD, new=OTHER)
     assert world.is_out(there)
     assert world.visit(here)
     with pytest.raises(LinkGone):
         log_in_by_link(world.desk, CLIENT, token=token)
+    with pytest.raises(LinkGone):
+        confirm(world.desk, CLIENT, token=world.token("confirm"), browser="")
     with pytest.raises(WrongPassword):
         world.log_in(GOOD)
     assert world.log_in(OTHER)

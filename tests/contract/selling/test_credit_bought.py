@@ -103,6 +103,16 @@ def test_credit_is_bought_by_itself_when_it_falls_below_what_was_set(counter: Co
     assert len(payments(counter, topped_up)) == 2
 
 
+def test_nothing_is_bought_for_an_account_that_is_suspended(counter: Counter, topped_up: str) -> None:
+    spend(counter, topped_up, 6 * USD)
+    counter.rows("UPDATE account SET state = 'suspended' WHERE id = :id", id=topped_up)
+    TopUpWatch(counter.top_ups, lambda: counter.till).look({topped_up})
+    assert len(payments(counter, topped_up)) == 1
+    counter.rows("UPDATE account SET state = 'active' WHERE id = :id", id=topped_up)
+    TopUpWatch(counter.top_ups, lambda: counter.till).look({topped_up})
+    assert left(counter, topped_up) == 14 * USD
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK closes no thread's session
 def test_fifty_that_find_it_low_at_once_make_one_payment(counter: Counter, topped_up: str) -> None:
     spend(counter, topped_up, 6 * USD)
@@ -161,6 +171,76 @@ def test_a_payment_whose_answer_was_lost_is_made_once(counter: Counter, topped_u
     watch.look(set())
     assert left(counter, topped_up) == 14 * USD
     assert len(payments(counter, topped_up)) == 2
+
+
+@pytest.mark.parametrize("meanwhile", ["another pack", "no pack", "another card", "no card"])
+def test_a_payment_whose_answer_was_lost_counts_whatever_was_changed_meanwhile(
+    counter: Counter, topped_up: str, meanwhile: str
+) -> None:
+    """Stripe takes a key for the same request only, so what was made under it is looked for."""
+    spend(counter, topped_up, 6 * USD)
+    watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+    counter.stripe.fault("die", path="/v1/payment_intents", method="POST", times=3)
+    watch.look({topped_up})
+    counter.stripe.heal()
+    if meanwhile.endswith("pack"):
+        pack = "big" if meanwhile == "another pack" else ""
+        buy.wish_top_up(counter.till, counter.row(topped_up), pack, "5")
+    elif meanwhile == "another card":
+        counter.pays_with(topped_up, "pm_card_mastercard")
+    else:
+        customer = counter.row(topped_up).customer_id
+        for method in counter.client.v1.payment_methods.list({"customer": customer}).data:
+            counter.client.v1.payment_methods.detach(method.id)
+    _ask_again(counter, topped_up, watch)
+    assert (left(counter, topped_up), len(payments(counter, topped_up))) == (14 * USD, 2)
+    assert counter.mails_of(topped_up) == []
+
+
+def test_what_was_never_paid_is_not_bought_when_nobody_wishes_it_any_more(counter: Counter, topped_up: str) -> None:
+    spend(counter, topped_up, 6 * USD)
+    watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+    counter.stripe.fault("refuse", times=None)
+    watch.look({topped_up})
+    counter.stripe.heal()
+    buy.wish_top_up(counter.till, counter.row(topped_up), "", "")
+    _ask_again(counter, topped_up, watch)
+    wish = counter.till.billing.top_up(topped_up)
+    assert wish is not None
+    assert (wish.attempt, wish.failed, len(payments(counter, topped_up))) == ("", "", 1)
+    assert counter.mails_of(topped_up) == []
+
+
+def test_a_debit_that_takes_longer_than_stripe_knows_a_key_is_one_payment(counter: Counter, topped_up: str) -> None:
+    counter.stripe.settings(settle_seconds=3 * 86_400)
+    try:
+        iban = {"type": "sepa_debit", "sepa_debit": {"iban": "AT611904300234573201"}}
+        counter.pays_with(topped_up, counter.client.v1.payment_methods.create(iban).id)  # type: ignore[arg-type]
+        spend(counter, topped_up, 6 * USD)
+        watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+        watch.look({topped_up})
+        for _ in range(4):
+            counter.stripe.advance(by="day")
+            counter.stripe.advance(by="hour")
+            _ask_again(counter, topped_up, watch)
+        assert (left(counter, topped_up), len(payments(counter, topped_up))) == (14 * USD, 2)
+    finally:
+        counter.stripe.settings(settle_seconds=3_600)
+
+
+def test_who_never_bought_anything_is_told_that_there_is_no_card_and_keeps_nobody_waiting(
+    counter: Counter, topped_up: str
+) -> None:
+    nobody = counter.account()
+    buy.wish_top_up(counter.till, counter.row(nobody), "small", "5")
+    spend(counter, topped_up, 6 * USD)
+    TopUpWatch(counter.top_ups, lambda: counter.till).look({nobody, topped_up})
+    assert (counter.mails_of(nobody), left(counter, topped_up)) == (["top_up_failed"], 14 * USD)
+
+
+def _ask_again(counter: Counter, account_id: str, watch: TopUpWatch) -> None:
+    counter.rows("UPDATE top_up SET next_us = 1 WHERE account_id = :id AND attempt <> ''", id=account_id)
+    watch.look(set())
 
 
 def test_a_wish_has_to_be_one_that_a_pack_can_fill(counter: Counter) -> None:

@@ -5,6 +5,7 @@ import secrets
 import pytest
 
 from farebox.account import buy
+from farebox.account.sync import sync_subscription
 from farebox.account.till import CannotBuy
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.adapters.stripe_usage import StripeUsage
@@ -36,8 +37,9 @@ def test_somebody_elses_payment_is_not_told(counter: Counter) -> None:
     session = counter.buy(counter.account(), "pro")
     with pytest.raises(CannotBuy, match="another account"):
         buy.paid(counter.till, counter.row(counter.account()), session)
-    with pytest.raises(CannotBuy, match="does not know"):
-        buy.paid(counter.till, counter.row(counter.account()), "cs_nothing")
+    for session in ("cs_nothing", "cs_/..", "", "."):  # without a name, Stripe lists them all
+        with pytest.raises(CannotBuy, match="does not know"):
+            buy.paid(counter.till, counter.row(counter.account()), session)
 
 
 def test_a_dearer_plan_holds_at_once_and_is_paid_at_once(counter: Counter) -> None:
@@ -56,6 +58,21 @@ def test_a_dearer_plan_that_cannot_be_paid_is_not_had(counter: Counter) -> None:
     with pytest.raises(CannotBuy, match="declined"):
         buy.change_plan(counter.till, counter.row(account_id), "team")
     assert counter.row(account_id).plan == counter.subscription(account_id).plan == "pro"
+
+
+def test_a_trial_is_of_its_own_plan_and_a_dearer_one_is_paid_for(counter: Counter) -> None:
+    account_id = counter.subscribed("tried")
+    counter.pays_with(account_id, "pm_card_chargeCustomerFail")
+    with pytest.raises(CannotBuy, match="declined"):
+        buy.change_plan(counter.till, counter.row(account_id), "team")
+    theirs = counter.subscription(account_id)
+    assert (counter.row(account_id).plan, theirs.plan, theirs.status) == ("tried", "tried", "trialing")
+    counter.pays_with(account_id, "pm_card_visa")
+    assert buy.change_plan(counter.till, counter.row(account_id), "team") == "now"
+    row, theirs = counter.row(account_id), counter.subscription(account_id)
+    assert (row.plan, row.trial_end_us, theirs.status, row.anchor_us) == ("team", None, "active", theirs.anchor_us)
+    invoices = counter.client.v1.invoices.list({"customer": row.customer_id}).data
+    assert sum(invoice.amount_paid for invoice in invoices) == 9900
 
 
 def test_a_cheaper_plan_holds_when_what_is_paid_for_was_had(counter: Counter) -> None:
@@ -178,6 +195,66 @@ def test_of_two_plans_bought_at_once_one_is_had_and_use_is_billed_once(
     invoices = counter.client.v1.invoices.list({"customer": customer, "limit": 100}).data
     lines = [line for one in invoices for line in invoice_of(one).lines if line.is_usage]
     assert sum(line.quantity for line in lines) == used.nanodollars, "what is used is billed once"
+
+
+def test_what_else_the_founder_sells_to_the_same_customer_is_left_alone(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    v1, customer, ours = counter.client.v1, counter.row(account_id).customer_id, counter.subscription(account_id)
+    counter.pays_with(account_id, "pm_card_visa")
+    product = v1.products.create({"name": "Help by telephone"}).id
+    price = v1.prices.create(
+        {"product": product, "currency": "usd", "unit_amount": 500, "recurring": {"interval": "month"}}
+    )
+    other = v1.subscriptions.create({"customer": customer, "items": [{"price": price.id}]}).id
+    counter.hear(account_id)
+    sync_subscription(counter.till, other)
+    sync_subscription(counter.till, ours.id)
+    assert [counter.till.payments.subscription(one).status for one in (ours.id, other)] == ["active", "active"]
+    assert (counter.row(account_id).plan, counter.subscription(account_id).id) == ("pro", ours.id)
+    buy.end_for_good(counter.till, counter.row(account_id))
+    counter.rows("UPDATE account SET closed_us = 1 WHERE id = :id", id=account_id)
+    sync_subscription(counter.till, other)
+    assert [counter.till.payments.subscription(one).status for one in (ours.id, other)] == ["canceled", "active"]
+
+
+def test_a_move_up_that_is_declined_takes_no_cancellation_back(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    buy.cancel(counter.till, counter.row(account_id))
+    counter.pays_with(account_id, "pm_card_chargeCustomerFail")
+    with pytest.raises(CannotBuy, match="declined"):
+        buy.change_plan(counter.till, counter.row(account_id), "team")
+    assert counter.subscription(account_id).ends_at_period_end
+    counter.pays_with(account_id, "pm_card_visa")
+    buy.change_plan(counter.till, counter.row(account_id), "team")
+    theirs = counter.subscription(account_id)
+    assert (theirs.plan, theirs.ends_at_period_end, counter.row(account_id).grace_until_us) == ("team", False, None)
+
+
+def test_a_move_up_that_is_declined_leaves_the_move_down_that_was_wished(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    buy.change_plan(counter.till, counter.row(account_id), "basic")
+    counter.pays_with(account_id, "pm_card_chargeCustomerFail")
+    with pytest.raises(CannotBuy, match="declined"):
+        buy.change_plan(counter.till, counter.row(account_id), "team")
+    counter.hear(account_id)
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    assert (known.plan, known.next_plan, counter.subscription(account_id).plan) == ("pro", "basic", "basic")
+
+
+def test_a_move_down_that_stripe_refuses_is_not_wished_any_more(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    [price] = counter.client.v1.prices.list({"lookup_keys": ["farebox_basic_month_900"]}).data
+    counter.client.v1.prices.update(price.id, {"active": False})
+    try:
+        with pytest.raises(CannotBuy, match="cannot be bought"):
+            buy.change_plan(counter.till, counter.row(account_id), "basic")
+    finally:
+        counter.client.v1.prices.update(price.id, {"active": True})
+    counter.hear(account_id)
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    assert (known.next_plan, counter.subscription(account_id).plan) == ("", "pro")
 
 
 def test_a_payment_that_fails_leads_to_grace_then_limits_then_back(counter: Counter) -> None:

@@ -4,7 +4,7 @@ from farebox.sandbox.stripe import billing, cycle, lines
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.errors import StripeError, refused
 from farebox.sandbox.stripe.periods import end_after
-from farebox.sandbox.stripe.rooms.payment_methods import attached
+from farebox.sandbox.stripe.rooms.payment_methods import attached, declined
 from farebox.sandbox.stripe.things import Thing, merged_metadata
 
 
@@ -18,7 +18,9 @@ def changed(desk: Desk, subscription: Thing, given: Thing) -> Thing:
     subscription = _with_terms(desk, subscription, given)
     now = desk.now(subscription.get("_clock"))
     if given.get("trial_end") == "now" and subscription["status"] == "trialing":
-        return _trial_ended(desk, before, subscription, now)
+        if "items" in given:
+            subscription = cycle.with_items(subscription, _wished(desk, subscription, given, now))
+        return _trial_ended(desk, before, subscription, given, now)
     if isinstance(given.get("trial_end"), int):
         subscription = _with_trial(subscription, given["trial_end"], now)
     if "items" in given or given.get("billing_cycle_anchor") == "now":
@@ -59,7 +61,7 @@ def _with_end(subscription: Thing, given: Thing, now: int) -> Thing:
     return subscription
 
 
-def _trial_ended(desk: Desk, before: Thing, subscription: Thing, now: int) -> Thing:
+def _trial_ended(desk: Desk, before: Thing, subscription: Thing, given: Thing, now: int) -> Thing:
     items = [{**item, "current_period_end": now} for item in cycle.items_of(subscription)]
     over = cycle.with_items({**subscription, "trial_end": now, "billing_cycle_anchor": now}, items)
     desk.put({**over, "status": before["status"]})
@@ -67,7 +69,10 @@ def _trial_ended(desk: Desk, before: Thing, subscription: Thing, now: int) -> Th
     if over["status"] == "active":
         invoice = desk.get("invoice", over["latest_invoice"])
         billing.work_off(desk, invoice)
-    return desk.get("subscription", subscription["id"])
+    after = desk.get("subscription", subscription["id"])
+    if after["status"] == "past_due" and given.get("payment_behavior") == "error_if_incomplete":
+        raise declined("generic_decline")
+    return after
 
 
 def _with_trial(subscription: Thing, trial_end: int, now: int) -> Thing:

@@ -8,7 +8,7 @@ from farebox.account.plan import choose_plan, set_spend_cap
 from farebox.domain.ledger import Meter
 from farebox.domain.limits import PERCENTS, Limit, used_of
 from farebox.domain.money import format_usd
-from farebox.domain.people import NotAllowed, PersonError
+from farebox.domain.people import PersonError
 from farebox.ports import AccountRow
 from farebox.ports_people import Visit
 from farebox.web.pages.frame import Frame
@@ -18,7 +18,6 @@ from farebox.web.pages.use_words import limits
 from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
 
 HERE: Final = "/plan"
-SUBSCRIBED: Final = "Your plan is paid for. Cancel it, and you are on this one when it ends."
 TOLD: Final = {
     "plan": "You are on this plan now. What was used this month counts on.",
     "paid": "Thank you. The plan holds from the next call on.",
@@ -47,8 +46,6 @@ def routes(frame: Frame) -> APIRouter:
 
     @router.post(f"{HERE}/choose")
     def chosen(request: Request, visitor: OwnerVisitor, name: Annotated[str, Form()] = "") -> Response:
-        if visitor.account.is_subscribed:  # or they would pay on for what they no longer have
-            raise NotAllowed(SUBSCRIBED)
         choose_plan(desk, visitor, client_of(request), name)
         return see_other(f"{HERE}?told=plan")
 
