@@ -34,6 +34,12 @@ async def prompt(wire: Wire, work: Work) -> tuple[Content, Ending, CallError | N
     """What the work came to, how the call ends, and why it failed if it did."""
     try:
         content = await work(wire)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody has cancelled the call: what its work waited for was.
+        return None, *ending_of(wire, error)
     except Exception as error:  # noqa: BLE001  # a call that fails has an ending too
         return None, *ending_of(wire, error)
     return content, ending_of_answer(wire), None
