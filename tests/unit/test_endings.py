@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Final
 
 import pytest
 
 from farebox import Call
 from farebox.call.metered import MeteredStream
-from farebox.call.prompt import prompt
+from farebox.call.prompt import prompt, within_deadline
 from farebox.call.stream import Listener, pass_on
 from farebox.call.wire import Question, Wire
 from farebox.domain.admission import Standing
+from farebox.domain.breaker import Breaker
 from farebox.domain.dialects import CHAT
-from farebox.domain.errors import InternalError
+from farebox.domain.errors import InternalError, UpstreamTimeout
 from farebox.domain.ledger import Mark
 from farebox.ports import Streamed
 from farebox.sandbox.model import SandboxStream
@@ -170,3 +172,36 @@ def test_who_leaves_before_the_first_piece_pays_for_what_was_asked() -> None:
     assert (passed.ending, passed.has_left) == ("post", True)
     assert (wire.spent.input_tokens, wire.spent.output_tokens) == (6, 0)
     assert wire.spent.marks == (Mark.CUT, Mark.ESTIMATED)
+
+
+# -- The model is silent
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_a_model_that_is_silent_until_the_deadline_has_failed_costs_nothing_and_is_left_alone(
+    is_stream: bool,  # noqa: FBT001
+) -> None:
+    made = call()
+    wire = made._wire
+    [model] = wire.service.models["live"]
+    breaker = Breaker(1, 60)
+    models = (model._replace(breaker=breaker),)
+    wire.service = replace(wire.service, models={"live": models, "test": models})
+
+    async def silent(path: str, body: bytes, seconds_max: float) -> Any:  # noqa: ANN401  # never anything
+        del path, body
+        await asyncio.sleep(seconds_max + 0.005)  # a timer may be a little late
+        raise UpstreamTimeout("Too late.", retry_after_seconds=1)
+
+    async def scene() -> tuple[str, Any]:
+        upstream_of(made).stream = upstream_of(made).send = silent
+        wire.deadline = monotonic() + 0.05
+        if is_stream:
+            passed = await pass_on(wire, Asking(), Listening())
+            return passed.ending, passed.error
+        return (await prompt(wire, lambda wire: within_deadline(wire, wire.ask(question(wire)))))[1:]
+
+    ending, error = run(scene())
+    assert (ending, type(error)) == ("void", UpstreamTimeout)
+    assert (wire.spent.input_tokens, wire.spent.marks) == (0, ())
+    assert breaker.is_open

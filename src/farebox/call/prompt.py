@@ -24,6 +24,9 @@ log = logging.getLogger("farebox.call")
 CARRIED: Final = "farebox.error"
 """Under which name the answer to an OpenAI client carries the error that it tells of."""
 CAUSES_MAX: Final = 100
+LAST_SECONDS: Final = 0.2
+"""How long past its deadline a call may take. A question has the same deadline, and is to end first: its end is a
+provider's failure, costs nothing, and is told to the breaker."""
 
 Content = Any
 """What the work came to; who gave the work knows what it is."""
@@ -51,7 +54,7 @@ async def within_deadline(wire: Wire, work: Awaitable[Content]) -> Content:
     Raises:
         UpstreamTimeout: it took longer.
     """
-    scope = asyncio.timeout(max(wire.deadline - monotonic(), 0))
+    scope = asyncio.timeout(max(wire.deadline - monotonic(), 0) + LAST_SECONDS)
     try:
         async with scope:
             return await work

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import NamedTuple, Protocol
 
-from farebox.call.prompt import ending_of, ending_of_answer, out_of_time
+from farebox.call.prompt import LAST_SECONDS, ending_of, ending_of_answer, out_of_time
 from farebox.call.record import Receipt
 from farebox.call.wire import Wire
 from farebox.domain.admission import Standing
@@ -67,7 +67,7 @@ async def pass_on(wire: Wire, work: StreamWork, listener: Listener) -> Passed:
     passing = asyncio.create_task(work.run(wire, listener))
     leaving = asyncio.create_task(listener.left())
     try:
-        seconds_max = max(wire.deadline - monotonic(), 0)
+        seconds_max = max(wire.deadline - monotonic(), 0) + LAST_SECONDS
         await asyncio.wait((passing, leaving), timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
         has_left, is_over = leaving.done(), passing.done()
     finally:
