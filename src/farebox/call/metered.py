@@ -103,12 +103,12 @@ class MeteredStream:
                 return piece, text
         if piece:
             return self._take(piece)
-        if self._rest:
-            rest = self._take(b"\n\n")  # some providers leave out the last one
-            self._rest = b""
-            if any(rest):
-                return rest
+        # Some providers leave out the last blank line.
+        rest = self._take(b"\n\n") if self._rest else (b"", "")
+        self._rest = b""
         self._check_whole()
+        if any(rest):
+            return rest
         raise StopAsyncIteration
 
     async def _first(self) -> bytes:
