@@ -52,6 +52,10 @@ def test_another_request_under_the_same_key_is_refused_and_learns_nothing(earlie
     assert "req_1" not in error.detail
 
 
+def test_what_is_streamed_now_is_not_answered_with_what_was_none_before() -> None:
+    assert type(refused(ANSWERED, ONCE._replace(is_stream=True))) is IdempotencyMismatch
+
+
 def test_a_call_under_way_is_waited_for() -> None:
     error = refused(OPEN)
     assert type(error) is IdempotencyInFlight

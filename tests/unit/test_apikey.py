@@ -3,6 +3,7 @@
 import random
 import re
 import secrets
+import tracemalloc
 from collections.abc import Callable
 from typing import Final
 
@@ -134,6 +135,17 @@ def test_what_is_stored_depends_on_the_whole_key_and_on_the_secret() -> None:
     assert stored == digest(SECRET, key)
     assert stored != digest(SECRET + b"!", key)
     assert stored != digest(SECRET, key._replace(text=key.text.replace("till", "bill")))
+
+
+def test_what_is_far_too_long_for_a_key_is_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            assert parse(f"{number:06d}" * 10_000) is None
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 1_000_000
 
 
 def test_minted_keys_are_never_the_same() -> None:

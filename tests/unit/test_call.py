@@ -16,6 +16,7 @@ from farebox.call.form import form_of
 from farebox.call.handling import Choice
 from farebox.call.metered import MeteredStream
 from farebox.domain.errors import CallError, CallTooLarge, UpstreamNoMessage, UpstreamUnfit
+from farebox.domain.ledger import Mark
 from farebox.domain.plan import Plan
 from farebox.sandbox.model import STREAM_HEADERS, SandboxStream
 from farebox.testing import call
@@ -267,6 +268,19 @@ def test_a_stream_is_the_same_wherever_its_bytes_are_cut(cuts: set[int]) -> None
 
     assert run(scene()) == (b"".join(EVENTS[:6]), "dogü☀\nrun", EVENTS[6] + EVENTS[8])
     assert (made.spent.input_tokens, made.spent.output_tokens, made.spent.marks) == (3, 4, ())
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n\n\n", b"\r\n"])
+def test_the_last_words_of_a_stream_come_however_it_ends(end: bytes) -> None:
+    made = call()
+    last = b'data: {"choices":[{"index":0,"delta":{"content":"fun"},"finish_reason":"stop"}]}'
+
+    async def answers(*_: object) -> SandboxStream:
+        return SandboxStream(200, STREAM_HEADERS, iter([EVENTS[1], last + end]))
+
+    made._wire.service.models["live"][0].upstream.stream = answers  # type: ignore[assignment,method-assign]
+    assert run(collected(made.stream("x"))) == ["dog", "fun"]
+    assert Mark.CUT not in made.spent.marks
 
 
 # -- The rest of a call

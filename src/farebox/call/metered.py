@@ -55,13 +55,6 @@ class MeteredStream:
         self._output_max = wire.reserve(question)
         try:
             self._opened = await wire.open(question, self._output_max)
-        except asyncio.CancelledError:
-            if wire.asked is not None:  # the provider was asked, and its first piece was not waited for
-                usage = wire.estimate(question, 0, self._output_max)
-                wire.add(wire.asked, wire.seen_cut(), usage)
-                wire.mark(Mark.CUT)
-            wire.release(question, self._output_max, None)
-            raise
         except BaseException:
             wire.release(question, self._output_max, None)
             raise
@@ -108,10 +101,15 @@ class MeteredStream:
             text = self._skim(piece)  # nearly every piece is one event of plain text
             if text is not None:
                 return piece, text
-        if not piece:
-            self._check_whole()
-            raise StopAsyncIteration
-        return self._take(piece)
+        if piece:
+            return self._take(piece)
+        # Some providers leave out the last blank line.
+        rest = self._take(b"\n\n") if self._rest else (b"", "")
+        self._rest = b""
+        self._check_whole()
+        if any(rest):
+            return rest
+        raise StopAsyncIteration
 
     async def _first(self) -> bytes:
         assert self._opened is not None
@@ -157,8 +155,6 @@ class MeteredStream:
         return b"", text
 
     def _check_whole(self) -> None:
-        if self._rest:
-            self._take(b"\n\n")  # some providers leave out the last one
         if not self._is_ending:
             raise UpstreamFailed(BROKEN)
         self._wire.is_empty = not self._reader.has_message

@@ -24,6 +24,9 @@ log = logging.getLogger("farebox.call")
 CARRIED: Final = "farebox.error"
 """Under which name the answer to an OpenAI client carries the error that it tells of."""
 CAUSES_MAX: Final = 100
+LAST_SECONDS: Final = 0.2
+"""How long past its deadline a call may take. A question has the same deadline, and is to end first: its end is a
+provider's failure, costs nothing, and is told to the breaker."""
 
 Content = Any
 """What the work came to; who gave the work knows what it is."""
@@ -34,6 +37,12 @@ async def prompt(wire: Wire, work: Work) -> tuple[Content, Ending, CallError | N
     """What the work came to, how the call ends, and why it failed if it did."""
     try:
         content = await work(wire)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody has cancelled the call: what its work waited for was.
+        return None, *ending_of(wire, error)
     except Exception as error:  # noqa: BLE001  # a call that fails has an ending too
         return None, *ending_of(wire, error)
     return content, ending_of_answer(wire), None
@@ -45,7 +54,7 @@ async def within_deadline(wire: Wire, work: Awaitable[Content]) -> Content:
     Raises:
         UpstreamTimeout: it took longer.
     """
-    scope = asyncio.timeout(max(wire.deadline - monotonic(), 0))
+    scope = asyncio.timeout(max(wire.deadline - monotonic(), 0) + LAST_SECONDS)
     try:
         async with scope:
             return await work

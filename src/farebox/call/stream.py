@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import NamedTuple, Protocol
 
-from farebox.call.prompt import ending_of, ending_of_answer, out_of_time
+from farebox.call.prompt import LAST_SECONDS, ending_of, ending_of_answer, out_of_time
 from farebox.call.record import Receipt
 from farebox.call.wire import Wire
 from farebox.domain.admission import Standing
@@ -67,22 +67,27 @@ async def pass_on(wire: Wire, work: StreamWork, listener: Listener) -> Passed:
     passing = asyncio.create_task(work.run(wire, listener))
     leaving = asyncio.create_task(listener.left())
     try:
-        seconds_max = max(wire.deadline - monotonic(), 0)
+        seconds_max = max(wire.deadline - monotonic(), 0) + LAST_SECONDS
         await asyncio.wait((passing, leaving), timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
-        has_left = leaving.done()
+        has_left, is_over = leaving.done(), passing.done()
     finally:
         leaving.cancel()
         passing.cancel()
         await asyncio.wait((passing,))
         await wire.close()
-    failed = out_of_time() if passing.cancelled() else passing.exception()
+    failed = _why_cancelled(is_over=is_over) if passing.cancelled() else passing.exception()
     return _ended(wire, failed, has_begun=listener.has_begun, has_left=has_left)
+
+
+def _why_cancelled(*, is_over: bool) -> BaseException:
+    # What was over before its time was cancelled with what it waited for: then it has failed.
+    return asyncio.CancelledError() if is_over else out_of_time()
 
 
 def _ended(wire: Wire, failed: BaseException | None, *, has_begun: bool, has_left: bool) -> Passed:
     if has_left:
-        # What the model wrote until then is paid for; where it was not even asked, nothing is.
-        if wire.asked is None:
+        # What the model wrote until then is paid for; where none was asked, or those that were have failed, nothing is.
+        if not wire.asks:
             return Passed("void", None, has_left)
         wire.mark(Mark.CUT)
         return Passed("post", None, has_left)

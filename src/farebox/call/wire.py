@@ -74,8 +74,8 @@ class Wire:
     """What one paid call has used so far, and what its hold can still pay for."""
 
     # What is seldom set stands here: a call makes a wire, and each attribute of it costs.
-    asked: Model | None = None
-    """The model that was asked last; None while nothing was sent to a provider."""
+    asks = 0
+    """How many questions are with a provider, or were answered by one; what a provider has failed is none."""
     is_empty = False
     """Whether what is answered holds no message of the model, so that it is free."""
     is_relay = False
@@ -112,11 +112,12 @@ class Wire:
             self._cost_nanodollars, self._wasted_nanodollars,
         )  # fmt: skip
 
-    def seen_cut(self) -> dict[str, Any]:
-        """The attempt that was under way when the customer left."""
-        seen: dict[str, Any] = {"model": self.asked.name if self.asked else "", "cut": True}
+    def _add_cut(self, question: Question, model: Model, output_tokens_max: int) -> None:
+        """Add a stream that was asked for, and whose first piece was not waited for."""
+        seen: dict[str, Any] = {"model": model.name, "cut": True}
         self._attempts.append(seen)
-        return seen
+        self.add(model, seen, self.estimate(question, 0, output_tokens_max))
+        self.mark(Mark.CUT)
 
     async def close(self) -> None:
         """End what a handler left under way: what is asked after its call has ended would be paid by nobody."""
@@ -271,15 +272,22 @@ class Wire:
             tries = 0
             while True:
                 tries += 1
-                self.asked = model
-                attempt = await try_once(model, dialect.path, body, self.deadline, is_stream=is_stream)
+                self.asks += 1
+                try:
+                    attempt = await try_once(model, dialect.path, body, self.deadline, is_stream=is_stream)
+                except asyncio.CancelledError:
+                    if is_stream:
+                        self._add_cut(question, model, output_max)
+                    raise
                 seen = self._note(attempt)
                 if seen.get("status") == OK:
                     taken = take(attempt, seen)
                     if taken is not None:
                         return taken
+                    self.asks -= 1
                     error = UpstreamFailed(UNREADABLE)
                     break
+                self.asks -= 1
                 error = error_of(attempt)
                 pause = pause_before_retry(attempt, tries)
                 is_last = tries > self.service.upstream_retries_max

@@ -215,7 +215,8 @@ def again(earlier: Earlier | None, once: Once, standing: Standing) -> Answered |
     """
     if earlier is None or earlier.expires_us <= standing.now_us:
         return None
-    if earlier.fingerprint != once.fingerprint:
+    # The answer of a function that has become a stream since is no stream.
+    if earlier.fingerprint != once.fingerprint or (once.is_stream and earlier.body is not None):
         error: CallError = IdempotencyMismatch(
             "This Idempotency-Key came with another request before. Use a new key for a new request."
         )

@@ -74,10 +74,14 @@ def _complete(brand: str, mode: Mode, body: str) -> ApiKey:
     return ApiKey(f"{brand}_{mode}_{body}{checksum(body)}", mode)
 
 
-@lru_cache(maxsize=KEYS_KNOWN_MAX)
 def parse(text: str) -> ApiKey | None:
     """The key, or None where the form or the checksum is wrong. Costs no look-up."""
-    match = _KEY.fullmatch(text) if len(text) <= KEY_CHARS_MAX else None
+    return _parse(text) if len(text) <= KEY_CHARS_MAX else None  # nothing longer is worth to be remembered
+
+
+@lru_cache(maxsize=KEYS_KNOWN_MAX)
+def _parse(text: str) -> ApiKey | None:
+    match = _KEY.fullmatch(text)
     if match is None or checksum(match[3]) != match[4]:
         return None
     return ApiKey(text, "live" if match[2] == "live" else "test")

@@ -200,7 +200,10 @@ class Batch:
         meter = self._current(caller.account_id, caller.mode, caller.anchor_us)
         if caller.cap_calls is None:
             return meter, None
-        return meter, Cap(caller.cap_calls, self._current(caller.account_id, caller.cap_id, caller.anchor_us))
+        # In the account's own period, which a purchase may have begun: a hold has one, and is released from it.
+        start_us, end_us = meter.period_start_us, meter.period_end_us
+        own = self.meters.get((caller.account_id, caller.cap_id, start_us))
+        return meter, Cap(caller.cap_calls, own or Meter(caller.account_id, caller.cap_id, start_us, end_us))
 
     def _current(self, account_id: str, name: str, anchor_us: int) -> Meter:
         owner = (account_id, name)

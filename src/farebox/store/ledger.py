@@ -51,6 +51,15 @@ def _is_late(waiting: _Waiting, now: float) -> bool:
     return waiting.until < now and not isinstance(waiting.item, Finish)
 
 
+def _void_told(batch: Sequence[_Waiting], now: float) -> None:
+    """Who was told no, as the database was silent for too long, is not charged for an answer that never went out."""
+    for waiting in batch:
+        item, future = waiting.item, waiting.future
+        is_told = waiting.until < now and future.done() and not future.cancelled()
+        if is_told and isinstance(item, Finish) and item.ending == "post":
+            waiting.item = Finish(item.hold, "void", item.spent)
+
+
 def _nothing(most: int) -> list[_Waiting]:
     del most
     return []
@@ -240,8 +249,9 @@ class GroupCommitLedger:
             batch = self._take()
             self._again = []
             now = time.monotonic()
-            late = [w for w in batch if _is_late(w, now)]
-            if late:
+            if any(w.until < now for w in batch):
+                late = [w for w in batch if _is_late(w, now)]
+                _void_told(batch, now)
                 batch = [w for w in batch if not _is_late(w, now)]
                 self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
             if batch:
@@ -307,6 +317,8 @@ class GroupCommitLedger:
                 with self._database.writers_turn():
                     cursor = self._cursor()
                     self._statements.begin(cursor)
+                    if is_last_try:
+                        _void_told(batch, time.monotonic())
                     batch += arrived(BATCH_MAX - len(batch))  # while this process waited for its turn
                     results = run([w.item for w in batch], cursor, self._statements, self._plans)
                     committing = results

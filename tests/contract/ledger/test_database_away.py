@@ -14,6 +14,7 @@ from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from tests.contract.till import (
     SECONDS_MAX,
+    SPENT,
     Faults,
     FaultyDatabase,
     Till,
@@ -21,6 +22,7 @@ from tests.contract.till import (
     ask,
     record,
     running,
+    stalled,
     until,
 )
 from tests.services.postgres import PostgresServer
@@ -137,6 +139,38 @@ def test_callers_of_a_silent_database_are_freed_and_hold_nothing_when_it_wakes(
                     continue  # it has not woken yet
                 break
         await until(lambda: till.held() == 0, "the end of the last hold")
+
+    asyncio.run(call())
+
+
+def test_a_record_whose_caller_was_told_no_charges_nothing_when_the_database_wakes(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(ledger_module, "STUCK_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(till.database, "interrupt", lambda _: None)  # it is stalled here, and not in its driver
+
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            hold = await admit(ledger, key)
+            left = await admit(ledger, key)
+            with stalled(ledger, "lock") as stall:
+                looking = asyncio.ensure_future(ledger.standing(key.row.digest))
+                await until(stall.reached.is_set, "the stall")
+                leaving = asyncio.create_task(record(ledger, left, seconds_max=0.05))
+                await asyncio.sleep(0)
+                leaving.cancel()
+                with pytest.raises(LedgerUnavailable):
+                    await record(ledger, hold, seconds_max=0.05)
+                with pytest.raises(LedgerUnavailable):
+                    await looking
+                stall.go_on.set()
+                await until(lambda: till.held() == 0, "both ends")
+        row = till.query(
+            "SELECT state, calls, charge_nanodollars, input_tokens FROM usage_record WHERE call_id = %s", hold.call_id
+        )
+        assert row == [("voided", 0, 0, SPENT.input_tokens)]
+        assert till.state(left.call_id) == "posted", "who has gone was told nothing"
 
     asyncio.run(call())
 

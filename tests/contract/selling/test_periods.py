@@ -2,7 +2,7 @@
 
 import asyncio
 
-from farebox.account.keys import PLAIN, create_key
+from farebox.account.keys import PLAIN, KeyTerms, create_key
 from farebox.account.work_off import Clerk
 from farebox.domain.ledger import Spent
 from farebox.store.accounts import StoredAccounts
@@ -61,6 +61,35 @@ def test_a_month_that_a_purchase_has_begun_is_right_before_its_first_call(counte
 
     asyncio.run(call_once())
     _come_back(counter, account_id, counter.buy(account_id, "pro"))
+    assert reconcile(counter.database, PRODUCT.by_name).findings == []
+
+
+def test_a_key_with_a_cap_that_first_calls_in_a_month_that_a_purchase_has_begun_counts_in_that_month(
+    counter: Counter,
+) -> None:
+    account_id = counter.account()
+    accounts, email = StoredAccounts(counter.database), counter.row(account_id).email
+    plain = create_key(accounts, SECRET, "till", email, PLAIN)
+    capped = create_key(accounts, SECRET, "till", email, KeyTerms("Batch", cap_calls=2))
+    session = counter.buy(account_id, "pro")
+
+    async def run() -> None:
+        ledger = GroupCommitLedger(counter.database, PRODUCT.by_name)
+        ledger.start()
+        try:
+            await record(ledger, await admit(ledger, plain))
+            await asyncio.to_thread(_come_back, counter, account_id, session)
+            for _ in range(2):
+                await record(ledger, await admit(ledger, capped))
+            refused = await ledger.admit(ask(capped))
+            assert not hasattr(refused, "hold"), "2 calls are all of it"
+        finally:
+            await ledger.close()
+
+    asyncio.run(run())
+    meters = "SELECT period_start_us, period_end_us FROM meter WHERE account_id = :id AND name = :name ORDER BY 1"
+    theirs = counter.rows(meters, id=account_id, name="live")
+    assert list(counter.rows(meters, id=account_id, name=capped.row.cap_id)) == list(theirs[1:])
     assert reconcile(counter.database, PRODUCT.by_name).findings == []
 
 

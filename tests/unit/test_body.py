@@ -1,0 +1,72 @@
+"""A body is read whole, in time, or not at all."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from farebox.domain.errors import BadRequest, BodyTooLarge
+from farebox.web import request
+from farebox.web.request import ClientGone, read_body
+
+Message = dict[str, Any]
+Step = Message | float  # what comes, or the seconds until something does
+
+
+def of(*steps: Step) -> Callable[[], Awaitable[Message]]:
+    left = iter(steps)
+
+    async def receive() -> Message:
+        for step in left:
+            if not isinstance(step, float):
+                return step
+            await asyncio.sleep(step)
+        raise AssertionError("nothing else comes")
+
+    return receive
+
+
+def part(body: bytes, *, is_last: bool = False) -> Message:
+    return {"type": "http.request", "body": body, "more_body": not is_last}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (part(b"abcd", is_last=True),),
+        (0.0, part(b"abcd", is_last=True)),
+        (0.0, 0.001, part(b"ab"), part(b"cd", is_last=True)),
+        (part(b"ab"), 0.0, part(b"cd"), part(b"", is_last=True)),
+    ],
+)
+def test_a_body_is_whole_however_it_comes(steps: tuple[Step, ...]) -> None:
+    assert asyncio.run(read_body(of(*steps), 4)) == b"abcd"
+    with pytest.raises(BodyTooLarge):
+        asyncio.run(read_body(of(*steps), 3))
+
+
+@pytest.mark.parametrize("steps", [(60.0,), (part(b"ab"), 60.0)])
+def test_a_body_that_does_not_come_is_not_waited_for_even_where_nothing_of_it_came(
+    steps: tuple[Step, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "BODY_SECONDS_MAX", 0.01)
+    with pytest.raises(BadRequest, match=r"did not arrive within 0\.01 s"):
+        asyncio.run(read_body(of(*steps), 4))
+
+
+@pytest.mark.parametrize("steps", [(), (0.0,), (0.0, part(b"ab"), 0.0)])
+def test_who_leaves_before_the_end_is_gone(steps: tuple[Step, ...]) -> None:
+    with pytest.raises(ClientGone):
+        asyncio.run(read_body(of(*steps, {"type": "http.disconnect"}), 4))
+
+
+def test_who_is_cancelled_while_it_waits_is_cancelled() -> None:
+    async def scene() -> None:
+        task = asyncio.create_task(read_body(of(60.0), 4))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(scene())

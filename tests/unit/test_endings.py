@@ -1,0 +1,207 @@
+"""Whatever the work of a call comes to, and whenever its client leaves, the call has a right ending."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import replace
+from time import monotonic
+from typing import Any, Final
+
+import pytest
+
+from farebox import Call
+from farebox.call.metered import MeteredStream
+from farebox.call.prompt import prompt, within_deadline
+from farebox.call.stream import Listener, pass_on
+from farebox.call.wire import Question, Wire
+from farebox.domain.admission import Standing
+from farebox.domain.breaker import Breaker
+from farebox.domain.dialects import CHAT
+from farebox.domain.errors import InternalError, UpstreamTimeout
+from farebox.domain.ledger import Mark
+from farebox.ports import Streamed
+from farebox.sandbox.model import SandboxStream
+from farebox.testing import call
+from tests.unit.asking import run
+
+TEXTS: Final = {"messages": [{"role": "user", "content": "Say hello"}]}
+
+
+class Listening:
+    """A listener, who leaves when it is told to."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+        self.heard: list[bytes] = []
+        self.leave = asyncio.Event()
+
+    def admitted(self, standing: Standing) -> None:
+        del standing
+
+    async def send(self, piece: bytes) -> None:
+        self.has_begun = True
+        self.heard.append(piece)
+
+    async def end(self, piece: bytes) -> None:
+        self.heard.append(piece)
+
+    async def left(self) -> None:
+        await self.leave.wait()
+
+
+class Asking:
+    """A streamed call that asks one question, and sends the text of its answer."""
+
+    async def run(self, wire: Wire, listener: Listener) -> None:
+        async with MeteredStream(wire, question(wire)) as stream:
+            async for _, text in stream:
+                if text:
+                    await listener.send(text.encode())
+
+    def end(self, receipt: object) -> bytes:
+        raise NotImplementedError(receipt)
+
+    def broken(self, error: object, call_id: str) -> bytes:
+        raise NotImplementedError(error, call_id)
+
+
+class Cancelled(Asking):
+    """One whose work waits for something that is cancelled."""
+
+    async def run(self, wire: Wire, listener: Listener) -> None:
+        del wire, listener
+        await a_cancelled_one()
+
+
+def question(wire: Wire) -> Question:
+    return Question(CHAT, TEXTS, wire.service.models["live"], 40)
+
+
+async def a_cancelled_one() -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+def upstream_of(made: Call) -> Any:  # noqa: ANN401  # a stand-in for one
+    return made._wire.service.models["live"][0].upstream
+
+
+# -- What the work waited for is cancelled
+
+
+def test_work_that_waits_for_what_is_cancelled_has_failed() -> None:
+    async def work(wire: Wire) -> None:
+        del wire
+        await a_cancelled_one()
+
+    content, ending, error = run(prompt(call()._wire, work))
+    assert (content, ending, type(error)) == (None, "void", InternalError)
+
+
+def test_a_stream_whose_work_waits_for_what_is_cancelled_has_failed_and_was_not_late() -> None:
+    async def scene() -> Any:  # noqa: ANN401  # a Passed
+        return await pass_on(call()._wire, Cancelled(), Listening())
+
+    passed = run(scene())
+    assert (passed.ending, type(passed.error), passed.has_left) == ("void", InternalError, False)
+
+
+def test_a_call_that_is_cancelled_itself_ends_at_once() -> None:
+    async def work(wire: Wire) -> None:
+        del wire
+        await asyncio.sleep(60)
+
+    async def scene() -> None:
+        task = asyncio.create_task(_awaited(prompt(call()._wire, work)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        run(scene())
+
+
+async def _awaited(work: Awaitable[Any]) -> Any:  # noqa: ANN401
+    return await work
+
+
+# -- The client leaves
+
+
+def test_who_leaves_while_a_failed_model_is_waited_for_pays_nothing_and_no_try_is_made_up() -> None:
+    made = call()
+    wire = made._wire
+    wire.service = replace(wire.service, upstream_retries_max=2)
+
+    async def scene() -> tuple[Any, int]:
+        asked, listener = 0, Listening()
+
+        async def busy(path: str, body: bytes, seconds_max: float) -> Streamed:
+            nonlocal asked
+            del path, body, seconds_max
+            asked += 1
+            asyncio.get_running_loop().call_later(0.01, listener.leave.set)
+            return SandboxStream(429, {"retry-after": "20"}, iter([b"{}"]))
+
+        upstream_of(made).stream = busy
+        return await pass_on(wire, Asking(), listener), asked
+
+    passed, asked = run(scene())
+    assert (passed.ending, passed.has_left, asked) == ("void", True, 1)
+    assert (wire.spent.input_tokens, wire.spent.cost_nanodollars, wire.spent.marks) == (0, 0, ())
+    assert wire.spent.attempts.count('"model"') == 1
+
+
+def test_who_leaves_before_the_first_piece_pays_for_what_was_asked() -> None:
+    made = call()
+    wire = made._wire
+
+    async def scene() -> Any:  # noqa: ANN401  # a Passed
+        listener = Listening()
+
+        async def silent(path: str, body: bytes, seconds_max: float) -> Streamed:
+            del path, body
+            listener.leave.set()
+            await asyncio.sleep(seconds_max)
+            raise AssertionError("it is left before")
+
+        upstream_of(made).stream = silent
+        return await pass_on(wire, Asking(), listener)
+
+    passed = run(scene())
+    assert (passed.ending, passed.has_left) == ("post", True)
+    assert (wire.spent.input_tokens, wire.spent.output_tokens) == (6, 0)
+    assert wire.spent.marks == (Mark.CUT, Mark.ESTIMATED)
+
+
+# -- The model is silent
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_a_model_that_is_silent_until_the_deadline_has_failed_costs_nothing_and_is_left_alone(
+    is_stream: bool,  # noqa: FBT001
+) -> None:
+    made = call()
+    wire = made._wire
+    [model] = wire.service.models["live"]
+    breaker = Breaker(1, 60)
+    models = (model._replace(breaker=breaker),)
+    wire.service = replace(wire.service, models={"live": models, "test": models})
+
+    async def silent(path: str, body: bytes, seconds_max: float) -> Any:  # noqa: ANN401  # never anything
+        del path, body
+        await asyncio.sleep(seconds_max + 0.005)  # a timer may be a little late
+        raise UpstreamTimeout("Too late.", retry_after_seconds=1)
+
+    async def scene() -> tuple[str, Any]:
+        upstream_of(made).stream = upstream_of(made).send = silent
+        wire.deadline = monotonic() + 0.05
+        if is_stream:
+            passed = await pass_on(wire, Asking(), Listening())
+            return passed.ending, passed.error
+        return (await prompt(wire, lambda wire: within_deadline(wire, wire.ask(question(wire)))))[1:]
+
+    ending, error = run(scene())
+    assert (ending, type(error)) == ("void", UpstreamTimeout)
+    assert (wire.spent.input_tokens, wire.spent.marks) == (0, ())
+    assert breaker.is_open
