@@ -9,6 +9,7 @@ import re
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ NOT_THEIRS: Final = (
 )  # fmt: skip
 GC_THRESHOLD: Final = 10_000  # objects; Python's 700 is a handful of calls
 # What the founder writes arguments for, by the name that Python's own sentence has.
-WRITTEN: Final = {
+WRITTEN: Final[dict[str, Callable[..., object]]] = {
     "Farebox.__init__": Farebox, "Plan.__init__": Plan, "Pack.__init__": Pack, "Brand.__init__": Brand,
     "Farebox.paid": Farebox.paid,
 }  # fmt: skip
