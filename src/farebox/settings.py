@@ -150,6 +150,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _public_url_is_one(self) -> Self:
+        if self.public_url and not _is_web_address(self.public_url):
+            raise ValueError("FAREBOX_PUBLIC_URL is no web address; write it as https://api.example.com")
+        return self
+
+    @model_validator(mode="after")
     def _log_ins_are_whole(self) -> Self:
         needed: dict[str, tuple[object, ...]] = {
             "GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET": (self.google_client_id, self.google_client_secret),
@@ -224,13 +230,20 @@ def load(beside: Path | None = None) -> Settings:
 
 def _is_safe(url: str) -> bool:
     """Whether nobody in between can answer in its place."""
+    if not _is_web_address(url):
+        return False
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in {"localhost", "127.0.0.1", "::1"}
+
+
+def _is_web_address(url: str) -> bool:
+    """Whether it is the beginning of links: a host, and nothing behind its path."""
     try:
         parts = urlsplit(url)
-        is_here = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        is_plain = not (parts.username or parts.password or parts.query or parts.fragment) and parts.port != 0
     except ValueError:
         return False
-    is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    return bool(parts.hostname) and is_plain and (parts.scheme == "https" or (parts.scheme == "http" and is_here))
+    return bool(parts.hostname) and is_plain and " " not in url and parts.scheme in {"http", "https"}
 
 
 def _provider_variables(files: Sequence[str]) -> dict[str, SecretStr]:

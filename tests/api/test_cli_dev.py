@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -305,6 +306,22 @@ def test_an_address_of_another_machine_is_told(folder: Path) -> None:
         ("import no_such_module", "line 1: ModuleNotFoundError: No module named 'no_such_module'"),
         ("import json\njson.loads('{')", "line 2: JSONDecodeError: "),
         ("def f(:", "line 1: "),
+        ("import sys\nsys.exit(3)", "line 2: the file ends the program; take out what exits."),
+        ("x = '\0'", ": source code string cannot contain null bytes."),
+        ("from farebox import Plan\nPlan('pro', call=5)", "line 2: Plan has no argument 'call'; did you mean calls=…?"),
+        ("from farebox import Pack\nPack('s', usd=5, day=3)", "Pack has no argument 'day'; did you mean days=…?"),
+        ("from farebox import Brand\nBrand(color='#fff')", "Brand has no argument 'color'; did you mean colour=…?"),
+        ("from farebox import Brand\nBrand(xyz=1)", "Brand has no argument 'xyz'; it takes colour, logo."),
+        (
+            "from farebox import Farebox\nFarebox('T', tag_line='x')",
+            "Farebox has no argument 'tag_line'; did you mean tagl",
+        ),
+        (
+            "from farebox import Farebox\nFarebox('T').paid(unit=2)",
+            "@app.paid has no argument 'unit'; did you mean units=…?",
+        ),
+        ("def f(): ...\nf(x=1)", "line 2: TypeError: f() got an unexpected keyword argument 'x'"),
+        ("from farebox import Farebox\nFarebox('T', prices={'x': 1})", "million tokens, as (0.15, 0.6), not 1."),
         ("x = 1", " has no 'app' that is a Farebox. Write in it: app = Farebox(…)"),
         (
             "from farebox import Farebox, Plan\napp = Farebox('T', plans=[Plan('X')])",
@@ -322,6 +339,18 @@ def test_a_mistake_in_the_file_is_a_sentence_with_its_line(
         load_app(str(app))
     assert str(error.value).startswith(str(app))
     assert told in str(error.value)
+
+
+def test_a_folder_is_not_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(folder)
+    name = f"shop_{uuid.uuid4().hex}"
+    (folder / name).mkdir()
+    for target in (name, f"{name}/", str(folder / name), ".", ".."):
+        with pytest.raises(
+            FounderError, match=f"^{re.escape(target)} is a folder; .*name the file in it, as .*app.py$"
+        ):
+            load_app(target)
 
 
 def test_a_file_with_the_name_of_another_module_is_told(folder: Path) -> None:

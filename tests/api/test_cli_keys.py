@@ -105,6 +105,10 @@ def test_the_life_of_a_key(till: Till) -> None:
     # Limited, it says what cannot be.
     limited = ("keys", "create", "ada@example.com", "--scopes", "/v1/embeddings, /v1/generate", "--cap", "2")
     assert KEY.fullmatch(till.run(*limited, "--test", "--expires-days", "30").removesuffix("\n"))
+    # A variable that is not set makes no key for everything.
+    assert "--scopes names no endpoint; write it as" in till.refused(
+        "keys", "create", "ada@example.com", "--scopes", ""
+    )
     assert "There is no endpoint /v1/nothing; choose among /v1/generate" in till.refused(
         "keys", "create", "ada@example.com", "--scopes", "/v1/nothing"
     )

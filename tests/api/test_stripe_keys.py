@@ -42,6 +42,11 @@ def test_the_doctor_says_the_same_and_the_one_thing_to_do(shop: Shop) -> None:
     done = farebox(shop.folder, "doctor", "--port", str(free_port()), **settings)
     line = f"FIX stripe: STRIPE_SECRET_KEY is a publishable key, which may sell nothing → {KEY_REMEDY}"
     assert (done.returncode, line in done.stdout.splitlines()) == (1, True), done.stdout
+    # Also where it is alone: serving stops at it.
+    settings = {**shop.settings, "STRIPE_WEBHOOK_SECRET": "we_of_an_endpoint"}
+    done = farebox(shop.folder, "doctor", "--port", str(free_port()), **settings)
+    line = f"FIX stripe: {wrong_webhook_secret('x')} → {SIGNING_REMEDY}"
+    assert (done.returncode, line in done.stdout.splitlines()) == (1, True), done.stdout
 
 
 @pytest.mark.parametrize("key", ["sk_live_of_the_tests", "rk_live_of_the_tests"])

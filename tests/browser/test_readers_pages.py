@@ -50,6 +50,18 @@ def test_a_busy_customers_page_is_as_it_should_be(
 
 
 @pytest.mark.parametrize("path", ["/overview", "/usage", "/calls"])
+def test_a_figure_stands_under_its_head(readers: Readers, reader: Page, path: str) -> None:
+    be(reader, readers.busy)
+    reader.set_viewport_size({"width": 1440, "height": 900})
+    reader.goto(f"{readers.window.url}{path}")
+    edges = "all => all.map(table => ['thead', 'tbody'].map(part => { const last = table.querySelector("
+    edges += "`${part} tr > :last-child`).getBoundingClientRect(); return Math.round(last.right); }))"
+    found = reader.eval_on_selector_all(".scroll > table:has(tbody tr)", edges)
+    assert found
+    assert [head for head, _ in found] == [body for _, body in found]
+
+
+@pytest.mark.parametrize("path", ["/overview", "/usage", "/calls"])
 def test_a_new_customers_page_says_what_to_do_next(
     readers: Readers, reader: Page, inspector: Inspector, path: str
 ) -> None:

@@ -26,6 +26,13 @@ def test_the_last_call_passes_and_the_next_is_refused(posted: int, held: int) ->
     assert told.standing == Standing(plan, after, NOW_US)
 
 
+def test_a_call_that_counts_for_more_than_is_left_is_told_so() -> None:
+    told = refused(Plan("pro", calls=10), METER._replace(posted_calls=7), ASK._replace(calls=4))
+    assert told.error.detail == (
+        "Plan 'pro' has 3 of 10 calls left this month, and this one counts for 4. It resets at 2026-12-23T09:07:58Z."
+    )
+
+
 def test_a_plan_of_nothing_passes_nothing() -> None:
     assert type(refused(Plan("pro", calls=0)).error) is QuotaExceeded
     assert type(refused(Plan("pro", tokens=0)).error) is QuotaExceeded

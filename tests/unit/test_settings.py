@@ -64,13 +64,15 @@ def test_nothing_has_to_be_set() -> None:
 def test_a_setting_is_read_beside_the_app_then_here_then_from_the_environment(
     working_directory: Path, beside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (beside / ".env").write_text("FAREBOX_PUBLIC_URL=beside\nFAREBOX_SWEEP_SECONDS=1\nOPENAI_API_KEY=sk-beside\n")
-    assert load(beside).public_url == "beside"
-    (working_directory / ".env").write_text("FAREBOX_PUBLIC_URL=here\nFAREBOX_SWEEP_SECONDS=2\n")
-    assert load(beside).public_url == "here"
-    monkeypatch.setenv("FAREBOX_PUBLIC_URL", "environment")
+    (beside / ".env").write_text(
+        "FAREBOX_PUBLIC_URL=https://beside\nFAREBOX_SWEEP_SECONDS=1\nOPENAI_API_KEY=sk-beside\n"
+    )
+    assert load(beside).public_url == "https://beside"
+    (working_directory / ".env").write_text("FAREBOX_PUBLIC_URL=https://here\nFAREBOX_SWEEP_SECONDS=2\n")
+    assert load(beside).public_url == "https://here"
+    monkeypatch.setenv("FAREBOX_PUBLIC_URL", "https://environment")
     loaded = load(beside)
-    assert (loaded.public_url, loaded.sweep_seconds) == ("environment", 2)
+    assert (loaded.public_url, loaded.sweep_seconds) == ("https://environment", 2)
     assert loaded.openai_api_key is not None
     assert loaded.openai_api_key.get_secret_value() == "sk-beside"
     assert load().openai_api_key is None
@@ -220,6 +222,19 @@ def test_a_value_out_of_bounds_is_a_sentence_that_names_the_variable_and_not_the
     assert str(told.value).startswith(f"{name}: ")
     assert str(told.value).endswith(".")
     assert "s" * 15 not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["api.example.com", "localhost:8000", "ftp://x", "https://", "https://a.b/?c", "https://a b", "https://[x"]
+)
+def test_links_begin_with_a_web_address(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("FAREBOX_PUBLIC_URL", url)
+    told = r"^FAREBOX_PUBLIC_URL is no web address; write it as https://api\.example\.com\.$"
+    with pytest.raises(FounderError, match=told):
+        load()
+    for good in ("https://api.example.com", "http://127.0.0.1:8000", "https://api.example.com/", "https://[::1]:8443"):
+        monkeypatch.setenv("FAREBOX_PUBLIC_URL", good)
+        assert load().public_url == good
 
 
 def test_a_hold_that_would_die_before_its_call_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

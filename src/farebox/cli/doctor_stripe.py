@@ -32,8 +32,11 @@ def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
         yield Finding("FIX", f"stripe: {error}")
         return
     if settings.stripe_secret_key is None:
+        if settings.stripe_webhook_secret and wrong_webhook_secret(settings.stripe_webhook_secret.get_secret_value()):
+            yield from _secret(settings, may_see=True)
         if sold:
-            wrong = f"{len(sold)} prices of your file cannot be paid: STRIPE_SECRET_KEY is not set"
+            prices = "1 price" if len(sold) == 1 else f"{len(sold)} prices"
+            wrong = f"{prices} of your file cannot be paid: STRIPE_SECRET_KEY is not set"
             yield note("stripe", f"{wrong}; in farebox dev a stand-in takes its place")
         return
     wrong = wrong_key(settings.stripe_secret_key.get_secret_value())

@@ -27,15 +27,17 @@ def create(
         bool, typer.Option("--test", help="A test key: it reaches the sandbox model and is never billed.")
     ] = False,
     scopes: Annotated[
-        str, typer.Option("--scopes", help="The only endpoints it may call, as /v1/tagline,/v1/generate.")
-    ] = "",
+        str | None, typer.Option("--scopes", help="The only endpoints it may call, as /v1/tagline,/v1/generate.")
+    ] = None,
     cap: Annotated[int | None, typer.Option("--cap", help="The most calls a month with it.")] = None,
     expires_days: Annotated[int | None, typer.Option("--expires-days", help="After how many days it ends.")] = None,
     app: AppOption = None,
 ) -> None:
     """Make a key. It is the last line printed, and is shown this once."""
     shop = open_shop(app)
-    paths = tuple(path.strip() for path in scopes.split(",") if path.strip())
+    paths = tuple(path.strip() for path in (scopes or "").split(",") if path.strip())
+    if scopes is not None and not paths:  # as of a variable that is not set: it would be a key for everything
+        raise FounderError("--scopes names no endpoint; write it as /v1/tagline,/v1/generate, or leave it out.")
     terms = keys.KeyTerms(name, "test" if test else "live", paths, cap, expires_days)
     brand = shop.product.key_prefix
     new = keys.create_key(shop.accounts, shop.secret, brand, email, terms, shop.app.paid_paths)
@@ -94,7 +96,10 @@ def rotate(
     shop = open_shop(app)
     old = keys.find_key(shop.accounts, shop.secret, key)
     new = keys.rotate_key(shop.accounts, shop.secret, shop.product.key_prefix, old, _seconds(grace))
-    typer.echo(f"{new.row.id} replaces {old.id}, which works for {grace} more at most.", err=True)
+    typer.echo(
+        f"{new.row.id} replaces {old.id}, which works for {grace}{'s' if grace.isdigit() else ''} more at most.",
+        err=True,
+    )
     typer.echo(new.key.text)
 
 

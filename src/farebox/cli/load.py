@@ -1,16 +1,23 @@
 """Load the founder's file. A mistake in it is told in a sentence, with its line."""
 
+import difflib
 import gc
 import importlib
+import inspect
 import os
+import re
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from farebox.app import Farebox
+from farebox.domain.brand import Brand
 from farebox.domain.errors import FounderError
+from farebox.domain.pack import Pack
+from farebox.domain.plan import Plan
 from farebox.domain.product import DEMO_TAGLINE
 
 APP_VARIABLE: Final = "FAREBOX_APP"
@@ -19,6 +26,12 @@ NOT_THEIRS: Final = (
     "<", str(Path(__file__).resolve().parents[1]), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")
 )  # fmt: skip
 GC_THRESHOLD: Final = 10_000  # objects; Python's 700 is a handful of calls
+# What the founder writes arguments for, by the name that Python's own sentence has.
+WRITTEN: Final[dict[str, Callable[..., object]]] = {
+    "Farebox.__init__": Farebox, "Plan.__init__": Plan, "Pack.__init__": Pack, "Brand.__init__": Brand,
+    "Farebox.paid": Farebox.paid,
+}  # fmt: skip
+_UNKNOWN_ARGUMENT: Final = re.compile(r"(\S+)\(\) got an unexpected keyword argument '(\w+)'")
 
 
 def served_app() -> Farebox:
@@ -62,26 +75,46 @@ def _load_module(name: str) -> object:
     is_file = path.suffix == ".py" or os.sep in name or "/" in name
     if is_file and not path.exists():
         raise FounderError(f"There is no file {name}; check the path.")
+    if path.is_dir() and (is_file or name in {".", ".."}):
+        raise FounderError(f"{name} is a folder; name the file in it, as {path / 'app.py'}")
     sys.path.insert(0, str(path.resolve().parent if is_file else Path.cwd()))
     module = path.stem if is_file else name
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
-            raise _told(error, module) from None
+            raise _told(error, str(path.resolve()) if is_file else module) from None
         raise FounderError(f"There is no module {module!r} here; name your file, as in: farebox dev app.py") from None
-    except Exception as error:  # noqa: BLE001  # whatever the founder's file raises is told in a sentence
-        raise _told(error, module) from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the founder's file raises is told in a sentence
+        raise _told(error, str(path.resolve()) if is_file else module) from None
+    if getattr(found, "__file__", None) is None and path.is_dir():
+        raise FounderError(f"{name} is a folder; go into it, or name the file in it, as {path / 'app.py'}")
     if is_file and Path(found.__file__ or "").resolve() != path.resolve():
         raise FounderError(f"{name} has the name of another module, {module!r}; rename the file.")
     return found
 
 
-def _told(error: Exception, module: str) -> FounderError:
+def _told(error: BaseException, file: str) -> FounderError:
     """The founder's mistake with the line of their file that made it."""
     if isinstance(error, SyntaxError):
-        return FounderError(f"{error.filename}, line {error.lineno}: {error.msg}.")
+        where = f"{error.filename}, line {error.lineno}" if error.filename else file
+        return FounderError(f"{where}: {error.msg}.")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(NOT_THEIRS)]
-    place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else module
+    place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else file
+    if isinstance(error, SystemExit):
+        return FounderError(f"{place}: the file ends the program; take out what exits.")
     what = str(error) if isinstance(error, FounderError) else f"{type(error).__name__}: {error}"
-    return FounderError(f"{place}: {what}")
+    return FounderError(f"{place}: {_wrong_argument(error) or what}")
+
+
+def _wrong_argument(error: BaseException) -> str:
+    """What is said of an argument that we do not take, as one misspelled; empty for anything else."""
+    found = _UNKNOWN_ARGUMENT.match(str(error)) if isinstance(error, TypeError) else None
+    written = WRITTEN.get(found[1]) if found else None
+    if found is None or written is None:
+        return ""
+    known = [name for name in inspect.signature(written).parameters if name not in {"self", "function"}]
+    near = difflib.get_close_matches(found[2], known, 1)
+    more = f"did you mean {near[0]}=…?" if near else f"it takes {', '.join(known)}."
+    name = "@app.paid" if written is Farebox.paid else found[1].removesuffix(".__init__")
+    return f"{name} has no argument {found[2]!r}; {more}"

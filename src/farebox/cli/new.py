@@ -70,7 +70,10 @@ Its endpoint is `POST /v1/tagline` with `{{"product": "tea", "tone": "warm"}}`; 
 def new(name: Annotated[str, typer.Argument(help="The name of your product, and of its folder.")]) -> None:
     """Begin a product: a folder with a file that runs and a test that passes."""
     if not _NAME.fullmatch(name):
-        raise FounderError(f"{name!r} cannot be a folder's name everywhere; take letters, digits, '-' and '_'.")
+        raise FounderError(
+            f"{name!r} cannot be a folder's name everywhere; take letters, digits, '-' and '_', a letter first, "
+            "and no more than 40."
+        )
     folder = Path(name)
     product = name.replace("-", " ").replace("_", " ").strip().title()
     files = {"app.py": APP, "test_app.py": TEST, ".env.example": ENV, ".gitignore": IGNORED, "README.md": README}

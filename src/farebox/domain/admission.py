@@ -324,6 +324,9 @@ def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceed
     calls_left = None if plan.calls is None else plan.calls - meter.posted_calls - meter.held_calls
     if calls_left is not None and hold.held_calls > calls_left and plan.overage_nanodollars is None:
         what = f"Plan '{plan.name}' includes {plan.calls:,} calls a month, and they are used."
+        if calls_left > 0:
+            left = f"Plan '{plan.name}' has {calls_left:,} of {plan.calls:,} calls left this month"
+            what = f"{left}, and this one counts for {hold.held_calls:,}."
         return _quota("monthly", what, meter, now_us)
     tokens_left = None if plan.tokens is None else plan.tokens - meter.posted_tokens - meter.held_tokens
     if tokens_left is not None and hold.held_tokens > tokens_left and plan.overage_per_mtok is None:

@@ -204,7 +204,9 @@ def _price(model: str, usd: tuple[Usd, ...]) -> Price:
     try:
         return price_of_usd(*usd)
     except (TypeError, ValueError) as error:
+        # Python's own words about a wrong number of them, or none, name what the founder never wrote.
+        why = f": {error}" if isinstance(error, ValueError) else f", as (0.15, 0.6), not {usd!r}"
         raise FounderError(
             f"prices[{model!r}] is (input, output) or (input, output, cached input), in US dollars for a million "
-            f"tokens: {error}."
+            f"tokens{why}."
         ) from None

@@ -15,13 +15,13 @@ class Bar(NamedTuple):
     height: float
 
 
-def top_of(values: Sequence[float]) -> float:
+def top_of(values: Sequence[float]) -> int:
     """A round number that no value is above."""
     most = max(values, default=0)
     size = 1
     while 10 * size < most:
         size *= 10
-    return next((step * size for step in STEPS if step * size >= most and (step * size) % 1 == 0), 10 * size)
+    return next((int(step * size) for step in STEPS if step * size >= most and (step * size) % 1 == 0), 10 * size)
 
 
 def bars(values: Sequence[float]) -> list[Bar]:
