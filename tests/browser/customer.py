@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.services.command import printed
 from tests.services.mail import MailServer, text_of
-from tests.services.process import wait_until
+from tests.services.process import free_port, wait_until
 from tests.services.served import Served
 from tests.services.sums import connect
 from tests.services.upstream import FakeUpstream
@@ -130,16 +130,18 @@ def opened(folder: Path, database_url: str, upstream: FakeUpstream, browser: Bro
     """The product on an empty database, its mail, a service to log in at, and a browser that nobody has used yet."""
     (folder / "app.py").write_text(APP)
     users = [User(sub=ADA, claims={"email": ADA, "email_verified": True})]
+    port = free_port()
     with MailServer() as server, run_server_in_thread(user_claims=users) as issuer:
         env = {
-            "FAREBOX_SECRET_KEY": SECRET, "FAREBOX_DATABASE_URL": database_url, "FAREBOX_PUBLIC_URL": URL,
+            "FAREBOX_SECRET_KEY": SECRET, "FAREBOX_DATABASE_URL": database_url,
+            "FAREBOX_PUBLIC_URL": URL.format(port=port),
             "SMTP_URL": server.url, "OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "sk-of-the-tests",
             "OIDC_ISSUER": f"http://localhost:{issuer.server_port}", "OIDC_CLIENT_ID": "farebox",
             "OIDC_CLIENT_SECRET": "a secret", "OIDC_NAME": "Example",
         }  # fmt: skip
         if not database_url.startswith("sqlite"):
             printed(folder, "migrate", **env)
-        with Served(env=env, cwd=folder) as served:
+        with Served(env=env, cwd=folder, port=port) as served:
             context = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon", accept_downloads=True)
             context.set_default_timeout(SECONDS_MAX * 1000)
             yield Journey(served, server, browser, context.new_page(), database_url, folder)

@@ -71,7 +71,8 @@ def opened(folder: Path, database_url: str, upstream: FakeUpstream, browser: Bro
     with MailServer() as server, StripeStandin(folder) as stripe:
         secret = stripe.webhook_secret(f"http://127.0.0.1:{port}/stripe/webhook")
         env = {
-            "FAREBOX_SECRET_KEY": SECRET, "FAREBOX_DATABASE_URL": database_url, "FAREBOX_PUBLIC_URL": URL,
+            "FAREBOX_SECRET_KEY": SECRET, "FAREBOX_DATABASE_URL": database_url,
+            "FAREBOX_PUBLIC_URL": URL.format(port=port),
             "FAREBOX_GRACE_SECONDS": str(GRACE_SECONDS), "FAREBOX_SWEEP_SECONDS": "0.5",
             "SMTP_URL": server.url, "OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "sk-of-the-tests",
             "STRIPE_SECRET_KEY": stripe.key, "STRIPE_API_BASE": stripe.url, "STRIPE_WEBHOOK_SECRET": secret,
@@ -84,7 +85,7 @@ def opened(folder: Path, database_url: str, upstream: FakeUpstream, browser: Bro
             context.set_default_timeout(SECONDS_MAX * 1000)
             till = Till(served, server, browser, context.new_page(), database_url, folder)
             till.stripe = stripe
-            till.env = {name: value.replace("{port}", str(port)) for name, value in env.items()}
+            till.env = env
             yield till
             context.close()
             assert "Traceback" not in served.output(), served.output()[-4000:]
