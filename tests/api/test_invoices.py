@@ -13,7 +13,7 @@ import pytest
 
 from farebox.domain.billing import lines_from_json
 from farebox.domain.money import cents_of, format_usd
-from tests.api.billed import EACH, INCLUDED, Billed, Subscriber, billed
+from tests.api.billed import APP, EACH, INCLUDED, Billed, Subscriber, billed
 from tests.api.conftest import empty_database
 from tests.api.shop import generate
 from tests.services.load import Reply, fire_all
@@ -187,6 +187,32 @@ def test_the_draft_has_what_was_used_a_moment_before_since_it_has_the_outbox_sen
         place.stripe.advance(by="hour")
         wait_until(lambda: usage_of(place, hal, "paid") == [4 * EACH], "the invoice")
         assert place.shop.farebox("reconcile").endswith("every sum is right.\n")
+
+
+def test_a_price_that_was_raised_is_told_to_nobody_who_bought_before(
+    fresh_database_url: str, tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    with billed(tmp_path, fresh_database_url, upstream) as place:
+        ada = place.subscriber()
+        place.served.stop()
+        raised = APP.replace('Plan("pro", usd=29,', 'Plan("basic", usd=9, calls=1), Plan("pro", usd=39,')
+        (tmp_path / "app.py").write_text(raised)
+        place.shop.farebox("stripe", "sync", "--yes")
+        place.served.start()
+
+        def pages(due: int) -> list[str]:
+            assert place.api.invoices.create_preview({"subscription": ada.subscription_id}).total == due
+            assert f"comes to {format_usd(due * 10**7)} by what" in words(ada.browser.get("/invoices").text)
+            overview, plan = (words(ada.browser.get(path).text) for path in ("/overview", "/plan"))
+            [price] = re.findall(r"Plan Pro (\$\d+) a month", overview)
+            assert f"Pro Your plan {price} a month." in plan
+            return [price, *re.findall(r"no longer sold at (\$\d+): .* charged (\$\d+) a month", plan)]
+
+        assert pages(BASE_CENTS) == ["$29"]
+        assert ada.browser.post("/plan/change", name="basic").header("location") == "/plan?told=later"
+        assert pages(900) == ["$29", ("$29", "$39")]  # what is in force, and what it costs to keep it
+        assert ada.browser.post("/plan/change", name="pro").header("location") == "/plan?told=same"
+        assert pages(3_900) == ["$39"]
 
 
 def call_until(place: Billed, who: Sequence[Subscriber], is_enough: Callable[[], bool]) -> list[Reply]:

@@ -78,7 +78,8 @@ class UsageWorld:
             id=name, customer=f"cus_{name}",
         )  # fmt: skip
         self.rows(
-            "INSERT INTO subscription VALUES (:id, :sub, 'active', 'pro', '', :start, :end, NULL, 0, :until, 0, '')",
+            "INSERT INTO subscription VALUES"
+            " (:id, :sub, 'active', 'pro', '', :start, :end, NULL, 0, :until, 0, '', NULL, NULL)",
             id=name, sub=f"sub_{name}", start=start_us, end=end_us, until=invoiced_until_us,
         )  # fmt: skip
 

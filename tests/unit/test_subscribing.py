@@ -124,6 +124,24 @@ def test_a_cheaper_plan_is_in_force_from_the_next_period_on() -> None:
     assert not found.is_new_period
 
 
+def test_what_the_plan_in_force_costs_is_known_while_stripe_has_the_price_of_the_next_one() -> None:
+    first = after(fetched(price_nanodollars=29))
+    assert (first.known.price_nanodollars, first.known.next_price_nanodollars) == (29, 29)
+    wished = first.known._replace(next_plan="basic")
+    told = after(fetched(plan="basic", price_nanodollars=9), first.paying, wished)
+    assert (told.known.price_nanodollars, told.known.next_price_nanodollars) == (29, 9)
+    back = told.known._replace(next_plan="pro")
+    kept = after(fetched(price_nanodollars=39), told.paying, back)
+    assert (kept.known.price_nanodollars, kept.known.next_price_nanodollars) == (39, 39)
+    renewed = fetched(
+        plan="basic", price_nanodollars=9, period_start_us=NOW_US + MONTH_US, period_end_us=NOW_US + 2 * MONTH_US
+    )
+    found = after(renewed, told.paying, told.known)
+    assert (found.known.plan, found.known.price_nanodollars, found.known.next_price_nanodollars) == ("basic", 9, 9)
+    of_before = after(fetched(plan="basic", price_nanodollars=9), first.paying, wished._replace(price_nanodollars=None))
+    assert (of_before.known.price_nanodollars, of_before.known.next_price_nanodollars) == (None, 9)
+
+
 def test_grace_is_given_once_and_ends_when_it_is_paid() -> None:
     first = after(fetched())
     failed = after(fetched("past_due"), first.paying, first.known, NOW_US + 1)

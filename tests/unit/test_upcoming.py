@@ -45,6 +45,12 @@ def test_what_was_used_on_the_plan_before_is_told_though_the_plan_of_now_charges
     assert [line[:2] for line in lines(next_invoice(ACTIVE, SMALL, SMALL, USED, NOVEMBER))] == [(USED, 4), (1, 900)]
 
 
+def test_what_stripe_charges_for_the_next_period_is_told_though_the_file_has_another_price_by_now() -> None:
+    bought = ACTIVE._replace(price_nanodollars=19 * 10**9)
+    for after in (PRO, SMALL):
+        assert lines(next_invoice(bought, PRO, after, USED, NOVEMBER))[1] == (1, 1_900, DECEMBER, JANUARY)
+
+
 def test_one_that_ends_pays_what_was_used_and_no_more() -> None:
     ending = ACTIVE._replace(ends=True)
     assert lines(next_invoice(ending, PRO, PRO, USED, NOVEMBER)) == [(USED, 4, NOVEMBER, DECEMBER)]

@@ -12,6 +12,7 @@ from farebox.adapters.stripe_client import id_of, told
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.domain.billing import Bought, Checkout, Invoice, Payment, PaymentStatus, Subscription
 from farebox.domain.catalogue import plan_of, usage_keys
+from farebox.domain.money import NANODOLLARS_PER_CENT
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_money import PaymentRefused
 
@@ -277,7 +278,14 @@ def _subscription(found: stripe.Subscription) -> Subscription:
         period_end_us=_us(period.current_period_end),
         trial_end_us=_us(found.trial_end) if found.trial_end else None,
         ends_at_period_end=bool(cancel_at and cancel_at <= period.current_period_end) or found.cancel_at_period_end,
+        price_nanodollars=_price(base) if base is not None else None,
     )
+
+
+def _price(base: stripe.SubscriptionItem) -> int | None:
+    """What a licensed item costs each period; None where that is no amount in cents."""
+    cents, quantity = base.price.unit_amount, getattr(base, "quantity", None)
+    return None if cents is None or quantity is None else cents * quantity * NANODOLLARS_PER_CENT
 
 
 def _payment(found: stripe.PaymentIntent, taken_back_cents: int) -> Payment:

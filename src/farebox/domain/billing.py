@@ -29,6 +29,8 @@ class Subscription(NamedTuple):
     period_end_us: int
     trial_end_us: int | None
     ends_at_period_end: bool
+    price_nanodollars: int | None = None
+    """What its plan costs from the next period on; None where that is no amount in cents."""
 
     @property
     def is_ours(self) -> bool:

@@ -25,6 +25,9 @@ class Known(NamedTuple):
 
     `plan` is the one in force. `next_plan` is the one that is wanted at the period's end: Stripe has its price
     already, and our ledger goes on with `plan` until then. `told` is what its owners were written to last.
+
+    `price_nanodollars` is what `plan` costs each period, though the founder's file may say another price by now;
+    `next_price_nanodollars` is what Stripe charges for the next one. None is not known: the file's price holds.
     """
 
     account_id: str
@@ -39,6 +42,8 @@ class Known(NamedTuple):
     invoiced_until_us: int
     synced_us: int
     told: str = ""
+    price_nanodollars: int | None = None
+    next_price_nanodollars: int | None = None
 
     @property
     def is_live(self) -> bool:
@@ -83,9 +88,12 @@ def follow(
     after = _paying(paying, same, fetched, plan, now_us, rules)
     has_begun = same is not None and same.status not in NOT_BEGUN
     told, news = _news(same.told if same is not None else "", fetched, after.grace_until_us, now_us)
+    # With the price of a plan that is wished for, Stripe does not tell any more what the one in force costs.
+    price = same.price_nanodollars if same is not None and fetched.plan != plan else fetched.price_nanodollars
     row = Known(
         fetched.account_id, fetched.id, fetched.status, plan, next_plan, fetched.period_start_us, fetched.period_end_us,
         fetched.trial_end_us, int(fetched.ends_at_period_end), same.invoiced_until_us if same else 0, fetched_us, told,
+        price, fetched.price_nanodollars,
     )  # fmt: skip
     return Followed(row, after, is_live and (not has_begun or after.anchor_us != paying.anchor_us), news)
 

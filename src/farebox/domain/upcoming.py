@@ -20,6 +20,8 @@ class Subscribed(NamedTuple):
     period: Period
     ends: bool
     """Whether it is over when the period is."""
+    price_nanodollars: int | None = None
+    """What the next period costs, as Stripe has it; where that is not known, it is the plan's price."""
 
 
 def next_invoice(subscribed: Subscribed, plan: Plan, after: Plan, used_nanodollars: int, now_us: int) -> Invoice | None:
@@ -39,8 +41,8 @@ def next_invoice(subscribed: Subscribed, plan: Plan, after: Plan, used_nanodolla
         lines.append(InvoiceLine("Calls beyond the plan", used_nanodollars, cents, *subscribed.period, is_usage=True))
     if not subscribed.ends:
         paid_for = period_after(subscribed.anchor_us, subscribed.period.end_us, MONTHS[after.every])
-        cents = after.price_nanodollars // NANODOLLARS_PER_CENT
-        lines.append(InvoiceLine("The plan", 1, cents, *paid_for, is_usage=False))
+        price = after.price_nanodollars if subscribed.price_nanodollars is None else subscribed.price_nanodollars
+        lines.append(InvoiceLine("The plan", 1, price // NANODOLLARS_PER_CENT, *paid_for, is_usage=False))
     if subscribed.status in NO_INVOICE or not lines:
         return None
     return Invoice(

@@ -51,6 +51,7 @@ OF_AN_INVOICE: Final = (
 )  # fmt: skip
 OF_A_SUBSCRIPTION: Final = (
     "id", "status", "plan", "next_plan", "period_start_us", "period_end_us", "trial_end_us", "ends_at_period_end",
+    "price_nanodollars", "next_price_nanodollars",
 )  # fmt: skip
 OF_A_TOP_UP: Final = ("pack", "below_nanodollars", "failed")
 OF_AN_ACCOUNT: Final = ("id", "email", "plan", "state", "anchor_us", "created_us", "spend_cap_nanodollars")

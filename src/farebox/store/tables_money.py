@@ -50,6 +50,8 @@ subscription = Table(
     int_column("invoiced_until_us"),  # usage before this belongs to an invoice that is closed
     int_column("synced_us"),
     text_column("told"),  # what its owners were written to last: '', 'failed' or 'lapsed'
+    int_column("price_nanodollars", nullable=True),  # what `plan` costs each period
+    int_column("next_price_nanodollars", nullable=True),  # what the next period costs, as Stripe has it
     sqlite_with_rowid=False,
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from farebox.ports import Summary
 from farebox.web.pages.call_words import line_of
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.offers import offers
+from farebox.web.pages.sale import price_of, sale_of
 from farebox.web.pages.snippets import snippets
 from farebox.web.pages.use_words import facts, last_days, limits
 from farebox.web.pages.visitor import Visitor
@@ -30,6 +31,7 @@ def routes(frame: Frame) -> APIRouter:
             "overview.html",
             visitor=visitor,
             plan=plan,
+            price_nanodollars=price_of(plan, sale_of(frame, account, found.now_us).known) if plan else 0,
             period=found.period,
             days_left=max(-(-(found.period.end_us - found.now_us) // DAY_US), 1),
             limits=limits(plan, live, account.spend_cap_nanodollars) if plan else [],

@@ -12,10 +12,11 @@ from farebox.domain.people import PersonError
 from farebox.ports import AccountRow
 from farebox.ports_people import Visit
 from farebox.web.pages.frame import Frame
-from farebox.web.pages.sale import leads_to, sale_of, way_to
+from farebox.web.pages.sale import leads_to, price_of, sale_of, way_to
 from farebox.web.pages.told import form_of
 from farebox.web.pages.use_words import limits
 from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
+from farebox.web.pages.words import money
 
 HERE: Final = "/plan"
 TOLD: Final = {
@@ -88,6 +89,7 @@ def plan_page(
         form=form_of(error, **values),
         plan=plan,
         words=terms[plan.name] if plan is not None else None,
+        price=money(price_of(plan, sale.known)) if plan is not None else "",
         sale=sale,
         others=[
             (terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan or is_owed

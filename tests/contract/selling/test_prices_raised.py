@@ -1,0 +1,121 @@
+"""A price that the founder raises: whoever bought before is charged the old one, and is told so."""
+
+from typing import Any
+
+from farebox.account import buy
+from farebox.adapters.stripe_invoices import invoice_of
+from farebox.domain.billing import Invoice
+from farebox.domain.plan import Plan
+from farebox.domain.product import Product
+from farebox.domain.subscribing import Known
+from farebox.domain.upcoming import next_invoice
+from farebox.store.invoices import StoredInvoices
+from tests.contract.selling.counter import PRODUCT, Counter
+
+USD = 10**9
+
+
+def reprice(counter: Counter, **usd: int) -> None:
+    """The founder writes other prices into the file, syncs and deploys."""
+    plans = [Plan(one.name, usd=usd[one.name], calls=one.calls, every=one.every, overage_usd="0.01")
+             if one.name in usd else one for one in counter.product.plans]  # fmt: skip
+    counter.product = Product("Till", plans=plans, packs=PRODUCT.packs)
+    counter.till = counter.another_till()
+    assert counter.sync()
+
+
+def known_of(counter: Counter, account_id: str) -> Known:
+    known = counter.till.billing.subscription(account_id)
+    assert known is not None
+    return known
+
+
+def ours(counter: Counter, account_id: str) -> Invoice:
+    """The next invoice as its page tells it."""
+    ahead = StoredInvoices(counter.database).ahead(account_id)
+    assert ahead is not None
+    by_name = counter.product.by_name
+    found = next_invoice(
+        ahead.subscribed, by_name[ahead.plan], by_name[ahead.next_plan], ahead.used_nanodollars, ahead.now_us
+    )
+    assert found is not None
+    return found
+
+
+def told(counter: Counter, account_id: str) -> int:
+    """What both say that the next invoice comes to, in cents."""
+    theirs = invoice_of(counter.client.v1.invoices.create_preview({"subscription": known_of(counter, account_id).id}))
+    mine = ours(counter, account_id)
+    assert figures(mine) == figures(theirs)
+    return mine.total_cents
+
+
+def figures(invoice: Invoice) -> list[tuple[Any, ...]]:
+    return sorted((line.is_usage, line.quantity, line.amount_cents, *line[3:5]) for line in invoice.lines if line[1])
+
+
+def test_whoever_bought_before_is_told_the_old_price_and_others_the_new_one(counter: Counter) -> None:
+    ada, year = counter.subscribed("pro"), counter.subscribed("yearly")
+    reprice(counter, pro=39, yearly=390)
+    bob = counter.subscribed("pro")
+    assert [told(counter, one) for one in (ada, bob, year)] == [2_900, 3_900, 29_000]
+    counter.hear(ada)
+    known = known_of(counter, ada)
+    assert (known.price_nanodollars, known.next_price_nanodollars, told(counter, ada)) == (29 * USD, 29 * USD, 2_900)
+    counter.stripe.advance(by="month")
+    counter.stripe.advance(by="hour")
+    counter.hear(ada)
+    customer = counter.row(ada).customer_id
+    assert [one.amount_paid for one in counter.client.v1.invoices.list({"customer": customer}).data] == [2_900, 2_900]
+    assert told(counter, ada) == 2_900
+
+
+def test_a_row_of_before_is_told_by_the_file_until_it_is_fetched_again(counter: Counter) -> None:
+    ada = counter.subscribed("pro")
+    unknown = "UPDATE subscription SET price_nanodollars = NULL, next_price_nanodollars = NULL WHERE account_id = :id"
+    counter.rows(unknown, id=ada)
+    reprice(counter, pro=39)
+    assert ours(counter, ada).total_cents == 3_900
+    counter.hear(ada)
+    assert told(counter, ada) == 2_900
+
+
+def test_a_move_down_is_told_at_the_price_that_it_was_wished_at(counter: Counter) -> None:
+    ada = counter.subscribed("pro")
+    reprice(counter, pro=39)
+    buy.change_plan(counter.till, counter.row(ada), "basic")
+    reprice(counter, basic=12)
+    counter.hear(ada)
+    known = known_of(counter, ada)
+    assert (known.plan, known.price_nanodollars, known.next_price_nanodollars) == ("pro", 29 * USD, 9 * USD)
+    assert told(counter, ada) == 900
+    counter.stripe.advance(by="month")
+    counter.stripe.advance(by="hour")
+    counter.hear(ada)
+    known = known_of(counter, ada)
+    assert (known.plan, known.price_nanodollars, told(counter, ada)) == ("basic", 9 * USD, 900)
+
+
+def test_a_move_down_that_is_taken_back_is_told_at_the_price_of_now(counter: Counter) -> None:
+    """Stripe takes no price that is archived."""
+    ada = counter.subscribed("pro")
+    reprice(counter, pro=39)
+    buy.change_plan(counter.till, counter.row(ada), "basic")
+    assert buy.change_plan(counter.till, counter.row(ada), "pro") == "same"
+    assert (known_of(counter, ada).price_nanodollars, told(counter, ada)) == (39 * USD, 3_900)
+
+
+def test_a_dearer_plan_and_one_of_two_seats_are_told_as_stripe_charges_them(counter: Counter) -> None:
+    ada = counter.subscribed("pro")
+    reprice(counter, pro=39)
+    buy.change_plan(counter.till, counter.row(ada), "team")
+    assert told(counter, ada) == 9_900
+    [base] = [
+        item.id for item in counter.client.v1.subscriptions.retrieve(known_of(counter, ada).id)["items"].data
+        if item.price.unit_amount == 9_900
+    ]  # fmt: skip
+    counter.client.v1.subscription_items.update(base, {"quantity": 2, "proration_behavior": "none"})
+    counter.hear(ada)
+    assert known_of(counter, ada).price_nanodollars == 198 * USD
+    theirs = counter.client.v1.invoices.create_preview({"subscription": known_of(counter, ada).id})
+    assert ours(counter, ada).total_cents == theirs.total == 19_800
