@@ -156,8 +156,7 @@ def test_a_database_that_cannot_be_used_is_told(tmp_path: Path, url: str, told: 
         ),
         (
             "sqlite:////proc/farebox.db",
-            r"/proc cannot be written to \([^)]+\); let the user who runs farebox write there, or set FAREBOX_DATABASE_URL "
-            r"to a file elsewhere\.",
+            r"/proc cannot be written to \([^)]+\); let the user who runs farebox write there, or set FAREBOX_.*",
         ),
     ],
 )

@@ -73,13 +73,13 @@ def place_of(function: Callable[..., Any]) -> str:
 
 
 def body_of(function: Callable[..., Any]) -> list[ast.stmt]:
-    """What a function does, behind its docstring; empty also where its text cannot be read."""
+    """What stands in a function, its docstring first; empty where its text cannot be read."""
     try:
         [found] = ast.parse(textwrap.dedent(inspect.getsource(function.__code__))).body
     except (OSError, SyntaxError, ValueError):
         return []
     body: list[ast.stmt] = getattr(found, "body", [])
-    return body[1:] if inspect.getdoc(function) and body and isinstance(body[0], ast.Expr) else body
+    return body
 
 
 def _ends_in_nothing(body: list[ast.stmt]) -> bool:

@@ -71,7 +71,7 @@ def _pieces(signature: Signature) -> list[tuple[str, str | None]]:
 
 
 def _is_nothing(statement: ast.stmt) -> bool:
-    """Whether it only stands where type checkers want a body: `...`, `pass` or `raise NotImplementedError`."""
+    """Whether it is the docstring, or what type checkers want behind it: `...`, or `raise NotImplementedError`."""
     is_value = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return is_value or isinstance(statement, ast.Pass | ast.Raise)
 
