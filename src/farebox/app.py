@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
 from farebox import wiring
-from farebox.call.events import Events
+from farebox.call.events import Events, takes_event
 from farebox.call.handling import Choice
 from farebox.domain.apikey import Mode
 from farebox.domain.brand import Brand
@@ -43,6 +43,7 @@ from farebox.web.site import Pages, Site
 from farebox.web.webhooks import Webhooks
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_EVENTS: Final = ", ".join(NAMES)
 LISTENER_SECONDS: Final = 10.0  # at the end of the process, for those who are being told something
 
 
@@ -177,14 +178,18 @@ class Farebox(FastAPI):
         It takes one argument, the event. Where it fails, that is logged, and nothing else comes of it.
 
         Raises:
-            FounderError: there is no such event.
+            FounderError: there is no such event, or the function cannot be told of it.
         """
-        if event not in NAMES:
-            raise FounderError(f"There is no event {event!r}; the events are: {', '.join(NAMES)}.")
+        if callable(event):
+            raise FounderError(f'@app.on needs the event, as in @app.on("signed_up"); the events are: {_EVENTS}.')
+        if event not in tuple(NAMES):  # whatever it is, it may have no hash
+            raise FounderError(f"There is no event {event!r}; the events are: {_EVENTS}.")
 
         def add(function: Function) -> Function:
-            if not callable(function):
-                raise FounderError(f'@app.on("{event}") stands above a function that takes the event.')
+            if not takes_event(function):
+                raise FounderError(
+                    f'@app.on("{event}") stands above a function that takes the event, as in: def f(event) -> None'
+                )
             self._listeners.setdefault(event, []).append(function)
             return function
 

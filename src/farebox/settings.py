@@ -224,7 +224,10 @@ def load(beside: Path | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
-        raise FounderError(f"{name}: {first['msg'].removeprefix('Value error, ')}.".lstrip(": ")) from None
+        what = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "too_short":  # pydantic counts the items of a secret
+            what = "write at least {min_length} characters, not {actual_length}".format(**first["ctx"])
+        raise FounderError(f"{name}: {what}.".lstrip(": ")) from None
     return settings
 
 

@@ -146,6 +146,13 @@ async def numbers(call: Call, count: int) -> AsyncIterator[Pair]:
         yield Pair(first=str(number), second="x")
 
 
+@app.paid
+async def countdown(call: Call, count: int) -> AsyncIterator[int]:
+    """Count down."""
+    for number in range(count, 0, -1):
+        yield number
+
+
 @app.prompt
 async def haiku(topic: str) -> str:
     """Write a haiku.

@@ -44,7 +44,7 @@ async def tagline(call: Call, product: str, tone: Literal["warm", "bold"] = "war
     return await call.ask(f"Write a {tone} tagline for {product}.")
 
 
-@app.paid(units=2)
+@app.paid(units=lambda request: 2)
 async def score(
     call: Call, lead: Lead, words: list[str], count: Annotated[int, Field(ge=1, le=9)] = 3, hot: bool = True,
     extra: dict[str, int] | None = None,

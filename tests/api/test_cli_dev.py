@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import httpx2
@@ -30,6 +31,7 @@ from tests.services.process import ProcessGroup, free_port, is_listening, wait_u
 from tests.services.served import FOREIGN_SETTINGS
 
 NOBODY: Final = {f"{name}_BASE_URL": "http://127.0.0.1:9/v1" for name in ("OLLAMA", "LMSTUDIO")}
+NOBODYS_ID: Final = 65_534
 NOWHERE: Final = "http://127.0.0.1:9"
 APP: Final = (
     'from farebox import Farebox, Plan\napp = Farebox("Tagliner", plans=[Plan("free", calls=20), Plan("{plan}")])\n'
@@ -240,6 +242,7 @@ def test_the_curl_line_calls_the_founders_own_function(folder: Path) -> None:
     (folder / "app.py").write_text(example.read_text())
     with dev(folder, "--port", "0") as process:
         assert "/v1/tagline " in line(process, "curl")
+        assert '"product": "a small coffee roaster in Lisbon"' in line(process, "curl")
         assert '"text":"[farebox-sandbox] You wrote: “Write a warm tagline' in paste(line(process, "curl"))
 
 
@@ -339,6 +342,23 @@ def test_a_mistake_in_the_file_is_a_sentence_with_its_line(
         load_app(str(app))
     assert str(error.value).startswith(str(app))
     assert told in str(error.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there everybody reads the file")
+def test_a_file_that_may_not_be_read_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        app = Path(folder).resolve() / f"shop_{uuid.uuid4().hex}.py"
+        app.touch(mode=0o000)
+        user = os.geteuid()
+        os.seteuid(user or NOBODYS_ID)  # root may read it
+        try:
+            with pytest.raises(FounderError) as told:
+                load_app(str(app))
+        finally:
+            os.seteuid(user)
+    assert str(told.value) == f"{app} cannot be read (Permission denied); let the user who runs farebox read it."
 
 
 def test_a_folder_is_not_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,3 +165,13 @@ def test_prices_and_plans(bare: Path, upstream: FakeUpstream) -> None:
     text = "\n".join(examined(bare, code=0))
     assert "note price: that of my-model is not known, so costs are recorded as 0; say it in your file" in text
     assert "note plans: 'free' has no monthly limit: one customer can spend any sum of yours" in text
+
+
+def test_a_prepaid_plan_with_nothing_to_buy_is_told(bare: Path) -> None:
+    app = "from farebox import Farebox, Pack, Plan\napp = Farebox('Till', plans=[Plan({})], packs=[{}])\n"
+    plan, told = "'saved', calls=5, overage_usd=0.01, prepaid=True", "note plans: 'saved' is prepaid, and there is"
+    (bare / "app.py").write_text(app.format(plan, ""))
+    text = "\n".join(examined(bare, code=0))
+    assert f"{told} nothing to buy for what is beyond it; sell credit in your file: packs=[" in text
+    (bare / "app.py").write_text(app.format(plan, "Pack('small', usd=10)"))
+    assert told not in "\n".join(examined(bare, code=0))

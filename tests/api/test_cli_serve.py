@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -134,7 +135,6 @@ def test_a_postgresql_is_migrated_by_its_own_command(tmp_path: Path, pg_url: str
     ("url", "told"),
     [
         ("postgresql://127.0.0.1:1/shop", "connection failed: "),
-        ("sqlite:////no/such/folder/farebox.db", "unable to open database file"),
         ("sqlite:///app.py", "file is not a database"),
     ],
 )
@@ -144,6 +144,28 @@ def test_a_database_that_cannot_be_used_is_told(tmp_path: Path, url: str, told: 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"farebox: The database cannot be used ({told}")
     assert done.stderr.endswith("). What to do says: farebox doctor\n")
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["dev", "--port", "0"], ["migrate"]])
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (
+            "sqlite:////no/such/folder/farebox.db",
+            r"there is no folder /no/such/folder; make it, or set FAREBOX_DATABASE_URL to a file in another one\.",
+        ),
+        (
+            "sqlite:////proc/farebox.db",
+            r"/proc cannot be written to \([^)]+\); let the user who runs farebox write there, or set FAREBOX_.*",
+        ),
+    ],
+)
+def test_a_folder_that_has_no_room_for_the_database_is_told_with_what_to_do(
+    tmp_path: Path, command: list[str], url: str, told: str
+) -> None:
+    done = farebox(tmp_path, *command, FAREBOX_DATABASE_URL=url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(f"farebox: The database cannot be used: {told}\n", done.stderr)
 
 
 def test_accounts_on_plans_that_are_gone_are_one_line(tmp_path: Path) -> None:

@@ -67,6 +67,12 @@ def test_a_stream_of_objects_and_one_of_nothing(till: Shop, server: Served) -> N
     assert name == "done"
 
 
+def test_a_stream_of_anything_else_has_each_item_as_json(till: Shop, server: Served) -> None:
+    found = events(call(server, till.new_key("open"), "countdown", {"count": 2}))
+    assert [data for _, data in found[:2]] == [2, 1]
+    assert [name for name, _ in found] == ["", "", "done"]
+
+
 def test_a_stream_that_fails_before_its_first_piece_is_no_stream(till: Shop, server: Served) -> None:
     key = till.new_key("open")
     assert_problem(call(server, key, "story", {"about": "dogs", "fails_after": 0}), 409, "request_refused")

@@ -19,7 +19,7 @@ def test_over_the_plans_limit_the_page_says_so_and_leads_to_the_plan(pia: Custom
     assert "Left 0 of 1 call" in told(pia.run("tagline", product="tea"))
     page = pia.run("tagline", product="coffee")
     assert page.status == 429
-    assert "Plan 'one' includes 1 calls a month, and they are used. It resets at" in told(page)
+    assert "Plan 'one' includes 1 call a month, and it is used. It resets at" in told(page)
     assert re.search(r'role="alert">.*href="/plan"', page.text)
     assert "coffee</textarea>" in page.text
     problem = pia.fetch("/playground/tagline", "in.product=tea&once=x")

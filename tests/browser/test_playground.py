@@ -245,7 +245,7 @@ def test_over_the_limit_the_way_to_the_plan_is_shown(product: Product, browser: 
     run(page)
     done(page)
     run(page)
-    expect(page.get_by_role("alert")).to_contain_text("Plan 'one' includes 1 calls a month, and they are used.")
+    expect(page.get_by_role("alert")).to_contain_text("Plan 'one' includes 1 call a month, and it is used.")
     expect(page.get_by_role("alert").locator("time")).to_have_text(re.compile(r"^\d+ \w+ \d{4}, \d\d:\d\d$"))
     expect(page.get_by_role("alert").get_by_role("link")).to_have_attribute("href", "/plan")
     expect(page.get_by_role("status")).to_be_empty()

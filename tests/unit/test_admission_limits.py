@@ -33,6 +33,16 @@ def test_a_call_that_counts_for_more_than_is_left_is_told_so() -> None:
     )
 
 
+def test_one_call_is_told_as_one() -> None:
+    one = Plan("one", calls=1)
+    assert refused(one, METER._replace(posted_calls=1)).error.detail.startswith(
+        "Plan 'one' includes 1 call a month, and it is used. It resets at"
+    )
+    assert refused(one, ask=ASK._replace(calls=2)).error.detail.startswith(
+        "Plan 'one' has 1 of 1 call left this month, and this one counts for 2."
+    )
+
+
 def test_a_plan_of_nothing_passes_nothing() -> None:
     assert type(refused(Plan("pro", calls=0)).error) is QuotaExceeded
     assert type(refused(Plan("pro", tokens=0)).error) is QuotaExceeded

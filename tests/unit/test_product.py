@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 
 from farebox.domain.errors import FounderError
+from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 from farebox.domain.product import DEMO_PLANS, Product
 from farebox.domain.providers import PROVIDERS, ModelName
@@ -75,6 +76,10 @@ def test_the_demo_product_has_free_with_20_calls_and_pro_with_5000() -> None:
         ({"plans": Plan("free")}, "plans is a list, as in plans=\\[Plan"),
         ({"plans": None}, "at least one plan"),
         ({"plans": (Plan("free"), Plan("free", calls=1))}, "Two plans have the same name"),
+        (
+            {"plans": (Plan("free", calls=20), Plan("pro", credit_usd=5)), "packs": (Pack("small", usd=10),)},
+            "no plan has a price for that, so what is bought could never be used; give a plan one, as overage_usd=0.01",
+        ),
         ({"prices": {"gpt": 0.15}}, "prices\\['gpt'\\] is \\(input, output\\)"),
         ({"prices": {"gpt": (0.15,)}}, "prices\\['gpt'\\] is \\(input, output\\)"),
         ({"prices": {"gpt": (1, 2, 3, 4)}}, "prices\\['gpt'\\] is \\(input, output\\)"),

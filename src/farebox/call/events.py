@@ -45,6 +45,19 @@ class Events:
             log.warning("%d listeners did not end within %g s", len(late), seconds_max)
 
 
+def takes_event(function: object) -> bool:
+    """Whether a function can be called with an event, and with nothing else."""
+    if not callable(function):
+        return False
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # one of Python's own, which says nothing about itself
+        return True
+    return True
+
+
 async def _tell(listener: Listener, event: Event) -> None:
     try:
         if inspect.iscoroutinefunction(listener):

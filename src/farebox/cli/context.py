@@ -16,7 +16,7 @@ from farebox.domain.product import Product
 from farebox.settings import Settings
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.health import DatabaseTrouble, told
+from farebox.store.health import DatabaseTrouble, folder_lacks, told
 from farebox.wiring import open_store
 
 AppOption = Annotated[
@@ -52,14 +52,14 @@ def open_shop(target: str | None, *, migrate: bool = False) -> Shop:
     """
     app = load_app(target)
     settings = settings_module.load(app.folder)
-    with usable_database():
+    with usable_database(settings):
         database, secret = _open_database(settings, migrate=migrate)
     return Shop(app, settings, database, secret, StoredAccounts(database))
 
 
 @contextmanager
-def usable_database() -> Iterator[None]:
-    """Tell whatever a driver raises as a founder's mistake.
+def usable_database(settings: Settings) -> Iterator[None]:
+    """Tell whatever a driver raises as a founder's mistake, with what to do where that is plain.
 
     Raises:
         FounderError: the block could not use the database.
@@ -68,6 +68,10 @@ def usable_database() -> Iterator[None]:
         with told():
             yield
     except DatabaseTrouble as error:
+        path = Database(settings.database_url).path
+        lacking = folder_lacks(path) if path is not None else None
+        if lacking is not None:
+            raise FounderError(f"The database cannot be used: {lacking[0]}; {lacking[1]}.") from None
         raise FounderError(f"The database cannot be used ({error}). What to do says: farebox doctor") from None
 
 

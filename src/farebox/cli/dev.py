@@ -19,6 +19,7 @@ from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans, warn_o
 from farebox.cli.server import listen, run, url_of
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.sandbox.example import example
+from farebox.web.pages.offers import SAMPLE, suggested
 
 GRACE_SECONDS: Final = 5  # a reload is not to wait for a slow model
 REAL_MONEY: Final = (
@@ -113,7 +114,7 @@ def _first_call(app: Farebox) -> tuple[str, str]:
     """Where to send what: to the first function of the file that JSON will do for."""
     for handler in app.handlers.values():
         if not handler.inputs.takes_files:
-            return handler.path, json.dumps(example(handler.inputs.schema)).replace("'", "")
+            return handler.path, json.dumps(example(suggested(handler.inputs.schema, SAMPLE))).replace("'", "")
     return GENERATE
 
 

@@ -120,6 +120,9 @@ def _plans(product: Product) -> Iterator[Finding]:
     for plan in product.plans:
         if plan.calls is None and plan.tokens is None and plan.credit_nanodollars is None:
             yield note("plans", f"{plan.name!r} has no monthly limit: one customer can spend any sum of yours")
+        if plan.prepaid and not product.packs:
+            wrong = f"{plan.name!r} is prepaid, and there is nothing to buy for what is beyond it"
+            yield note("plans", f'{wrong}; sell credit in your file: packs=[Pack("small", usd=10)]')
 
 
 def _port(port: int) -> Finding:

@@ -1,7 +1,6 @@
 """The doctor's checks of the database: reachable, writable, migrated, on time, and set up with this secret."""
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +14,7 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
 from farebox.settings import Settings, secret_of
 from farebox.store.database import Database
-from farebox.store.health import DatabaseTrouble, noted, now_us, revision, told, try_write
+from farebox.store.health import DatabaseTrouble, folder_lacks, noted, now_us, revision, told, try_write
 from farebox.store.migrations import HEAD
 from farebox.store.plans import lost_plans
 from farebox.store.reconcile_usage import notes_of
@@ -60,15 +59,11 @@ def _check(database: Database, settings: Settings, product: Product, workers: in
 
 
 def _folder(path: Path) -> Iterator[Finding]:
+    lacking = folder_lacks(path)
+    if lacking is not None:
+        yield fix("database", *lacking)
+        return
     folder = path.resolve().parent
-    if not folder.is_dir():
-        yield fix("database", f"there is no folder {folder}", f"make it, or set {URL} to a file in another one")
-        return
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        yield fix("database", f"{folder} cannot be written to ({error.strerror})", f"set {URL} to a file elsewhere")
-        return
     free = shutil.disk_usage(folder).free
     if free < DISK_FREE_BYTES_MIN:
         yield fix("disk", f"only {free // 2**20} MB are free in {folder}", "make room there")

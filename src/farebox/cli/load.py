@@ -73,7 +73,7 @@ def load_app(target: str | None) -> Farebox:
 def _load_module(name: str) -> object:
     path = Path(name)
     is_file = path.suffix == ".py" or os.sep in name or "/" in name
-    if is_file and not path.exists():
+    if is_file and not _is_there(path):
         raise FounderError(f"There is no file {name}; check the path.")
     if path.is_dir() and (is_file or name in {".", ".."}):
         raise FounderError(f"{name} is a folder; name the file in it, as {path / 'app.py'}")
@@ -94,6 +94,17 @@ def _load_module(name: str) -> object:
     return found
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise _unreadable(error, str(path)) from None
+
+
+def _unreadable(error: OSError, file: str) -> FounderError:
+    return FounderError(f"{file} cannot be read ({error.strerror}); let the user who runs farebox read it.")
+
+
 def _told(error: BaseException, file: str) -> FounderError:
     """The founder's mistake with the line of their file that made it."""
     if isinstance(error, SyntaxError):
@@ -101,6 +112,8 @@ def _told(error: BaseException, file: str) -> FounderError:
         return FounderError(f"{where}: {error.msg}.")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(NOT_THEIRS)]
     place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else file
+    if isinstance(error, OSError) and not frames:
+        return _unreadable(error, error.filename or file)
     if isinstance(error, SystemExit):
         return FounderError(f"{place}: the file ends the program; take out what exits.")
     what = str(error) if isinstance(error, FounderError) else f"{type(error).__name__}: {error}"

@@ -321,13 +321,10 @@ def _is_on_trial(plan: Plan, trial_end_us: int) -> PaymentRequired:
 
 
 def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceeded | None:
-    calls_left = None if plan.calls is None else plan.calls - meter.posted_calls - meter.held_calls
-    if calls_left is not None and hold.held_calls > calls_left and plan.overage_nanodollars is None:
-        what = f"Plan '{plan.name}' includes {plan.calls:,} calls a month, and they are used."
-        if calls_left > 0:
-            left = f"Plan '{plan.name}' has {calls_left:,} of {plan.calls:,} calls left this month"
-            what = f"{left}, and this one counts for {hold.held_calls:,}."
-        return _quota("monthly", what, meter, now_us)
+    if plan.calls is not None and plan.overage_nanodollars is None:
+        calls_left = plan.calls - meter.posted_calls - meter.held_calls
+        if hold.held_calls > calls_left:
+            return _quota("monthly", _no_more_calls(plan, plan.calls, calls_left, hold), meter, now_us)
     tokens_left = None if plan.tokens is None else plan.tokens - meter.posted_tokens - meter.held_tokens
     if tokens_left is not None and hold.held_tokens > tokens_left and plan.overage_per_mtok is None:
         what = f"Plan '{plan.name}' has {max(tokens_left, 0):,} of {plan.tokens:,} tokens left this month"
@@ -354,9 +351,21 @@ def _over_own(caller: Caller, meter: Meter, cap: Cap | None, hold: Hold, now_us:
             )
             return _quota("spend-cap", what, meter, now_us, " An owner can change the cap at /plan.")
     if cap is not None and hold.held_calls > cap.calls_left:
-        what = f"This key's own limit of {cap.calls:,} calls a month is used."
+        what = f"This key's own limit of {_calls(cap.calls)} a month is used."
         return _quota("key", what, meter, now_us, " A key with another limit can be made at /keys.", page="/keys")
     return None
+
+
+def _no_more_calls(plan: Plan, calls: int, left: int, hold: Hold) -> str:
+    if left > 0:
+        has = f"Plan '{plan.name}' has {left:,} of {_calls(calls)} left this month"
+        return f"{has}, and this one counts for {hold.held_calls:,}."
+    used = "and it is used" if calls == 1 else "and they are used"
+    return f"Plan '{plan.name}' includes {_calls(calls)} a month, {used}."
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number:,} calls"
 
 
 def _can_come_to(most: str) -> str:

@@ -67,6 +67,11 @@ class Product:
         self._set("by_name", _by_name(self.plans))
         self._set("plans", tuple(self.plans))
         self._set("packs", _packs(self.packs))
+        if self.packs and not any(plan.has_overage for plan in self.plans):
+            raise FounderError(
+                "packs are for what is beyond a plan, and no plan has a price for that, so what is bought could never "
+                "be used; give a plan one, as overage_usd=0.01, or sell no packs."
+            )
         self._set("founder_prices", self._prices())
 
     @property

@@ -1,8 +1,10 @@
 """Questions to a database that may be set up wrongly; the driver's own reason comes back as text."""
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from sqlalchemy import insert, select
 
@@ -17,6 +19,19 @@ class DatabaseTrouble(Exception):
 
 class _TakenBack(Exception):
     """Nothing of the trial is kept."""
+
+
+def folder_lacks(path: Path) -> tuple[str, str] | None:
+    """What keeps a file of SQLite from being made where it is named, and what to do; None where nothing does."""
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}", "make it, or set FAREBOX_DATABASE_URL to a file in another one"
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        remedy = "let the user who runs farebox write there, or set FAREBOX_DATABASE_URL to a file elsewhere"
+        return f"{folder} cannot be written to ({error.strerror})", remedy
+    return None
 
 
 def revision(database: Database) -> str | None:

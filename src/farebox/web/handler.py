@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -96,9 +96,17 @@ class Handler:
         """Refuse a plan in which this function can never be called.
 
         Raises:
-            FounderError: the most that a call can come to is more than all the tokens of a plan.
+            FounderError: the most that a call can come to is more than all the tokens of a plan, or than its calls.
         """
+        units = self.terms.units
         for plan in plans:
+            # A plan with no calls at all is meant so: what it has is for those who buy another one.
+            if isinstance(units, int) and plan.calls and units > plan.calls and plan.overage_nanodollars is None:
+                raise FounderError(
+                    f"{self.place}: a call of {self.name} counts for {units:,} calls, and Plan({plan.name!r}) has "
+                    f"{plan.calls:,} a month, so no call would ever pass. Lower its units=…, raise the plan's calls, "
+                    "or give it a price beyond them, as in overage_usd=0.01."
+                )
             output_max = self.terms.max_output_tokens or plan.max_output_tokens
             most = self.terms.max_input_tokens + output_max
             if plan.tokens is not None and most > plan.tokens and plan.overage_per_mtok is None:
@@ -135,6 +143,11 @@ class Handler:
         """Send the items of a stream, as server-sent events."""
         with self._told():
             async with _items(self.function, call, values) as items:
+                if not isinstance(items, AsyncIterable):
+                    raise TypeError(
+                        f"{self.name} says that it streams, and returned {type(items).__name__}: yield its pieces, or "
+                        "write another type behind its arrow"
+                    )
                 async for item in items:
                     await listener.send(b"data: " + self.output.item(item) + b"\n\n")
 

@@ -1,7 +1,9 @@
 """A founder's function, read once: what it takes, what it gives, and every mistake in it told in a sentence."""
 
+import ast
 import inspect
 import re
+import textwrap
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -57,6 +59,8 @@ def signature_of(function: Callable[..., Any], *, takes_call: bool) -> Signature
     if "return" not in hints:
         raise FounderError(f"{name} does not say what it returns; write it behind an arrow, as in: {example}")
     returns, is_stream = _returns(name, hints["return"], is_generator=is_generator)
+    if is_stream and takes_call and not is_generator and _ends_in_nothing(body_of(function)):
+        raise FounderError(f"{name} says that it streams, and neither yields nor returns a stream; yield its pieces.")
     head, rest = _docstring(function, name)
     summary = head.partition("\n")[0].rstrip(".")
     return Signature(name, place_of(function), summary, head, rest, parameters, returns, is_stream)
@@ -66,6 +70,23 @@ def place_of(function: Callable[..., Any]) -> str:
     """Where a function stands, as it is told to the founder."""
     code = inspect.unwrap(function).__code__
     return f"{code.co_filename}, line {code.co_firstlineno}"
+
+
+def body_of(function: Callable[..., Any]) -> list[ast.stmt]:
+    """What stands in a function, its docstring first; empty where its text cannot be read."""
+    try:
+        [found] = ast.parse(textwrap.dedent(inspect.getsource(function.__code__))).body
+    except (OSError, SyntaxError, ValueError):
+        return []
+    body: list[ast.stmt] = getattr(found, "body", [])
+    return body
+
+
+def _ends_in_nothing(body: list[ast.stmt]) -> bool:
+    """Whether all that a function returns is None, or a constant. One that only raises is yet to be written."""
+    returned = (node.value for statement in body for node in ast.walk(statement) if isinstance(node, ast.Return))
+    is_empty = all(isinstance(value, ast.Constant | None) for value in returned)
+    return bool(body) and is_empty and not isinstance(body[-1], ast.Raise)
 
 
 def _name(function: object) -> str:

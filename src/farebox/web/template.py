@@ -1,5 +1,6 @@
 """The shortest form of an endpoint: its prompt is written in the docstring, and it has no body."""
 
+import ast
 import functools
 import inspect
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from farebox.call.form import form_of
 from farebox.call.handling import Call
 from farebox.domain.errors import FounderError
 from farebox.web.inputs import NOT_MEANT, first_sentence
-from farebox.web.signature import Signature
+from farebox.web.signature import Signature, body_of
 from farebox.web.upload import takes_file
 
 BRACES: Final = "write a brace that is meant as one twice: {{ and }}"
@@ -23,8 +24,12 @@ def prompted(function: Callable[..., Any], signature: Signature) -> Callable[...
     """A function that takes the call first, asks the model with the docstring's second part, and answers with that.
 
     Raises:
-        FounderError: the template and the parameters do not belong together.
+        FounderError: the template and the parameters do not belong together, or there is more than them.
     """
+    if not all(_is_nothing(statement) for statement in body_of(function)):
+        raise FounderError(
+            f"{signature.name} has a body, and @app.prompt runs none; take it out, or write it with @app.paid."
+        )
     pieces = _pieces(signature)
     form = inspect.signature(function)
     out = signature.returns
@@ -63,6 +68,12 @@ def _pieces(signature: Signature) -> list[tuple[str, str | None]]:
             raise FounderError(f"{name} takes {field}, and its prompt does not use it; write {{{field}}} into it.")
     _check_returns(signature)
     return pieces
+
+
+def _is_nothing(statement: ast.stmt) -> bool:
+    """Whether it is the docstring, or what type checkers want behind it: `...`, or `raise NotImplementedError`."""
+    is_value = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return is_value or isinstance(statement, ast.Pass | ast.Raise)
 
 
 def _check_returns(signature: Signature) -> None:

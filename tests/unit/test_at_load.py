@@ -1,0 +1,130 @@
+"""What loads and could never work is told when the file is loaded, and what may be meant is taken."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from farebox import Call, Farebox, FounderError, Plan
+from farebox.cli.load import load_app
+from farebox.settings import load
+from farebox.web.handler import Handler, Terms
+
+HEAD: Final = """\
+from collections.abc import AsyncIterator
+from farebox import Farebox
+
+app = Farebox("Till")
+"""
+LINE: Final = HEAD.count("\n") + 1
+PAID: Final = '@app.paid\nasync def f(call) -> AsyncIterator[str]:\n    """Do."""\n    '
+PROMPT: Final = '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do {a}.\n    """\n    '
+STREAMS_NOT: Final = "f says that it streams, and neither yields nor returns a stream; yield its pieces."
+HAS_BODY: Final = "f has a body, and @app.prompt runs none; take it out, or write it with @app.paid."
+DEAF: Final = '@app.on("signed_up") stands above a function that takes the event, as in: def f(event) -> None'
+Load = Callable[[str], Farebox]
+
+
+@pytest.fixture
+def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load a file that ends as said."""
+    monkeypatch.chdir(tmp_path)
+
+    def load_file(end: str) -> Farebox:
+        name = f"at_load_{abs(hash(end))}.py"
+        Path(name).write_text(f"{HEAD}{end}\n")
+        return load_app(name)
+
+    return load_file
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (f"{PAID}await call.ask('x')", STREAMS_NOT),
+        (PAID.strip(), STREAMS_NOT),
+        (f"{PAID}return", STREAMS_NOT),
+        (f"{PAID}return None", STREAMS_NOT),
+        (f"{PAID}if call.id:\n        raise ValueError\n    pass", STREAMS_NOT),
+        (f"{PROMPT}return 'x'", HAS_BODY),
+        (f"{PROMPT}pass\n    print(a)", HAS_BODY),
+        ("@app.on\ndef f(event): ...", '@app.on needs the event, as in @app.on("signed_up"); the events are: signed_'),
+        ("@app.on('signed_up')\ndef f(): ...", DEAF),
+        ("@app.on('signed_up')\nasync def f(event, more): ...", DEAF),
+        ("app.on('signed_up')(3)", DEAF),
+        ("app.on(['signed_up'])", "There is no event ['signed_up']; the events are: signed_up, limit_near,"),
+    ],
+)
+def test_what_could_never_work_is_told_with_its_line(load_file: Load, end: str, told: str) -> None:
+    with pytest.raises(FounderError) as error:
+        load_file(end)
+    assert f"line {LINE}: {told}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        f"{PAID}return call.stream('x')",
+        f"{PAID}yield 'x'",
+        f"{PAID}raise NotImplementedError",
+        PROMPT.strip(),
+        f"{PROMPT}...",
+        f"{PROMPT}pass",
+        f"{PROMPT}raise NotImplementedError",
+        "@app.on('signed_up')\ndef f(event, *, more=1): ...",
+        "app.on('signed_up')([].append)",
+        "app.on('signed_up')(print)",
+        "app.on('signed_up')(dict)",
+    ],
+)
+def test_what_may_be_meant_is_taken(load_file: Load, end: str) -> None:
+    assert load_file(end).product.name == "Till"
+
+
+@pytest.mark.parametrize(
+    ("units", "plan", "is_refused"),
+    [
+        (21, Plan("free", calls=20), True),
+        (21, Plan("free", calls=20, credit_usd=5, credit_overage=True), True),
+        (20, Plan("free", calls=20), False),
+        (21, Plan("free", calls=20, overage_usd=0.01), False),
+        (21, Plan("free", calls=20, overage_usd=0.01, prepaid=True), False),
+        (21, Plan("free", tokens=100_000), False),
+        (21, Plan("free", calls=0), False),
+        (lambda _: 21, Plan("free", calls=20), False),
+    ],
+)
+def test_a_call_that_counts_for_more_than_a_plan_has_is_told(units: Any, plan: Plan, *, is_refused: bool) -> None:  # noqa: ANN401
+    app = Farebox("Till", plans=[Plan("open"), plan])
+
+    @app.paid(units=units)
+    async def long(call: Call) -> str:
+        """Do."""
+        raise NotImplementedError(call)
+
+    if not is_refused:
+        app.check()
+        return
+    told = (
+        r"line \d+: a call of long counts for 21 calls, and Plan\('free'\) has 20 a month, so no call would ever pass"
+    )
+    with pytest.raises(FounderError, match=told):
+        app.check()
+
+
+def test_a_stream_that_is_none_is_told_where_its_founder_looks() -> None:
+    async def words(call: Call) -> AsyncIterator[str]:
+        """Do."""
+        return str(call)  # type: ignore[return-value]
+
+    unused: Any = None
+    with pytest.raises(TypeError, match="words says that it streams, and returned str: yield its pieces, or write"):
+        asyncio.run(Handler(words, Terms()).stream(unused, {}, unused))
+
+
+def test_a_secret_that_is_too_short_is_told_in_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAREBOX_SECRET_KEY", "short")
+    with pytest.raises(FounderError, match=r"^FAREBOX_SECRET_KEY: write at least 16 characters, not 5\.$"):
+        load()
