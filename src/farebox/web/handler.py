@@ -96,17 +96,19 @@ class Handler:
         """Refuse a plan in which this function can never be called.
 
         Raises:
-            FounderError: the most that a call can come to is more than all the tokens of a plan, or than its calls.
+            FounderError: the most that a call can come to is more than all the tokens of a plan, or it counts for
+                more calls than any plan has.
         """
         units = self.terms.units
+        # That a smaller plan has too few for it may be meant; that all have, cannot. A plan without any is closed.
+        most_calls = [plan.calls for plan in plans if plan.calls is not None and plan.overage_nanodollars is None]
+        if isinstance(units, int) and len(most_calls) == len(plans) and 0 < max(most_calls, default=0) < units:
+            raise FounderError(
+                f"{self.place}: a call of {self.name} counts for {units:,} calls, and no plan has more than "
+                f"{max(most_calls):,} a month, so none would ever pass. Lower its units=…, raise a plan's calls, "
+                "or give it a price beyond them, as in overage_usd=0.01."
+            )
         for plan in plans:
-            # A plan with no calls at all is meant so: what it has is for those who buy another one.
-            if isinstance(units, int) and plan.calls and units > plan.calls and plan.overage_nanodollars is None:
-                raise FounderError(
-                    f"{self.place}: a call of {self.name} counts for {units:,} calls, and Plan({plan.name!r}) has "
-                    f"{plan.calls:,} a month, so no call would ever pass. Lower its units=…, raise the plan's calls, "
-                    "or give it a price beyond them, as in overage_usd=0.01."
-                )
             output_max = self.terms.max_output_tokens or plan.max_output_tokens
             most = self.terms.max_input_tokens + output_max
             if plan.tokens is not None and most > plan.tokens and plan.overage_per_mtok is None:
