@@ -22,6 +22,8 @@ COSTLY: Final[list[tuple[str, list[Any]]]] = [
     ("max_completion_tokens", NO_LIMITS),
     ("service_tier", ["flex", "priority", "scale", "", [], {}, 1]),
     ("modalities", [["text", "audio"], ["audio"], ["image"], "text", {}, 5, True, [["text"]]]),
+    ("prompt_cache_options", [{"ttl": "12h"}, {"mode": "explicit", "prewarm": True}, {"ttl": ["30m"]}, "30m", [], 5]),
+    ("cache_control", [{"type": "ephemeral", "ttl": "1h"}, {"ttl": 3600}, {"ttl": {}}]),
     ("tools", [[{"type": "web_search"}], [{"type": "mcp"}], [{"type": ""}], [{"type": None}], [{"type": []}]]),
     ("tools", [{}, "web_search", 5, [None], ["function"], [[]], [{}], [FUNCTION, {}]]),
 ]
@@ -97,6 +99,32 @@ def test_a_sound_that_an_earlier_answer_had_is_refused() -> None:
 def test_a_name_that_some_providers_take_for_another_is_refused(name: str) -> None:
     """Go's JSON reads "N" as "n", and a Kelvin sign as a k: what was checked would not be what counts."""
     assert refused(**{name: 1}).param == name
+
+
+LASTING: Final[dict[str, Any]] = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+TEXT: Final = {"type": "text", "text": "hi"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"messages": [{"role": "user", "content": "hi", **LASTING}]},
+        {"messages": [{"role": "user", "content": [TEXT, TEXT | LASTING]}]},
+        {"messages": [{"role": "user", "content": [TEXT | {"prompt_cache_breakpoint": {"ttl": "12h"}}]}]},
+        {"tools": [FUNCTION | LASTING]},
+        {"tools": [{"type": "function", "function": {"name": "f", **LASTING}}]},
+    ],
+    ids=str,
+)
+def test_what_is_to_be_kept_for_longer_than_usual_is_refused(more: dict[str, Any]) -> None:
+    assert refused(**more).param in {"cache_control", "prompt_cache_breakpoint"}
+
+
+def test_what_is_kept_as_long_as_usual_passes() -> None:
+    usual = {"cache_control": {"type": "ephemeral", "ttl": "5m"}}
+    check({"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}, "prompt_cache_key": "k", **usual})
+    check({"prompt_cache_options": None, "messages": [{"role": "user", "content": [TEXT | usual]}, usual]})
+    check({"messages": [{"role": "user", "content": [TEXT | {"prompt_cache_breakpoint": {"mode": "explicit"}}]}]})
 
 
 def test_what_costs_no_more_than_its_tokens_passes() -> None:
