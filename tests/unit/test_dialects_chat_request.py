@@ -74,6 +74,9 @@ def test_what_could_cost_more_than_its_hold_is_refused(param: str, value: object
         [{"type": "video_url", "video_url": {"url": "https://example.com/film"}}],
         [{"type": "text", "text": "hi"}, {"type": "document_url", "document_url": "https://example.com/book"}],
         [{"type": "image_url", "file_id": "file-1"}],
+        [{"type": "image_url", "image_url": {"url": "data:application/pdf;base64,AAAA"}}],
+        [{"type": "image_url", "image_url": {"url": " DATA:video/mp4;base64,AAAA", "detail": "low"}}],
+        [{"type": "input_image", "image_url": "data:;base64,AAAA"}],
         [{"type": ["text"]}],
         [{"type": {}}],
         [{"text": "hi"}],
@@ -133,6 +136,7 @@ def test_what_costs_no_more_than_its_tokens_passes() -> None:
         "messages": [
             {"role": "system", "content": "Be kind."},
             {"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
             {"role": "assistant", "content": None, "tool_calls": []},
             {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
             {"role": "tool", "tool_call_id": "1", "content": "21"},

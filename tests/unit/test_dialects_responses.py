@@ -283,6 +283,8 @@ def test_what_could_cost_more_than_its_hold_is_refused(param: str, value: object
     "item",
     [
         {"type": "item_reference", "id": "msg_1"},
+        {"type": None, "id": "msg_1"},
+        {"id": "msg_1"},
         {"type": "web_search_call", "id": "ws_1"},
         {"type": "image_generation_call", "id": "ig_1"},
         {"type": "computer_call_output", "output": {"type": "computer_screenshot", "image_url": "…"}},

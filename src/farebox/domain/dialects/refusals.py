@@ -11,6 +11,7 @@ TOOL_TYPES: Final = ("function", "custom")
 CACHE_MARKS: Final = ("cache_control", "prompt_cache_breakpoint", "prompt_cache_options")
 CACHE_OPTIONS: Final = frozenset({"mode", "ttl"})
 CACHE_TTLS: Final = (None, "5m", "30m")  # what providers do by themselves
+URL_HEAD_CHARS: Final = 64
 PART_TYPES: Final = (
     *TEXT_TYPES, *IMAGE_TYPES, "input_text", "refusal", "thinking", "reasoning_text", "summary_text",
 )  # fmt: skip
@@ -117,3 +118,15 @@ def refuse_parts(messages: object, param: str) -> None:
                         f"A {holder} of type {str(fields.get('type'))[:100]!r} is not offered here: its tokens cannot "
                         "be counted before. Send texts, and images by their URL.", param=param,
                     )  # fmt: skip
+                if _is_data_of_another_kind(fields.get("image_url")):
+                    raise InvalidRequest(
+                        "An image_url with data that is no image is not offered here: its tokens cannot be counted "
+                        "before. Send images, as data:image/png;base64,….", param=param,
+                    )  # fmt: skip
+
+
+def _is_data_of_another_kind(image_url: object) -> bool:
+    """Some providers take a document or a film where an image should be."""
+    url = image_url.get("url") if isinstance(image_url, dict) else image_url
+    head = url[:URL_HEAD_CHARS].strip().lower() if isinstance(url, str) else ""
+    return head.startswith("data:") and not head.startswith("data:image/")

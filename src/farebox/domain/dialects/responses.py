@@ -68,6 +68,8 @@ class Responses:
         items = request.get("input")
         for item in items if isinstance(items, list) else ():
             kind = item.get("type") if isinstance(item, dict) else None
+            if kind is None and isinstance(item, dict) and "role" not in item:
+                kind = "item_reference"  # as OpenAI takes it
             if kind not in ITEM_TYPES:
                 why = KEPT if kind == "item_reference" else "it comes of a tool that the provider runs."
                 raise InvalidRequest(f"The item {str(kind)[:100]!r} is not offered here: {why}", param="input")
