@@ -1,7 +1,7 @@
 """POST /embeddings."""
 
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from pydantic_core import to_json
 
@@ -29,7 +29,7 @@ class Embeddings:
         refuse_other_spellings(request, NAMES)
         given = request.get("input")
         # Some models also embed images; how many tokens those have is not known before.
-        listed = given if isinstance(given, list) else [given]
+        listed: list[Any] = given if isinstance(given, list) else [given]
         found = set(map(type, listed))
         inner = set(map(type, chain.from_iterable(listed))) if found == {list} else set()
         if not (found <= {str, int, type(None)} or (found == {list} and inner <= {int})):
