@@ -43,8 +43,8 @@ WALK: Final[dict[Access, str]] = {
         /credit/top-up /settings/export/account /settings/activity /settings/delete
     """,
     "key": """
-        /v1/usage /v1/usage/calls/{call_id} /v1/models /v1/models/{name:path} /v1/generate /v1/chat/completions /v1/responses
-        /v1/embeddings /v1/tagline /v1/score /v1/sized /v1/story
+        /v1/usage /v1/usage/calls/{call_id} /v1/models /v1/models/{name:path} /v1/generate /v1/chat/completions
+        /v1/responses /v1/embeddings /v1/tagline /v1/score /v1/sized /v1/story
     """,
 }
 ACCESS: Final[dict[str, Access]] = {path: access for access, paths in WALK.items() for path in paths.split()}
