@@ -156,9 +156,13 @@ def usage_of(usage: object, read: str, written: str, details: str) -> Usage | No
     detail = usage.get(details)
     if not isinstance(detail, dict):
         return Usage(input_tokens, 0, output_tokens)
-    cached = min(count(detail.get("cached_tokens")) or 0, input_tokens)
-    kept = count(detail.get("cache_write_tokens"))
-    return Usage(input_tokens, cached, output_tokens, min(kept, input_tokens - cached) if kept else 0)
+    cached = count(detail.get("cached_tokens"))
+    cached = min(cached, input_tokens) if cached else 0
+    if not detail.get("cache_write_tokens"):  # as nearly always
+        return Usage(input_tokens, cached, output_tokens)
+    return Usage(
+        input_tokens, cached, output_tokens, min(count(detail["cache_write_tokens"]) or 0, input_tokens - cached)
+    )
 
 
 def text_of(content: object) -> str:
