@@ -54,7 +54,8 @@ class Farebox(FastAPI):
         name: the product's name; its letters begin every API key.
         model: provider and model, as "openai:gpt-4o-mini", or a list of them: where one fails, the next is asked.
         plans: the plans, the first being the one that a new account starts on.
-        prices: model prices that you know better: {"model": (input, output)} in US dollars per million tokens.
+        prices: model prices that you know better: {"model": (input, output)} in US dollars per million tokens;
+            as a third and a fourth those of input from the provider's cache, and into it.
         providers: providers of your own, by the address of their OpenAI-compatible API.
         embedding_model: the model behind /v1/embeddings, as "openai:text-embedding-3-small".
         tagline: what the product does, in a line, for its pages.

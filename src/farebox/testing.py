@@ -75,7 +75,7 @@ def call(
 def _admitted(plan: Plan, input_tokens: int, output_tokens: int) -> Admitted:
     hold = Hold(
         "acct_testing", "req_testing", "key_testing", "test", plan.name, "/v1/testing", SANDBOX_MODEL,
-        0, 0, MONTH_US, 1, input_tokens + output_tokens, 0, input_tokens, output_tokens, *FREE, 0, None,
+        0, 0, MONTH_US, 1, input_tokens + output_tokens, 0, input_tokens, output_tokens, *FREE[:3], 0, None,
     )  # fmt: skip
     meter = Meter("acct_testing", "test", 0, MONTH_US, held_calls=1)
     return Admitted(hold, Standing(plan, meter, 0))

@@ -123,7 +123,8 @@ def test_the_listed_models_are_told_and_no_others(shop: Shop, served: Served) ->
     listed = get(f"{served.url}/v1/models", key).json()
     assert [model["id"] for model in listed["data"]] == ["gpt-4o-mini", "text-embedding-3-small"]
     assert get(f"{served.url}/v1/models/gpt-4o-mini", key).json() == listed["data"][0]
-    assert_problem(get(f"{served.url}/v1/models/gpt-4o", key), 404, "model_not_found")
+    for other in ("gpt-4o", "meta/llama", "meta%2Fllama"):  # many models have a slash in their name
+        assert_problem(get(f"{served.url}/v1/models/{other}", key), 404, "model_not_found")
     for path in ("/v1/models", "/v1/models/gpt-4o-mini"):
         assert_problem(get(f"{served.url}{path}"), 401, "invalid_api_key")
 
@@ -241,3 +242,5 @@ def test_a_receipt_says_what_a_call_came_to(shop: Shop, served: Served) -> None:
     for stranger in (other, shop.new_key("credit", "test")):
         assert_problem(get(f"{served.url}/v1/usage/calls/{found['id']}", stranger), 404, "call_not_found")
     assert_problem(get(f"{served.url}/v1/usage/calls/{found['id']}"), 401, "invalid_api_key")
+    for none in ("a%00b", "%ff", "req_x", f"{found['id']}%00"):
+        assert_problem(get(f"{served.url}/v1/usage/calls/{none}", key), 404, "call_not_found")

@@ -110,6 +110,7 @@ def test_another_account_sees_nothing_of_it(pia: Customer) -> None:
     call_id = pia.fetch("/playground/tagline", "in.product=tea&once=same").header("x-request-id")
     assert pia.browser.get(f"/playground/tagline/receipts/{call_id}").status == 200
     other.run("tagline", product="tea")
+    assert pia.browser.get("/playground/tagline/receipts/%00").status == 404
     page = other.browser.get(f"/playground/tagline/receipts/{call_id}")
     assert (page.status, "is not one of yours" in told(page)) == (404, True)
     # The same name for a call is another account's other call.

@@ -43,8 +43,8 @@ WALK: Final[dict[Access, str]] = {
         /credit/top-up /settings/export/account /settings/activity /settings/delete
     """,
     "key": """
-        /v1/usage /v1/usage/calls/{call_id} /v1/models /v1/models/{name} /v1/generate /v1/chat/completions /v1/responses
-        /v1/embeddings /v1/tagline /v1/score /v1/sized /v1/story
+        /v1/usage /v1/usage/calls/{call_id} /v1/models /v1/models/{name:path} /v1/generate /v1/chat/completions
+        /v1/responses /v1/embeddings /v1/tagline /v1/score /v1/sized /v1/story
     """,
 }
 ACCESS: Final[dict[str, Access]] = {path: access for access, paths in WALK.items() for path in paths.split()}
@@ -103,7 +103,7 @@ def filled(street: Neighbours, path: str) -> str:
         "token": f"{own.invitation}-{'x' * 43}", "code": "insufficient_quota",
         "name": "gpt-4o-mini" if path.startswith("/v1") else "tagline",
     }  # fmt: skip
-    return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
+    return re.sub(r"\{(\w+)(?::path)?\}", lambda found: values[found[1]], path)
 
 
 def form(street: Neighbours) -> dict[str, str]:

@@ -23,7 +23,7 @@ def a_hold(price: Price | None = MINI, markup: int | None = 2_000, fixed: int = 
     held = fixed
     if markup is not None and price is not None:
         held += charge_for_cost(worst_cost_nanodollars(price, 1_000, 400), markup)
-    frozen: tuple[int | None, int | None, int | None] = (None, None, None) if price is None else price
+    frozen: tuple[int | None, int | None, int | None] = (None, None, None) if price is None else price[:3]
     return Hold(
         "acct", "req", "key", "live", "pro", "/v1/generate", "gpt-4o-mini", NOW_US - 10**9, NOW_US,
         NOW_US + 180 * 10**6, 1, 1_400, held, 1_000, 400, *frozen, fixed, markup,
@@ -40,7 +40,7 @@ def spent_on(hold: Hold, *calls: Used, marks: tuple[Mark, ...] = ()) -> Spent:
         attempt = {"model": "m", "ms": 5, "status": 200, "input_tokens": read, "cached_tokens": cached,
                    "output_tokens": written, "cost_nanodollars": own}  # fmt: skip
         if price != hold.price:
-            attempt["price"] = price
+            attempt["price"] = price and price[:3]
         if is_wasted:
             attempt["wasted"] = True
             wasted += own

@@ -12,12 +12,13 @@ from farebox.domain.prices import Price, cost_nanodollars
 
 PRICE = Price(150_000_000, 75_000_000, 600_000_000)
 DEARER = Price(2_500_000_000, 1_250_000_000, 10_000_000_000)
+KEEPING = Price(4_000_000_000, 400_000_000, 20_000_000_000, 5_000_000_000)
 TOKENS = st.integers(0, 5_000)
 
 
 def hold(markup: int | None, fixed: int = 0, held: int = 10**12) -> Hold:
     return Hold(
-        "a", "req_1", "k", "live", "p", "/v1/x", "m", 0, 0, 9, 1, 10**9, held, 10**6, 10**6, *PRICE, fixed, markup
+        "a", "req_1", "k", "live", "p", "/v1/x", "m", 0, 0, 9, 1, 10**9, held, 10**6, 10**6, *PRICE[:3], fixed, markup
     )  # fmt: skip
 
 
@@ -32,12 +33,15 @@ def spendings(draw: st.DrawFn) -> Spent:
             continue
         read, written = draw(TOKENS), draw(TOKENS)
         cached = draw(st.integers(0, read))
-        price = draw(st.sampled_from([PRICE, DEARER, None]))
-        came_to = cost_nanodollars(price, read, cached, written) if price else 0
+        price = draw(st.sampled_from([PRICE, DEARER, KEEPING, None]))
+        kept = draw(st.integers(0, read - cached)) if price is KEEPING else 0
+        came_to = cost_nanodollars(price, read, cached, written, kept) if price else 0
         attempt: dict[str, Any] = {"model": "m", "ms": 9, "status": 200, "input_tokens": read, "cached_tokens": cached}
         attempt |= {"output_tokens": written, "cost_nanodollars": came_to}
         if price != PRICE:
-            attempt["price"] = price
+            attempt["price"] = price and price[:4]
+        if kept:
+            attempt["cache_write_tokens"] = kept
         cost += came_to
         if draw(st.booleans()):
             attempt["wasted"] = True
@@ -68,7 +72,7 @@ def test_the_parts_of_a_bill_come_to_the_charge(
         assert bill.used == (), "the model's price is the founder's affair"
     for used in bill.used:
         assert used.nanodollars == cost_nanodollars(
-            used.price, used.input_tokens, used.cached_tokens, used.output_tokens
+            used.price, used.input_tokens, used.cached_tokens, used.output_tokens, used.cache_write_tokens
         )
 
 

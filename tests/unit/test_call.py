@@ -15,9 +15,11 @@ from pydantic import BaseModel, Field
 from farebox.call.form import form_of
 from farebox.call.handling import Choice
 from farebox.call.metered import MeteredStream
+from farebox.domain.dialects import Usage
 from farebox.domain.errors import CallError, CallTooLarge, UpstreamNoMessage, UpstreamUnfit
 from farebox.domain.ledger import Mark
 from farebox.domain.plan import Plan
+from farebox.domain.prices import Price, cost_nanodollars
 from farebox.sandbox.model import STREAM_HEADERS, SandboxStream
 from farebox.testing import call
 from tests.unit.asking import SANDBOX, requests_of, run
@@ -298,3 +300,15 @@ def test_a_call_knows_its_caller_and_its_id(caplog: pytest.LogCaptureFixture) ->
 def test_the_client_goes_nowhere_else() -> None:
     transport = call().openai._client._transport
     assert not isinstance(transport, httpx2.AsyncHTTPTransport)
+
+
+def test_a_question_costs_what_its_length_and_the_cache_cost() -> None:
+    longer = Price(8_000, 800, 30_000, 10_000)
+    wire = call()._wire
+    model = wire.service.models["live"][0]._replace(price=Price(4_000, 400, 20_000, 5_000, ((272_000, longer),)))
+    seen: dict[str, Any] = {}
+    wire.add(model, seen, Usage(300_000, 1_000, 10, 2_000))
+    assert seen["price"] == longer[:4]
+    assert seen["cache_write_tokens"] == 2_000
+    assert seen["cost_nanodollars"] == wire.spent.cost_nanodollars
+    assert seen["cost_nanodollars"] == cost_nanodollars(longer, 300_000, 1_000, 10, 2_000)

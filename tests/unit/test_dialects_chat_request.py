@@ -22,6 +22,8 @@ COSTLY: Final[list[tuple[str, list[Any]]]] = [
     ("max_completion_tokens", NO_LIMITS),
     ("service_tier", ["flex", "priority", "scale", "", [], {}, 1]),
     ("modalities", [["text", "audio"], ["audio"], ["image"], "text", {}, 5, True, [["text"]]]),
+    ("prompt_cache_options", [{"ttl": "12h"}, {"mode": "explicit", "prewarm": True}, {"ttl": ["30m"]}, "30m", [], 5]),
+    ("cache_control", [{"type": "ephemeral", "ttl": "1h"}, {"ttl": 3600}, {"ttl": {}}]),
     ("tools", [[{"type": "web_search"}], [{"type": "mcp"}], [{"type": ""}], [{"type": None}], [{"type": []}]]),
     ("tools", [{}, "web_search", 5, [None], ["function"], [[]], [{}], [FUNCTION, {}]]),
 ]
@@ -72,6 +74,9 @@ def test_what_could_cost_more_than_its_hold_is_refused(param: str, value: object
         [{"type": "video_url", "video_url": {"url": "https://example.com/film"}}],
         [{"type": "text", "text": "hi"}, {"type": "document_url", "document_url": "https://example.com/book"}],
         [{"type": "image_url", "file_id": "file-1"}],
+        [{"type": "image_url", "image_url": {"url": "data:application/pdf;base64,AAAA"}}],
+        [{"type": "image_url", "image_url": {"url": " DATA:video/mp4;base64,AAAA", "detail": "low"}}],
+        [{"type": "input_image", "image_url": "data:;base64,AAAA"}],
         [{"type": ["text"]}],
         [{"type": {}}],
         [{"text": "hi"}],
@@ -99,12 +104,39 @@ def test_a_name_that_some_providers_take_for_another_is_refused(name: str) -> No
     assert refused(**{name: 1}).param == name
 
 
+LASTING: Final[dict[str, Any]] = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+TEXT: Final = {"type": "text", "text": "hi"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"messages": [{"role": "user", "content": "hi", **LASTING}]},
+        {"messages": [{"role": "user", "content": [TEXT, TEXT | LASTING]}]},
+        {"messages": [{"role": "user", "content": [TEXT | {"prompt_cache_breakpoint": {"ttl": "12h"}}]}]},
+        {"tools": [FUNCTION | LASTING]},
+        {"tools": [{"type": "function", "function": {"name": "f", **LASTING}}]},
+    ],
+    ids=str,
+)
+def test_what_is_to_be_kept_for_longer_than_usual_is_refused(more: dict[str, Any]) -> None:
+    assert refused(**more).param in {"cache_control", "prompt_cache_breakpoint"}
+
+
+def test_what_is_kept_as_long_as_usual_passes() -> None:
+    usual = {"cache_control": {"type": "ephemeral", "ttl": "5m"}}
+    check({"prompt_cache_options": {"mode": "explicit", "ttl": "30m"}, "prompt_cache_key": "k", **usual})
+    check({"prompt_cache_options": None, "messages": [{"role": "user", "content": [TEXT | usual]}, usual]})
+    check({"messages": [{"role": "user", "content": [TEXT | {"prompt_cache_breakpoint": {"mode": "explicit"}}]}]})
+
+
 def test_what_costs_no_more_than_its_tokens_passes() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png", "detail": "high"}}
     check({
         "messages": [
             {"role": "system", "content": "Be kind."},
             {"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
             {"role": "assistant", "content": None, "tool_calls": []},
             {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
             {"role": "tool", "tool_call_id": "1", "content": "21"},

@@ -90,7 +90,18 @@ def test_texts_and_tokens_are_embedded(given_input: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "given_input", [{"image": "https://example.com/cat.png"}, [{"type": "image_url"}], ["hi", {}], 5.5, True, [True]]
+    "given_input",
+    [
+        {"image": "https://example.com/cat.png"},
+        [{"type": "image_url"}],
+        ["hi", {}],
+        5.5,
+        True,
+        [True],
+        [[{"type": "image_url"}]],
+        [["hi"]],
+        [[1], ["hi"]],
+    ],
 )
 def test_what_is_no_text_is_not_embedded(given_input: object) -> None:
     with pytest.raises(InvalidRequest) as told:

@@ -249,6 +249,21 @@ def test_what_the_provider_keeps_or_goes_on_with_is_refused(name: str, value: ob
     assert refused(**{name: value}).param == name
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"prompt_cache_options": {"ttl": "12h"}},
+        {"prompt_cache_options": {"prewarm": True}},
+        {"prompt_cache_options": {"comparison_response_id": "resp_1"}},
+        {"input": [{"role": "user", "content": [{"type": "input_text", "prompt_cache_breakpoint": {"ttl": "12h"}}]}]},
+        {"tools": [{"type": "function", "name": "f", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]},
+    ],
+    ids=str,
+)
+def test_what_is_to_be_kept_for_longer_than_usual_is_refused(more: dict[str, Any]) -> None:
+    assert refused(**more).param in {"prompt_cache_options", "prompt_cache_breakpoint", "cache_control"}
+
+
 @pytest.mark.parametrize("name", UNMETERED)
 @pytest.mark.parametrize("value", [None, False])
 def test_a_field_that_is_switched_off_passes(name: str, value: object) -> None:
@@ -268,6 +283,8 @@ def test_what_could_cost_more_than_its_hold_is_refused(param: str, value: object
     "item",
     [
         {"type": "item_reference", "id": "msg_1"},
+        {"type": None, "id": "msg_1"},
+        {"id": "msg_1"},
         {"type": "web_search_call", "id": "ws_1"},
         {"type": "image_generation_call", "id": "ig_1"},
         {"type": "computer_call_output", "output": {"type": "computer_screenshot", "image_url": "…"}},

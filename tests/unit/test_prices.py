@@ -30,7 +30,7 @@ NOW_US = 1_800_000_000_000_000
 MINI = price_of_usd(0.15, 0.6, 0.075)
 
 per_mtok = st.integers(0, USD_MAX * NANODOLLARS_PER_USD)
-prices = st.builds(Price, per_mtok, per_mtok, per_mtok)
+prices = st.builds(Price, per_mtok, per_mtok, per_mtok, st.just(0), st.just(()))
 tokens = st.integers(0, 3_000) | st.integers(0, TOKENS_MAX)
 markups = st.none() | st.integers(0, 10**7)
 endings = st.sampled_from(["post", "post_free", "void", "expire"])
@@ -73,11 +73,11 @@ def holds(draw: st.DrawFn) -> Hold:
 
 
 def test_a_price_is_what_providers_publish() -> None:
-    assert price_of_usd(0.15, "0.60", 0.075) == (150_000_000, 75_000_000, 600_000_000)
+    assert price_of_usd(0.15, "0.60", 0.075) == Price(150_000_000, 75_000_000, 600_000_000)
 
 
 def test_a_cached_token_without_a_price_costs_what_a_fresh_one_does() -> None:
-    assert price_of_usd(2, 8) == (2_000_000_000, 2_000_000_000, 8_000_000_000)
+    assert price_of_usd(2, 8) == Price(2_000_000_000, 2_000_000_000, 8_000_000_000)
 
 
 @given(prices, spents())
@@ -107,7 +107,8 @@ def test_the_worst_case_is_never_below_what_a_call_within_it_costs(
 
 
 def test_the_dearest_call_there_can_be_fits_its_column() -> None:
-    highest = Price(*[USD_MAX * NANODOLLARS_PER_USD] * 3)
+    most = USD_MAX * NANODOLLARS_PER_USD
+    highest = Price(most, most, most)
     assert cost_nanodollars(highest, TOKENS_MAX, 0, TOKENS_MAX) <= COLUMN_MAX
     assert worst_cost_nanodollars(highest, TOKENS_MAX, TOKENS_MAX) <= COLUMN_MAX
 
@@ -306,3 +307,33 @@ def test_a_hold_put_on_and_taken_off_leaves_the_meter_with_its_outcome_only(
         posted_nanodollars=11 + outcome.charge_nanodollars,
         burst_tat_us=78,
     )
+
+
+# -- Prices that are more than three figures
+
+
+SOL = price_of_usd(4, 20, "0.4", 5)._replace(tiers=((272_000, price_of_usd(8, 30, "0.8", 10)),))
+
+
+def test_input_that_is_written_to_the_cache_costs_what_its_provider_asks_for_that() -> None:
+    assert cost_nanodollars(SOL, 2_000, 0, 0, 2_000) == cost_nanodollars(SOL, 2_000, 0, 0) * 5 // 4
+    assert cost_nanodollars(SOL, 3_000, 1_000, 10, 1_500) == 500 * 4_000 + 1_000 * 400 + 1_500 * 5_000 + 10 * 20_000
+    assert cost_nanodollars(MINI, 2_000, 0, 0, 2_000) == cost_nanodollars(MINI, 2_000, 0, 0)
+    assert price_of_usd(4, 20, 1, 4).cache_write_per_mtok == price_of_usd(4, 20, 1, 3).cache_write_per_mtok == 0
+
+
+def test_all_tokens_of_a_long_prompt_have_the_price_of_its_tier() -> None:
+    assert SOL.of_input(272_000) is SOL
+    assert SOL.of_input(272_001) == price_of_usd(8, 30, "0.8", 10)
+
+
+@given(st.integers(0, 600_000), st.data(), st.integers(0, 10**6))
+def test_no_call_costs_more_than_the_price_that_is_frozen_for_it(most: int, data: st.DataObject, written: int) -> None:
+    read = data.draw(st.integers(0, most))
+    kept = data.draw(st.integers(0, read))
+    cached = data.draw(st.integers(0, read - kept))
+    frozen = dearest([SOL, MINI], most)
+    assert frozen is not None
+    assert frozen[3:] == (0, ())  # the row has three columns for it
+    used = cost_nanodollars(SOL.of_input(read), read, cached, written, kept)
+    assert used <= worst_cost_nanodollars(frozen, most, written)

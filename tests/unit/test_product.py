@@ -8,6 +8,7 @@ import pytest
 from farebox.domain.errors import FounderError
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
+from farebox.domain.prices import Price
 from farebox.domain.product import DEMO_PLANS, Product
 from farebox.domain.providers import PROVIDERS, ModelName
 
@@ -21,7 +22,7 @@ def test_a_product_knows_its_plans_its_model_and_its_brand() -> None:
     product = Product("Tagliner", "openai:gpt-4o-mini", (free, pro), {"gpt-4o-mini": (0.15, 0.6, 0.075)})
     assert product.by_name == {"free": free, "pro": pro}
     assert (product.provider, product.model_name, product.key_prefix) == ("openai", "gpt-4o-mini", "tagliner")
-    assert product.founder_prices == {MINI: (150_000_000, 75_000_000, 600_000_000)}
+    assert product.founder_prices == {MINI: Price(150_000_000, 75_000_000, 600_000_000)}
     assert product.models == (MINI,)
     assert product.embedding is None
 
@@ -29,7 +30,7 @@ def test_a_product_knows_its_plans_its_model_and_its_brand() -> None:
 @pytest.mark.parametrize("name", ["gpt-4o-mini", "openai:gpt-4o-mini"])
 def test_a_price_may_name_the_model_as_the_product_does_or_as_the_provider_does(name: str) -> None:
     product = Product(model="openai:gpt-4o-mini", prices={name: (0.15, 0.6)})
-    assert product.founder_prices == {MINI: (150_000_000, 150_000_000, 600_000_000)}
+    assert product.founder_prices == {MINI: Price(150_000_000, 150_000_000, 600_000_000)}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_the_demo_product_has_free_with_20_calls_and_pro_with_5000() -> None:
         ),
         ({"prices": {"gpt": 0.15}}, "prices\\['gpt'\\] is \\(input, output\\)"),
         ({"prices": {"gpt": (0.15,)}}, "prices\\['gpt'\\] is \\(input, output\\)"),
-        ({"prices": {"gpt": (1, 2, 3, 4)}}, "prices\\['gpt'\\] is \\(input, output\\)"),
+        ({"prices": {"gpt": (1, 2, 3, 4, 5)}}, "prices\\['gpt'\\] is \\(input, output\\)"),
         ({"prices": {"gpt": (-1, 2)}}, "-1 is not an amount of money"),
         ({"prices": {"gpt": ("cheap", 2)}}, "'cheap' is not an amount of money"),
         ({"prices": {"gpt-4o": (1, 2)}}, "prices has 'gpt-4o', and the model is 'gpt-4o-mini'"),

@@ -186,6 +186,14 @@ def test_what_is_no_form_is_refused(body: bytes, content_type: bytes) -> None:
         read(upload, body, content_type)
 
 
+def test_a_file_of_another_name_is_another_request() -> None:
+    """What a function answers may come of the name, so the answer that was kept for one file is none for the other."""
+    inputs = handler(upload).inputs
+    bodies = [form(("document", name, "text"), ("sentences", "", "5")) for name in ("a.txt", "b.txt")]
+    one, other = (asyncio.run(inputs.read(body, FORM_TYPE))[1] for body in bodies)
+    assert one != other
+
+
 def test_the_same_form_is_the_same_request_whatever_its_boundary() -> None:
     inputs = handler(upload).inputs
     body = form(("document", "a.txt", "text"), ("sentences", "", "5"))

@@ -13,7 +13,7 @@ from farebox.adapters.openai_http import OpenAIUpstream
 from farebox.adapters.price_data import Sold, look_up
 from farebox.domain.errors import FounderError
 from farebox.domain.plan import Plan
-from farebox.domain.prices import FREE
+from farebox.domain.prices import FREE, Price
 from farebox.domain.product import Product
 from farebox.domain.providers import PROVIDERS
 from farebox.sandbox.model import SANDBOX_MODEL
@@ -126,8 +126,8 @@ def test_a_price_is_the_founders_else_the_published_else_none() -> None:
         prices={"gpt-4o-mini": (1, 2), "vllm:mine": (3, 4)},
     )  # fmt: skip
     prices = {model.name: price for model, price in wiring.prices_of(product, product.listed).items()}
-    assert prices["gpt-4o-mini"] == (1_000_000_000, 1_000_000_000, 2_000_000_000)
-    assert prices["mine"] == (3_000_000_000, 3_000_000_000, 4_000_000_000)
+    assert prices["gpt-4o-mini"] == Price(1_000_000_000, 1_000_000_000, 2_000_000_000)
+    assert prices["mine"] == Price(3_000_000_000, 3_000_000_000, 4_000_000_000)
     assert prices["llama3.2"] == FREE
     assert prices["x"] is prices["no-such"] is None
     flash, embedding = prices["gemini-2.0-flash"], prices["text-embedding-3-small"]
@@ -144,6 +144,18 @@ def test_a_price_without_its_output_is_one_of_embeddings_only() -> None:
         False,
     ]
     assert look_up([]) == []
+
+
+def test_a_published_price_has_what_the_cache_and_long_prompts_cost() -> None:
+    sol, pro = look_up([Sold("openai", "gpt-5.6-sol"), Sold("google", "gemini-2.5-pro")])
+    assert sol is not None
+    assert sol.cache_write_per_mtok > sol.input_per_mtok
+    assert pro is not None
+    for price in (sol, pro):
+        [(above, longer)] = price.tiers
+        assert above >= 200_000
+        assert longer.input_per_mtok > price.input_per_mtok
+        assert longer.output_per_mtok > price.output_per_mtok
 
 
 def test_plans_in_money_need_the_price_of_every_model_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

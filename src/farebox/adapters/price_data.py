@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from farebox.domain.prices import Price, price_of_usd
 
@@ -40,11 +40,16 @@ def look_up(models: Sequence[Sold]) -> list[Price | None]:
     if done.returncode != 0:
         log.error("the published prices could not be read: %s", done.stderr.strip()[-200:])
         return [None] * len(models)
-    return [Price(*found) if found is not None else None for found in json.loads(done.stdout)]
+    return [_read(found) if found is not None else None for found in json.loads(done.stdout)]
+
+
+def _read(found: list[Any]) -> Price:
+    *figures, tiers = found
+    return Price(*figures)._replace(tiers=tuple((above, _read(price)) for above, price in tiers))
 
 
 def published(sold: Sold) -> Price | None:
-    """The price in the installed table, for a prompt below its first tier's bound."""
+    """The price in the installed table, with those of longer prompts where it has tiers."""
     from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415  # see above
 
     try:
@@ -52,17 +57,29 @@ def published(sold: Sold) -> Price | None:
     except LookupError:
         return None
     prices = info.get_prices(datetime.now(UTC))
-    fresh, written = _base(prices.input_mtok), _base(prices.output_mtok)
-    if written is None and sold.is_embedding:
-        written = Decimal(0)  # it writes no token
-    if fresh is None or written is None:
+    figures = prices.input_mtok, prices.output_mtok, prices.cache_read_mtok, prices.cache_write_mtok
+    if figures[1] is None and sold.is_embedding:
+        figures = figures[0], Decimal(0), *figures[2:]  # it writes no token
+    base = _price(figures, 0)
+    if base is None:
         return None
-    return price_of_usd(fresh, written, _base(prices.cache_read_mtok))
+    bounds = sorted({tier.start for figure in figures for tier in getattr(figure, "tiers", ())})
+    tiers = [(above, _price(figures, above + 1)) for above in bounds]
+    return base._replace(tiers=tuple((above, price) for above, price in tiers if price is not None))
 
 
-def _base(price: object) -> Decimal | None:
-    base = getattr(price, "base", price)  # a price in tiers, or a plain one
-    return base if isinstance(base, Decimal) else None
+def _price(figures: Sequence[Any], input_tokens: int) -> Price | None:
+    """The price of a prompt of so many tokens."""
+    fresh, written, cached, kept = (_of_tier(figure, input_tokens) for figure in figures)
+    return None if fresh is None or written is None else price_of_usd(fresh, written, cached, kept)
+
+
+def _of_tier(figure: Any, input_tokens: int) -> Decimal | None:  # noqa: ANN401  # a price in tiers, or a plain one
+    found = getattr(figure, "base", figure)
+    for tier in getattr(figure, "tiers", ()):
+        if input_tokens > tier.start:
+            found = tier.price
+    return found if isinstance(found, Decimal) else None
 
 
 if __name__ == "__main__":

@@ -15,11 +15,13 @@ async def admit(service: Service, request: CallRequest) -> Admitted | Answered:
     """
     models = request.models
     first = models[0]
+    price = first.price
+    if len(models) > 1 or (price is not None and (price.cache_write_per_mtok or price.tiers)):
+        price = dearest([model.price for model in models], request.input_tokens_max)
     # By place: by name it takes twice as long, and each call makes one.
     ask = Ask(
         request.call_id, apikey.digest(service.secret, request.key), request.endpoint, first.name,
-        first.price if len(models) == 1 else dearest([model.price for model in models]),
-        request.input_tokens_max, request.output_tokens_wanted, int(service.hold_ttl_seconds * MICROSECONDS),
+        price, request.input_tokens_max, request.output_tokens_wanted, int(service.hold_ttl_seconds * MICROSECONDS),
         request.units, first.is_billed, request.answers, request.output_tokens_total, request.once,
     )  # fmt: skip
     decision = await service.ledger.admit(ask)

@@ -137,12 +137,17 @@ class Wire:
 
     def add(self, model: Model, attempt: dict[str, Any], usage: Usage, *, is_wasted: bool = False) -> None:
         """Add what one model call used to the sum, and to its attempt."""
-        read, cached, written = usage
-        cost = 0 if model.price is None else cost_nanodollars(model.price, read, cached, written)
-        attempt["input_tokens"], attempt["cached_tokens"], attempt["output_tokens"] = usage
+        read, cached, written, kept = usage
+        price = model.price
+        if price is not None and price.tiers:
+            price = price.of_input(read)
+        cost = 0 if price is None else cost_nanodollars(price, read, cached, written, kept)
+        attempt["input_tokens"], attempt["cached_tokens"], attempt["output_tokens"] = read, cached, written
         attempt["cost_nanodollars"] = cost
-        if not _is_frozen_in(self.admitted.hold, model.price):
-            attempt["price"] = model.price  # of another model than the row's
+        if kept and price is not None and price.cache_write_per_mtok:
+            attempt["cache_write_tokens"] = kept
+        if not _is_frozen_in(self.admitted.hold, price):  # another model's, or one that has more than three figures
+            attempt["price"] = price and price[: 4 if price.cache_write_per_mtok else 3]
         self._cost_nanodollars += cost
         if is_wasted:
             attempt["wasted"] = True
@@ -320,4 +325,5 @@ def _is_frozen_in(hold: Hold, price: Price | None) -> bool:
         price.input_per_mtok == hold.price_input_per_mtok
         and price.output_per_mtok == hold.price_output_per_mtok
         and price.cached_per_mtok == hold.price_cached_per_mtok
+        and not price.cache_write_per_mtok
     )

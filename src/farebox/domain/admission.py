@@ -262,7 +262,7 @@ def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int)
         left = plan.credit_nanodollars - meter.posted_nanodollars - meter.held_nanodollars
         included = min(held, max(left, 0))
     # A row has a price's three columns in the order that the price has them.
-    frozen: tuple[int | None, int | None, int | None] = NO_PRICE if price is None else price
+    frozen: tuple[int | None, int | None, int | None] = NO_PRICE if price is None else price[:3]
     return Hold(
         caller.account_id, ask.call_id, caller.key_id, caller.mode, plan.name, ask.endpoint, ask.model,
         meter.period_start_us, now_us, now_us + ask.hold_ttl_us,

@@ -135,4 +135,5 @@ def _cost_again(hold: Hold, attempt: dict[str, Any]) -> int:
     price = price_of_attempt(hold, attempt)
     if price is None:
         return 0
-    return cost_nanodollars(price, attempt["input_tokens"], attempt["cached_tokens"], attempt["output_tokens"])
+    tokens = attempt["input_tokens"], attempt["cached_tokens"], attempt["output_tokens"]
+    return cost_nanodollars(price, *tokens, attempt.get("cache_write_tokens", 0))

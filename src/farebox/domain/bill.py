@@ -22,6 +22,7 @@ class Used(NamedTuple):
     output_tokens: int
     price: Price
     nanodollars: int
+    cache_write_tokens: int = 0
 
 
 class Bill(NamedTuple):
@@ -113,7 +114,9 @@ def _used(hold: Hold, outcome: Outcome) -> tuple[Used, ...]:
 def _answer(hold: Hold, attempt: dict[str, Any]) -> Used:
     read, cached, written = (attempt[name] for name in TOKENS)
     price = price_of_attempt(hold, attempt) or Price(0, 0, 0)
-    return Used(attempt["model"], read, cached, written, price, cost_nanodollars(price, read, cached, written))
+    kept = attempt.get("cache_write_tokens", 0)
+    cost = cost_nanodollars(price, read, cached, written, kept)
+    return Used(attempt["model"], read, cached, written, price, cost, kept)
 
 
 def _attempts(outcome: Outcome) -> list[dict[str, Any]]:

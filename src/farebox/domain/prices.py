@@ -12,32 +12,64 @@ class Price(NamedTuple):
     input_per_mtok: int
     cached_per_mtok: int
     output_per_mtok: int
+    cache_write_per_mtok: int = 0
+    """Of input that the provider writes to its cache; 0 where that costs no more than other input."""
+    tiers: "tuple[tuple[int, Price], ...]" = ()
+    """What all tokens of a call cost whose input is longer than so many tokens, the longest last."""
+
+    def of_input(self, input_tokens: int) -> "Price":
+        """The price of a call with so much input."""
+        for above, price in reversed(self.tiers):
+            if input_tokens > above:
+                return price
+        return self
+
+    def worst(self, input_tokens_max: int) -> "Price":
+        """A plain price that a call with at most so much input does not go above."""
+        reached = [self, *(price for above, price in self.tiers if input_tokens_max > above)]
+        return Price(
+            max(max(price.input_per_mtok, price.cache_write_per_mtok) for price in reached),
+            max(price.cached_per_mtok for price in reached),
+            max(price.output_per_mtok for price in reached),
+        )
 
 
 FREE = Price(0, 0, 0)
 
 
-def price_of_usd(input_usd: Usd, output_usd: Usd, cached_usd: Usd | None = None) -> Price:
+def price_of_usd(
+    input_usd: Usd, output_usd: Usd, cached_usd: Usd | None = None, cache_write_usd: Usd | None = None
+) -> Price:
     """A price from US dollars per million tokens, as providers publish them."""
     fresh = usd_to_nanodollars(input_usd)
     cached = fresh if cached_usd is None else usd_to_nanodollars(cached_usd)
-    return Price(fresh, cached, usd_to_nanodollars(output_usd))
+    kept = 0 if cache_write_usd is None else usd_to_nanodollars(cache_write_usd)
+    return Price(fresh, cached, usd_to_nanodollars(output_usd), kept if kept > fresh else 0)
 
 
-def dearest(prices: Sequence[Price | None]) -> Price | None:
-    """A price that none of these is above, or None where one of them is not known."""
-    known = [price for price in prices if price is not None]
+def dearest(prices: Sequence[Price | None], input_tokens_max: int = 0) -> Price | None:
+    """A plain price that none of these is above, or None where one of them is not known."""
+    known = [price.worst(input_tokens_max) for price in prices if price is not None]
     if len(known) < len(prices) or not known:
         return None
-    return known[0] if len(known) == 1 else Price(*map(max, zip(*known, strict=True)))
+    return known[0] if len(known) == 1 else Price(*(max(figures) for figures in list(zip(*known, strict=True))[:3]))
 
 
-def cost_nanodollars(price: Price, input_tokens: int, cached_tokens: int, output_tokens: int) -> int:
-    """The provider's charge for one call; `cached_tokens` are the part of `input_tokens` read from its cache."""
+def cost_nanodollars(
+    price: Price, input_tokens: int, cached_tokens: int, output_tokens: int, cache_write_tokens: int = 0
+) -> int:
+    """The provider's charge for one call.
+
+    Of `input_tokens`, `cached_tokens` were read from its cache, and `cache_write_tokens`, others, written to it.
+    """
+    dearer = 0
+    if cache_write_tokens and price.cache_write_per_mtok:
+        dearer = cache_write_tokens * (price.cache_write_per_mtok - price.input_per_mtok)
     return divide_up(
         (input_tokens - cached_tokens) * price.input_per_mtok
         + cached_tokens * price.cached_per_mtok
-        + output_tokens * price.output_per_mtok,
+        + output_tokens * price.output_per_mtok
+        + dearer,
         TOKENS_PER_MTOK,
     )
 

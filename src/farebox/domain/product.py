@@ -212,6 +212,6 @@ def _price(model: str, usd: tuple[Usd, ...]) -> Price:
         # Python's own words about a wrong number of them, or none, name what the founder never wrote.
         why = f": {error}" if isinstance(error, ValueError) else f", as (0.15, 0.6), not {usd!r}"
         raise FounderError(
-            f"prices[{model!r}] is (input, output) or (input, output, cached input), in US dollars for a million "
-            f"tokens{why}."
+            f"prices[{model!r}] is (input, output) or (input, output, cached input), and perhaps input written to the "
+            f"cache as a fourth, in US dollars for a million tokens{why}."
         ) from None

@@ -152,7 +152,11 @@ def _digest(parts: list[tuple[str, str | File]]) -> bytes:
     """Of what a form says; how it says so is another way each time it is sent."""
     found = hashlib.sha256()
     for name, part in parts:
-        content = part.content if isinstance(part, File) else part.encode("utf-8", "surrogatepass")
-        for piece in (name.encode("utf-8", "surrogatepass"), content):
+        texts = (name, part.filename, part.content_type) if isinstance(part, File) else (name, part)
+        pieces = [text.encode("utf-8", "surrogatepass") for text in texts]
+        if isinstance(part, File):
+            pieces.append(part.content)
+        found.update(bytes([len(pieces)]))
+        for piece in pieces:
             found.update(len(piece).to_bytes(8) + piece)
     return found.digest()

@@ -24,6 +24,7 @@ from farebox.domain.errors import (
     NotFound,
     PaymentRequired,
 )
+from farebox.domain.reading import CALL_ID
 from farebox.web.endpoint import House
 from farebox.web.limits import limit_headers
 from farebox.web.openapi import READ, SECURITY, refusals
@@ -79,7 +80,8 @@ def _add_usage(app: FastAPI, house_of: HouseOf) -> None:
     async def receipt(call_id: str, request: Request, response: Response) -> CallOut:
         """What became of one call of yours, by its `x-request-id`: what it used, and what it was charged."""
         house = house_of()
-        found = await house.ledger.find(_digest(house, request), call_id)
+        # What can be no id is looked for nowhere: a database takes no text with a zero in it.
+        found = await house.ledger.find(_digest(house, request), call_id if CALL_ID.fullmatch(call_id) else "")
         if found is None:
             raise CallNotFound(
                 "This account has no such call. The id is the x-request-id of an answer; a refused call is not kept."
@@ -101,7 +103,7 @@ def _add_models(app: FastAPI, house_of: HouseOf) -> None:
         return models_of(house.listed)
 
     @app.get(
-        "/v1/models/{name}", tags=["OpenAI"], summary="Model", openapi_extra={"security": SECURITY},
+        "/v1/models/{name:path}", tags=["OpenAI"], summary="Model", openapi_extra={"security": SECURITY},
         responses=refusals(*READ, PaymentRequired, ModelNotFound),
     )  # fmt: skip
     async def model(name: str, request: Request, response: Response) -> ModelOut:

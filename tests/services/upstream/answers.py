@@ -125,7 +125,11 @@ def usage(answer: Answer, how: Behaviour) -> dict[str, Any] | None:
         "prompt_tokens": figures["prompt_tokens"],
         "completion_tokens": figures["completion_tokens"],
         "total_tokens": figures["total_tokens"],
-        "prompt_tokens_details": {"cached_tokens": figures["cached_tokens"], "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": figures["cached_tokens"],
+            "cache_write_tokens": figures["cache_write_tokens"],
+            "audio_tokens": 0,
+        },
         "completion_tokens_details": {"reasoning_tokens": figures["reasoning_tokens"], "audio_tokens": 0},
     }
 
@@ -137,7 +141,10 @@ def response_usage(answer: Answer, how: Behaviour) -> dict[str, Any] | None:
     figures = _figures(answer, how)
     return {
         "input_tokens": figures["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": figures["cached_tokens"], "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": figures["cached_tokens"],
+            "cache_write_tokens": figures["cache_write_tokens"],
+        },
         "output_tokens": figures["completion_tokens"],
         "output_tokens_details": {"reasoning_tokens": figures["reasoning_tokens"]},
         "total_tokens": figures["total_tokens"],
@@ -156,6 +163,7 @@ def _figures(answer: Answer, how: Behaviour) -> dict[str, Any]:
         "prompt_tokens": answer.input_tokens,
         "completion_tokens": answer.output_tokens,
         "cached_tokens": 0,
+        "cache_write_tokens": 0,
         "reasoning_tokens": 0,
         **how.usage,
     }

@@ -43,7 +43,9 @@ Fault = Literal[
     "plain_json",  # a whole answer although a stream was asked for
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
-USAGE_NAMES = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"})
+USAGE_NAMES = frozenset({
+    "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens",
+})  # fmt: skip
 MARKER = re.compile(r"\[\[fault:(.*?)\]\]", re.DOTALL)
 
 

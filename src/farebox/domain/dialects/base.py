@@ -27,11 +27,15 @@ HOLDERS: Final = ("content", "output", "summary")
 
 
 class Usage(NamedTuple):
-    """Tokens of one model call, as the provider reports them; `cached_tokens` are a part of the input."""
+    """Tokens of one model call, as the provider reports them.
+
+    `cached_tokens` and `cache_write_tokens` are parts of the input: read from the provider's cache, and written to it.
+    """
 
     input_tokens: int
     cached_tokens: int
     output_tokens: int
+    cache_write_tokens: int = 0
 
 
 class Completion(NamedTuple):
@@ -150,8 +154,15 @@ def usage_of(usage: object, read: str, written: str, details: str) -> Usage | No
     if thought > 0:
         output_tokens += thought
     detail = usage.get(details)
-    cached = count(detail.get("cached_tokens")) if isinstance(detail, dict) else None
-    return Usage(input_tokens, min(cached, input_tokens) if cached else 0, output_tokens)
+    if not isinstance(detail, dict):
+        return Usage(input_tokens, 0, output_tokens)
+    cached = count(detail.get("cached_tokens"))
+    cached = min(cached, input_tokens) if cached else 0
+    if not detail.get("cache_write_tokens"):  # as nearly always
+        return Usage(input_tokens, cached, output_tokens)
+    return Usage(
+        input_tokens, cached, output_tokens, min(count(detail["cache_write_tokens"]) or 0, input_tokens - cached)
+    )
 
 
 def text_of(content: object) -> str:

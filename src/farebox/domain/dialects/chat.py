@@ -19,7 +19,14 @@ from farebox.domain.dialects.base import (
     whole_number,
     written_bytes,
 )
-from farebox.domain.dialects.refusals import refuse, refuse_other_spellings, refuse_parts, refuse_tier, refuse_tools
+from farebox.domain.dialects.refusals import (
+    refuse,
+    refuse_lasting,
+    refuse_other_spellings,
+    refuse_parts,
+    refuse_tier,
+    refuse_tools,
+)
 from farebox.domain.errors import InvalidRequest
 
 ANSWERS_MAX: Final = 128
@@ -36,6 +43,7 @@ UNMETERED: Final = {
     "enable_search": "the provider bills searches apart.",
     "best_of": "it makes answers that are paid and not shown.",
     "prediction": "what the model does not take of it is billed as output, above any limit.",
+    "access_programs": "what the provider allows its own customer is not for others.",
     "deferred": "the answer would come after the call.",
     "speed": "other speeds have other prices.",
     "extra_body": "what a provider has of its own cannot be metered.",
@@ -87,10 +95,12 @@ class Chat:
                 raise InvalidRequest(
                     "modalities is ['text'] here: sound and images have other prices.", param="modalities"
                 )
+            refuse_lasting(request, request.get("tools"))
         messages = request.get("messages")
         if has_only_texts(messages):
             return
         refuse_parts(messages, "messages")
+        refuse_lasting({}, messages)
         for message in messages if isinstance(messages, list) else ():
             if isinstance(message, dict) and message.get("audio") is not None:
                 raise InvalidRequest("audio is not offered here: it is billed at other prices.", param="messages")

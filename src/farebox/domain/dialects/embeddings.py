@@ -1,6 +1,7 @@
 """POST /embeddings."""
 
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 
 from pydantic_core import to_json
 
@@ -28,8 +29,10 @@ class Embeddings:
         refuse_other_spellings(request, NAMES)
         given = request.get("input")
         # Some models also embed images; how many tokens those have is not known before.
-        found = set(map(type, given if isinstance(given, list) else [given]))
-        if not found <= {str, int, list, type(None)}:
+        listed: list[Any] = given if isinstance(given, list) else [given]
+        found = set(map(type, listed))
+        inner = set(map(type, chain.from_iterable(listed))) if found == {list} else set()
+        if not (found <= {str, int, type(None)} or (found == {list} and inner <= {int})):
             raise InvalidRequest("input is a text, or a list of texts or of tokens.", param="input")
 
     def output_tokens_wanted(self, request: JsonObject) -> int | None:

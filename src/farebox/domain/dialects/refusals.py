@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from farebox.domain.dialects.base import HOLDERS, IMAGE_TYPES, TEXT_TYPES
+from farebox.domain.dialects.base import HOLDERS, IMAGE_TYPES, TEXT_TYPES, JsonObject, parts_of
 from farebox.domain.errors import InvalidRequest
 
 # Tuples, as a request may hold a list where a type should be, and no set can be asked for that.
 TOOL_TYPES: Final = ("function", "custom")
+CACHE_MARKS: Final = ("cache_control", "prompt_cache_breakpoint", "prompt_cache_options")
+CACHE_OPTIONS: Final = frozenset({"mode", "ttl"})
+CACHE_TTLS: Final = (None, "5m", "30m")  # what providers do by themselves
+URL_HEAD_CHARS: Final = 64
 PART_TYPES: Final = (
     *TEXT_TYPES, *IMAGE_TYPES, "input_text", "refusal", "thinking", "reasoning_text", "summary_text",
 )  # fmt: skip
@@ -49,6 +53,36 @@ def refuse_tier(request: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_lasting(request: JsonObject, *lists: object) -> None:
+    """Refuse what is kept in a provider's cache for longer than it keeps things by itself, which costs more.
+
+    Args:
+        request: what is asked.
+        lists: its messages and tools, whose parts can be told to be kept as well.
+
+    Raises:
+        InvalidRequest: something is to be kept for longer, or the cache to be filled without an answer.
+    """
+    options = request.get("prompt_cache_options")
+    if options is not None and not (isinstance(options, dict) and options.keys() <= CACHE_OPTIONS):
+        raise InvalidRequest(
+            f"Of prompt_cache_options, {' and '.join(sorted(CACHE_OPTIONS))} are offered here. Leave the rest out.",
+            param="prompt_cache_options",
+        )
+    marked = [request, {"prompt_cache_options": options}]
+    for one in (one for found in lists if isinstance(found, list) for one in found if isinstance(one, dict)):
+        marked += [one, *(inner for inner in one.values() if isinstance(inner, dict)), *parts_of([one])]
+    for one in marked:
+        for name in CACHE_MARKS:
+            mark = one.get(name)
+            kept = mark.get("ttl") if isinstance(mark, dict) else None
+            if kept not in CACHE_TTLS:
+                raise InvalidRequest(
+                    f"A {name} of {str(kept)[:100]!r} is not offered here: what is kept for longer costs more. "
+                    "Leave its ttl out.", param=name,
+                )  # fmt: skip
+
+
 def refuse_tools(tools: object) -> None:
     """Refuse the tools that a provider runs, and bills, by itself.
 
@@ -84,3 +118,15 @@ def refuse_parts(messages: object, param: str) -> None:
                         f"A {holder} of type {str(fields.get('type'))[:100]!r} is not offered here: its tokens cannot "
                         "be counted before. Send texts, and images by their URL.", param=param,
                     )  # fmt: skip
+                if _is_data_of_another_kind(fields.get("image_url")):
+                    raise InvalidRequest(
+                        "An image_url with data that is no image is not offered here: its tokens cannot be counted "
+                        "before. Send images, as data:image/png;base64,….", param=param,
+                    )  # fmt: skip
+
+
+def _is_data_of_another_kind(image_url: object) -> bool:
+    """Some providers take a document or a film where an image should be."""
+    url = image_url.get("url") if isinstance(image_url, dict) else image_url
+    head = url[:URL_HEAD_CHARS].strip().lower() if isinstance(url, str) else ""
+    return head.startswith("data:") and not head.startswith("data:image/")

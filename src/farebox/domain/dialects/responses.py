@@ -17,7 +17,14 @@ from farebox.domain.dialects.base import (
     whole_number,
     written_bytes,
 )
-from farebox.domain.dialects.refusals import refuse, refuse_other_spellings, refuse_parts, refuse_tier, refuse_tools
+from farebox.domain.dialects.refusals import (
+    refuse,
+    refuse_lasting,
+    refuse_other_spellings,
+    refuse_parts,
+    refuse_tier,
+    refuse_tools,
+)
 from farebox.domain.errors import InvalidRequest
 
 KEPT: Final = "what the provider keeps belongs to all customers together, and its size is not known."
@@ -26,6 +33,7 @@ UNMETERED: Final = {
     "conversation": KEPT,
     "prompt": KEPT,
     "background": "it would go on after the call.",
+    "access_programs": "what the provider allows its own customer is not for others.",
     "context_management": "the provider would write summaries beside the answer.",
     "speed": "other speeds have other prices.",
 }
@@ -60,10 +68,13 @@ class Responses:
         items = request.get("input")
         for item in items if isinstance(items, list) else ():
             kind = item.get("type") if isinstance(item, dict) else None
+            if kind is None and isinstance(item, dict) and "role" not in item:
+                kind = "item_reference"  # as OpenAI takes it
             if kind not in ITEM_TYPES:
                 why = KEPT if kind == "item_reference" else "it comes of a tool that the provider runs."
                 raise InvalidRequest(f"The item {str(kind)[:100]!r} is not offered here: {why}", param="input")
         refuse_parts(items, "input")
+        refuse_lasting(request, items, request.get("tools"))
 
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
         return whole_number(request, "max_output_tokens")

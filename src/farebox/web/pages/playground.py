@@ -14,6 +14,7 @@ from farebox.account.playground import make_playground_key, playground_key
 from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey, Mode
 from farebox.domain.errors import BadRequest, CallError, CallNotFound, InvalidApiKey, NotFound
+from farebox.domain.reading import CALL_ID
 from farebox.ports_people import Visit
 from farebox.web.endpoint import PaidEndpoint
 from farebox.web.pages.answers import Answer, Problem, Receipt, answer_of, receipt_of
@@ -230,7 +231,7 @@ def _add_beside(router: APIRouter, playground: Playground) -> None:
     async def receipt(request: Request, visitor: Visitor, name: str, call_id: str, mode: Mode = "live") -> Response:
         stand = playground.stand(name)
         found = await run_in_threadpool(playground_key, playground.desk, visitor.account, mode)
-        known = await _receipt(stand, found.key, call_id)
+        known = await _receipt(stand, found.key, call_id) if CALL_ID.fullmatch(call_id) else None
         if known is None:
             raise CallNotFound(
                 "There is no receipt of this call: it was refused, is under way, or is not one of yours."

@@ -86,7 +86,11 @@ def javascript(offer: Offer, address: str, key: str, values: dict[str, Any]) -> 
         files = _file_fields(offer)
         parts = []
         for name, value in _parts(values, files):
-            part = f'new File(["…"], "{value}")' if name in files else json.dumps(_as_text(value))
+            part = (
+                f'new File(["…"], {json.dumps(value, ensure_ascii=False)})'
+                if name in files
+                else json.dumps(_as_text(value))
+            )
             parts.append(f'form.append("{name}", {part});')
         before = "const form = new FormData();\n" + "\n".join(parts) + "\n\n"
         headers, body = f'{{ "X-API-Key": "{key}" }}', "form"
