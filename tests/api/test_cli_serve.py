@@ -16,7 +16,8 @@ from farebox.store.migrations import HEAD
 from tests.api.shop import send
 from tests.services.command import farebox, printed
 from tests.services.load import Request
-from tests.services.process import wait_until
+from tests.services.postgres import PostgresServer
+from tests.services.process import is_alive, wait_until
 from tests.services.served import Served
 
 APP: Final = 'from farebox import Farebox, Plan\napp = Farebox("Till", plans=[Plan("free", calls=500)])\n'
@@ -101,6 +102,37 @@ def test_who_stands_by_serves_those_whom_a_stuck_or_dead_process_leaves_waiting(
         assert sum(connections_of(pid, server.port) for pid in workers if pid != at_work) >= 1
         wait_until(lambda: at_work not in server.worker_pids() and len(server.worker_pids()) == 3, "a new worker")
         assert server.stop() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no PostgreSQL for tests")
+def test_a_worker_that_dies_while_the_database_is_away_does_not_end_the_others(
+    tmp_path: Path, postgres: PostgresServer, migrated_pg_url: str
+) -> None:
+    with Served(workers=2, env={"FAREBOX_DATABASE_URL": migrated_pg_url}, cwd=tmp_path) as server:
+        wait_until(lambda: len(server.worker_pids()) == 2, "both workers")
+        connected_to_all(server)
+        postgres.stop()
+        dead = server.kill_worker()
+        wait_until(lambda: "it is tried again" in server.output(), "a worker that cannot start")
+        postgres.start()
+        wait_until(lambda: len({*server.worker_pids()} - {dead}) == 2, "a new worker")
+        assert server.stop() == 0
+
+
+def test_workers_whose_parent_was_killed_end_by_themselves_and_leave_the_port(tmp_path: Path) -> None:
+    with Served(workers=2, cwd=tmp_path) as server:
+        workers = server.worker_pids()
+        connected_to_all(server)
+        os.kill(server.pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(is_alive, workers)), "the workers to end")
+        assert server.health() is None
+
+
+def connected_to_all(server: Served) -> None:
+    """Wait until every worker has taken a call."""
+    with ExitStack() as open_connections:
+        while not all(connections_of(pid, server.port) for pid in server.worker_pids()):
+            connected(server, open_connections)
 
 
 def connected(server: Served, until: ExitStack) -> None:
