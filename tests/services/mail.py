@@ -14,7 +14,7 @@ from tests.services.process import free_port
 
 
 class MailServer:
-    """Listens on a port of its own. `refusals` and `data_answers` are what the next ones are told, after `data_seconds`."""
+    """Listens on a port of its own. `refusals` and `data_answers` are what the next are told, after `data_seconds`."""
 
     def __init__(self, *, user: str = "", password: str = "", port: int = 0, **options: Any) -> None:  # noqa: ANN401
         self.port = port or free_port()

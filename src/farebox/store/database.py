@@ -167,10 +167,13 @@ class Database:
     @contextmanager
     def _as_unavailable(self) -> Iterator[None]:
         from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  # see the top
+        from sqlalchemy.exc import TimeoutError as NoneFree  # noqa: PLC0415  # of the pool's connections
 
         try:
             yield
         except self.outages as error:
+            raise unavailable(error) from error
+        except NoneFree as error:
             raise unavailable(error) from error
         except DBAPIError as error:
             if isinstance(error.orig, self.outages) or error.connection_invalidated:
