@@ -36,7 +36,7 @@ def test_an_address_is_stored_in_one_way(text: str, address: str) -> None:
         "ada@example.com\r\nBcc: eve@example.com", "ada@example.com\n", "ada@example.com,eve@example.com",
         "ada,eve@example.com", "<ada@example.com>", '"ada"@example.com', "ada@example.com\0", "ada;@example.com",
         f"{'a' * 65}@example.com", f"a@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 60}.{'f' * 20}", "äda@example.com",
-        "ada@-example.com", "ada@[127.0.0.1]",
+        "ada@-example.com", "ada@[127.0.0.1]", "\N{KELVIN SIGN}ate@example.com",
     ],
 )  # fmt: skip
 def test_what_is_no_address_or_more_than_one_is_refused(text: str) -> None:
