@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from farebox.store.migrations import HEAD
-from tests.api.shop import send
+from tests.api.shop import get, send
 from tests.services.command import farebox, printed
 from tests.services.load import Request
 from tests.services.postgres import PostgresServer
@@ -21,6 +22,15 @@ from tests.services.process import is_alive, wait_until
 from tests.services.served import Served
 
 APP: Final = 'from farebox import Farebox, Plan\napp = Farebox("Till", plans=[Plan("free", calls=500)])\n'
+SLOW: Final = """
+import asyncio, pathlib
+
+@app.get("/slow")
+async def slow():
+    pathlib.Path("begun").touch()
+    while not pathlib.Path("go").exists():
+        await asyncio.sleep(0.01)
+"""
 
 
 @pytest.fixture
@@ -126,6 +136,17 @@ def test_workers_whose_parent_was_killed_end_by_themselves_and_leave_the_port(tm
         os.kill(server.pid, signal.SIGKILL)
         wait_until(lambda: not any(map(is_alive, workers)), "the workers to end")
         assert server.health() is None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_that_is_closed_does_not_cut_the_calls_under_way(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "app.py").write_text(APP + SLOW)
+    with Served(app="app.py", workers=workers, cwd=tmp_path) as server, ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(get, f"{server.url}/slow")
+        wait_until((tmp_path / "begun").exists, "the call to begin")
+        os.killpg(server.pid, signal.SIGHUP)
+        (tmp_path / "go").touch()
+        assert answered.result().status == 200
 
 
 def connected_to_all(server: Served) -> None:

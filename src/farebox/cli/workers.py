@@ -148,6 +148,10 @@ class Worker(Process):
     """A worker that ends when its parent is dead: nobody could stop it, and it would keep the port from a new start."""
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
+        if sys.platform != "win32":
+            signal.signal(
+                signal.SIGHUP, signal.SIG_IGN
+            )  # a terminal that is closed tells all; the parent replaces them
         threading.Thread(target=_end_after_parent, daemon=True).start()
         super().target(sockets)
 
