@@ -13,6 +13,7 @@ from typing import Final
 import psutil
 import pytest
 
+from farebox.store.database import Database
 from farebox.store.migrations import HEAD
 from tests.api.shop import get, send
 from tests.services.command import farebox, printed
@@ -181,6 +182,18 @@ def test_a_postgresql_is_migrated_by_its_own_command(tmp_path: Path, pg_url: str
     first = printed(tmp_path, "migrate", FAREBOX_DATABASE_URL=pg_url)
     assert first == f"The database is at revision {HEAD}.\n"
     assert printed(tmp_path, "migrate", FAREBOX_DATABASE_URL=pg_url) == f"{first.strip()} It was already.\n"
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["migrate"]])
+def test_a_database_of_a_newer_version_is_told_as_that(shop: tuple[Path, dict[str, str]], command: list[str]) -> None:
+    """Not that a migration is due, which would then refuse."""
+    folder, settings = shop
+    printed(folder, "migrate", **settings)
+    with closing(Database(settings["FAREBOX_DATABASE_URL"])) as database, database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    done = farebox(folder, *command, **settings)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "at revision 9999, of a newer Farebox; install that version." in done.stderr
 
 
 @pytest.mark.parametrize(
