@@ -196,8 +196,8 @@ def guesses_from(client: Client) -> Allowance:
 
 
 def mails_to(email: str, purpose: Purpose) -> Allowance:
-    """Mails that strangers can have sent to an address."""
-    return Allowance(f"{purpose} {email}", 5, 15 * MINUTE_US)
+    """Mails that strangers can have sent to an address; once the links in them are over, its owner can have another."""
+    return Allowance(f"{purpose} {email}", 5, min(15 * MINUTE_US, LINK_US[purpose]))
 
 
 def mails_from(client: Client) -> Allowance:
