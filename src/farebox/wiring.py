@@ -33,7 +33,7 @@ from farebox.ports_money import Invoices
 from farebox.sandbox.mailbox import Mailbox
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
-from farebox.store.database import Database
+from farebox.store.database import Database, refuse_newer
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.migrations import HEAD
@@ -284,7 +284,8 @@ def open_store(settings: Settings, folder: Path) -> tuple[Database, bytes]:
     database = Database(settings.database_url)
     if database.is_sqlite:
         database.migrate()
-    elif database.revision() != HEAD:
+    elif (found := database.revision()) != HEAD:
+        refuse_newer(found or "")
         raise FounderError("The database's tables are not the ones this version needs. Run: farebox migrate")
     secret = secret_of(settings, folder)
     _check_secret(database, secret)

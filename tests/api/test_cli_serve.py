@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
@@ -13,14 +14,25 @@ from typing import Final
 import psutil
 import pytest
 
+from farebox.store.database import Database
 from farebox.store.migrations import HEAD
-from tests.api.shop import send
+from tests.api.shop import get, send
 from tests.services.command import farebox, printed
 from tests.services.load import Request
-from tests.services.process import wait_until
+from tests.services.postgres import PostgresServer
+from tests.services.process import is_alive, wait_until
 from tests.services.served import Served
 
 APP: Final = 'from farebox import Farebox, Plan\napp = Farebox("Till", plans=[Plan("free", calls=500)])\n'
+SLOW: Final = """
+import asyncio, pathlib
+
+@app.get("/slow")
+async def slow():
+    pathlib.Path("begun").touch()
+    while not pathlib.Path("go").exists():
+        await asyncio.sleep(0.01)
+"""
 
 
 @pytest.fixture
@@ -104,6 +116,48 @@ def test_who_stands_by_serves_those_whom_a_stuck_or_dead_process_leaves_waiting(
         assert server.stop() == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no PostgreSQL for tests")
+def test_a_worker_that_dies_while_the_database_is_away_does_not_end_the_others(
+    tmp_path: Path, postgres: PostgresServer, migrated_pg_url: str
+) -> None:
+    with Served(workers=2, env={"FAREBOX_DATABASE_URL": migrated_pg_url}, cwd=tmp_path) as server:
+        wait_until(lambda: len(server.worker_pids()) == 2, "both workers")
+        connected_to_all(server)
+        postgres.stop()
+        dead = server.kill_worker()
+        wait_until(lambda: "it is tried again" in server.output(), "a worker that cannot start")
+        postgres.start()
+        wait_until(lambda: len({*server.worker_pids()} - {dead}) == 2, "a new worker")
+        assert server.stop() == 0
+
+
+def test_workers_whose_parent_was_killed_end_by_themselves_and_leave_the_port(tmp_path: Path) -> None:
+    with Served(workers=2, cwd=tmp_path) as server:
+        workers = server.worker_pids()
+        connected_to_all(server)
+        os.kill(server.pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(is_alive, workers)), "the workers to end")
+        assert server.health() is None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_that_is_closed_does_not_cut_the_calls_under_way(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "app.py").write_text(APP + SLOW)
+    with Served(app="app.py", workers=workers, cwd=tmp_path) as server, ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(get, f"{server.url}/slow")
+        wait_until((tmp_path / "begun").exists, "the call to begin")
+        os.killpg(server.pid, signal.SIGHUP)
+        (tmp_path / "go").touch()
+        assert answered.result().status == 200
+
+
+def connected_to_all(server: Served) -> None:
+    """Wait until every worker has taken a call."""
+    with ExitStack() as open_connections:
+        while not all(connections_of(pid, server.port) for pid in server.worker_pids()):
+            connected(server, open_connections)
+
+
 def connected(server: Served, until: ExitStack) -> None:
     """One more connection, on which a request was answered."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
@@ -129,6 +183,18 @@ def test_a_postgresql_is_migrated_by_its_own_command(tmp_path: Path, pg_url: str
     first = printed(tmp_path, "migrate", FAREBOX_DATABASE_URL=pg_url)
     assert first == f"The database is at revision {HEAD}.\n"
     assert printed(tmp_path, "migrate", FAREBOX_DATABASE_URL=pg_url) == f"{first.strip()} It was already.\n"
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["migrate"]])
+def test_a_database_of_a_newer_version_is_told_as_that(shop: tuple[Path, dict[str, str]], command: list[str]) -> None:
+    """Not that a migration is due, which would then refuse."""
+    folder, settings = shop
+    printed(folder, "migrate", **settings)
+    with closing(Database(settings["FAREBOX_DATABASE_URL"])) as database, database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    done = farebox(folder, *command, **settings)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "at revision 9999, of a newer Farebox; install that version." in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from farebox.account.deliver import FIRST_WAIT_SECONDS, GIVEN_UP_US, Post
+from farebox.adapters import mail_smtp
 from farebox.adapters.mail_smtp import SmtpMailer
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.mail import Sender, SmtpServer, parse_smtp
@@ -301,6 +302,25 @@ def test_a_refused_recipient_is_final_and_a_busy_server_is_not(server: MailServe
             mailer.send(LETTER)
         mailer.send(LETTER)
     assert len(server.letters) == 1
+
+
+def test_a_server_that_looks_into_a_letter_for_long_is_sent_it_once(
+    server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has taken the letter: whoever does not wait for its answer sends another one, and the next one as well."""
+    monkeypatch.setattr(mail_smtp, "SECONDS_MAX", 0.5)
+    server.data_seconds = 1.0
+    with closing(SmtpMailer(parse_smtp(server.url), SENDER)) as mailer:
+        mailer.send(LETTER)
+        server.data_seconds = 0.0
+        mailer.send(LETTER._replace(id="mail_2"))
+    assert (len(server.letters), server.connections) == (2, 1)
+
+
+def test_nobody_else_takes_a_mail_while_a_slow_server_is_still_talked_to() -> None:
+    """Two addresses to connect to, a greeting, EHLO twice, STARTTLS, its handshake, a log-in of two steps, from, to."""
+    opening, letter = 11 * mail_smtp.SECONDS_MAX, 2 * mail_smtp.TAKING_SECONDS_MAX
+    assert opening + letter < LEASE_SECONDS
 
 
 def test_a_server_that_is_not_there_or_hangs_up_is_a_wait() -> None:

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import psycopg
 import pytest
+from sqlalchemy.pool import QueuePool
 
 from farebox.account.keys import create_key
 from farebox.account.sign_up import sign_up
@@ -65,3 +66,17 @@ def test_a_database_that_takes_no_writes_is_an_outage_and_a_record_waits_for_its
         await ledger.close()
 
     asyncio.run(call())
+
+
+def test_a_page_that_gets_no_connection_is_told_of_an_outage(database: Database) -> None:
+    """As many as may be are taken where the database is stuck: that is not a mistake of ours, and passes."""
+    pool = database.engine.pool
+    assert isinstance(pool, QueuePool)
+    pool._timeout = 0.0
+    with ExitStack() as taken:
+        for _ in range(pool.size() + pool._max_overflow):
+            taken.enter_context(database.engine.connect())
+        with pytest.raises(LedgerUnavailable), database.read():
+            raise AssertionError
+    with database.read():
+        assert pool.checkedout() == 1

@@ -1,5 +1,6 @@
 """A real SMTP server in a thread, which keeps what it is handed, and may be told to be difficult."""
 
+import asyncio
 import threading
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -13,7 +14,7 @@ from tests.services.process import free_port
 
 
 class MailServer:
-    """Listens on a port of its own. `refusals` and `data_answers` are what the next ones are told."""
+    """Listens on a port of its own. `refusals` and `data_answers` are what the next are told, after `data_seconds`."""
 
     def __init__(self, *, user: str = "", password: str = "", port: int = 0, **options: Any) -> None:  # noqa: ANN401
         self.port = port or free_port()
@@ -21,6 +22,7 @@ class MailServer:
         self.envelopes: list[tuple[str, list[str]]] = []
         self.refusals: list[str] = []
         self.data_answers: list[str] = []
+        self.data_seconds = 0.0
         self.connections = 0
         self._lock = threading.Lock()
         if user:
@@ -74,6 +76,7 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         del server, session
+        await asyncio.sleep(self.data_seconds)
         if self.data_answers:
             return self.data_answers.pop(0)
         content = envelope.content

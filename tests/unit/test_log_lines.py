@@ -2,8 +2,16 @@
 
 import io
 import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Response
+from starlette.testclient import TestClient
 
 from farebox.cli.log_lines import Lines
+from farebox.web.pages.frame import add_errors
+from farebox.web.routes import add_error_pages
 
 TOLD = "new row violates a constraint\nDETAIL:  Failing row contains (ada@example.com, x).\nHINT:  Look at it."
 
@@ -23,6 +31,26 @@ def test_what_an_error_quotes_of_a_row_is_left_out_of_messages_and_of_tracebacks
     assert said.count("DETAIL:  (not logged)") == 2
     assert said.count("HINT:  Look at it.") == 2
     assert "Traceback" in said
+
+
+@pytest.mark.parametrize("is_page", [True, False])
+def test_a_page_that_fails_is_logged_without_what_its_path_held(
+    caplog: pytest.LogCaptureFixture, *, is_page: bool
+) -> None:
+    app, frame, house = FastAPI(), SimpleNamespace(error=lambda *_: Response(None, 500)), SimpleNamespace(public_url="")
+    app.get("/link/{token}")(broken)
+    given: Any = (frame, lambda: house)
+    if is_page:
+        add_errors(app, given[0])
+    else:
+        add_error_pages(app, given[1], lambda _: "req_1")
+    answer = TestClient(app, raise_server_exceptions=False).get("/link/s3cret%0A2026-11-27 ERROR farebox: made up")
+    assert answer.status_code == 500
+    assert [record.getMessage() for record in caplog.records] == ["GET /link/{token} failed"]
+
+
+def broken() -> None:
+    raise RuntimeError
 
 
 def raise_from(told: str) -> None:

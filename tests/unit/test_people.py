@@ -36,7 +36,7 @@ def test_an_address_is_stored_in_one_way(text: str, address: str) -> None:
         "ada@example.com\r\nBcc: eve@example.com", "ada@example.com\n", "ada@example.com,eve@example.com",
         "ada,eve@example.com", "<ada@example.com>", '"ada"@example.com', "ada@example.com\0", "ada;@example.com",
         f"{'a' * 65}@example.com", f"a@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 60}.{'f' * 20}", "äda@example.com",
-        "ada@-example.com", "ada@[127.0.0.1]",
+        "ada@-example.com", "ada@[127.0.0.1]", "\N{KELVIN SIGN}ate@example.com",
     ],
 )  # fmt: skip
 def test_what_is_no_address_or_more_than_one_is_refused(text: str) -> None:
@@ -85,6 +85,12 @@ PROXIES = (ip_network("10.0.0.0/8"), ip_network("127.0.0.1"))
         ("127.0.0.1", ["nonsense"], "127.0.0.1"),
         ("127.0.0.1", ["198.51.100.1", "nonsense", "10.2.3.4"], "10.2.3.4"),
         ("127.0.0.1", [], "127.0.0.1"),
+        ("127.0.0.1", ["1.1.1.1:1", "198.51.100.1:4711", "10.2.3.4:80"], "198.51.100.1"),  # as Azure's gateway writes
+        ("127.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::1"),
+        ("127.0.0.1", ["[2001:db8::1]"], "2001:db8::1"),
+        ("127.0.0.1", ["198.51.100.1:x"], "127.0.0.1"),
+        ("::ffff:127.0.0.1", ["198.51.100.1"], "198.51.100.1"),  # on a socket of both kinds
+        ("::ffff:203.0.113.9", ["198.51.100.1"], "::ffff:203.0.113.9"),
         ("", ["198.51.100.1"], ""),
     ],
 )

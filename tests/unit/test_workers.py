@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,30 +38,119 @@ def test_a_container_has_the_share_that_it_was_given(
     assert processors_usable() == usable
 
 
-@pytest.fixture
-def parent(monkeypatch: pytest.MonkeyPatch) -> Workers:
-    """The parent of one worker, which is dead, and whose replacement never is ready."""
+class Child:
+    """A worker as its parent sees it. It ends when it is told to, unless it is stuck."""
+
+    def __init__(self, exitcode: int | None = None, *, is_stuck: bool = False) -> None:
+        self.exitcode = exitcode
+        self.pid = 4711
+        self.process = self
+        self.was_killed = False
+        self._is_stuck = is_stuck
+
+    def is_alive(self, timeout: float = 0) -> bool:
+        del timeout
+        return self.exitcode is None
+
+    is_ready = is_alive
+
+    def wait_until_ready(self, *_: object) -> bool:
+        return self.exitcode is None
+
+    def join(self, timeout: float | None = None) -> None:
+        assert timeout is not None or self.exitcode is not None, "nobody waits without an end"
+
+    def terminate(self) -> None:
+        if not self._is_stuck:
+            self.exitcode = 0
+
+    def kill(self) -> None:
+        self.was_killed = self.exitcode is None
+        if self.was_killed:
+            self.exitcode = -9
+
+
+def child(exitcode: int | None = None, *, is_stuck: bool = False) -> Any:  # noqa: ANN401  # as far as a parent looks
+    return Child(exitcode, is_stuck=is_stuck)
+
+
+class Parent(Workers):
+    """The parent of workers that are made up."""
+
+    def __init__(self, *now: Any, then: list[Any]) -> None:  # noqa: ANN401
+        super().__init__(uvicorn.Config("x:y", workers=len(now), timeout_graceful_shutdown=0), [], 1)
+        self.processes = list(now)
+        self.started = then
+
+    def _started(self, place: int) -> Any:  # noqa: ANN401
+        del place
+        return self.started.pop(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    made = Workers(uvicorn.Config("x:y", workers=1), [], 1)
-    dead: Any = SimpleNamespace(
-        is_alive=lambda timeout: timeout < 0, kill=lambda: None, join=lambda: None, exitcode=STARTUP_FAILURE,
-        wait_until_ready=lambda *_: False,
-    )  # fmt: skip
-    made.processes = [dead]
-    monkeypatch.setattr(made, "_started", lambda _: dead)
-    return made
 
 
-def test_a_worker_that_cannot_start_ends_all_and_is_told_of(parent: Workers, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_that_cannot_start_ends_all_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    parent = Parent(child(STARTUP_FAILURE), then=[])
     parent.keep_subprocess_alive()
     assert parent.should_exit.is_set()
-    assert "could not start" in caplog.text
+    assert "the others are stopped as well" in caplog.text
 
 
-def test_a_restart_that_fails_leaves_the_old_workers_and_is_told_of(
-    parent: Workers, caplog: pytest.LogCaptureFixture
+def test_once_one_has_served_another_that_cannot_start_is_tried_again_and_the_others_go_on(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    failed, other, whole = child(STARTUP_FAILURE), child(), child()
+    parent = Parent(child(), other, then=[failed, whole])
+    parent.keep_subprocess_alive()
+    parent.processes[0].kill()
+    for _ in range(3):
+        parent.keep_subprocess_alive()
+        assert parent.processes == [failed, other]
+    monkeypatch.setattr(workers, "RETRY_SECONDS", 0.0)
+    parent._again_at.clear()
+    parent.keep_subprocess_alive()
+    assert (parent.processes, parent.should_exit.is_set()) == ([whole, other], False)
+    assert "it is tried again" in caplog.text
+
+
+def test_a_restart_that_fails_leaves_the_old_workers_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    parent = Parent(child(), then=[child(1)])
     before = list(parent.processes)
     parent.restart_all()
     assert (parent.processes, parent.should_exit.is_set()) == (before, False)
     assert "was not ready in time" in caplog.text
+
+
+def test_a_restart_is_left_for_an_order_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old worker may finish its calls for minutes, and a service manager does not wait so long."""
+    slow, second, new = child(is_stuck=True), child(), child()
+    parent = Parent(slow, second, then=[new])
+    monkeypatch.setattr(slow, "join", lambda _: parent.signal_queue.append(signal.SIGTERM))
+    parent.restart_all()
+    assert parent.processes == [new, second]
+    assert (slow.is_alive(), slow in parent._leaving) == (True, True)
+
+
+def test_while_one_is_replaced_another_that_dies_is_replaced_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, second, new, other, last = child(is_stuck=True), child(), child(), child(), child()
+    parent = Parent(slow, second, then=[new, other, last])
+    joins: list[Any] = [second.kill, lambda: None, lambda: setattr(slow, "exitcode", 0)]
+    monkeypatch.setattr(slow, "join", lambda _: joins.pop(0)() if joins else None)
+    parent.restart_all()
+    assert parent.processes == [new, last]
+    assert other.exitcode == 0
+
+
+def test_a_worker_that_does_not_end_is_killed_and_told_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "ENDING_SECONDS", 0)
+    stuck, other = child(is_stuck=True), child()
+    parent = Parent(stuck, other, then=[])
+    parent.terminate_all()
+    parent.join_all()
+    assert (stuck.was_killed, other.was_killed) == (True, False)
+    assert "4711 did not end, and was killed" in caplog.text

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from farebox.domain.errors import CallError
 from farebox.domain.money import format_usd
 from farebox.domain.period import Period, iso
 from farebox.domain.report import counted_of
@@ -20,27 +21,37 @@ class UsageCheck:
     def __init__(self, checks: UsageChecks, open_meter: Callable[[], UsageMeter]) -> None:
         self._checks = checks
         self._open_meter = open_meter
+        self._has_turn = False
+        self._due: set[tuple[str, str]] = set()
+        """Who is still to be looked at: where the database goes away meanwhile, the day's turn is not lost with it."""
 
     def look(self) -> int:
         """Look where it is due; how many differences were found."""
-        due = set(self._checks.doubtful())
-        if self._checks.take_turn(DAY_SECONDS):
-            due |= set(self._checks.everybody())
-        return self._look_at(sorted(due))
+        self._due |= set(self._checks.doubtful())
+        self._has_turn = self._has_turn or self._checks.take_turn(DAY_SECONDS)
+        if self._has_turn:
+            self._due |= set(self._checks.everybody())
+            self._has_turn = False
+        return self._look_at(self._due)
 
     def look_at_all(self) -> int:
         """Look at everybody now."""
-        return self._look_at(self._checks.everybody())
+        return self._look_at(set(self._checks.everybody()))
 
-    def _look_at(self, due: list[tuple[str, str]]) -> int:
+    def _look_at(self, due: set[tuple[str, str]]) -> int:
         count = 0
-        for account_id, customer in due:
+        for account_id, customer in sorted(due):
             try:
                 count += self.look_at(account_id, customer)
+            except CallError:
+                raise
             except PaymentsUnavailable as error:
                 log.warning("what Stripe has counted for %s is looked at later: %s", customer, error)
             except PaymentRefused as error:
                 log.error("Stripe does not say what it has counted for %s: %s", customer, error)  # noqa: TRY400  # its words say it
+            except Exception:
+                log.exception("what Stripe has counted for %s could not be compared", customer)
+            due.discard((account_id, customer))
         return count
 
     def look_at(self, account_id: str, customer: str) -> int:

@@ -7,11 +7,12 @@ was told, so it does not matter which call it was, who else looks, or what was m
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from farebox.account.rounds import Rounds
 from farebox.domain.admission import Standing
+from farebox.domain.errors import CallError
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.limits import PERCENTS, Limit, Used, marks_up_to, may_matter, used_of
 from farebox.domain.money import format_usd
@@ -63,14 +64,30 @@ class LimitWatch:
         """Write what is due to the owners of some accounts; how many mails."""
         ids = sorted(account_ids)
         pages = (self._marks.use(ids[first : first + AT_ONCE]) for first in range(0, len(ids), AT_ONCE))
-        return sum(self._tell(use) for page in pages for use in page)
+        return self._tell_each(use for page in pages for use in page)
 
     def look_at_all(self) -> int:
         """The same for every account: what a process that died has not come to is found here."""
-        count, after = 0, ""
+        return self._tell_each(self._everybody())
+
+    def _everybody(self) -> Iterator[AccountUse]:
+        after = ""
         while page := self._marks.use_of_all(after):
-            count += sum(self._tell(use) for use in page)
+            yield from page
             after = page[-1].account_id
+
+    def _tell_each(self, uses: Iterable[AccountUse]) -> int:
+        """One account that cannot be told is told of at the end: those who come after it are not to wait for ever."""
+        count, failed = 0, None
+        for use in uses:
+            try:
+                count += self._tell(use)
+            except CallError:
+                raise
+            except Exception as error:  # noqa: BLE001  # it is raised below
+                failed = error
+        if failed is not None:
+            raise failed
         return count
 
     def _tell(self, use: AccountUse) -> int:

@@ -1,13 +1,11 @@
 """Open an account on one of the product's plans."""
 
-import re
 import secrets
 
 from farebox.domain.errors import FounderError
+from farebox.domain.people import PersonError, address_of
 from farebox.domain.product import Product
 from farebox.ports import AccountRow, Accounts
-
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
 
 
 def sign_up(accounts: Accounts, product: Product, email: str, plan: str) -> AccountRow:
@@ -16,9 +14,11 @@ def sign_up(accounts: Accounts, product: Product, email: str, plan: str) -> Acco
     Raises:
         FounderError: the address is none, is taken, or the plan does not exist.
     """
-    address = email.strip().lower()
-    if not _EMAIL.fullmatch(address) or not address.isprintable():
-        raise FounderError(f"{email!r} is not an e-mail address; write it as name@example.com.")
+    try:
+        address = address_of(email)  # as on the pages: with any other nobody could ever log in
+    except PersonError:
+        idn = "" if email.isascii() else ", and a domain as mail servers have it, as xn--mller-kva.example"
+        raise FounderError(f"{email!r} is not an e-mail address; write it as name@example.com{idn}.") from None
     if plan not in product.by_name:
         raise FounderError(f"There is no plan {plan!r}; choose one of: {', '.join(product.by_name)}.")
     now_us = accounts.now_us()

@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from farebox.account.rounds import Rounds
@@ -52,11 +51,21 @@ class Clerk:
         """Work off whatever is due, and look at the accounts whose grace is over."""
         self.work_off_all()
         for account_id in self._inbox.lapsed():
-            with suppress(PaymentsUnavailable, PaymentRefused):  # the ledger goes by the clock; only a mail is late
-                look_again(self._open_till(), account_id)
+            self._look_again(account_id)
         if time.monotonic() >= self._forgets_at:
             self._forgets_at = time.monotonic() + FORGET_SECONDS
             self._inbox.forget()
+
+    def _look_again(self, account_id: str) -> None:
+        """The ledger goes by the clock, so only a mail is late where this fails; and none of anybody else's."""
+        try:
+            look_again(self._open_till(), account_id)
+        except (PaymentsUnavailable, PaymentRefused) as error:
+            log.info("the end of the grace of %s is looked at later: %s", account_id, error)
+        except CallError:
+            raise
+        except Exception:
+            log.exception("the end of the grace of %s could not be looked at", account_id)
 
     def work_off_all(self) -> int:
         """Work off what is due; how many events."""

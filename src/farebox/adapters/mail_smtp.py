@@ -8,12 +8,14 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Final
+from typing import Any, Final
 
 from farebox.domain.mail import Sender, SmtpServer
 from farebox.ports_people import Letter, MailNotSent, MailRefused
 
 SECONDS_MAX: Final = 10.0  # of silence, for each answer of the server
+# The same once it has a letter, and looks into it: who gives up on one that is taken sends it again, and again.
+TAKING_SECONDS_MAX: Final = 60.0
 PERMANENT: Final = range(500, 600)
 
 
@@ -56,6 +58,23 @@ class SmtpMailer:
             connection.close()
 
 
+class _Patience(smtplib.SMTP):
+    """What waits longer for the answer to a letter than for any other."""
+
+    def data(self, msg: Any) -> tuple[int, bytes]:  # noqa: ANN401  # as the standard library has it
+        if self.sock is not None:
+            self.sock.settimeout(TAKING_SECONDS_MAX)
+        try:
+            return super().data(msg)
+        finally:
+            if self.sock is not None:
+                self.sock.settimeout(SECONDS_MAX)
+
+
+class _PatienceOverTls(_Patience, smtplib.SMTP_SSL):
+    """The same, encrypted from the first byte."""
+
+
 def connect(server: SmtpServer) -> smtplib.SMTP:
     """A connection that is encrypted where the server can, and always before a password is sent.
 
@@ -65,9 +84,9 @@ def connect(server: SmtpServer) -> smtplib.SMTP:
     """
     context = ssl.create_default_context()
     if server.is_tls:
-        connection: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=SECONDS_MAX, context=context)
+        connection: smtplib.SMTP = _PatienceOverTls(server.host, server.port, timeout=SECONDS_MAX, context=context)
     else:
-        connection = smtplib.SMTP(server.host, server.port, timeout=SECONDS_MAX)
+        connection = _Patience(server.host, server.port, timeout=SECONDS_MAX)
     try:
         _open(connection, server, context)
     except BaseException:

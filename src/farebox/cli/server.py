@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -131,6 +132,9 @@ def run(
 
 def serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
     """Serve in this process."""
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # and not ignored, as by nohup
+        # Who closes the terminal ends it, but not the calls under way, which would be lost with what they cost.
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])

@@ -5,10 +5,15 @@ More interpreters at work than processors push one another out of its cache, and
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import selectors
+import signal
 import socket
 import sys
+import threading
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -22,6 +27,9 @@ from uvicorn.supervisors.multiprocess import Process
 log = logging.getLogger("farebox.workers")
 
 LATE_SECONDS: Final = 0.05
+RETRY_SECONDS: Final = 5.0  # before a place is filled again whose worker could not start
+ENDING_SECONDS: Final = 30  # for what a worker does after its last call, as to send the mail in hand
+LOOK_SECONDS: Final = 0.5
 CONTAINERS_SHARE: Final = Path("/sys/fs/cgroup/cpu.max")
 """Microseconds of a processor in each so many. Source: docs.kernel.org/admin-guide/cgroup-v2.html, cpu.max."""
 
@@ -46,33 +54,80 @@ class Workers(Multiprocess):
         """There is one listener for each that is `at_work`, or one for all of them."""
         super().__init__(config, sockets=listeners)
         self._at_work = at_work
+        self._is_up = False
+        self._leaving: list[Process] = []
+        self._again_at: dict[int, float] = {}
 
     def init_processes(self) -> None:
         self.processes = [self._started(place) for place in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
+        seconds = self.config.timeout_worker_healthcheck
+        self._is_up = self._is_up or any(worker.is_ready(seconds) for worker in self.processes)
         for place, worker in enumerate(self.processes):
-            if self.should_exit.is_set() or worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
+            if self.should_exit.is_set() or worker.is_alive(timeout=seconds):
                 continue
             worker.kill()  # it may only hang
             worker.join()
-            if worker.exitcode == STARTUP_FAILURE:
-                log.error("A worker could not start, so the others are stopped as well. Above it says why.")
-                self.should_exit.set()
-            else:
-                self.processes[place] = self._started(place)
+            if worker.exitcode == STARTUP_FAILURE and not self._may_start_again(place):
+                continue
+            self.processes[place] = self._started(place)
+
+    def _may_start_again(self, place: int) -> bool:
+        """Whether a worker that could not start is replaced now.
+
+        Before any has served, what it found would stop every other one as well. Later that is something that passes,
+        as a database that is away: the others go on, and wait for it too.
+        """
+        if not self._is_up:
+            log.error("A worker could not start, so the others are stopped as well. Above it says why.")
+            self.should_exit.set()
+            return False
+        if place not in self._again_at:
+            log.error("A worker could not start; the others go on, and it is tried again. Above it says why.")
+            self._again_at[place] = time.monotonic() + RETRY_SECONDS
+        if time.monotonic() < self._again_at[place]:
+            return False
+        del self._again_at[place]
+        return True
 
     def restart_all(self) -> None:
-        for place, old in enumerate(self.processes):
+        for place in range(len(self.processes)):
+            if self._is_told_to_end():
+                return
             new = self._started(place)
             if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
                 new.kill()
                 new.join()
                 log.error("A new worker was not ready in time. The old ones that are left go on; see what it printed.")
                 return
+            old, self.processes[place] = self.processes[place], new
             old.terminate()
-            old.join()
-            self.processes[place] = new
+            self._leaving = [old]  # there is one more at a time, and not as many again
+            ends_at = self._ends_at()
+            while old.process.is_alive() and time.monotonic() < ends_at and not self._is_told_to_end():
+                old.process.join(LOOK_SECONDS)
+                self.keep_subprocess_alive()
+            if not self._is_told_to_end():
+                self._see_out([old], ends_at)
+
+    def join_all(self) -> None:
+        self._see_out([*self._leaving, *self.processes], self._ends_at())
+
+    def _ends_at(self) -> float:
+        """When a worker has had all the time that it may take to end."""
+        return time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + ENDING_SECONDS
+
+    def _see_out(self, workers: Iterable[Process], ends_at: float) -> None:
+        for worker in workers:
+            worker.process.join(max(0.0, ends_at - time.monotonic()))
+            if worker.process.is_alive():
+                log.error("The worker %d did not end, and was killed.", worker.pid)
+                worker.kill()
+                worker.join()
+
+    def _is_told_to_end(self) -> bool:
+        return signal.SIGTERM in self.signal_queue or signal.SIGINT in self.signal_queue
 
     def handle_ttin(self) -> None:
         """The number of workers stays: each has its place."""
@@ -82,14 +137,33 @@ class Workers(Multiprocess):
 
     def _started(self, place: int) -> Process:
         if place < self._at_work:
-            worker = Process(self.config, [self.sockets[place % len(self.sockets)]])
+            worker: Process = Worker(self.config, [self.sockets[place % len(self.sockets)]])
         else:
             worker = StandbyProcess(self.config, self.sockets)
         worker.start()
         return worker
 
 
-class StandbyProcess(Process):
+class Worker(Process):
+    """A worker that ends when its parent is dead: nobody could stop it, and it would keep the port from a new start."""
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        if sys.platform != "win32":
+            signal.signal(
+                signal.SIGHUP, signal.SIG_IGN
+            )  # a terminal that is closed tells all; the parent replaces them
+        threading.Thread(target=_end_after_parent, daemon=True).start()
+        super().target(sockets)
+
+
+def _end_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "uvicorn starts it by multiprocessing"
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class StandbyProcess(Worker):
     """A worker that stands by."""
 
     @property

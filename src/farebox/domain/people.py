@@ -196,8 +196,8 @@ def guesses_from(client: Client) -> Allowance:
 
 
 def mails_to(email: str, purpose: Purpose) -> Allowance:
-    """Mails that strangers can have sent to an address."""
-    return Allowance(f"{purpose} {email}", 5, 15 * MINUTE_US)
+    """Mails that strangers can have sent to an address; once the links in them are over, its owner can have another."""
+    return Allowance(f"{purpose} {email}", 5, min(15 * MINUTE_US, LINK_US[purpose]))
 
 
 def mails_from(client: Client) -> Allowance:
@@ -282,8 +282,10 @@ def address_of(text: str) -> str:
     Raises:
         PersonError: it is none.
     """
-    address = text.strip().lower()
-    if len(address) > EMAIL_CHARS_MAX or not _EMAIL.fullmatch(address):
+    written = text.strip()
+    address = written.lower()
+    # Of other letters some are small as ours are: the Kelvin sign would be a k, and its address that of somebody else.
+    if not written.isascii() or len(address) > EMAIL_CHARS_MAX or not _EMAIL.fullmatch(address):
         raise PersonError("This is not an e-mail address; write it as name@example.com.", field="email")
     return address
 

@@ -167,10 +167,13 @@ class Database:
     @contextmanager
     def _as_unavailable(self) -> Iterator[None]:
         from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  # see the top
+        from sqlalchemy.exc import TimeoutError as NoneFree  # noqa: PLC0415  # of the pool's connections
 
         try:
             yield
         except self.outages as error:
+            raise unavailable(error) from error
+        except NoneFree as error:
             raise unavailable(error) from error
         except DBAPIError as error:
             if isinstance(error.orig, self.outages) or error.connection_invalidated:
@@ -208,8 +211,8 @@ class Database:
         found = self.revision()
         if found == HEAD:
             return
-        if found is not None and found > HEAD:
-            raise FounderError(f"The database is at revision {found}, of a newer Farebox; install that version.")
+        if found is not None:
+            refuse_newer(found)
         from alembic import command  # noqa: PLC0415  # see the top
         from alembic.config import Config  # noqa: PLC0415
 
@@ -228,6 +231,16 @@ class Database:
             self._anchor.close()
         if self.lock is not None:
             self.lock.close()
+
+
+def refuse_newer(found: str) -> None:
+    """Refuse a schema that we cannot know.
+
+    Raises:
+        FounderError: it is of a newer Farebox.
+    """
+    if found > HEAD:
+        raise FounderError(f"The database is at revision {found}, of a newer Farebox; install that version.")
 
 
 def read_revision(cursor: Any, *, is_sqlite: bool) -> str | None:  # noqa: ANN401

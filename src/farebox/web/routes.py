@@ -155,8 +155,13 @@ def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request]
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        log.error("%s %s failed", request.method, route_of(request), exc_info=error)
         return answer(request, InternalError("Something went wrong on our side. Try again."))
+
+
+def route_of(request: Request) -> str:
+    """What was asked for, as it may be logged: a path may have a link's token in it, or a line of its own."""
+    return str(getattr(request.scope.get("route"), "path", ascii(request.url.path)))
 
 
 def of_validation(error: RequestValidationError) -> InvalidRequest:

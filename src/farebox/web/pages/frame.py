@@ -21,7 +21,7 @@ from farebox.web.pages.charts import bars, top_of
 from farebox.web.pages.fields import fields
 from farebox.web.pages.markdown import html_of, line_of, read_text
 from farebox.web.problem import problem
-from farebox.web.routes import of_status, of_validation
+from farebox.web.routes import of_status, of_validation, route_of
 from farebox.web.site import Site
 
 log = logging.getLogger("farebox.web")
@@ -149,5 +149,5 @@ def add_errors(app: FastAPI, frame: Frame) -> None:
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        log.error("%s %s failed", request.method, route_of(request), exc_info=error)
         return frame.error(request, InternalError("Something went wrong on our side. Try again."))

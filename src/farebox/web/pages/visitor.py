@@ -1,6 +1,7 @@
 """Who visits a page: the session of the cookie, and the client's address. A page for customers takes a `Visitor`."""
 
-from ipaddress import ip_address
+import re
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Final, NoReturn
 from urllib.parse import quote, urlsplit
 
@@ -18,6 +19,7 @@ CODE: Final = "__Host-code"
 SIGN_UP: Final = "__Host-signup"
 HOME: Final = "/overview"
 URL_CHARS: Final = "%/:?#[]@!$&'()*+,;="  # what means something in an address, and what is quoted already
+HOP_WITH_PORT: Final = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?", re.ASCII)
 LOGGED_OUT: Final = "You are logged out, so nothing was done. Log in and try again."
 OWNERS_ONLY: Final = "Only an owner of this account may do this. Ask one of them."
 
@@ -36,7 +38,7 @@ def client_of(request: Request) -> Client:
 
 def believed(address: str, hops: list[str], proxies: tuple[Network, ...]) -> str:
     """The client's address: that of the last one who is not a proxy of ours. What came before it may be made up."""
-    for hop in reversed(hops):
+    for hop in map(_without_port, reversed(hops)):
         if not _is_within(address, proxies) or not _is_address(hop):
             break
         address = hop
@@ -133,5 +135,15 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def _without_port(hop: str) -> str:
+    """Some proxies, as Azure's, write where the client's connection came from: 203.0.113.9:4711, [2001:db8::1]:4711."""
+    found = HOP_WITH_PORT.fullmatch(hop)
+    return found["v4"] or found["v6"] if found is not None else hop
+
+
 def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
-    return _is_address(address) and any(ip_address(address) in network for network in networks)
+    if not _is_address(address):
+        return False
+    found = ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None  # as on a socket of both kinds
+    return any(found in network or (mapped is not None and mapped in network) for network in networks)
