@@ -29,31 +29,37 @@ def reconciled(shop: Shop) -> Report:
     return reconcile(shop.database, PRODUCT.by_name)
 
 
-def sent_us_of(shop: Shop) -> dict[str, int]:
-    """When Stripe heard of each call first."""
+def told_of(shop: Shop) -> dict[str, tuple[str, int]]:
+    """With which event Stripe heard of each call, and when."""
     with shop.database.read() as connection:
         rows = connection.exec_driver_sql(
-            "SELECT o.call_id, e.first_sent_us FROM usage_outbox o JOIN usage_event e ON e.id = o.event_id"
+            "SELECT o.call_id, e.id, e.first_sent_us FROM usage_outbox o JOIN usage_event e ON e.id = o.event_id"
             " WHERE e.state = 'sent'"
         ).all()
-    return {row[0]: row[1] for row in rows}
+    return {call_id: (event_id, sent_us) for call_id, event_id, sent_us in rows}
 
 
 def check_invoices(shop: Shop) -> int:
     """Each line is the sum of the calls that belong to it; what comes onto no invoice, in nanodollars."""
-    lines, broken_off, sent_us, on_none = lines_of(shop), broken_off_of(shop), sent_us_of(shop), 0
+    lines, broken_off, told, on_none = lines_of(shop), broken_off_of(shop), told_of(shop), 0
+    last_us: dict[str, int] = {}  # calls that are told together count with the last of them
+    for call in shop.model.calls:
+        assert bool(call.invoiced) == (call.id in told)
+        if call.invoiced:
+            event_id = told[call.id][0]
+            last_us[event_id] = max(last_us.get(event_id, 0), call.admitted_us)
     sums = dict.fromkeys(lines, 0)
     for call in shop.model.calls:
         if not call.invoiced:
-            assert call.id not in sent_us
             continue
-        line = line_of(call.admitted_us, sent_us[call.id], lines, shop.replaced, broken_off)
+        event_id, sent_us = told[call.id]
+        line = line_of(last_us[event_id], sent_us, lines, shop.replaced, broken_off)
         if line is None:
             on_none += call.invoiced
         else:
             sums[line] += call.invoiced
-    told = [(call.admitted_us, sent_us[call.id], call.invoiced) for call in shop.model.calls if call.invoiced]
-    assert {line: line.quantity for line in lines} == sums, (sums, told, shop.replaced)
+    seen = [(call.admitted_us, *told[call.id], call.invoiced) for call in shop.model.calls if call.invoiced]
+    assert {line: line.quantity for line in lines} == sums, (sums, seen, shop.replaced)
     return on_none
 
 
