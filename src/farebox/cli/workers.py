@@ -149,9 +149,8 @@ class Worker(Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         if sys.platform != "win32":
-            signal.signal(
-                signal.SIGHUP, signal.SIG_IGN
-            )  # a terminal that is closed tells all; the parent replaces them
+            # A terminal that is closed tells them all; it is the parent that replaces them.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         threading.Thread(target=_end_after_parent, daemon=True).start()
         super().target(sockets)
 
