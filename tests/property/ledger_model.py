@@ -206,7 +206,7 @@ class Model:
         row = (
             key.account, ask.call_id, key.key_id, key.mode, plan.name, ask.endpoint, ask.model, period.start_us,
             self.now_us, self.now_us + ask.hold_ttl_us, *most, ask.input_tokens_max, longest,
-            *(ask.price or (None, None, None)), fixed, plan.markup_basis_points if in_money else None,
+            *(ask.price or (None, None, None))[:3], fixed, plan.markup_basis_points if in_money else None,
             key.cap_id, key.cap_calls, account.customer if is_invoiced else "", as_text(credit),
             free, None if free is None else plan.overage_per_mtok, included,
         )  # fmt: skip

@@ -63,7 +63,10 @@ class Workers(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         seconds = self.config.timeout_worker_healthcheck
-        self._is_up = self._is_up or any(worker.is_ready(seconds) for worker in self.processes)
+        # One that is dead is not asked: nobody would answer, and it is to be replaced at once.
+        self._is_up = self._is_up or any(
+            worker.process.is_alive() and worker.is_ready(seconds) for worker in self.processes
+        )
         for place, worker in enumerate(self.processes):
             if self.should_exit.is_set() or worker.is_alive(timeout=seconds):
                 continue

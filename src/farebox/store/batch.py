@@ -201,9 +201,8 @@ class Batch:
         if caller.cap_calls is None:
             return meter, None
         # In the account's own period, which a purchase may have begun: a hold has one, and is released from it.
-        start_us, end_us = meter.period_start_us, meter.period_end_us
-        own = self.meters.get((caller.account_id, caller.cap_id, start_us))
-        return meter, Cap(caller.cap_calls, own or Meter(caller.account_id, caller.cap_id, start_us, end_us))
+        fresh = Meter(caller.account_id, caller.cap_id, meter.period_start_us, meter.period_end_us)
+        return meter, Cap(caller.cap_calls, self.meters.get(fresh[:3], fresh))
 
     def _current(self, account_id: str, name: str, anchor_us: int) -> Meter:
         owner = (account_id, name)
@@ -321,8 +320,7 @@ def _load_grants(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, state
 def _load_earlier(batch: Batch, ask: Ask, cursor: Cursor, statements: Statements) -> None:
     caller = batch.callers.get(ask.key_digest)
     if caller is not None and ask.once is not None:
-        key = (caller.account_id, ask.once.id)
-        batch.earlier[key] = statements.earlier(cursor, *key)
+        batch.earlier[caller.account_id, ask.once.id] = statements.earlier(cursor, caller.account_id, ask.once.id)
 
 
 def _one(batch: Batch, item: Ask | Look | Due | Alive, cursor: Cursor, statements: Statements) -> Result:
