@@ -70,8 +70,8 @@ def published(sold: Sold) -> Price | None:
 
 def _price(figures: Sequence[Any], input_tokens: int) -> Price | None:
     """The price of a prompt of so many tokens."""
-    fresh, written, cached, kept = (_of_tier(figure, input_tokens) for figure in figures)
-    return None if fresh is None or written is None else price_of_usd(fresh, written, cached, kept)
+    fresh, written, cached, cache_write = (_of_tier(figure, input_tokens) for figure in figures)
+    return None if fresh is None or written is None else price_of_usd(fresh, written, cached, cache_write)
 
 
 def _of_tier(figure: Any, input_tokens: int) -> Decimal | None:  # noqa: ANN401  # a price in tiers, or a plain one

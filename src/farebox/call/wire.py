@@ -137,15 +137,15 @@ class Wire:
 
     def add(self, model: Model, attempt: dict[str, Any], usage: Usage, *, is_wasted: bool = False) -> None:
         """Add what one model call used to the sum, and to its attempt."""
-        read, cached, written, kept = usage
+        read, cached, written, cache_written = usage
         price = model.price
         if price is not None and price.tiers:
             price = price.of_input(read)
-        cost = 0 if price is None else cost_nanodollars(price, read, cached, written, kept)
+        cost = 0 if price is None else cost_nanodollars(price, read, cached, written, cache_written)
         attempt["input_tokens"], attempt["cached_tokens"], attempt["output_tokens"] = read, cached, written
         attempt["cost_nanodollars"] = cost
-        if kept and price is not None and price.cache_write_per_mtok:
-            attempt["cache_write_tokens"] = kept
+        if cache_written and price is not None and price.cache_write_per_mtok:
+            attempt["cache_write_tokens"] = cache_written
         if not _is_frozen_in(self.admitted.hold, price):  # another model's, or one that has more than three figures
             attempt["price"] = price and price[: 4 if price.cache_write_per_mtok else 3]
         self._cost_nanodollars += cost

@@ -114,9 +114,9 @@ def _used(hold: Hold, outcome: Outcome) -> tuple[Used, ...]:
 def _answer(hold: Hold, attempt: dict[str, Any]) -> Used:
     read, cached, written = (attempt[name] for name in TOKENS)
     price = price_of_attempt(hold, attempt) or Price(0, 0, 0)
-    kept = attempt.get("cache_write_tokens", 0)
-    cost = cost_nanodollars(price, read, cached, written, kept)
-    return Used(attempt["model"], read, cached, written, price, cost, kept)
+    cache_written = attempt.get("cache_write_tokens", 0)
+    cost = cost_nanodollars(price, read, cached, written, cache_written)
+    return Used(attempt["model"], read, cached, written, price, cost, cache_written)
 
 
 def _attempts(outcome: Outcome) -> list[dict[str, Any]]:

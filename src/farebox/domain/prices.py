@@ -43,8 +43,8 @@ def price_of_usd(
     """A price from US dollars per million tokens, as providers publish them."""
     fresh = usd_to_nanodollars(input_usd)
     cached = fresh if cached_usd is None else usd_to_nanodollars(cached_usd)
-    kept = 0 if cache_write_usd is None else usd_to_nanodollars(cache_write_usd)
-    return Price(fresh, cached, usd_to_nanodollars(output_usd), kept if kept > fresh else 0)
+    cache_write = 0 if cache_write_usd is None else usd_to_nanodollars(cache_write_usd)
+    return Price(fresh, cached, usd_to_nanodollars(output_usd), cache_write if cache_write > fresh else 0)
 
 
 def dearest(prices: Sequence[Price | None], input_tokens_max: int = 0) -> Price | None:

@@ -26,7 +26,7 @@ def prompted(function: Callable[..., Any], signature: Signature) -> Callable[...
     Raises:
         FounderError: the template and the parameters do not belong together, or there is more than them.
     """
-    if not all(_is_nothing(statement) for statement in body_of(function)):
+    if not all(_is_placeholder(statement) for statement in body_of(function)):
         raise FounderError(
             f"{signature.name} has a body, and @app.prompt runs none; take it out, or write it with @app.paid."
         )
@@ -70,7 +70,7 @@ def _pieces(signature: Signature) -> list[tuple[str, str | None]]:
     return pieces
 
 
-def _is_nothing(statement: ast.stmt) -> bool:
+def _is_placeholder(statement: ast.stmt) -> bool:
     """Whether it is the docstring, or what type checkers want behind it: `...`, or `raise NotImplementedError`."""
     is_value = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return is_value or isinstance(statement, ast.Pass | ast.Raise)

@@ -75,10 +75,10 @@ def refuse_lasting(request: JsonObject, *lists: object) -> None:
     for one in marked:
         for name in CACHE_MARKS:
             mark = one.get(name)
-            kept = mark.get("ttl") if isinstance(mark, dict) else None
-            if kept not in CACHE_TTLS:
+            ttl = mark.get("ttl") if isinstance(mark, dict) else None
+            if ttl not in CACHE_TTLS:
                 raise InvalidRequest(
-                    f"A {name} of {str(kept)[:100]!r} is not offered here: what is kept for longer costs more. "
+                    f"A {name} of {str(ttl)[:100]!r} is not offered here: what is kept for longer costs more. "
                     "Leave its ttl out.", param=name,
                 )  # fmt: skip
 
