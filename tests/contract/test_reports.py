@@ -264,7 +264,7 @@ def test_a_long_ledger_is_read_in_constant_memory(database: Database) -> None:
 def test_a_row_of_the_export_says_all_that_is_known(filled: Database) -> None:
     rows = {used.hold.call_id: row_of(used) for used in usage(filled)}
     assert all(tuple(row) == COLUMNS for row in rows.values())
-    posted = rows[one_call(filled, "state = 'posted' AND model = 'priced'")]
+    posted = rows[one_call(filled, "state = 'posted' AND model = 'priced' AND calls = 1")]
     expected: dict[str, Any] = {
         "account": "calls@example.com", "endpoint": "/v1/generate", "model": "priced", "state": "posted",
         "mode": "live", "plan": "calls", "calls": 1, "unpriced": False, "error": "",
