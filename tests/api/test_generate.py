@@ -141,6 +141,23 @@ def test_ready_asks_the_database(served: Served) -> None:
     assert (reply.status, reply.json()) == (200, {"status": "ready"})
 
 
+def test_a_newer_schema_is_served_by_who_runs_already(
+    fresh_database_url: str, tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    """And an older one is not ready: between `farebox migrate` and the last restart are minutes of both."""
+    shop = Shop(tmp_path, fresh_database_url, upstream)
+    key = shop.new_key("open")
+    with shop.served(workers=1) as served:
+        for table in ("usage_record", "hold", "meter", "account", "api_key"):
+            shop.query(f"ALTER TABLE {table} ADD COLUMN of_a_later_version INTEGER NOT NULL DEFAULT 7")
+        shop.query("UPDATE alembic_version SET version_num = '9999'")
+        assert get(served.url + "/ready").status == 200
+        assert send(ask(served, key)).status == 200
+        assert [state for (state,) in shop.records("state", key)] == ["posted"]
+        shop.query("UPDATE alembic_version SET version_num = '0001'")
+        assert_problem(get(served.url + "/ready"), 503, "ledger_unavailable")
+
+
 def test_usage_tells_the_period_so_far(shop: Shop, served: Served, upstream: FakeUpstream) -> None:
     key = shop.new_key("tokens")
     fresh = get(served.url + "/v1/usage", key).json()

@@ -145,7 +145,7 @@ class GroupCommitLedger:
 
     async def check(self) -> None:
         revision: str | None = await self._put(Alive(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
-        if revision != HEAD:
+        if revision is None or revision < HEAD:  # a newer one is being rolled out; see docs/decisions/0027
             raise LedgerUnavailable("The service is being set up. Try again shortly.", retry_after_seconds=5)
 
     # -- The event loop's side ---------------------------------------------------------------------------------
