@@ -200,11 +200,13 @@ def test_postgres_may_restart_between_any_two_calls(
     asyncio.run(call())
 
 
-def test_a_schema_of_another_version_is_not_served(till: Till) -> None:
+def test_an_older_schema_is_not_served_and_a_newer_one_is(till: Till) -> None:
     async def call() -> None:
         async with running(till.database) as ledger:
             await ledger.check()
             till.query("UPDATE alembic_version SET version_num = '9999'")
+            await ledger.check()
+            till.query("UPDATE alembic_version SET version_num = '0001'")
             with pytest.raises(LedgerUnavailable):
                 await ledger.check()
 
