@@ -197,9 +197,6 @@ def make_many(database: Database) -> int:
 
 def test_one_lost_one_doubled_and_one_altered_row_among_100_000_are_named(database: Database) -> None:
     assert make_many(database) >= 100_000
-    report = reconcile(database, PRODUCT.by_name)
-    assert report.findings == []
-    assert [note for note in report.notes if "wait to be reported" not in note] == []  # there is no Stripe here
     lost, altered, unsent = (
         one(database, f"{INVOICED} AND plan = '{plan}' AND {COPY}") for plan in ("over", "words", "money")
     )
@@ -212,8 +209,9 @@ def test_one_lost_one_doubled_and_one_altered_row_among_100_000_are_named(databa
         f"UPDATE usage_record SET invoiced_nanodollars = invoiced_nanodollars - 1 WHERE call_id = '{altered}'",
         f"DELETE FROM usage_outbox WHERE call_id = '{unsent}'",
     )
-    findings = found(database)
-    calls = {(finding.owner, finding.what) for finding in findings if finding.what.startswith("call ")}
+    report = reconcile(database, PRODUCT.by_name)
+    assert [note for note in report.notes if "wait to be reported" not in note] == []  # there is no Stripe here
+    calls = {(finding.owner, finding.what) for finding in report.findings if finding.what.startswith("call ")}
     assert calls == {
         ("over@example.com", f"call {lost}: row for the invoice"),
         ("money@example.com", "call req_again: row for the invoice"),
@@ -221,5 +219,5 @@ def test_one_lost_one_doubled_and_one_altered_row_among_100_000_are_named(databa
         ("words@example.com", f"call {altered}: row for the invoice, nanodollars"),
         ("words@example.com", f"call {altered}: invoiced_nanodollars"),
     }
-    others = {finding.owner for finding in findings if not finding.what.startswith("call ")}
+    others = {finding.owner for finding in report.findings if not finding.what.startswith("call ")}
     assert others == {"over@example.com"}  # whose meter and daily sums count a row that is not there
