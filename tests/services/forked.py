@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Never
 
 import farebox
+from farebox.cli import GC_THRESHOLD
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([
@@ -100,7 +101,7 @@ def _run(program: Sequence[str], cwd: Path, environment: dict[str, str], outputs
     os.environ.clear()
     os.environ.update(environment)
     gc.freeze()  # what was imported stays, and need not be looked through for garbage
-    gc.set_threshold(10_000)  # what a start makes, stays too
+    gc.set_threshold(GC_THRESHOLD)  # what a start makes, stays too
     _spare_imports()
     sys.path.insert(0, str(cwd))
     _do(program)

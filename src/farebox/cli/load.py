@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from farebox.app import Farebox
+from farebox.cli import GC_THRESHOLD
 from farebox.domain.brand import Brand
 from farebox.domain.errors import FounderError
 from farebox.domain.pack import Pack
@@ -25,7 +26,6 @@ APP_VARIABLE: Final = "FAREBOX_APP"
 NOT_THEIRS: Final = (
     "<", str(Path(__file__).resolve().parents[1]), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")
 )  # fmt: skip
-GC_THRESHOLD: Final = 10_000  # objects; Python's 700 is a handful of calls
 # What the founder writes arguments for, by the name that Python's own sentence has.
 WRITTEN: Final[dict[str, Callable[..., object]]] = {
     "Farebox.__init__": Farebox, "Plan.__init__": Plan, "Pack.__init__": Pack, "Brand.__init__": Brand,

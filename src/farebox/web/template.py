@@ -71,7 +71,7 @@ def _pieces(signature: Signature) -> list[tuple[str, str | None]]:
 
 
 def _is_placeholder(statement: ast.stmt) -> bool:
-    """Whether it is the docstring, or what type checkers want behind it: `...`, or `raise NotImplementedError`."""
+    """Whether a function that is never run may have it: a docstring, `...`, `pass` or a `raise`."""
     is_value = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return is_value or isinstance(statement, ast.Pass | ast.Raise)
 
