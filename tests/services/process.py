@@ -85,11 +85,13 @@ def allow_open_files(count: int = 8192) -> None:
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_seconds: float = 30) -> None:
-    deadline = time.monotonic() + timeout_seconds
+    """Ask again and again; the longer it takes, the more seldom, as to ask costs processor time that others need."""
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited_seconds = time.monotonic() - began
+        if waited_seconds > timeout_seconds:
             raise TimeoutError(f"waited {timeout_seconds} s for {what}")
-        time.sleep(0.01)
+        time.sleep(min(max(0.01, waited_seconds / 10), 0.2))
 
 
 def is_listening(port: int) -> bool:
