@@ -20,8 +20,9 @@ HEADERS: Final[list[tuple[bytes, bytes]]] = []
 
 
 class Wire(Protocol):
-    """It remembers what it was told to write, and in how many pieces."""
+    """It remembers what it was told to write, and in how many pieces, and is less patient."""
 
+    head_seconds_max = 0.2
     written: Final[list[bytes]] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -61,6 +62,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await asyncio.sleep(0.05)
             await start(200, (b"content-length", b"4"))
             await send({"type": "http.response.body", "body": b"slow"})
+        case "/late":
+            await asyncio.sleep(0.5)
+            await start(200, (b"content-length", b"4"))
+            await send({"type": "http.response.body", "body": b"late"})
         case "/pieces":
             await start(200)
             await send({"type": "http.response.body", "body": b"one", "more_body": True})
@@ -76,8 +81,8 @@ def no_headers() -> Iterator[None]:
     HEADERS.clear()
 
 
-async def talk(request: bytes) -> tuple[bytes, list[bytes]]:
-    """What comes back until the server closes, and the pieces that it was written in."""
+async def talk(request: bytes, *more: bytes) -> tuple[bytes, list[bytes]]:
+    """What comes back until the server closes, and the pieces that it was written in; `more` is sent a moment later."""
     Wire.written.clear()
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, http=Wire, lifespan="off", log_level="critical", server_header=False)
@@ -86,6 +91,9 @@ async def talk(request: bytes) -> tuple[bytes, list[bytes]]:
     try:
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         writer.write(request)
+        for piece in more:
+            await asyncio.sleep(0.05)
+            writer.write(piece)
         answer = await asyncio.wait_for(reader.read(), SECONDS_MAX)
         writer.close()
     finally:
@@ -158,6 +166,24 @@ def test_requests_sent_in_one_go_are_answered_in_their_order() -> None:
     assert answer.count(b"HTTP/1.1 200 OK") == 3
     assert answer.index(b"whole") < answer.index(b"one") < answer.rindex(b"whole")
     assert answer == b"".join(written)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /whole HTTP/1.1\r\nhost:"])
+def test_a_head_that_does_not_come_is_waited_for_no_longer(said: bytes) -> None:
+    answer, _ = asyncio.run(talk(said))
+    assert (b" 400 " in answer and b"did not come within 0.2 seconds" in answer) or (answer, said) == (b"", b"")
+
+
+def test_the_next_head_is_waited_for_as_long_and_the_answer_before_it_comes() -> None:
+    answer, _ = asyncio.run(talk(get("/late", headers=b""), b"GET /whole HT"))
+    assert answer.index(b"late") < answer.index(b"HTTP/1.1 400") < answer.index(b"did not come within 0.2 seconds")
+
+
+@pytest.mark.parametrize("headers", [b"content-length: 3\r\n", b"transfer-encoding: chunked\r\n"])
+def test_a_request_that_is_whole_may_be_answered_late(headers: bytes) -> None:
+    body = b" 42" if b"length" in headers else b"3\r\n 42\r\n0\r\n\r\n"
+    answer, _ = asyncio.run(talk(get("/late", method="POST", headers=CLOSE + headers, body=body)))
+    assert answer.endswith(b"\r\n\r\nlate")
 
 
 def test_an_answer_that_never_gets_its_body_is_a_failure() -> None:

@@ -3,6 +3,7 @@
 `farebox serve` and `farebox dev` hand it to uvicorn; under another server its own answers hold.
 """
 
+from asyncio import TimerHandle, Transport
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -73,10 +74,25 @@ class _Cycle(RequestResponseCycle):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
 
+    Attributes:
+        head_seconds_max: how long a request's head may take to come. Who opens connections and says nothing, or says it
+            a byte at a time, would take all that a process may have open.
+    """
+
+    head_seconds_max: float = 30
     _unread_bytes = 0
     _refused = False
+    _until_head: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._have_read()
+        super().connection_lost(exc)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.__class__ = _Cycle  # uvicorn has no place to name another
@@ -89,14 +105,38 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._unread_bytes > HEAD_BYTES_MAX and not self._refused:
             self.send_400_response(f"The request's head is larger than {HEAD_BYTES_MAX:,} bytes.")
+        elif self._unread_bytes and self._until_head is None:
+            self._wait_for_head()
 
     def on_headers_complete(self) -> None:
-        self._unread_bytes = 0
+        self._have_read()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._unread_bytes = 0
+        self._have_read()
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._have_read()
+        super().on_message_complete()
+
+    def _have_read(self) -> None:
+        self._unread_bytes = 0
+        if self._until_head is not None:
+            self._until_head.cancel()
+            self._until_head = None
+
+    def _wait_for_head(self) -> None:
+        self._until_head = self.loop.call_later(self.head_seconds_max, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            self._wait_for_head()  # it is the next one's, and the one before is still being answered
+        elif self._unread_bytes and not self._refused:
+            self.send_400_response(f"The request's head did not come within {self.head_seconds_max:g} seconds.")
+        else:
+            self.transport.close()
 
     def _should_upgrade_to_ws(self) -> bool:
         # Only where the founder has a WebSocket of their own: else its library would answer in its own words.
