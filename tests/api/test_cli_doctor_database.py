@@ -146,3 +146,19 @@ def test_a_locked_sqlite_file_is_told(bare: Path, monkeypatch: pytest.MonkeyPatc
         other.execute("BEGIN IMMEDIATE")
         [mistake] = mistakes(monkeypatch, "sqlite:///farebox.db")
     assert mistake.startswith("database: farebox.db cannot be used (database is locked) → ")
+
+
+@pytest.mark.usefixtures("bare")
+def test_more_workers_than_postgresql_has_connections_for_are_told(
+    migrated_pg_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = set_to(monkeypatch, FAREBOX_DATABASE_URL=migrated_pg_url)
+
+    def told(workers: int) -> list[str]:
+        found = [str(one) for one in check_database(settings, PRODUCT, workers)]
+        return [sentence for sentence in found if "connections:" in sentence]
+
+    assert told(4) == []
+    [sentence] = told(5)
+    assert "lets in 97, and 5 processes may want 115 when many pages are asked for" in sentence
+    assert "a max_connections of 125 or more" in sentence

@@ -13,8 +13,17 @@ from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
 from farebox.settings import Settings, secret_of
-from farebox.store.database import Database
-from farebox.store.health import DatabaseTrouble, folder_lacks, noted, now_us, revision, told, try_write
+from farebox.store.database import CONNECTIONS_MAX, Database
+from farebox.store.health import (
+    DatabaseTrouble,
+    connections_allowed,
+    folder_lacks,
+    noted,
+    now_us,
+    revision,
+    told,
+    try_write,
+)
 from farebox.store.migrations import HEAD
 from farebox.store.plans import lost_plans
 from farebox.store.reconcile_usage import notes_of
@@ -51,7 +60,7 @@ def _check(database: Database, settings: Settings, product: Product, workers: in
             yield ok("database", f"{database.path} will be made at the first start")
             return
     try:
-        yield from _inside(database, settings, product)
+        yield from _inside(database, settings, product, workers)
     except (DatabaseTrouble, LedgerUnavailable) as error:
         yield fix("database", f"{database.name} cannot be used ({error})", f"check {URL} and the database")
     except FounderError as error:
@@ -69,7 +78,7 @@ def _folder(path: Path) -> Iterator[Finding]:
         yield fix("disk", f"only {free // 2**20} MB are free in {folder}", "make room there")
 
 
-def _inside(database: Database, settings: Settings, product: Product) -> Iterator[Finding]:
+def _inside(database: Database, settings: Settings, product: Product, workers: int) -> Iterator[Finding]:
     found = revision(database)
     if found != HEAD:
         yield _not_migrated(database, found)
@@ -78,6 +87,7 @@ def _inside(database: Database, settings: Settings, product: Product) -> Iterato
     yield ok("database", f"{database.name} is written to and up to date")
     yield from _secret(database, settings)
     yield from _clock(database)
+    yield from _connections(database, workers)
     lost = lost_plans(database, product.by_name)
     if lost:
         yield note("plans", lost)
@@ -118,3 +128,13 @@ def _clock(database: Database) -> Iterator[Finding]:
     ahead = started + unsure - there
     is_off = abs(ahead) > CLOCK_SECONDS_MAX + unsure
     yield clock_off("the database's", ahead) if is_off else ok("clock", "as the database's")
+
+
+def _connections(database: Database, workers: int) -> Iterator[Finding]:
+    if database.is_sqlite:
+        return
+    allowed, wanted = connections_allowed(database), workers * CONNECTIONS_MAX
+    if wanted > allowed:
+        may = f"{workers} {'process' if workers == 1 else 'processes'} may want {wanted} when many pages are asked for"
+        remedy = f"give PostgreSQL a max_connections of {wanted + 10} or more, or serve by fewer"
+        yield note("connections", f"{database.name} lets in {allowed}, and {may}; {remedy}")

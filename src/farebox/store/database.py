@@ -30,6 +30,10 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage
     "keepalives_idle": 10,
 }
+POOL_SIZE: Final = 5
+POOL_OVERFLOW: Final = 10
+CONNECTIONS_MAX: Final = POOL_SIZE + POOL_OVERFLOW + 8
+"""Of one serving process, when all its pages are asked for at once: the pool's, the ledger's, each outbox's own."""
 MIGRATION_LOCK: Final = 7_240_911  # any number that no other use of the server's advisory locks takes
 WRITES: Final = "farebox_writes"
 
@@ -126,8 +130,9 @@ class Database:
 
         if not self.is_sqlite:
             return create_engine(
-                "postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, hide_parameters=True
-            )
+                "postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, hide_parameters=True,
+                pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW,
+            )  # fmt: skip
         # One connection stays open: to open a file and to read its schema takes longer than what a page asks of it.
         engine = create_engine(
             "sqlite://", creator=self.connect, poolclass=pool.QueuePool, pool_size=1, max_overflow=-1,

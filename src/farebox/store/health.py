@@ -76,6 +76,21 @@ def now_us(database: Database) -> int:
         return database.now_us(connection)
 
 
+def connections_allowed(database: Database) -> int:
+    """How many PostgreSQL lets in at once, but for those that it keeps free.
+
+    Raises:
+        DatabaseTrouble: the database cannot be asked.
+    """
+    # PostgreSQL keeps the former for its superusers, and since version 16 the latter for whom it names.
+    sql = (
+        "SELECT current_setting('max_connections')::int - sum(setting::int) FROM pg_settings"
+        " WHERE name IN ('superuser_reserved_connections', 'reserved_connections')"
+    )
+    with told(), database.read() as connection:
+        return int(connection.exec_driver_sql(sql).scalar_one())
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Whatever the driver raises, told in its own words.
