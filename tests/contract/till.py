@@ -89,6 +89,12 @@ class Till:
         assert len(found) <= 1, found
         return str(found[0][0]) if found else "nothing"
 
+    def ended(self, call_id: str) -> tuple[str, int, int, int]:
+        """How a call ended: its state, the calls and nanodollars charged for it, and the tokens that it read."""
+        sql = "SELECT state, calls, charge_nanodollars, input_tokens FROM usage_record WHERE call_id = %s"
+        [(state, calls, charge, tokens)] = self.query(sql, call_id)
+        return state, calls, charge, tokens
+
     def held(self) -> int:
         with self.connected() as connection:
             return held(connection)

@@ -32,6 +32,7 @@ BATCH_MAX: Final = 512
 WATCH_SECONDS: Final = 1.0
 STUCK_SECONDS_MAX: Final = 4.0
 TAKE_BACK_SECONDS: Final = 60.0
+WRITING_SECONDS: Final = 1.0  # so long after a record's transaction began, its caller is not told no
 WAITING_MAX: Final = 10_000
 ADMIT_WAIT_SECONDS_MAX: Final = 5.0
 RETRY_SECONDS: Final = 0.2
@@ -60,6 +61,19 @@ def _void_told(batch: Sequence[_Waiting], now: float) -> None:
             waiting.item = Finish(item.hold, "void", item.spent)
 
 
+def _again(waiting: _Waiting, now: float, *, is_ending: bool) -> _Waiting | None:
+    """A record that the database did not take, as it is to be tried again; None where it is not.
+
+    One whose caller is told no is tried for a while longer, as a void, so that nothing stays held for long.
+    """
+    item = waiting.item
+    if not isinstance(item, Finish) or waiting.until > now:
+        return waiting if isinstance(item, Finish) else None
+    if item.ending != "post" or is_ending:
+        return None
+    return _Waiting(Finish(item.hold, "void", item.spent), waiting.future, now + TAKE_BACK_SECONDS)
+
+
 def _nothing(most: int) -> list[_Waiting]:
     del most
     return []
@@ -79,6 +93,8 @@ class GroupCommitLedger:
         self._open: dict[str, float] = {}
         self._connection: Any = None
         self._dropping = threading.Lock()  # between dropping the connection and interrupting it
+        self._telling = threading.Lock()  # between telling a caller no and writing what they wait for
+        self._writing_until = 0.0
         self._again: list[_Waiting] = []
         self._in_hand: Sequence[_Waiting] = ()
         self._in_hand_since: float | None = None
@@ -222,8 +238,10 @@ class GroupCommitLedger:
     def _free_waiting(self) -> None:
         silent, now = TimeoutError("the database does not answer"), time.monotonic()
         waiting = [*self._in_hand, *self._drained()]
-        freed = [w.future for w in waiting if not isinstance(w.item, Finish) or w.until < now]
-        self._answer([(future, unavailable(silent)) for future in freed])
+        with self._telling:
+            late = 0.0 if now < self._writing_until else now
+            freed = [w.future for w in waiting if not isinstance(w.item, Finish) or w.until < late]
+            self._answer([(future, unavailable(silent)) for future in freed])
         with self._dropping:
             if self._connection is not None:
                 self._database.interrupt(self._connection)
@@ -251,13 +269,12 @@ class GroupCommitLedger:
             now = time.monotonic()
             if any(w.until < now for w in batch):
                 late = [w for w in batch if _is_late(w, now)]
-                _void_told(batch, now)
                 batch = [w for w in batch if not _is_late(w, now)]
                 self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
             if batch:
                 self._in_hand, self._in_hand_since = batch, now
                 self._commit(batch, self._arrived)
-                self._in_hand_since = None
+                self._in_hand_since, self._writing_until = None, 0.0
                 courtesy.among(len(batch))
         self._drop_connection()
 
@@ -297,8 +314,9 @@ class GroupCommitLedger:
         except LedgerUnavailable as error:
             log.warning("the database did not take a batch of %d: %r", len(batch), error.__cause__)
             now = time.monotonic()
-            self._again += [w for w in batch if isinstance(w.item, Finish) and w.until > now]
-            refused = [w for w in batch if not (isinstance(w.item, Finish) and w.until > now)]
+            again = [_again(w, now, is_ending=self._saw_end) for w in batch]
+            self._again += [w for w in again if w is not None]
+            refused = [w for w, kept in zip(batch, again, strict=True) if kept is not w]
             self._reply(refused, [unavailable(error.__cause__ or error) for _ in refused])
         except Exception as error:
             if len(batch) > 1:
@@ -317,9 +335,11 @@ class GroupCommitLedger:
                 with self._database.writers_turn():
                     cursor = self._cursor()
                     self._statements.begin(cursor)
-                    if is_last_try:
-                        _void_told(batch, time.monotonic())
                     batch += arrived(BATCH_MAX - len(batch))  # while this process waited for its turn
+                    with self._telling:
+                        now = time.monotonic()
+                        _void_told(batch, now)
+                        self._writing_until = now + WRITING_SECONDS
                     results = run([w.item for w in batch], cursor, self._statements, self._plans)
                     committing = results
                     self._connection.commit()

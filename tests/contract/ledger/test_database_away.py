@@ -27,6 +27,8 @@ from tests.contract.till import (
 )
 from tests.services.postgres import PostgresServer
 
+VOIDED = ("voided", 0, 0, SPENT.input_tokens)
+
 
 def test_a_database_that_is_not_there_is_told_with_when_to_come_back(
     till: Till, key: NewKey, migrated_url: str, caplog: pytest.LogCaptureFixture
@@ -68,17 +70,59 @@ def test_a_record_waits_for_its_database_and_admissions_do_not(
     asyncio.run(call())
 
 
-def test_a_record_gives_up_at_its_deadline_and_the_hold_expires(till: Till, key: NewKey, migrated_url: str) -> None:
+def test_a_record_gives_up_at_its_deadline_and_is_voided_once_the_database_is_back(
+    till: Till, key: NewKey, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.01)
+
+    async def call() -> None:
+        with closing(FaultyDatabase(migrated_url)) as database:
+            async with running(database) as ledger:
+                hold = await admit(ledger, key)
+                database.faults = Faults(database._driver.OperationalError, times=10**9)
+                with pytest.raises(LedgerUnavailable):
+                    await record(ledger, hold, seconds_max=0.05)
+                database.faults = Faults()
+                await until(lambda: till.held() == 0, "the void")
+        assert till.ended(hold.call_id) == VOIDED
+
+    asyncio.run(call())
+
+
+def test_a_ledger_that_ends_while_its_database_is_away_leaves_the_hold_to_expire(
+    till: Till, key: NewKey, migrated_url: str
+) -> None:
     async def call() -> None:
         with closing(FaultyDatabase(migrated_url)) as database:
             async with running(database) as ledger:
                 hold = await admit(ledger, key, hold_ttl_us=0)
                 database.faults = Faults(database._driver.OperationalError, times=10**9)
-                with pytest.raises(LedgerUnavailable):
-                    await record(ledger, hold, seconds_max=0.05)
-                database.faults = Faults()
-                assert await ledger.expire() == 1
+                recording = asyncio.create_task(record(ledger, hold, seconds_max=0.5))
+                await asyncio.sleep(0)
+            with pytest.raises(LedgerUnavailable):
+                await recording
+        async with running(till.database) as another:
+            assert await another.expire() == 1
         assert till.state(hold.call_id) == "expired"
+
+    asyncio.run(call())
+
+
+def test_a_record_whose_caller_was_told_no_while_others_wrote_charges_nothing(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(ledger_module, "STUCK_SECONDS_MAX", 0.1)
+
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            hold = await admit(ledger, key)
+            other = await admit(ledger, key)
+            await record(ledger, other)
+            with till.writes_locked(), pytest.raises(LedgerUnavailable):
+                await record(ledger, hold, seconds_max=0.05)
+            await until(lambda: till.held() == 0, "the void")
+        assert till.ended(hold.call_id) == VOIDED
 
     asyncio.run(call())
 
@@ -166,10 +210,7 @@ def test_a_record_whose_caller_was_told_no_charges_nothing_when_the_database_wak
                     await looking
                 stall.go_on.set()
                 await until(lambda: till.held() == 0, "both ends")
-        row = till.query(
-            "SELECT state, calls, charge_nanodollars, input_tokens FROM usage_record WHERE call_id = %s", hold.call_id
-        )
-        assert row == [("voided", 0, 0, SPENT.input_tokens)]
+        assert till.ended(hold.call_id) == VOIDED
         assert till.state(left.call_id) == "posted", "who has gone was told nothing"
 
     asyncio.run(call())
