@@ -13,6 +13,7 @@ from tests.services.upstream import FakeUpstream
 APP: Final = '''
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -147,10 +148,20 @@ async def numbers(call: Call, count: int) -> AsyncIterator[Pair]:
 
 
 @app.paid
-async def countdown(call: Call, count: int) -> AsyncIterator[int]:
+async def countdown(call: Call, count: int, pause: float = 0) -> AsyncIterator[int]:
     """Count down."""
     for number in range(count, 0, -1):
         yield number
+        await asyncio.sleep(pause)
+
+
+@app.paid(max_input_tokens=340)
+async def hasty(call: Call, times: int) -> str:
+    """Ask, and not wait for the answer."""
+    for _ in range(times):
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(call.ask("x" * 200), 0.1)
+    return "no answer"
 
 
 @app.prompt

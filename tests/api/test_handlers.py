@@ -137,6 +137,23 @@ def test_what_does_not_fit_is_refused_unsent(till: Shop, server: Served, upstrea
     assert "Raise max_input_tokens or max_output_tokens of its decorator" in server.output()
 
 
+def test_questions_that_a_function_does_not_wait_for_are_recorded_and_bounded(
+    till: Shop, server: Served, upstream: FakeUpstream
+) -> None:
+    upstream.program(Behaviour(latency_seconds=5))
+    asked, insisting = till.new_key("credit"), till.new_key("credit")
+    assert call(server, asked, "hasty", {"times": 2}).json() == {"text": "no answer"}
+    [(state, tokens, marks, attempts)] = till.records("state, input_tokens, marks, attempts", asked)
+    assert (state, 100 <= tokens < 340, marks) == ("posted", True, "cut estimated")
+    assert [one["cut"] for one in json.loads(attempts)] == [True, True]
+    assert upstream.count() == 2
+    assert_problem(call(server, insisting, "hasty", {"times": 9}), 422, "call_too_large")
+    assert upstream.count() < 9
+    [(state, charge, cost)] = till.records("state, charge_nanodollars, cost_nanodollars", insisting)
+    assert (state, charge, cost > 0) == ("voided", 0, True)
+    till.assert_sums()
+
+
 def test_a_function_ends_with_the_calls_deadline(till: Shop) -> None:
     key = till.new_key("open")
     with till.served(workers=1, FAREBOX_CALL_SECONDS_MAX="0.5") as server:

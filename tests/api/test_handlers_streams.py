@@ -88,18 +88,30 @@ def test_a_stream_that_fails_later_says_so_at_its_end(till: Shop, server: Served
     assert till.records("state, calls", key) == [("voided", 0)]
 
 
-def test_who_leaves_a_stream_pays_for_what_came(till: Shop, server: Served, upstream: FakeUpstream) -> None:
-    key = till.new_key("open")
-    upstream.program(Behaviour(tokens=400, chunk_seconds=0.05))
+def leave(till: Shop, server: Served, key: str, name: str, body: object) -> None:
+    """Leave a stream after its first bytes."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    connection.request("POST", "/v1/story", json.dumps({"about": "dogs"}), {"x-api-key": key})
+    connection.request("POST", f"/v1/{name}", json.dumps(body), {"x-api-key": key})
     answer = connection.getresponse()
     answer.read1(10)
     answer.close()
     connection.close()
     wait_until(lambda: till.records("state", key) != [], "the call to be recorded")
+
+
+def test_who_leaves_a_stream_pays_for_what_came(till: Shop, server: Served, upstream: FakeUpstream) -> None:
+    key = till.new_key("open")
+    upstream.program(Behaviour(tokens=400, chunk_seconds=0.05))
+    leave(till, server, key, "story", {"about": "dogs"})
     [(state, calls, tokens, marks)] = till.records("state, calls, output_tokens, marks", key)
     assert (state, calls, 0 < tokens < 400, "cut" in marks) == ("posted", 1, True, True)
+
+
+def test_who_leaves_a_stream_that_asks_no_model_pays_for_the_call(till: Shop, server: Served) -> None:
+    key = till.new_key("one")
+    leave(till, server, key, "countdown", {"count": 100, "pause": 0.05})
+    assert till.records("state, calls, marks", key) == [("posted", 1, "cut")]
+    assert_problem(call(server, key, "countdown", {"count": 1}), 429, "insufficient_quota")
 
 
 def test_a_stream_is_not_answered_twice(till: Shop, server: Served) -> None:

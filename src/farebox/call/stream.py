@@ -86,8 +86,8 @@ def _why_cancelled(*, is_over: bool) -> BaseException:
 
 def _ended(wire: Wire, failed: BaseException | None, *, has_begun: bool, has_left: bool) -> Passed:
     if has_left:
-        # What the model wrote until then is paid for; where none was asked, or those that were have failed, nothing is.
-        if not wire.asks:
+        # What came until then is paid for; nothing is where no model was asked, or those that were have failed.
+        if not (wire.asks or has_begun):
             return Passed("void", None, has_left)
         wire.mark(Mark.CUT)
         return Passed("post", None, has_left)

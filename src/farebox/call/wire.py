@@ -113,10 +113,12 @@ class Wire:
         )  # fmt: skip
 
     def _add_cut(self, question: Question, model: Model, output_tokens_max: int) -> None:
-        """Add a stream that was asked for, and whose first piece was not waited for."""
+        """Add what was asked for, and not waited for: it was paid, so its room is not given back with the rest."""
         seen: dict[str, Any] = {"model": model.name, "cut": True}
         self._attempts.append(seen)
-        self.add(model, seen, self.estimate(question, 0, output_tokens_max))
+        used = self.estimate(question, 0, output_tokens_max)
+        self.add(model, seen, used)
+        self.input_left -= used.input_tokens
         self.mark(Mark.CUT)
 
     async def close(self) -> None:
@@ -281,8 +283,7 @@ class Wire:
                 try:
                     attempt = await try_once(model, dialect.path, body, self.deadline, is_stream=is_stream)
                 except asyncio.CancelledError:
-                    if is_stream:
-                        self._add_cut(question, model, output_max)
+                    self._add_cut(question, model, output_max)
                     raise
                 seen = self._note(attempt)
                 if seen.get("status") == OK:
