@@ -269,6 +269,8 @@ def secret_of(settings: Settings, folder: Path) -> bytes:
         text = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise FounderError(f"{path} cannot be read ({error.strerror}); set FAREBOX_SECRET_KEY instead.") from None
+    except UnicodeDecodeError:
+        text = ""  # saved anew by an editor, as UTF-16: not what was made
     if len(text) < 2 * SECRET_BYTES:
         raise FounderError(f"{path} is not whole; restore it, or set FAREBOX_SECRET_KEY to the secret it held.")
     return text.encode()

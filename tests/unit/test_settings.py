@@ -274,7 +274,7 @@ def test_two_folders_have_two_secrets(beside: Path, working_directory: Path) -> 
     assert secret_of(load(), beside) != secret_of(load(), working_directory)
 
 
-@pytest.mark.parametrize("damage", [b"", b"0123456789", b"\n" * 64])
+@pytest.mark.parametrize("damage", [b"", b"0123456789", b"\n" * 64, ("0" * 64).encode("utf-16")])
 def test_a_damaged_secret_is_told_and_never_replaced(damage: bytes, beside: Path) -> None:
     file = beside / "farebox.secret"
     file.write_bytes(damage)
