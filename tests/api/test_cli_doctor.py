@@ -143,6 +143,14 @@ def test_a_file_that_is_not_utf8_is_told(bare: Path, encoding: str) -> None:
         settings_module.load()
 
 
+def test_every_line_that_cannot_be_read_is_told(bare: Path) -> None:
+    (bare / ".env").write_text("OPENAI_API_KEY: sk-1\nFAREBOX_PUBLIC_URL=https://till.example\nSMTP_URL 'x\n")
+    assert [told.sentence for told in check_env_files([bare])] == [
+        f".env: {bare}/.env, line {line} cannot be read → write it as NAME=value, with every quote closed"
+        for line in (1, 3)
+    ]
+
+
 def test_the_mark_that_windows_editors_write_is_no_part_of_a_name(bare: Path) -> None:
     (bare / ".env").write_bytes(b"\xef\xbb\xbfOPENAI_BASE_URL=https://till.example/v1\n")
     assert settings_module.load().openai_base_url == "https://till.example/v1"

@@ -90,6 +90,29 @@ def test_a_file_of_another_encoding_is_a_sentence(working_directory: Path) -> No
         load()
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('FAREBOX_SECRET_KEY="0123456789abcdef\n', 1),
+        ('A=1\n\n# a comment\n\n  FAREBOX_SECRET_KEY: "0123456789abcdef"\n', 5),
+        ("A=1\r\n\r\nFAREBOX_SWEEP_SECONDS 60\r\nB=2\r\n", 3),
+    ],
+)
+def test_a_line_that_cannot_be_read_stops_the_start_and_is_not_left_out(
+    working_directory: Path, text: str, line: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    (working_directory / ".env").write_bytes(text.encode())
+    told = f"{working_directory}/.env, line {line} cannot be read; write it as NAME=value, with every quote closed."
+    with pytest.raises(FounderError, match=f"^{re.escape(told)}$"):
+        load()
+    assert caplog.messages == []
+
+
+def test_a_name_alone_is_as_good_as_none(working_directory: Path) -> None:
+    (working_directory / ".env").write_text("FAREBOX_PUBLIC_URL\nexport OTHER\nFAREBOX_SWEEP_SECONDS=2\n")
+    assert (load().public_url, load().sweep_seconds) == ("", 2)
+
+
 def test_an_empty_value_is_as_good_as_none(working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (working_directory / ".env").write_text("".join(f"{name}=\n" for name in VARIABLES))
     assert load() == Settings()
