@@ -162,6 +162,17 @@ def test_mistakes_in_the_app_file_and_in_a_setting_do_not_end_the_examination(ba
     assert found == {"python": "ok", "app file": "FIX", ".env": "ok", "settings": "FIX", "port": "ok"}
 
 
+def test_of_an_app_file_that_cannot_be_loaded_nothing_is_said_but_that(bare: Path) -> None:
+    printed(bare, "accounts", "create", "ada@example.com", "--plan", "pro")
+    (bare / "app.py").write_text("from farebox import Farebox, Plan\napp = Farebox('Till', plans=[Plan('gold')])\n")
+    assert any("no longer has the plan 'pro'" in line for line in examined(bare, code=0))
+    (bare / "app.py").write_text("1 / 0\n")
+    found = levels(examined(bare))
+    assert found == {
+        "python": "ok", "app file": "FIX", ".env": "ok", "database": "ok", "mail": "note", "port": "ok"
+    }  # fmt: skip
+
+
 def test_prices_and_plans(bare: Path, upstream: FakeUpstream) -> None:
     app = "from farebox import Farebox, Plan\napp = Farebox('Till', model='openai:my-model', plans=[Plan('{}')])\n"
     (bare / ".env").write_text(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={upstream.base_url}\n")

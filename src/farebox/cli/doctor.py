@@ -61,12 +61,14 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
     else:
         product, chosen = _product(app, settings)
         yield from chosen
-        yield from check_provider(settings, product)
+        if product is not None:
+            yield from check_provider(settings, product)
         yield from check_database(settings, product, max(workers, _web_concurrency()))
-        yield from check_mail(settings, product)
+        yield from check_mail(settings, product or Product())
         yield from check_stripe(settings, product)
-        yield from _prices(settings, product)
-        yield from _plans(product)
+        if product is not None:
+            yield from _prices(settings, product)
+            yield from _plans(product)
     yield _port(port)
 
 
@@ -87,13 +89,14 @@ def _load(target: str | None) -> tuple[Farebox | None, Finding]:
     return app, ok("app file", f"{app.product.name}, with the plans {', '.join(app.product.by_name)}")
 
 
-def _product(app: Farebox | None, settings: Settings) -> tuple[Product, list[Finding]]:
-    """The product behind the model that is really asked."""
-    product = app.product if app else Product()
+def _product(app: Farebox | None, settings: Settings) -> tuple[Product | None, list[Finding]]:
+    """The product behind the model that is really asked; None where the file cannot be loaded."""
+    if app is None:
+        return None, []
     try:
-        return wiring.chosen(product, settings), []
+        return wiring.chosen(app.product, settings), []
     except FounderError as error:
-        return product, [Finding("FIX", f"settings: {error}")]
+        return app.product, [Finding("FIX", f"settings: {error}")]
 
 
 def _web_concurrency() -> int:

@@ -35,8 +35,8 @@ URL: Final = "FAREBOX_DATABASE_URL"
 TO_FILE: Final = f"{URL}=sqlite:///farebox.db"
 
 
-def check_database(settings: Settings, product: Product, workers: int) -> Iterator[Finding]:
-    """Whether calls can be recorded, and keys found."""
+def check_database(settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
+    """Whether calls can be recorded, and keys found. Of a product that is not known, nothing is said."""
     try:
         database = Database(settings.database_url)
     except FounderError as error:
@@ -46,7 +46,7 @@ def check_database(settings: Settings, product: Product, workers: int) -> Iterat
         yield from _check(database, settings, product, workers)
 
 
-def _check(database: Database, settings: Settings, product: Product, workers: int) -> Iterator[Finding]:
+def _check(database: Database, settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
     if database.is_memory:
         each = f", and {workers} workers would each have their own" if workers > 1 else ""
         yield fix("database", f"one in memory ends with its process{each}", f"set {TO_FILE}")
@@ -79,7 +79,7 @@ def _folder(path: Path) -> Iterator[Finding]:
         yield fix("disk", f"only {free // 2**20} MB are free in {folder}", "make room there")
 
 
-def _inside(database: Database, settings: Settings, product: Product, workers: int) -> Iterator[Finding]:
+def _inside(database: Database, settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
     found = revision(database)
     if found != HEAD:
         yield _not_migrated(database, found)
@@ -90,7 +90,7 @@ def _inside(database: Database, settings: Settings, product: Product, workers: i
     yield from _secret(database, settings)
     yield from _clock(database)
     yield from _connections(database, workers)
-    lost = lost_plans(database, product.by_name)
+    lost = lost_plans(database, product.by_name) if product is not None else ""
     if lost:
         yield note("plans", lost)
     with told():
