@@ -186,6 +186,30 @@ def test_prices_and_plans(bare: Path, upstream: FakeUpstream) -> None:
     assert "note plans: 'free' has no monthly limit: one customer can spend any sum of yours" in text
 
 
+def test_a_plan_whose_credit_has_no_room_for_a_function_is_told(bare: Path) -> None:
+    (bare / "app.py").write_text("""
+from farebox import Call, Farebox, Plan
+plans = [Plan(n, credit_usd=c, markup=0.5, credit_overage=o) for n, c, o in
+         [("small", "0.049199", False), ("exact", "0.0492", False), ("more", "0.01", True), ("closed", 0, False)]]
+app = Farebox("Till", plans=plans, prices={"gpt-4o-mini": (1, 2), "gpt-4o": (2, 2)})
+
+@app.paid
+async def wide(call: Call) -> str: "Do."
+
+@app.paid(max_input_tokens=16_000, max_output_tokens=400, model="openai:gpt-4o")
+async def dear(call: Call) -> str: "Do."
+
+@app.paid(max_input_tokens=100)
+async def narrow(call: Call) -> str: "Do."
+""")
+    found = [line for line in examined(bare) if "plans:" in line]
+    assert found == [
+        f"FIX plans: a call of {name} can come to $0.0492, and 'small' has $0.049199 a month, so none would ever pass "
+        "→ lower max_input_tokens=… or max_output_tokens=… of the function, or raise the plan's credit"
+        for name in ("wide", "dear")
+    ]
+
+
 def test_a_prepaid_plan_with_nothing_to_buy_is_told(bare: Path) -> None:
     app = "from farebox import Farebox, Pack, Plan\napp = Farebox('Till', plans=[Plan({})], packs=[{}])\n"
     plan, told = "'saved', calls=5, overage_usd=0.01, prepaid=True", "note plans: 'saved' is prepaid, and there is"
