@@ -153,9 +153,10 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _public_url_is_one(self) -> Self:
-        if self.public_url and not _is_web_address(self.public_url):
-            raise ValueError("FAREBOX_PUBLIC_URL is no web address; write it as https://api.example.com")
+    def _addresses_are_some(self) -> Self:
+        for name, url in (("FAREBOX_PUBLIC_URL", self.public_url), ("STRIPE_API_BASE", self.stripe_api_base)):
+            if url and not _is_web_address(url):
+                raise ValueError(f"{name} is no web address; write it as https://api.example.com")
         return self
 
     @model_validator(mode="after")

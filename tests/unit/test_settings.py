@@ -247,17 +247,18 @@ def test_a_value_out_of_bounds_is_a_sentence_that_names_the_variable_and_not_the
     assert "s" * 15 not in str(told.value)
 
 
+@pytest.mark.parametrize("name", ["FAREBOX_PUBLIC_URL", "STRIPE_API_BASE"])
 @pytest.mark.parametrize(
     "url", ["api.example.com", "localhost:8000", "ftp://x", "https://", "https://a.b/?c", "https://a b", "https://[x"]
 )
-def test_links_begin_with_a_web_address(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setenv("FAREBOX_PUBLIC_URL", url)
-    told = r"^FAREBOX_PUBLIC_URL is no web address; write it as https://api\.example\.com\.$"
+def test_links_and_stripes_calls_begin_with_a_web_address(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    monkeypatch.setenv(name, url)
+    told = rf"^{name} is no web address; write it as https://api\.example\.com\.$"
     with pytest.raises(FounderError, match=told):
         load()
     for good in ("https://api.example.com", "http://127.0.0.1:8000", "https://api.example.com/", "https://[::1]:8443"):
-        monkeypatch.setenv("FAREBOX_PUBLIC_URL", good)
-        assert load().public_url == good
+        monkeypatch.setenv(name, good)
+        assert good in {load().public_url, load().stripe_api_base}
 
 
 def test_a_hold_that_would_die_before_its_call_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
