@@ -3,12 +3,14 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import StringIO
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from dotenv.parser import parse_stream
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
@@ -20,6 +22,7 @@ OPENAI_BASE_URL: Final = PROVIDERS["openai"].base_url
 HOLD_MARGIN_SECONDS: Final = 60.0
 SECRET_BYTES: Final = 32
 LISTENING_VARIABLE: Final = "FAREBOX_LISTENING_AT"  # told by `dev` and `serve` to the process that serves
+LINE_REMEDY: Final = "write it as NAME=value, with every quote closed"
 ENCODING: Final = "utf-8-sig"  # Windows' editors put a mark before the text, which 'utf-8' takes for a part of a name
 
 Network = IPv4Network | IPv6Network
@@ -150,9 +153,10 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _public_url_is_one(self) -> Self:
-        if self.public_url and not _is_web_address(self.public_url):
-            raise ValueError("FAREBOX_PUBLIC_URL is no web address; write it as https://api.example.com")
+    def _addresses_are_some(self) -> Self:
+        for name, url in (("FAREBOX_PUBLIC_URL", self.public_url), ("STRIPE_API_BASE", self.stripe_api_base)):
+            if url and not _is_web_address(url):
+                raise ValueError(f"{name} is no web address; write it as https://api.example.com")
         return self
 
     @model_validator(mode="after")
@@ -212,11 +216,12 @@ def load(beside: Path | None = None) -> Settings:
     """Read the settings; `beside` is the folder of the app file.
 
     Raises:
-        FounderError: a setting has a value that it cannot have.
+        FounderError: a setting has a value that it cannot have, or a line of a file cannot be read.
     """
     # Later files win, and the environment wins over both.
     files = [str(folder / ".env") for folder in (beside, Path.cwd()) if folder is not None]
     try:
+        _check_lines(files)
         settings = Settings(_env_file=files, _env_file_encoding=ENCODING)
         settings._variables = _provider_variables(files)  # noqa: SLF001  # a part of the above, read here
     except UnicodeDecodeError:
@@ -229,6 +234,20 @@ def load(beside: Path | None = None) -> Settings:
             what = "write at least {min_length} characters, not {actual_length}".format(**first["ctx"])
         raise FounderError(f"{name}: {what}.".lstrip(": ")) from None
     return settings
+
+
+def lines_not_read(path: Path) -> list[int]:
+    """The lines of a `.env` file that python-dotenv would leave out, with a warning that names no file."""
+    bindings = parse_stream(StringIO(path.read_text(encoding=ENCODING)))
+    told = [binding.original for binding in bindings if binding.error]
+    # What it could not read begins with the empty lines before it.
+    return [line + text[: len(text) - len(text.lstrip())].count("\n") for text, line in told]
+
+
+def _check_lines(files: Sequence[str]) -> None:
+    for path in map(Path, files):
+        for line in lines_not_read(path) if path.is_file() else ():
+            raise FounderError(f"{path}, line {line} cannot be read; {LINE_REMEDY}.")
 
 
 def _is_safe(url: str) -> bool:
@@ -269,6 +288,8 @@ def secret_of(settings: Settings, folder: Path) -> bytes:
         text = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise FounderError(f"{path} cannot be read ({error.strerror}); set FAREBOX_SECRET_KEY instead.") from None
+    except UnicodeDecodeError:
+        text = ""  # saved anew by an editor, as UTF-16: not what was made
     if len(text) < 2 * SECRET_BYTES:
         raise FounderError(f"{path} is not whole; restore it, or set FAREBOX_SECRET_KEY to the secret it held.")
     return text.encode()

@@ -143,6 +143,14 @@ def test_a_file_that_is_not_utf8_is_told(bare: Path, encoding: str) -> None:
         settings_module.load()
 
 
+def test_every_line_that_cannot_be_read_is_told(bare: Path) -> None:
+    (bare / ".env").write_text("OPENAI_API_KEY: sk-1\nFAREBOX_PUBLIC_URL=https://till.example\nSMTP_URL 'x\n")
+    assert [told.sentence for told in check_env_files([bare])] == [
+        f".env: {bare}/.env, line {line} cannot be read → write it as NAME=value, with every quote closed"
+        for line in (1, 3)
+    ]
+
+
 def test_the_mark_that_windows_editors_write_is_no_part_of_a_name(bare: Path) -> None:
     (bare / ".env").write_bytes(b"\xef\xbb\xbfOPENAI_BASE_URL=https://till.example/v1\n")
     assert settings_module.load().openai_base_url == "https://till.example/v1"
@@ -152,6 +160,17 @@ def test_mistakes_in_the_app_file_and_in_a_setting_do_not_end_the_examination(ba
     (bare / "app.py").write_text("1 / 0\n")
     found = levels(examined(bare, FAREBOX_SWEEP_SECONDS="soon"))
     assert found == {"python": "ok", "app file": "FIX", ".env": "ok", "settings": "FIX", "port": "ok"}
+
+
+def test_of_an_app_file_that_cannot_be_loaded_nothing_is_said_but_that(bare: Path) -> None:
+    printed(bare, "accounts", "create", "ada@example.com", "--plan", "pro")
+    (bare / "app.py").write_text("from farebox import Farebox, Plan\napp = Farebox('Till', plans=[Plan('gold')])\n")
+    assert any("no longer has the plan 'pro'" in line for line in examined(bare, code=0))
+    (bare / "app.py").write_text("1 / 0\n")
+    found = levels(examined(bare))
+    assert found == {
+        "python": "ok", "app file": "FIX", ".env": "ok", "database": "ok", "mail": "note", "port": "ok"
+    }  # fmt: skip
 
 
 def test_prices_and_plans(bare: Path, upstream: FakeUpstream) -> None:
@@ -165,6 +184,30 @@ def test_prices_and_plans(bare: Path, upstream: FakeUpstream) -> None:
     text = "\n".join(examined(bare, code=0))
     assert "note price: that of my-model is not known, so costs are recorded as 0; say it in your file" in text
     assert "note plans: 'free' has no monthly limit: one customer can spend any sum of yours" in text
+
+
+def test_a_plan_whose_credit_has_no_room_for_a_function_is_told(bare: Path) -> None:
+    (bare / "app.py").write_text("""
+from farebox import Call, Farebox, Plan
+plans = [Plan(n, credit_usd=c, markup=0.5, credit_overage=o) for n, c, o in
+         [("small", "0.049199", False), ("exact", "0.0492", False), ("more", "0.01", True), ("closed", 0, False)]]
+app = Farebox("Till", plans=plans, prices={"gpt-4o-mini": (1, 2), "gpt-4o": (2, 2)})
+
+@app.paid
+async def wide(call: Call) -> str: "Do."
+
+@app.paid(max_input_tokens=16_000, max_output_tokens=400, model="openai:gpt-4o")
+async def dear(call: Call) -> str: "Do."
+
+@app.paid(max_input_tokens=100)
+async def narrow(call: Call) -> str: "Do."
+""")
+    found = [line for line in examined(bare) if "plans:" in line]
+    assert found == [
+        f"FIX plans: a call of {name} can come to $0.0492, and 'small' has $0.049199 a month, so none would ever pass "
+        "→ lower max_input_tokens=… or max_output_tokens=… of the function, or raise the plan's credit"
+        for name in ("wide", "dear")
+    ]
 
 
 def test_a_prepaid_plan_with_nothing_to_buy_is_told(bare: Path) -> None:

@@ -123,6 +123,17 @@ def test_a_secret_that_is_lost_or_another_is_told(bare: Path, empty_url: str, mo
     assert mistakes(monkeypatch, empty_url) == []
 
 
+def test_a_damaged_secret_is_told_before_there_are_tables_too(
+    bare: Path, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bare / "farebox.secret").write_text("0" * 64, "utf-16")
+    for url in ("sqlite:///farebox.db", empty_url):
+        *_, found = check_database(set_to(monkeypatch, FAREBOX_DATABASE_URL=url), PRODUCT, 1)
+        assert found.level == "FIX"
+        assert found.sentence.startswith(f"secret: {bare}/farebox.secret is not whole; restore it, or ")
+    assert [path.name for path in bare.iterdir()] == ["farebox.secret"]
+
+
 @pytest.mark.usefixtures("bare")
 def test_a_clock_that_differs_from_the_databases_is_told(pg_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = migrated(pg_url).rpartition("/")[2]

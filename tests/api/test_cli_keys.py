@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from tests.api.shop import get
-from tests.services.command import farebox, printed
+from tests.services.command import farebox, farebox_onto, printed
 from tests.services.process import wait_until
 from tests.services.served import Served
 from tests.services.sums import connect
@@ -128,3 +128,13 @@ def test_what_cannot_be_meant_is_a_sentence(tmp_path: Path) -> None:
         done = farebox(tmp_path, *arguments)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(f"farebox: {told}")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no file here that is always full")
+def test_output_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    printed(tmp_path, "accounts", "create", "ada@example.com", "--plan", "free")
+    for arguments in (["keys", "create", "ada@example.com"], ["usage", "export", "--format", "csv"], ["--help"]):
+        done = farebox_onto(Path("/dev/full"), tmp_path, *arguments)
+        told = "The output cannot be written (No space left on device); make room there, or send it elsewhere."
+        *_, last = done.stderr.splitlines()
+        assert (done.returncode, last, "Traceback" in done.stderr) == (1, f"farebox: {told}", False)

@@ -18,19 +18,26 @@ SCRIPT: Final = "import sys; from farebox.cli import main; sys.argv[0] = 'farebo
 
 def farebox(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run `farebox …` to its end."""
+    return farebox_onto(None, folder, *arguments, **settings)
+
+
+def farebox_onto(file: Path | None, folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The same with the file for its output, which is then not looked at."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
     command = ["farebox", *arguments]
     with tempfile.TemporaryDirectory(prefix="farebox-command-") as place:
-        outputs = Path(place, "stdout"), Path(place, "stderr")
+        told = Path(place, "stdout"), Path(place, "stderr")
+        outputs = file or told[0], told[1]
+        told[0].touch()
         program = [sys.executable, "-c", SCRIPT, *arguments]
         process = Forked(program, outputs=outputs, env=own | settings, cwd=folder)
         try:
             code = process.wait(SECONDS_MAX)
         except subprocess.TimeoutExpired as error:
             process.send_signal(signal.SIGKILL)
-            error.add_note("\n".join(output.read_text(encoding="utf-8") for output in outputs))
+            error.add_note("\n".join(output.read_text(encoding="utf-8") for output in told))
             raise
-        stdout, stderr = (output.read_text(encoding="utf-8") for output in outputs)
+        stdout, stderr = (output.read_text(encoding="utf-8") for output in told)
     return subprocess.CompletedProcess(command, code, stdout, stderr)
 
 

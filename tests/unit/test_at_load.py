@@ -113,6 +113,31 @@ def test_a_call_that_counts_for_more_than_any_plan_has_is_told(units: Any, plan:
         app.check()
 
 
+@pytest.mark.parametrize(
+    ("terms", "plan", "told"),
+    [
+        ({}, Plan("a", tokens=10_000), "max_input_tokens=1000"),
+        ({}, Plan("a", tokens=10), "max_input_tokens=1, max_output_tokens=1"),
+        ({}, Plan("a", tokens=420), "max_input_tokens=42, max_output_tokens=42"),
+        ({"max_input_tokens": 5, "max_output_tokens": 4_000}, Plan("a", tokens=100), "max_input_tokens=5, max_ou"),
+    ],
+)
+def test_bounds_that_are_advised_have_room(terms: dict[str, int], plan: Plan, told: str) -> None:
+    def check(terms: dict[str, Any]) -> None:
+        app = Farebox("Till", plans=[plan])
+        app.paid(**terms)(words)
+        app.check()
+
+    async def words(call: Call) -> str:
+        """Do."""
+        raise NotImplementedError(call)
+
+    with pytest.raises(FounderError, match=rf"Lower the bound, as in @app\.paid\({told}") as error:
+        check(terms)
+    advised = str(error.value).partition("@app.paid(")[2].partition(")")[0]
+    check(terms | {name: int(tokens) for name, _, tokens in (one.partition("=") for one in advised.split(", "))})
+
+
 def test_a_stream_that_is_none_is_told_where_its_founder_looks() -> None:
     async def words(call: Call) -> AsyncIterator[str]:
         """Do."""

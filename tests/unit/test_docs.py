@@ -185,6 +185,12 @@ def test_each_page_that_is_linked_to_is_there(page: str) -> None:
     assert [link for link in links if not (folder / link).exists()] == []
 
 
+def test_each_decision_that_another_one_names_is_there() -> None:
+    for path in (DOCS / "decisions").glob("*.md"):
+        links = re.findall(r"\]\((\d{4}-[^)#]+)", path.read_text(encoding="utf-8"))
+        assert [link for link in links if not (path.parent / link).exists()] == [], path.name
+
+
 def commands(program: str) -> set[str]:
     """What the pages have behind a program's name: in a line of code, or in the text between backticks."""
     found = re.findall(rf"(?:^    |`){program} ([a-z][^`#\n]*)", "\n".join(PAGES.values()), re.MULTILINE)

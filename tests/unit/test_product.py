@@ -66,6 +66,7 @@ def test_the_demo_product_has_free_with_20_calls_and_pro_with_5000() -> None:
         ({"embedding_model": ["a"]}, 'write it as "openai:text-embedding-3-small"'),
         ({"providers": ["https://x/v1"]}, 'providers is a dict, as in providers={"mine"'),
         ({"providers": {"Mine": "https://x/v1"}}, "a provider's name is lower-case letters"),
+        ({"providers": {"p" * 41: "https://x/v1"}}, "'-' and '_', a letter first, and no more than 40 characters"),
         ({"providers": {"my gpu": "https://x/v1"}}, "a provider's name is lower-case letters"),
         ({"providers": {1: "https://x/v1"}}, "a provider's name is lower-case letters"),
         ({"providers": {"mine": "gpu.example.com"}}, "write its OpenAI-compatible address"),
@@ -147,3 +148,9 @@ def test_another_model_takes_the_files_place_with_the_prices_that_are_still_mean
     assert other.by_name == product.by_name
     with pytest.raises(FounderError, match="the provider 'nobody' is not known"):
         product.with_model("nobody:x")
+
+
+@pytest.mark.parametrize("name", ["1", "p" * 41])
+def test_a_packs_name_has_the_form_of_a_plans(name: str) -> None:
+    with pytest.raises(FounderError, match="'-' and '_', a letter first, and no more than 40 characters"):
+        Pack(name, usd=10)

@@ -1,20 +1,14 @@
-"""The settings: where they are read from, what they are bound to, and the secret that is made only once."""
+"""The settings: where they are read from, and what they are bound to."""
 
 import os
 import re
-import stat
-import subprocess
-import sys
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
-from farebox import settings
 from farebox.domain.errors import FounderError
 from farebox.domain.providers import PROVIDERS, Provider, add_providers
-from farebox.settings import Settings, load, secret_of
+from farebox.settings import Settings, load
 
 OPENAI, ANTHROPIC, OLLAMA = PROVIDERS["openai"], PROVIDERS["anthropic"], PROVIDERS["ollama"]
 OF_PROVIDERS = [name for each in PROVIDERS.values() for name in (each.key_variable, each.url_variable)]
@@ -88,6 +82,29 @@ def test_a_file_of_another_encoding_is_a_sentence(working_directory: Path) -> No
     (working_directory / ".env").write_bytes("FAREBOX_PUBLIC_URL=https://ü".encode("latin-1"))
     with pytest.raises(FounderError, match="not UTF-8"):
         load()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('FAREBOX_SECRET_KEY="0123456789abcdef\n', 1),
+        ('A=1\n\n# a comment\n\n  FAREBOX_SECRET_KEY: "0123456789abcdef"\n', 5),
+        ("A=1\r\n\r\nFAREBOX_SWEEP_SECONDS 60\r\nB=2\r\n", 3),
+    ],
+)
+def test_a_line_that_cannot_be_read_stops_the_start_and_is_not_left_out(
+    working_directory: Path, text: str, line: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    (working_directory / ".env").write_bytes(text.encode())
+    told = f"{working_directory}/.env, line {line} cannot be read; write it as NAME=value, with every quote closed."
+    with pytest.raises(FounderError, match=f"^{re.escape(told)}$"):
+        load()
+    assert caplog.messages == []
+
+
+def test_a_name_alone_is_as_good_as_none(working_directory: Path) -> None:
+    (working_directory / ".env").write_text("FAREBOX_PUBLIC_URL\nexport OTHER\nFAREBOX_SWEEP_SECONDS=2\n")
+    assert (load().public_url, load().sweep_seconds) == ("", 2)
 
 
 def test_an_empty_value_is_as_good_as_none(working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,17 +241,18 @@ def test_a_value_out_of_bounds_is_a_sentence_that_names_the_variable_and_not_the
     assert "s" * 15 not in str(told.value)
 
 
+@pytest.mark.parametrize("name", ["FAREBOX_PUBLIC_URL", "STRIPE_API_BASE"])
 @pytest.mark.parametrize(
     "url", ["api.example.com", "localhost:8000", "ftp://x", "https://", "https://a.b/?c", "https://a b", "https://[x"]
 )
-def test_links_begin_with_a_web_address(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setenv("FAREBOX_PUBLIC_URL", url)
-    told = r"^FAREBOX_PUBLIC_URL is no web address; write it as https://api\.example\.com\.$"
+def test_links_and_stripes_calls_begin_with_a_web_address(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    monkeypatch.setenv(name, url)
+    told = rf"^{name} is no web address; write it as https://api\.example\.com\.$"
     with pytest.raises(FounderError, match=told):
         load()
     for good in ("https://api.example.com", "http://127.0.0.1:8000", "https://api.example.com/", "https://[::1]:8443"):
-        monkeypatch.setenv("FAREBOX_PUBLIC_URL", good)
-        assert load().public_url == good
+        monkeypatch.setenv(name, good)
+        assert good in {load().public_url, load().stripe_api_base}
 
 
 def test_a_hold_that_would_die_before_its_call_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,119 +267,6 @@ def test_a_hold_that_would_die_before_its_call_is_refused(monkeypatch: pytest.Mo
 def test_a_hold_lives_a_minute_longer_than_the_longest_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAREBOX_CALL_SECONDS_MAX", "30")
     assert load().hold_seconds == 90
-
-
-# -- The secret
-
-
-def test_a_secret_that_is_set_is_used_and_no_file_is_made(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAREBOX_SECRET_KEY", "a secret of the founder's own: ü")
-    assert secret_of(load(), beside) == "a secret of the founder's own: ü".encode()
-    assert list(beside.iterdir()) == []
-
-
-def test_a_secret_is_made_once_of_256_random_bits_and_for_its_owner_only(beside: Path) -> None:
-    made = secret_of(load(), beside)
-    assert re.fullmatch(rb"[0-9a-f]{64}", made)
-    assert secret_of(load(), beside) == made
-    file = beside / "farebox.secret"
-    assert [path.name for path in beside.iterdir()] == [file.name]
-    if os.name == "posix":
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-
-
-def test_two_folders_have_two_secrets(beside: Path, working_directory: Path) -> None:
-    assert secret_of(load(), beside) != secret_of(load(), working_directory)
-
-
-@pytest.mark.parametrize("damage", [b"", b"0123456789", b"\n" * 64])
-def test_a_damaged_secret_is_told_and_never_replaced(damage: bytes, beside: Path) -> None:
-    file = beside / "farebox.secret"
-    file.write_bytes(damage)
-    with pytest.raises(FounderError, match=r"farebox\.secret is not whole"):
-        secret_of(load(), beside)
-    assert file.read_bytes() == damage
-
-
-def test_a_secret_may_end_in_a_line_break_as_editors_leave_it(beside: Path) -> None:
-    made = secret_of(load(), beside)
-    (beside / "farebox.secret").write_bytes(made + b"\r\n")
-    assert secret_of(load(), beside) == made
-
-
-def test_a_folder_that_cannot_be_written_is_a_sentence(beside: Path) -> None:
-    with pytest.raises(FounderError, match="set FAREBOX_SECRET_KEY instead"):
-        secret_of(load(), beside / "no such folder")
-
-
-MAKE_SECRET = """
-import sys
-from pathlib import Path
-from farebox.settings import Settings, secret_of
-settings = Settings()
-sys.stdout.write("ready\\n")
-sys.stdout.flush()
-sys.stdin.readline()
-sys.stdout.write(secret_of(settings, Path(sys.argv[1])).decode())
-"""
-
-
-def test_many_processes_that_start_at_once_have_one_secret(beside: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", MAKE_SECRET, str(beside)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for _ in range(8)
-    ]  # fmt: skip
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    answers = [process.communicate() for process in processes]
-    assert {error for _, error in answers} == {""}
-    assert len({secret for secret, _ in answers}) == 1
-
-
-def test_a_process_that_comes_while_the_secret_is_being_made_gets_the_whole_one(tmp_path: Path) -> None:
-    """One process makes the secret, and another comes just before the first one's n-th line, for every n."""
-    for line in range(100):
-        folder = tmp_path / str(line)
-        folder.mkdir()
-        made, others = _secret_with_another_at(line, folder)
-        assert others in ([made], [])
-        if not others:
-            assert line > 3
-            return
-    pytest.fail("the secret never came to an end")
-
-
-def _secret_with_another_at(line: int, folder: Path) -> tuple[bytes, list[bytes | FounderError]]:
-    others: list[bytes | FounderError] = []
-    lines = 0
-
-    def other_comes(frame: FrameType, event: str, _: object) -> Any:  # noqa: ANN401  # itself, as settrace wants it
-        nonlocal lines
-        if frame.f_code.co_filename != settings.__file__:
-            return None
-        if event == "line":
-            lines += 1
-            if lines == line + 1:
-                try:
-                    others.append(secret_of(Settings(), folder))
-                except FounderError as error:
-                    others.append(error)
-        return other_comes
-
-    before = sys.gettrace()
-    sys.settrace(other_comes)
-    try:
-        return secret_of(Settings(), folder), others
-    finally:
-        sys.settrace(before)
 
 
 # -- Log-ins elsewhere

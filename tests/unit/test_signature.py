@@ -305,7 +305,7 @@ MISTAKES: Final = {
     "@app.prompt\nasync def f(a: str) -> str:\n" + DOC: "f has no prompt; write it into the docstring",
     '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do {b}."""': "its prompt has {b}, and it takes {a}",
     '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do {a.b}."""': "its prompt has {a.b}, and",
-    '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do {a!r}."""': "its prompt has {a}, and it takes {a}",
+    '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do {a!r:>9}."""': "its prompt has {a!r:>9}, and it",
     '@app.prompt\nasync def f() -> str:\n    """Do.\n\n    Do {}."""': "its prompt has {}, and it takes no field",
     '@app.prompt\nasync def f() -> str:\n    """Do.\n\n    Do {."""': "f: its prompt cannot be read",
     '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do."""': "f takes a, and its prompt does not use it",

@@ -1,6 +1,8 @@
 """The command line, one file a command. Help is written for a founder."""
 
+import errno
 import gc
+import os
 import sys
 from io import TextIOWrapper
 from typing import Final
@@ -8,6 +10,7 @@ from typing import Final
 from farebox.domain.errors import FounderError, LedgerUnavailable
 
 GC_THRESHOLD: Final = 10_000  # objects; Python's 700 is a handful of calls
+UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main() -> None:
@@ -19,9 +22,26 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows pipe cannot take every character
     try:
-        cli()
+        try:
+            cli()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # when Python does it, after this, it is too late to tell
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
+    except BrokenPipeError:  # whoever read has enough
+        _drop_output()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _drop_output()
+        sys.exit(f"farebox: The output cannot be written ({error.strerror}); make room there, or send it elsewhere.")
+
+
+def _drop_output() -> None:
+    """Have what is still to be written go nowhere, as Python tries once more at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def told(error: FounderError | LedgerUnavailable) -> str:

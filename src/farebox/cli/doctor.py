@@ -4,7 +4,7 @@ import http.client
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,6 +27,7 @@ from farebox.domain.errors import FounderError
 from farebox.domain.money import format_usd
 from farebox.domain.product import Product
 from farebox.settings import Settings
+from farebox.web.handler import Handler
 
 HOST: Final = "127.0.0.1"
 PYTHON_MIN: Final = (3, 11)
@@ -61,12 +62,15 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
     else:
         product, chosen = _product(app, settings)
         yield from chosen
-        yield from check_provider(settings, product)
+        if product is not None:
+            yield from check_provider(settings, product)
         yield from check_database(settings, product, max(workers, _web_concurrency()))
-        yield from check_mail(settings, product)
+        yield from check_mail(settings, product or Product())
         yield from check_stripe(settings, product)
-        yield from _prices(settings, product)
-        yield from _plans(product)
+        if product is not None and app is not None:
+            yield from _prices(settings, product)
+            yield from _plans(product)
+            yield from _room(settings, product, app.handlers.values())
     yield _port(port)
 
 
@@ -87,13 +91,14 @@ def _load(target: str | None) -> tuple[Farebox | None, Finding]:
     return app, ok("app file", f"{app.product.name}, with the plans {', '.join(app.product.by_name)}")
 
 
-def _product(app: Farebox | None, settings: Settings) -> tuple[Product, list[Finding]]:
-    """The product behind the model that is really asked."""
-    product = app.product if app else Product()
+def _product(app: Farebox | None, settings: Settings) -> tuple[Product | None, list[Finding]]:
+    """The product behind the model that is really asked; None where the file cannot be loaded."""
+    if app is None:
+        return None, []
     try:
-        return wiring.chosen(product, settings), []
+        return wiring.chosen(app.product, settings), []
     except FounderError as error:
-        return product, [Finding("FIX", f"settings: {error}")]
+        return app.product, [Finding("FIX", f"settings: {error}")]
 
 
 def _web_concurrency() -> int:
@@ -123,6 +128,21 @@ def _plans(product: Product) -> Iterator[Finding]:
         if plan.prepaid and not product.packs:
             wrong = f"{plan.name!r} is prepaid, and there is nothing to buy for what is beyond it"
             yield note("plans", f'{wrong}; sell credit in your file: packs=[Pack("small", usd=10)]')
+
+
+def _room(settings: Settings, product: Product, handlers: Iterable[Handler]) -> Iterator[Finding]:
+    """Functions that a plan's credit has no room for: none of their calls would pass. A plan without any is closed."""
+    limited = [plan for plan in product.plans if plan.credit_nanodollars and not plan.credit_overage]
+    for handler in handlers:
+        names = (handler.terms.models if settings.model is None else None) or product.models
+        # Where none can be asked, the price of the first one counts, as in farebox dev.
+        prices = wiring.prices_of(product, wiring.usable(names, product, settings) or names[:1])
+        for plan in limited:
+            most, credit = handler.most_charged(plan, list(prices.values())), plan.credit_nanodollars or 0
+            if most is not None and most > credit:
+                wrong = f"a call of {handler.name} can come to {format_usd(most)}, and {plan.name!r} has"
+                remedy = "lower max_input_tokens=… or max_output_tokens=… of the function, or raise the plan's credit"
+                yield fix("plans", f"{wrong} {format_usd(credit)} a month, so none would ever pass", remedy)
 
 
 def _port(port: int) -> Finding:

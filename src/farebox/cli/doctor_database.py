@@ -35,8 +35,8 @@ URL: Final = "FAREBOX_DATABASE_URL"
 TO_FILE: Final = f"{URL}=sqlite:///farebox.db"
 
 
-def check_database(settings: Settings, product: Product, workers: int) -> Iterator[Finding]:
-    """Whether calls can be recorded, and keys found."""
+def check_database(settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
+    """Whether calls can be recorded, and keys found. Of a product that is not known, nothing is said."""
     try:
         database = Database(settings.database_url)
     except FounderError as error:
@@ -46,7 +46,7 @@ def check_database(settings: Settings, product: Product, workers: int) -> Iterat
         yield from _check(database, settings, product, workers)
 
 
-def _check(database: Database, settings: Settings, product: Product, workers: int) -> Iterator[Finding]:
+def _check(database: Database, settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
     if database.is_memory:
         each = f", and {workers} workers would each have their own" if workers > 1 else ""
         yield fix("database", f"one in memory ends with its process{each}", f"set {TO_FILE}")
@@ -56,10 +56,11 @@ def _check(database: Database, settings: Settings, product: Product, workers: in
         yield from found
         if found:
             return
-        if not database.path.exists():
-            yield ok("database", f"{database.path} will be made at the first start")
-            return
     try:
+        if database.path is not None and not database.path.exists():
+            yield ok("database", f"{database.path} will be made at the first start")
+            _secret_of(settings)
+            return
         yield from _inside(database, settings, product, workers)
     except (DatabaseTrouble, LedgerUnavailable) as error:
         yield fix("database", f"{database.name} cannot be used ({error})", f"check {URL} and the database")
@@ -78,17 +79,18 @@ def _folder(path: Path) -> Iterator[Finding]:
         yield fix("disk", f"only {free // 2**20} MB are free in {folder}", "make room there")
 
 
-def _inside(database: Database, settings: Settings, product: Product, workers: int) -> Iterator[Finding]:
+def _inside(database: Database, settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
     found = revision(database)
     if found != HEAD:
         yield _not_migrated(database, found)
+        _secret_of(settings)
         return
     try_write(database)
     yield ok("database", f"{database.name} is written to and up to date")
     yield from _secret(database, settings)
     yield from _clock(database)
     yield from _connections(database, workers)
-    lost = lost_plans(database, product.by_name)
+    lost = lost_plans(database, product.by_name) if product is not None else ""
     if lost:
         yield note("plans", lost)
     with told():
@@ -104,15 +106,25 @@ def _not_migrated(database: Database, found: str | None) -> Finding:
     return fix("database", "its tables are not the ones that this version needs", "farebox migrate")
 
 
-def _secret(database: Database, settings: Settings) -> Iterator[Finding]:
+def _secret_of(settings: Settings) -> bytes | None:
+    """The secret that `serve` would use; None where it would make one.
+
+    Raises:
+        FounderError: `serve` would refuse it.
+    """
     folder = Path.cwd()
-    kept = noted(database, FINGERPRINT)
-    if settings.secret_key is None and not (folder / "farebox.secret").exists():
+    is_there = settings.secret_key is not None or (folder / "farebox.secret").exists()
+    return secret_of(settings, folder) if is_there else None
+
+
+def _secret(database: Database, settings: Settings) -> Iterator[Finding]:
+    secret, kept = _secret_of(settings), noted(database, FINGERPRINT)
+    if secret is None:
         if kept is not None:
             wrong = "this database's keys were made under a secret that is not here"
             yield fix("secret", wrong, "run Farebox in the folder that has farebox.secret, or set FAREBOX_SECRET_KEY")
         return
-    if kept not in (None, fingerprint(secret_of(settings, folder))):
+    if kept not in (None, fingerprint(secret)):
         wrong = "this database's keys were made under another secret, and none of them is found"
         yield fix("secret", wrong, "set FAREBOX_SECRET_KEY (or bring farebox.secret back) as it was")
     elif settings.secret_key is None and not database.is_sqlite:

@@ -11,7 +11,7 @@ from typing import Final
 
 from farebox.cli.findings import Finding, fix, ok
 from farebox.domain.providers import PROVIDERS
-from farebox.settings import Settings
+from farebox.settings import LINE_REMEDY, Settings, lines_not_read
 
 FOLDERS_MAX: Final = 500
 OURS: Final = "FAREBOX_"
@@ -45,7 +45,8 @@ def _names(path: Path) -> list[str]:
 def _unreadable(paths: Sequence[Path]) -> Iterator[Finding]:
     for path in paths:
         try:
-            path.read_text(encoding="utf-8-sig")
+            for line in lines_not_read(path):
+                yield fix(".env", f"{path}, line {line} cannot be read", LINE_REMEDY)
         except UnicodeDecodeError:
             yield fix(".env", f"{path} is not UTF-8 text", "save it again as UTF-8")
         except OSError as error:

@@ -24,10 +24,10 @@ TAXES_AT = "https://dashboard.stripe.com/settings/tax"
 ENDPOINTS_AT = "https://dashboard.stripe.com/webhooks"
 
 
-def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
-    """Whether what the file sells can be bought."""
+def check_stripe(settings: Settings, product: Product | None) -> Iterator[Finding]:
+    """Whether what the file sells can be bought; where the file is not known, whether Stripe can be asked."""
     try:
-        sold = for_sale(product.plans, product.packs)
+        sold = for_sale(product.plans, product.packs) if product is not None else []
     except FounderError as error:
         yield Finding("FIX", f"stripe: {error}")
         return
@@ -46,14 +46,14 @@ def check_stripe(settings: Settings, product: Product) -> Iterator[Finding]:
         yield from _at_stripe(settings, product, sells=bool(sold))
 
 
-def _at_stripe(settings: Settings, product: Product, *, sells: bool) -> Iterator[Finding]:
+def _at_stripe(settings: Settings, product: Product | None, *, sells: bool) -> Iterator[Finding]:
     """What is found by asking."""
     try:
         payments = wiring_money.payments_of(settings, is_brief=True)  # calls wait for `serve`, which looks as well
         name, customer = payments.check(), _customer(settings)
         is_other = bool(customer) and not payments.knows(customer)
         catalogue = wiring_money.catalogue_of(settings)
-        lacking, has_no_portal = missing(catalogue, product)
+        lacking, has_no_portal = missing(catalogue, product) if product is not None else ([], False)
         endpoints = _endpoints(catalogue) if sells else None
     except (KeyRefused, PaymentRefused) as error:
         yield fix("stripe", str(error), "set another STRIPE_SECRET_KEY")

@@ -36,7 +36,8 @@ class Pack:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise FounderError(
-                f"Pack({self.name!r}): a pack's name is lower-case letters, digits, '-' and '_', as in 'small'."
+                f"Pack({self.name!r}): a pack's name is lower-case letters, digits, '-' and '_', a letter first, "
+                "and no more than 40 characters, as in 'small'."
             )
         worth = self.usd if self.credit_usd is None else self.credit_usd
         try:

@@ -73,7 +73,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise FounderError(
-                f"Plan({self.name!r}): a plan's name is lower-case letters, digits, '-' and '_', as in 'pro'."
+                f"Plan({self.name!r}): a plan's name is lower-case letters, digits, '-' and '_', a letter first, "
+                "and no more than 40 characters, as in 'pro'."
             )
         self._whole("calls", self.calls)
         self._whole("tokens", self.tokens)

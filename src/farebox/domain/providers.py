@@ -111,7 +111,8 @@ def add_providers(urls: object) -> dict[str, Provider]:
     for name, url in urls.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise FounderError(
-                f"providers has {name!r}: a provider's name is lower-case letters, digits, '-' and '_', as in 'mine'."
+                f"providers has {name!r}: a provider's name is lower-case letters, digits, '-' and '_', a letter "
+                "first, and no more than 40 characters, as in 'mine'."
             )
         if not isinstance(url, str) or not _URL.fullmatch(url):
             raise FounderError(

@@ -16,8 +16,9 @@ from farebox.call.handling import Call, Choice
 from farebox.call.prompt import within_deadline
 from farebox.domain.apikey import Mode
 from farebox.domain.errors import CallError, CallTooLarge, FounderError, InternalError, RequestRefused
-from farebox.domain.ledger import TOKENS_MAX
+from farebox.domain.ledger import TOKENS_MAX, charge_for_cost
 from farebox.domain.plan import Plan
+from farebox.domain.prices import Price, dearest, worst_cost_nanodollars
 from farebox.domain.providers import ModelName
 from farebox.web.endpoint import House, PaidEndpoint, Plain, Streamed
 from farebox.web.generate import OwnStream
@@ -109,14 +110,33 @@ class Handler:
                 "or give it a price beyond them, as in overage_usd=0.01."
             )
         for plan in plans:
-            output_max = self.terms.max_output_tokens or plan.max_output_tokens
-            most = self.terms.max_input_tokens + output_max
+            most = sum(self._bounds(plan))
             if plan.tokens is not None and most > plan.tokens and plan.overage_per_mtok is None:
                 raise FounderError(
                     f"{self.place}: a call of {self.name} can come to {most:,} tokens, and Plan({plan.name!r}) has "
                     f"{plan.tokens:,} a month, so no call would ever pass. Lower the bound, as in "
-                    f"@app.paid(max_input_tokens={max(plan.tokens // 10, 1)}), or raise the plan's tokens."
+                    f"@app.paid({self._lower(plan, plan.tokens)}), or raise the plan's tokens."
                 )
+
+    def most_charged(self, plan: Plan, prices: Sequence[Price | None]) -> int | None:
+        """What a call is held for, in nanodollars, in a plan that is limited in money; None without the prices."""
+        input_max, output_max = self._bounds(plan)
+        price = dearest(prices, input_max)
+        if price is None:
+            return None
+        return charge_for_cost(worst_cost_nanodollars(price, input_max, output_max), plan.markup_basis_points)
+
+    def _bounds(self, plan: Plan) -> tuple[int, int]:
+        """The most tokens that all questions of a call can come to, and all answers."""
+        return self.terms.max_input_tokens, self.terms.max_output_tokens or plan.max_output_tokens
+
+    def _lower(self, plan: Plan, tokens: int) -> str:
+        """Bounds with which a call has room in so many tokens."""
+        input_max, output_max = self._bounds(plan)
+        tenth = max(tokens // 10, 1)
+        lower = f"max_input_tokens={min(input_max, tenth)}"
+        has_room = min(input_max, tenth) + output_max <= tokens
+        return lower if has_room else f"{lower}, max_output_tokens={tenth}"
 
     def units(self, values: Values) -> int:
         """How many calls a request counts for.

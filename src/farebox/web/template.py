@@ -59,7 +59,8 @@ def _pieces(signature: Signature) -> list[tuple[str, str | None]]:
     for before, field, form, conversion in found:
         if field is not None and (field not in parameters or form or conversion):
             known = ", ".join(f"{{{known}}}" for known in parameters) or "no field"
-            raise FounderError(f"{name}: its prompt has {{{field}}}, and it takes {known}; {BRACES}.")
+            written = field + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+            raise FounderError(f"{name}: its prompt has {{{written}}}, and it takes {known}; {BRACES}.")
         pieces.append((before, field))
     for field, parameter in parameters.items():
         if takes_file(parameter.annotation):

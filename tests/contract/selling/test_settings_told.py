@@ -8,6 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from farebox.cli.doctor_stripe import check_stripe
+from farebox.domain.plan import Plan
+from farebox.domain.product import Product
 from farebox.domain.webhooks import TYPES
 from farebox.settings import Settings
 from tests.contract.selling.counter import PRODUCT, Counter
@@ -36,6 +38,7 @@ def said(
     key: str = "",
     secret: str = "whsec_x",  # noqa: S107  # none
     public_url: str = "",
+    product: Product | None = PRODUCT,
 ) -> list[str]:
     settings = Settings().model_copy(
         update={
@@ -46,7 +49,7 @@ def said(
             "public_url": public_url,
         }
     )
-    return [str(finding) for finding in check_stripe(settings, PRODUCT)]
+    return [str(finding) for finding in check_stripe(settings, product)]
 
 
 def test_with_everything_set_up_nothing_is_wrong(counter: Counter, migrated_url: str) -> None:
@@ -79,6 +82,13 @@ def test_customers_that_the_key_does_not_know_are_told(counter: Counter, migrate
     counter.till.billing.set_customer(account_id, "cus_of_another_mode")
     found = said(counter.stripe, migrated_url)
     assert any("cus_of_another_mode" in line and line.startswith("FIX") for line in found)
+
+
+def test_what_is_not_there_is_told_of_a_product_that_is_known(counter: Counter, migrated_url: str) -> None:
+    found = said(counter.stripe, migrated_url, product=Product(plans=(Plan("gold", usd=7),)))
+    assert any("1 of your prices are not there" in line for line in found)
+    [line] = said(counter.stripe, migrated_url, product=None)
+    assert line.startswith("ok  stripe: the key is of ")
 
 
 def test_the_command_shows_the_difference_asks_and_is_done_once(stripe: StripeStandin, tmp_path: Path) -> None:
