@@ -56,7 +56,8 @@ class RelayEndpoint(PaidEndpoint):
         dialect.check(request)
         is_stream = _flag(request, "stream") and dialect.stream is not None
         models = self._models(request, head.key.mode)
-        question = Question.of(dialect, request, models, request_tokens_max(len(body), request))
+        size_bytes = max(len(body), len(to_json(request))) if dialect.may_grow(request) else len(body)
+        question = Question.of(dialect, request, models, request_tokens_max(size_bytes, request))
         call = CallRequest(
             call_id=call_id,
             key=head.key,
