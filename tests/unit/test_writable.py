@@ -70,6 +70,14 @@ def test_what_cannot_be_written_again_is_refused(body: str) -> None:
         read_writable(body.encode(), EXAMPLE)
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "-1e400", "1" * 400 + ".5"])
+@pytest.mark.parametrize("body", ['{"a":%s}', '{"a" : %s}', '{"a": [{"b": [1.5, %s]}]}'])
+def test_a_number_that_is_not_finite_is_refused_in_the_same_words(body: str, number: str) -> None:
+    for read in (read_json, read_writable):
+        with pytest.raises(InvalidRequest, match=rf"^The JSON has {number[:100]}, which is no finite number\."):
+            read((body % number).encode(), EXAMPLE)
+
+
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
 VALUES = st.sampled_from(['"hi"', '"\\u0007"', '"\\u00e9\x7f/"', "null", "true", "7"])
 LISTS = st.lists(st.one_of(NUMBERS, VALUES), max_size=5).map(lambda found: f"[{','.join(found)}]")
