@@ -121,8 +121,22 @@ ECHO: Final = OK + b"Content-Length: 11\r\n\r\n[BODY]"
         (sized(b"abc", head=b"HTTP/1.0 200 OK\r\n"), b"abc", False),
         (OK + b"\r\nabc", b"abc", False),
         (sized(PACKED, head=GZIP), b"abc" * 100_000, True),
+        (sized(b"abc", head=OK + b"Content-Encoding: Identity \r\n"), b"abc", True),
+        (sized(b"abc", head=OK + b"Content-Encoding:\r\n"), b"abc", True),
     ],
-    ids=["sized", "chunked", "informed", "empty", "large", "closing", "old", "unsized", "packed"],
+    ids=[
+        "sized",
+        "chunked",
+        "informed",
+        "empty",
+        "large",
+        "closing",
+        "old",
+        "unsized",
+        "packed",
+        "as it is",
+        "not said",
+    ],
 )
 def test_an_answer_is_read_whole_whatever_its_form(answer: bytes, body: bytes, is_kept: bool) -> None:  # noqa: FBT001
     async def scene() -> None:
