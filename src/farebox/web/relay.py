@@ -86,8 +86,9 @@ class RelayEndpoint(PaidEndpoint):
         found = self._by_name[mode].get(name) if isinstance(name, str) else None
         if not found:
             listed = ", ".join(known for known in self._by_name[mode] if ":" not in known)
-            here = f"Choose one of: {listed}." if listed else "This service offers none here."
-            raise ModelNotFound(f"There is no model {str(name)[:100]!r} here. {here}", param="model")
+            if not listed:  # a product has a model for all else
+                raise ModelNotFound("This service offers no embeddings.", param="model")
+            raise ModelNotFound(f"There is no model {str(name)[:100]!r} here. Choose one of: {listed}.", param="model")
         return found
 
 
