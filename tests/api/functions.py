@@ -141,6 +141,14 @@ async def story(call: Call, about: str, fails_after: int = -1) -> AsyncIterator[
 
 
 @app.paid
+async def twice(call: Call) -> AsyncIterator[str]:
+    """Write two stories."""
+    for about in ("dogs", "cats"):
+        async for piece in call.stream(about):
+            yield piece
+
+
+@app.paid
 async def numbers(call: Call, count: int) -> AsyncIterator[Pair]:
     """Count."""
     for number in range(count):

@@ -175,6 +175,8 @@ def test_an_address_without_its_version_is_told(upstream: FakeUpstream, monkeypa
         ("api.openai.com/v1", "is no web address → write it as https://host/v1"),
         ("ftp://host/v1", "is no web address → "),
         ("https://", "is no web address → "),
+        ("https://me:secret@host/v1", "OPENAI_BASE_URL has a user or a password in it → leave that out"),
+        ("me:secret@host/v1", "OPENAI_BASE_URL is no web address → "),
         ("https://host/v1/chat/completions", "names an endpoint → set it to https://host/v1"),
         ("https://host/v1/models/", "names an endpoint → set it to https://host/v1"),
         ("http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1 cannot be reached (Connection refused"),

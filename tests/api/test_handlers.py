@@ -83,6 +83,14 @@ def test_a_call_counts_for_its_units(till: Shop, server: Served, upstream: FakeU
     assert (till.held(), upstream.count()) == (0, 0)
 
 
+@pytest.mark.parametrize("asked", [{}, {"model": "text-embedding-3-small"}])
+def test_a_product_without_embeddings_says_so(till: Shop, server: Served, asked: dict[str, str]) -> None:
+    told = assert_problem(
+        call(server, till.new_key("open"), "embeddings", {"input": "tea", **asked}), 404, "model_not_found"
+    )
+    assert told["detail"] == "This service offers no embeddings."
+
+
 def test_the_founders_own_router_goes_on(server: Served) -> None:
     assert get(f"{server.url}/hello").json() == {"hello": "you"}
     assert_problem(send(Request(f"{server.url}/v1/tagline", method="GET")), 405, "method_not_allowed")

@@ -4,6 +4,8 @@ import http.client
 import json
 from typing import Any
 
+import pytest
+
 from tests.api.functions import call, form
 from tests.api.shop import Shop, assert_problem
 from tests.services.load import Reply, Request, fire_all
@@ -119,6 +121,18 @@ def test_a_stream_is_not_answered_twice(till: Shop, server: Served) -> None:
     for status in (200, 409):
         reply = call(server, key, "numbers", {"count": 1}, **{"idempotency-key": "stream"})
         assert reply.status == status
+
+
+@pytest.mark.parametrize("said", [0, 1])
+def test_a_stream_whose_model_fell_silent_is_free_and_may_come_again_unless_something_was_said(
+    till: Shop, server: Served, upstream: FakeUpstream, said: int
+) -> None:
+    key = till.new_key("open")
+    upstream.program_next(*[Behaviour()] * said, Behaviour(fault="empty_content"))
+    for status in (200 if said else 502, 409 if said else 200):
+        assert call(server, key, "twice", **{"idempotency-key": f"silent {said}"}).status == status
+    found = till.records("error, calls", key)
+    assert found == ([("upstream_no_message", 1)] if said else [("upstream_no_message", 0), ("", 1)])
 
 
 # -- Events

@@ -127,6 +127,16 @@ def test_a_stream_is_not_streamed_twice(shop: Shop, served: Served, upstream: Fa
     assert upstream.count() == 1
 
 
+def test_a_stream_that_said_nothing_frees_its_key(shop: Shop, served: Served, upstream: FakeUpstream) -> None:
+    key, name = shop.new_key("hundred"), new_name()
+    upstream.program_next(Behaviour(fault="empty_content"))
+    assert_problem(send(once(served, key, name, stream=True)), 502, "upstream_no_message")
+    assert b"event: done" in send(once(served, key, name, stream=True)).body
+    assert_problem(send(once(served, key, name, stream=True)), 409, "idempotency_streamed")
+    assert upstream.count() == 2
+    assert shop.records("state, calls, error", key) == [("posted", 0, "upstream_no_message"), ("posted", 1, "")]
+
+
 @pytest.mark.parametrize("name", ["", " ", "x" * 256, "caf\xe9", "tab\there"])
 def test_a_key_that_cannot_be_one_is_refused(shop: Shop, served: Served, name: str, upstream: FakeUpstream) -> None:
     assert_problem(send(once(served, shop.new_key("hundred"), name)), 422, "invalid_request_error")

@@ -1,9 +1,10 @@
-"""The OpenAI wire: bytes pass both ways, and what would cost the founder more than its tokens does not."""
+"""The OpenAI wire: fields and answers pass, and what would cost the founder more than its tokens does not."""
 
 import json
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
 from tests.api.shop import Shop, assert_problem, get, send
 from tests.services.load import Reply, Request
@@ -75,6 +76,22 @@ def test_several_answers_are_held_and_paid_as_several(shop: Shop, served: Served
     assert held == 21
     assert spent <= 21
     assert upstream.calls()[0].body["n"] == 3
+
+
+@pytest.mark.parametrize("field", ["tools", "response_format"])
+def test_numbers_that_grow_when_they_are_written_again_are_held_as_they_are_sent(
+    shop: Shop, served: Served, upstream: FakeUpstream, field: str
+) -> None:
+    key = shop.new_key("hundred")
+    schema = {"type": "number", "enum": [0.5] * 500}
+    value: object = {"type": "json_schema", "json_schema": {"name": "f", "schema": schema}}
+    if field == "tools":
+        value = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    body = to_json({"messages": MESSAGES, field: value}).replace(b"0.5", b"1e15")
+    assert post(served, key, "/v1/chat/completions", body).status == 200
+    [call] = upstream.calls()
+    [(held,)] = shop.records("input_tokens_max", key)
+    assert held >= len(to_json(call.body[field])) > 2 * len(body)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -178,7 +195,9 @@ def test_what_costs_more_than_its_tokens_is_refused(
     assert (upstream.count(), upstream.count(path=path), shop.records("state", key)) == (0, 0, [])
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"messages": NaN}', b"\xff", b'{"a":1,"a":2}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"messages": NaN}', b'{"seed": 1e999}', b"\xff", b'{"a":1,"a":2}', b"[" * 100_000]
+)
 @pytest.mark.parametrize("path", [*PATHS, "/v1/embeddings"])
 def test_a_body_that_is_no_json_object_is_refused(shop: Shop, served: Served, path: str, body: bytes) -> None:
     assert_problem(post(served, shop.new_key("hundred"), path, body), 422, "invalid_request_error")

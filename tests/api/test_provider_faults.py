@@ -71,7 +71,7 @@ def one_call(served: Served, shop: Shop, upstream: FakeUpstream, how: Behaviour)
 
 
 def shown(parameter: object) -> str:
-    return json.dumps(parameter.as_dict() if isinstance(parameter, Behaviour) else parameter)
+    return json.dumps(parameter.as_dict() if isinstance(parameter, Behaviour) else parameter)[:200]
 
 
 BUSY = [
@@ -80,6 +80,7 @@ BUSY = [
     (Behaviour(status=429, retry_after="Wed, 21 Oct 2037 07:28:00 GMT"), 3600),
     (Behaviour(status=429, retry_after="-3"), 5),
     (Behaviour(status=429, retry_after=10**9), 3600),
+    (Behaviour(status=429, retry_after="9" * 5_000), 3600),
     (Behaviour(status=503), 5),
     (Behaviour(status=503, retry_after=2), 2),
 ]

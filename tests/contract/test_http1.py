@@ -121,8 +121,22 @@ ECHO: Final = OK + b"Content-Length: 11\r\n\r\n[BODY]"
         (sized(b"abc", head=b"HTTP/1.0 200 OK\r\n"), b"abc", False),
         (OK + b"\r\nabc", b"abc", False),
         (sized(PACKED, head=GZIP), b"abc" * 100_000, True),
+        (sized(b"abc", head=OK + b"Content-Encoding: Identity \r\n"), b"abc", True),
+        (sized(b"abc", head=OK + b"Content-Encoding:\r\n"), b"abc", True),
     ],
-    ids=["sized", "chunked", "informed", "empty", "large", "closing", "old", "unsized", "packed"],
+    ids=[
+        "sized",
+        "chunked",
+        "informed",
+        "empty",
+        "large",
+        "closing",
+        "old",
+        "unsized",
+        "packed",
+        "as it is",
+        "not said",
+    ],
 )
 def test_an_answer_is_read_whole_whatever_its_form(answer: bytes, body: bytes, is_kept: bool) -> None:  # noqa: FBT001
     async def scene() -> None:
@@ -312,16 +326,28 @@ def test_over_tls_only_a_server_whose_name_and_issuer_are_right_is_asked(
         run(ask_over_tls(tls))
 
 
-def test_a_proxy_of_the_environment_is_used_but_not_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("user", ["", "http://", "http://me:pw@"])
+def test_a_proxy_of_the_environment_is_used_but_not_to_this_machine(
+    user: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("default login me password mine\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))  # which is not asked: the provider has its own key
+
     async def scene() -> None:
         async with serving(sized(b"{}"), sized(b"{}")) as (proxy, _):
-            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+            monkeypatch.setenv("http_proxy", f"{user}127.0.0.1:{proxy.port}")
             upstream = OpenAIUpstream("http://provider.test/v1", "sk-1")
             reply = await upstream.send("/chat/completions", b"{}", SOON_SECONDS)
             assert (reply.status, reply.body) == (200, b"{}")
+            stream = await upstream.stream("/chat/completions", b"{}", SOON_SECONDS)
+            assert (stream.status, await stream.read()) == (200, b"{}")
+            await stream.close()
             await upstream.close()
-            assert proxy.heads[0].startswith(b"POST http://provider.test/v1/chat/completions HTTP/1.1\r\n")
-            assert b"\r\naccept: application/json\r\n" in proxy.heads[0].lower()
+            for head, accepted in zip(proxy.heads, (b"application/json", b"text/event-stream"), strict=True):
+                assert head.startswith(b"POST http://provider.test/v1/chat/completions HTTP/1.1\r\n")
+                assert b"\r\naccept: %b\r\n" % accepted in head.lower()
+                assert b"\r\nauthorization: bearer sk-1\r\n" in head.lower()
+                assert (b"\r\nproxy-authorization: basic bwu6chc=\r\n" in head.lower()) == ("@" in user)
             here = OpenAIUpstream("http://127.0.0.1:9/v1", "sk-1")
             with pytest.raises(UpstreamFailed):
                 await here.send("/chat/completions", b"{}", SOON_SECONDS)

@@ -359,3 +359,7 @@ def test_a_mistake_names_the_variable_of_its_own_provider(tmp_path: Path) -> Non
         assert key not in str(told.value)
     with pytest.raises(FounderError, match=r"^OPENAI_BASE_URL="):
         OpenAIUpstream("ftp://host", None)
+    for url in ("https://me:secret@host/v1", "https://me:secret@höst/v1", "https://secret@host", "me:secret@host"):
+        with pytest.raises(FounderError, match=r"^OPENAI_BASE_URL ") as told:
+            OpenAIUpstream(url, None)
+        assert "secret" not in str(told.value)

@@ -83,12 +83,14 @@ def test_a_call_that_ended_without_an_answer_frees_its_key(earlier: Earlier, sta
 def test_a_free_answer_without_a_message_frees_its_key() -> None:
     """It is posted and kept nothing: its customer has paid nothing, and may ask again."""
     assert again(ANSWERED._replace(body=None), ONCE, STANDING) is None
+    assert again(STREAMED._replace(is_silent=True), ONCE._replace(is_stream=True), STANDING) is None
 
 
 earlier_calls = st.builds(
     Earlier,
     st.sampled_from(["print", "other"]), st.just("req_1"), st.booleans(), st.sampled_from([NOW_US - 1, NOW_US + 1]),
     st.just("application/json"), st.none() | st.just(b"{}"), st.booleans(), st.none() | st.sampled_from(list(State)),
+    st.booleans(),
 )  # fmt: skip
 
 
@@ -98,4 +100,4 @@ def test_a_new_call_is_only_made_where_none_is_under_way_and_none_was_answered(e
         is_forgotten = earlier.expires_us <= NOW_US
         assert is_forgotten or not (earlier.is_open or earlier.body is not None)
         assert is_forgotten or earlier.fingerprint == ONCE.fingerprint
-        assert is_forgotten or not (earlier.is_stream and earlier.state == State.POSTED)
+        assert is_forgotten or earlier.is_silent or not (earlier.is_stream and earlier.state == State.POSTED)

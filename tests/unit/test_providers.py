@@ -3,7 +3,7 @@
 import pytest
 
 from farebox.domain.errors import FounderError
-from farebox.domain.providers import PROVIDERS, ModelName, is_here, parse_model
+from farebox.domain.providers import PROVIDERS, ModelName, add_providers, is_here, parse_model
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,8 @@ def test_every_provider_has_an_address_with_its_version_and_variables_of_its_own
 )
 def test_an_address_of_this_machine_is_known(url: str, is_ours: bool) -> None:  # noqa: FBT001  # a parameter
     assert is_here(url) is is_ours
+
+
+def test_an_address_of_the_founders_own_has_no_user_in_it() -> None:
+    with pytest.raises(FounderError, match=r"^providers\['mine'\] has a user .* set MINE_API_KEY\.$"):
+        add_providers({"mine": "https://me:secret@gpu.example.com/v1"})

@@ -1,12 +1,15 @@
 """A body that is sent on is read at a glance where that is enough, and says the same as under a closer look."""
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
+from farebox.domain.dialects import CHAT, EMBEDDINGS, RESPONSES, Dialect
 from farebox.domain.errors import InvalidRequest
 from farebox.web import request
 from farebox.web.request import read_json, read_writable
@@ -65,3 +68,34 @@ def test_a_key_that_is_in_it_twice_is_refused(body: str) -> None:
 def test_what_cannot_be_written_again_is_refused(body: str) -> None:
     with pytest.raises(InvalidRequest, match="nested too deep, or has half of a surrogate pair"):
         read_writable(body.encode(), EXAMPLE)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "-1e400", "1" * 400 + ".5"])
+@pytest.mark.parametrize("body", ['{"a":%s}', '{"a" : %s}', '{"a": [{"b": [1.5, %s]}]}'])
+def test_a_number_that_is_not_finite_is_refused_in_the_same_words(body: str, number: str) -> None:
+    for read in (read_json, read_writable):
+        with pytest.raises(InvalidRequest, match=rf"^The JSON has {number[:100]}, which is no finite number\."):
+            read((body % number).encode(), EXAMPLE)
+
+
+NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
+VALUES = st.sampled_from(['"hi"', '"\\u0007"', '"\\u00e9\x7f/"', "null", "true", "7"])
+LISTS = st.lists(st.one_of(NUMBERS, VALUES), max_size=5).map(lambda found: f"[{','.join(found)}]")
+MESSAGES = st.builds('[{{"role":"user","content":{}}}]'.format, st.one_of(VALUES, LISTS))
+SCHEMAS = LISTS.map('[{{"type":"function","function":{{"parameters":{{"enum":{}}}}}}}]'.format)
+FIELDS = {
+    "messages": MESSAGES, "input": st.one_of(VALUES, LISTS), "user": VALUES, "n": st.just("2"), "tools": SCHEMAS,
+    "response_format": LISTS, "other": LISTS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", [CHAT, RESPONSES, EMBEDDINGS], ids=lambda dialect: dialect.path)
+@given(st.fixed_dictionaries({}, optional=FIELDS))
+def test_a_request_that_may_not_grow_is_no_longer_when_it_is_written_again(
+    dialect: Dialect, fields: dict[str, str]
+) -> None:
+    body = "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"
+    read = read_writable(body.encode(), EXAMPLE)
+    with contextlib.suppress(InvalidRequest):
+        dialect.check(read)
+        assert dialect.may_grow(read) or len(to_json(read)) <= len(body.encode())

@@ -15,6 +15,7 @@ IDLE_SECONDS_MAX: Final = 30.0
 HEAD_BYTES_MAX: Final = 65_536
 ANSWER_BYTES_MAX: Final = 256 << 20
 FRAMED: Final = frozenset({b"content-length", b"transfer-encoding"})
+UNPACKED: Final = frozenset({b"", b"identity"})
 GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 OK: Final = 200
 
@@ -64,7 +65,8 @@ class Connections:
             self._idle[connection] = self._loop.time()
         else:
             connection.abort()
-        return answer if answer.headers.get(b"content-encoding", b"identity") == b"identity" else _unpacked(answer)
+        packed = answer.headers.get(b"content-encoding", b"").strip().lower() not in UNPACKED
+        return _unpacked(answer) if packed else answer
 
     def close(self) -> None:
         self._is_closed = True

@@ -32,7 +32,7 @@ class OpenAIUpstream:
         idle_seconds_max: the longest silence inside a stream.
 
     Raises:
-        FounderError: the address is not an http(s) URL, or the key is none.
+        FounderError: the address is not an http(s) URL, or has a user in it, or the key is none.
     """
 
     def __init__(
@@ -50,8 +50,7 @@ class OpenAIUpstream:
                 raise FounderError(f"{provider.key_variable} has a character that no key has; copy it again.")
             self._headers["authorization"] = f"Bearer {api_key}"
         self._heads = {path: _head(self._address, path, self._headers) for path in PATHS}
-        self._is_here = is_here(base_url)
-        self._is_direct = self._address.username is None and (self._is_here or not _has_proxy(self._address))
+        self._proxy = None if is_here(base_url) else _proxy_to(self._address)
         self._idle_seconds_max = idle_seconds_max
         self._connections: Connections | None = None
         self._streams: Streams | None = None
@@ -66,7 +65,7 @@ class OpenAIUpstream:
             await streams.close()
 
     async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
-        if not self._is_direct:
+        if self._proxy is not None:
             return await self._send_around(path, body, seconds_max)
         connections = self._connections or self._open()
         try:
@@ -78,7 +77,7 @@ class OpenAIUpstream:
         return Reply(answer.status, {} if answer.status == OK else _told(answer), answer.body)
 
     async def _send_around(self, path: str, body: bytes, seconds_max: float) -> Reply:
-        """By the client of the streams, which knows proxies and passwords in an address."""
+        """By the client of the streams, which knows proxies."""
         stream = await self._by_streams(path, body, seconds_max, "application/json")
         try:
             pieces = []
@@ -95,7 +94,7 @@ class OpenAIUpstream:
         if self._streams is None:
             from farebox.adapters.openai_stream import Streams  # noqa: PLC0415  # 10 MB that plain calls do not need
 
-            self._streams = Streams(self._headers, is_here=self._is_here, idle_seconds_max=self._idle_seconds_max)
+            self._streams = Streams(self._headers, proxy=self._proxy, idle_seconds_max=self._idle_seconds_max)
         return await self._streams.open(self._urls[path], body, seconds_max, accept)
 
     def _open(self) -> Connections:
@@ -110,7 +109,7 @@ class OpenAIUpstream:
 
 def _address(base_url: str, provider: Provider) -> SplitResult:
     url = base_url.rstrip("/")
-    said = f"{provider.url_variable}={base_url!r}"
+    said = provider.url_variable if "@" in base_url else f"{provider.url_variable}={base_url!r}"
     if not url.startswith(("http://", "https://")):
         raise FounderError(f"{said} is not a web address; write it as {provider.base_url}.")
     address = None
@@ -121,22 +120,25 @@ def _address(base_url: str, provider: Provider) -> SplitResult:
         host, port = "", None
     if address is None or not host or port == 0 or not host.isprintable() or " " in host:
         raise FounderError(f"{said} cannot be read as a web address; write it as {provider.base_url}.")
-    if address.netloc.isascii():
-        return address
-    before, at, _ = address.netloc.rpartition("@")
-    return address._replace(netloc=f"{before}{at}{host}" + ("" if port is None else f":{port}"))
+    if "@" in address.netloc:
+        raise FounderError(f"{said} has a user or a password in it; leave that out, and set {provider.key_variable}.")
+    return address if address.netloc.isascii() else address._replace(netloc=host + ("" if port is None else f":{port}"))
 
 
 def _head(address: SplitResult, path: str, headers: Mapping[str, str]) -> bytes:
     """A request as far as the length of its body."""
     target = quote(f"{address.path}{path}", safe=UNQUOTED)
-    lines = [f"POST {target} HTTP/1.1", f"Host: {address.netloc.rpartition('@')[2]}"]
+    lines = [f"POST {target} HTTP/1.1", f"Host: {address.netloc}"]
     lines += [f"{name.title()}: {value}" for name, value in {**headers, **OWN_HEADERS}.items()]
     return "\r\n".join([*lines, "Content-Length: "]).encode()
 
 
-def _has_proxy(address: SplitResult) -> bool:
-    return address.scheme in getproxies() and not proxy_bypass(address.hostname or "")
+def _proxy_to(address: SplitResult) -> str | None:
+    """The proxy that the environment names for an address."""
+    proxy = getproxies().get(address.scheme)
+    if not proxy or proxy_bypass(address.hostname or ""):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def too_late() -> UpstreamTimeout:

@@ -21,16 +21,17 @@ class Streams:
 
     Args:
         headers: sent with each request.
-        is_here: whether the provider runs on this machine, where no proxy leads to.
+        proxy: what leads there; None where the provider is asked itself.
         idle_seconds_max: the longest silence after a stream's first piece.
     """
 
-    def __init__(self, headers: Mapping[str, str], *, is_here: bool, idle_seconds_max: float) -> None:
+    def __init__(self, headers: Mapping[str, str], *, proxy: str | None, idle_seconds_max: float) -> None:
         self._idle_seconds_max = idle_seconds_max
         self._session = ClientSession(
             connector=TCPConnector(limit=0),
             headers={**headers, **OWN_HEADERS},
-            trust_env=not is_here,
+            trust_env=False,  # a ~/.netrc would be asked for another key than ours
+            proxy=proxy,
             read_bufsize=READ_BYTES_MAX,
         )
 

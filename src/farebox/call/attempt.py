@@ -28,6 +28,7 @@ BUSY_STATUSES: Final = frozenset({429, 503})
 REFUSED_STATUSES: Final = frozenset({400, 413, 422})
 BUSY_SECONDS: Final = 5
 BUSY_SECONDS_MAX: Final = 3600
+DIGITS_MAX: Final = 10  # of seconds; Python reads no number of more than 4,300
 BACKOFF_SECONDS: Final = 0.5
 REFUSAL_CHARS_MAX: Final = 500
 ERROR_BYTES_MAX: Final = 65_536
@@ -152,9 +153,10 @@ def _retry_after(reply: Reply) -> int | None:
     """Seconds, which may be told as such or as a date (RFC 9110, section 10.2.3)."""
     told = reply.headers.get("retry-after", "")
     if told.isascii() and told.isdigit():
-        return min(max(int(told), 1), BUSY_SECONDS_MAX)
+        seconds = int(told) if len(told) <= DIGITS_MAX else BUSY_SECONDS_MAX
+        return min(max(seconds, 1), BUSY_SECONDS_MAX)
     try:
-        seconds = parsedate_to_datetime(told).timestamp() - time()
+        until = parsedate_to_datetime(told).timestamp()
     except (ValueError, OverflowError):
         return None
-    return min(max(ceil(seconds), 1), BUSY_SECONDS_MAX)
+    return min(max(ceil(until - time()), 1), BUSY_SECONDS_MAX)

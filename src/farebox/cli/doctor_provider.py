@@ -125,8 +125,12 @@ def key_mistake(key: str, host: str, provider: Provider = PROVIDERS["openai"]) -
 
 def _address(way: Way) -> Iterator[Finding]:
     parts = urlsplit(way.url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        yield fix("provider address", f"{way.url_variable}={way.url} is no web address", "write it as https://host/v1")
+    said = way.url_variable if "@" in way.url else f"{way.url_variable}={way.url}"
+    if "@" in parts.netloc:
+        remedy = f"leave that out, and set {way.key_variable}"
+        yield fix("provider address", f"{said} has a user or a password in it", remedy)
+    elif parts.scheme not in {"http", "https"} or not parts.hostname:
+        yield fix("provider address", f"{said} is no web address", "write it as https://host/v1")
     elif ENDPOINT.search(way.url):
         to = ENDPOINT.sub("", way.url)
         yield fix("provider address", f"{way.url_variable} names an endpoint", f"set it to {to}")

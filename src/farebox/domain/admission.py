@@ -146,6 +146,8 @@ class Earlier(NamedTuple):
     body: bytes | None
     is_open: bool
     state: str | None
+    is_silent: bool = False
+    """The model said nothing, which was told as an error and is free."""
 
 
 def identify(caller: Caller | None, now_us: int, endpoint: str = "") -> CallError | None:
@@ -227,7 +229,7 @@ def again(earlier: Earlier | None, once: Once, standing: Standing) -> Answered |
         )
     elif earlier.body is not None:
         return Answered(earlier.call_id, earlier.content_type, earlier.body, standing)
-    elif earlier.is_stream and earlier.state == State.POSTED:
+    elif earlier.is_stream and earlier.state == State.POSTED and not earlier.is_silent:
         error = IdempotencyStreamed(
             f"This call was streamed before, as {earlier.call_id}, and streams are not kept. Use a new Idempotency-Key."
         )

@@ -119,6 +119,11 @@ def add_providers(urls: object) -> dict[str, Provider]:
                 f"providers[{name!r}] is {url!r}: write its OpenAI-compatible address, with the version, as in "
                 '"https://gpu.example.com/v1".'
             )
+        if "@" in url.split("/")[2]:
+            raise FounderError(
+                f"providers[{name!r}] has a user or a password in it; leave that out, and set "
+                f"{Provider(name, url).key_variable}."
+            )
         # Whether a server of the founder's own asks for a key is not known, so none is waited for.
         known = found.get(name, Provider(name, url))
         found[name] = known._replace(base_url=url.rstrip("/"), needs_key=False)

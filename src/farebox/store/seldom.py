@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from farebox.domain.admission import Earlier
+from farebox.domain.errors import UpstreamNoMessage
 from farebox.domain.ledger import Hold, Outcome
 from farebox.store.cursor import Cursor, Row
 
@@ -12,8 +13,9 @@ OUTCOME_COLUMNS = ", ".join(Outcome._fields)
 EARLIER = """
 SELECT i.fingerprint, i.call_id, i.is_stream, i.expires_us, i.content_type, i.body,
     EXISTS (SELECT 1 FROM hold h WHERE h.account_id = i.account_id AND h.call_id = i.call_id),
-    (SELECT u.state FROM usage_record u WHERE u.account_id = i.account_id AND u.call_id = i.call_id)
-FROM idempotency i WHERE i.account_id = ? AND i.id = ?"""
+    u.state, u.error, u.tokens
+FROM idempotency i LEFT JOIN usage_record u ON u.account_id = i.account_id AND u.call_id = i.call_id
+WHERE i.account_id = ? AND i.id = ?"""
 OPEN_ONCE = """
 INSERT INTO idempotency (account_id, id, fingerprint, call_id, is_stream, expires_us, content_type)
 VALUES (?, ?, ?, ?, ?, ?, '')
@@ -34,9 +36,13 @@ class SeldomStatements:
         row = cursor.fetchone()
         if row is None:
             return None
-        fingerprint, call_id, is_stream, expires_us, content_type, body, is_open, state = row
+        fingerprint, call_id, is_stream, expires_us, content_type, body, is_open, state, error, tokens = row
         kept = None if body is None else bytes(body)
-        return Earlier(fingerprint, call_id, bool(is_stream), expires_us, content_type, kept, bool(is_open), state)
+        # One that said nothing after others had said something is paid for.
+        is_silent = error == UpstreamNoMessage.code and not tokens
+        return Earlier(
+            fingerprint, call_id, bool(is_stream), expires_us, content_type, kept, bool(is_open), state, is_silent
+        )
 
     def open_once(self, cursor: Cursor, row: Row) -> None:
         """Note which call an Idempotency-Key belongs to, in place of an older one."""

@@ -10,12 +10,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import SchemaError, from_json
 
 from farebox.domain.errors import FounderError, InvalidRequest
-from farebox.web.request import read_writable
+from farebox.web.request import read_writable, strict_json
 from farebox.web.signature import Parameter
 from farebox.web.upload import File, mentions_file, read_form, takes_file
 
 NOT_MEANT: Final = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError)
 """What pydantic raises for a type that it can make no schema of."""
+CONFIG: Final = ConfigDict(extra="forbid", allow_inf_nan=False)  # a text that says "inf" would be a number, too
 FIELD_CHARS_MAX: Final = 100  # of a name that the sender has made up
 Values = dict[str, Any]
 
@@ -38,7 +39,7 @@ class Inputs:
             for place, (field, parameter) in enumerate(parameters.items())
         }
         title = f"{name.title().replace('_', '')}In"
-        self.model: type[BaseModel] = create_model(title, __config__=ConfigDict(extra="forbid"), **fields)
+        self.model: type[BaseModel] = create_model(title, __config__=CONFIG, **fields)
         self.adapter: TypeAdapter[Any] = TypeAdapter(self.model)
         try:
             self.schema: dict[str, Any] = self.adapter.json_schema()
@@ -137,13 +138,18 @@ def _kinds(part: Mapping[str, Any], schema: Mapping[str, Any]) -> frozenset[str]
 
 
 def _of_text(text: str, kinds: frozenset[str]) -> Any:  # noqa: ANN401  # any JSON
-    """A form has only texts: what is no text is written as JSON."""
+    """A form has only texts: what is no text is written as JSON.
+
+    Raises:
+        InvalidRequest: it has a number that is not finite, or a key twice.
+    """
     if "string" in kinds and not ("array" in kinds and text.startswith("[")):
         return text
     if "null" in kinds and not text:
         return None
     try:
-        return from_json(text, allow_inf_nan=False)
+        from_json(text, allow_inf_nan=False)  # has no half of a surrogate pair
+        return strict_json.decode(text)
     except ValueError:
         return text
 

@@ -1,5 +1,6 @@
 """What a founder's function gives: the response's schema, and the value in it as JSON."""
 
+from math import isfinite
 from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import TypeAdapter
@@ -42,7 +43,7 @@ class Output:
         """The answer's body.
 
         Raises:
-            ValueError: the value is not of the type that the function promised.
+            ValueError: the value is not of the type that the function promised, or has a number that is not finite.
         """
         if self.is_object:
             return self._json(value)
@@ -73,4 +74,17 @@ class Output:
         return {"type": "object", "properties": {"result": schema}, "required": ["result"]}
 
     def _json(self, value: object) -> bytes:
-        return self.adapter.dump_json(self.adapter.validate_python(value), by_alias=True, warnings="error")
+        value = self.adapter.validate_python(value)
+        body = self.adapter.dump_json(value, by_alias=True, warnings="error")
+        if b"null" in body and not _is_finite(self.adapter.dump_python(value)):
+            raise ValueError("the answer has a number that is not finite, for which JSON has no word")
+        return body
+
+
+def _is_finite(value: object) -> bool:
+    """Whether no number in it is nan or infinite: those are written as null."""
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list | tuple | set | frozenset) or all(map(_is_finite, value))

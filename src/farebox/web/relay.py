@@ -56,7 +56,8 @@ class RelayEndpoint(PaidEndpoint):
         dialect.check(request)
         is_stream = _flag(request, "stream") and dialect.stream is not None
         models = self._models(request, head.key.mode)
-        question = Question.of(dialect, request, models, request_tokens_max(len(body), request))
+        size_bytes = max(len(body), len(to_json(request))) if dialect.may_grow(request) else len(body)
+        question = Question.of(dialect, request, models, request_tokens_max(size_bytes, request))
         call = CallRequest(
             call_id=call_id,
             key=head.key,
@@ -85,8 +86,9 @@ class RelayEndpoint(PaidEndpoint):
         found = self._by_name[mode].get(name) if isinstance(name, str) else None
         if not found:
             listed = ", ".join(known for known in self._by_name[mode] if ":" not in known)
-            here = f"Choose one of: {listed}." if listed else "This service offers none here."
-            raise ModelNotFound(f"There is no model {str(name)[:100]!r} here. {here}", param="model")
+            if not listed:  # a product has a model for all else
+                raise ModelNotFound("This service offers no embeddings.", param="model")
+            raise ModelNotFound(f"There is no model {str(name)[:100]!r} here. Choose one of: {listed}.", param="model")
         return found
 
 

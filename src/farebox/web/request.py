@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Generator
+from math import isfinite
 from os import urandom
 from time import time
 from types import coroutine
@@ -22,6 +23,7 @@ from farebox.domain.period import MICROSECONDS
 DRAIN_BYTES_MAX: Final = 32 << 20
 BODY_SECONDS_MAX: Final = 30
 ONCE_CHARS_MAX: Final = 255
+NUMBER_CHARS_MAX: Final = 100  # of one that is refused
 SPACE: Final = " \t\n\r"
 NO_KEY: Final = "Send your API key in the X-API-Key header, or as 'Authorization: Bearer …'."
 
@@ -169,10 +171,17 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise InvalidRequest(f"The JSON has {name}, which JSON does not know. Send a number.")
+    raise InvalidRequest(f"The JSON has {name[:NUMBER_CHARS_MAX]}, which is no finite number. Send a number.")
 
 
-_strict_json = json.JSONDecoder(object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):  # JSON has 1e999, and nothing that would hold it
+        _no_constant(text)
+    return number
+
+
+strict_json = json.JSONDecoder(object_pairs_hook=_no_repeats, parse_constant=_no_constant, parse_float=_finite)
 
 
 def read_json(body: bytes, example: str = '{"prompt": "…"}') -> dict[str, Any]:
@@ -183,7 +192,7 @@ def read_json(body: bytes, example: str = '{"prompt": "…"}') -> dict[str, Any]
     """
     try:
         text = body.decode().strip(SPACE)
-        value, end = _strict_json.raw_decode(text)
+        value, end = strict_json.raw_decode(text)
         if end < len(text):
             raise InvalidRequest(f"There is more after the JSON's end. Send one object, such as {example}.")
     except UnicodeDecodeError:
@@ -222,15 +231,24 @@ def _at_a_glance(body: bytes) -> dict[str, Any] | None:
         return None
     try:
         value = from_json(body, allow_inf_nan=False)
+        # Each key is followed by '":', and little else is. What is twice was read once, and is one less.
+        return value if type(value) is dict and body.count(b'":') == _keys_in(value) else None
     except ValueError:
         return None
-    # Each key is followed by '":', and little else is. What is twice was read once, and is one less.
-    return value if type(value) is dict and body.count(b'":') == _keys_in(value) else None
 
 
 def _keys_in(value: dict[str, Any] | list[Any]) -> int:
+    """How many keys there are.
+
+    Raises:
+        ValueError: there is a number that is not finite, as 1e999 is read.
+    """
     keys, inner = (len(value), value.values()) if type(value) is dict else (0, value)
+    one: Any
     for one in inner:
-        if type(one) is dict or type(one) is list:
+        kind = type(one)
+        if kind is dict or kind is list:
             keys += _keys_in(one)
+        elif kind is float and not isfinite(one):
+            raise ValueError(one)
     return keys

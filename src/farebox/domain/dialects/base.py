@@ -99,6 +99,10 @@ class Dialect(Protocol):
         """
         ...
 
+    def may_grow(self, request: JsonObject) -> bool:
+        """Whether the prompt of a request that was checked may be longer when it is written again, as `1e15` is."""
+        ...
+
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
         """The longest answer that the request asks for.
 

@@ -36,6 +36,7 @@ ORDINARY: Final = LIMITS | {
     "frequency_penalty", "messages", "model", "n", "presence_penalty", "response_format", "seed", "stop", "stream",
     "stream_options", "temperature", "top_p", "user",
 }  # fmt: skip
+SCHEMALESS: Final = ORDINARY - {"response_format"}  # no number of these, the messages apart, is a part of the prompt
 UNMETERED: Final = {
     "audio": "audio is billed at other prices.",
     "web_search_options": "the provider bills searches apart.",
@@ -104,6 +105,9 @@ class Chat:
         for message in messages if isinstance(messages, list) else ():
             if isinstance(message, dict) and message.get("audio") is not None:
                 raise InvalidRequest("audio is not offered here: it is billed at other prices.", param="messages")
+
+    def may_grow(self, request: JsonObject) -> bool:
+        return not (request.keys() <= SCHEMALESS and has_only_texts(request.get("messages")))
 
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
         if LIMITS.isdisjoint(request):

@@ -17,6 +17,7 @@ from farebox.domain.dialects.refusals import refuse_other_spellings
 from farebox.domain.errors import InvalidRequest
 
 NAMES: Final = frozenset({"model", "input"})
+ORDINARY: Final = NAMES | {"dimensions", "encoding_format", "user"}  # the input apart, no part of the prompt
 
 
 class Embeddings:
@@ -34,6 +35,9 @@ class Embeddings:
         inner = set(map(type, chain.from_iterable(listed))) if found == {list} else set()
         if not (found <= {str, int, type(None)} or (found == {list} and inner <= {int})):
             raise InvalidRequest("input is a text, or a list of texts or of tokens.", param="input")
+
+    def may_grow(self, request: JsonObject) -> bool:
+        return not request.keys() <= ORDINARY
 
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
         del request

@@ -76,6 +76,10 @@ class Responses:
         refuse_parts(items, "input")
         refuse_lasting(request, items, request.get("tools"))
 
+    def may_grow(self, request: JsonObject) -> bool:
+        del request
+        return True
+
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
         return whole_number(request, "max_output_tokens")
 

@@ -1,0 +1,65 @@
+"""What a founder's function takes and gives: no number of it is one that JSON cannot have."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from farebox.domain.errors import InvalidRequest
+from farebox.web.inputs import Inputs
+from farebox.web.outputs import Output
+from farebox.web.signature import Parameter
+from farebox.web.upload import File
+
+NUMBERS = [float("nan"), float("inf"), float("-inf")]
+BOUNDARY = "x"
+
+
+class Point(BaseModel):
+    x: float | None
+    inner: dict[str, Any] = {}
+
+
+@dataclass
+class Named:
+    x: list[float | None]
+
+
+def read(inputs: Inputs, body: bytes, content_type: str = "application/json") -> dict[str, Any]:
+    return asyncio.run(inputs.read(body, content_type.encode()))[0]
+
+
+@pytest.mark.parametrize("text", ['"NaN"', '"inf"', "1e999", "NaN", "[1e999]"])
+def test_no_number_that_a_function_takes_is_infinite(text: str) -> None:
+    inputs = Inputs("f", {"x": Parameter(float | list[float], ...)})
+    with pytest.raises(InvalidRequest, match=r"finite number\."):
+        read(inputs, b'{"x": %b}' % text.encode())
+
+
+@pytest.mark.parametrize("text", ["NaN", "inf", "1e999", '{"a": [1e999]}'])
+def test_no_number_of_a_form_is_infinite(text: str) -> None:
+    inputs = Inputs("f", {"x": Parameter(float | dict[str, Any], ...), "file": Parameter(File | None, None)})
+    body = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="x"\r\n\r\n{text}\r\n--{BOUNDARY}--\r\n'
+    with pytest.raises(InvalidRequest, match=r"finite number\."):
+        read(inputs, body.encode(), f"multipart/form-data; boundary={BOUNDARY}")
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=str)
+def test_a_number_that_is_not_finite_is_no_answer_of_a_function(number: float) -> None:
+    answers: list[tuple[Any, object]] = [
+        (float, number), (list[float], [1.0, number]), (Point, Point(x=number)), (Named, Named([number])),
+        (Point, Point(x=1, inner={"a": [{"b": (number,)}]})), (dict[str, Any], {"a": {number}}),
+    ]  # fmt: skip
+    for returns, value in answers:
+        output = Output("f", returns)
+        for told in (output.body, output.item):
+            with pytest.raises(ValueError, match="a number that is not finite"):
+                told(value)
+
+
+def test_what_is_null_is_an_answer() -> None:
+    assert Output("f", Point).body(Point(x=None)) == b'{"x":null,"inner":{}}'
+    assert Output("f", Named).body(Named([1.5, None])) == b'{"x":[1.5,null]}'
+    assert Output("f", str).body("null and NaN") == b'{"text":"null and NaN"}'
