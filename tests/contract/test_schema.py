@@ -1,5 +1,6 @@
 """The schema: what the migrations make is what the tables say, on both databases, however they are started."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def test_a_process_that_opens_a_new_database_waits_for_the_one_that_is_setting_i
     begun = threading.Event()
 
     def set_up() -> None:
-        turn = FileLock(Path(f"{path}.lock"))
+        turn = FileLock(path)
         with turn, closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             other.execute("CREATE TABLE first (id TEXT)")
@@ -181,6 +182,18 @@ def test_a_process_that_opens_a_new_database_waits_for_the_one_that_is_setting_i
         assert begun.wait(SECONDS_MAX)
         assert database.revision() is None
         done.result()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root makes files for others")
+def test_the_lock_that_root_makes_belongs_to_the_owner_of_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "farebox.db"
+    with closing(Database(f"sqlite:///{path}")) as database:
+        database.migrate()
+        lock = Path(f"{path}.lock")
+        lock.unlink()
+        os.chown(path, 65_534, 65_533)
+    with closing(Database(f"sqlite:///{path}")) as database, database.writers_turn():
+        assert (lock.stat().st_uid, lock.stat().st_gid) == (65_534, 65_533)
 
 
 def test_four_processes_that_migrate_at_once_all_succeed(empty_url: str) -> None:

@@ -178,15 +178,18 @@ def test_who_leaves_before_the_first_piece_pays_for_what_was_asked() -> None:
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
-def test_a_model_that_is_silent_until_the_deadline_has_failed_costs_nothing_and_is_left_alone(
+@pytest.mark.parametrize(("call_seconds_max", "is_left_alone"), [(0.05, True), (30, False)])
+def test_a_model_that_is_silent_until_the_deadline_costs_nothing_and_is_left_alone_if_it_had_its_time(
     is_stream: bool,  # noqa: FBT001
+    call_seconds_max: float,
+    is_left_alone: bool,  # noqa: FBT001
 ) -> None:
     made = call()
     wire = made._wire
     [model] = wire.service.models["live"]
     breaker = Breaker(1, 60)
     models = (model._replace(breaker=breaker),)
-    wire.service = replace(wire.service, models={"live": models, "test": models})
+    wire.service = replace(wire.service, models={"live": models, "test": models}, call_seconds_max=call_seconds_max)
 
     async def silent(path: str, body: bytes, seconds_max: float) -> Any:  # noqa: ANN401  # never anything
         del path, body
@@ -204,4 +207,4 @@ def test_a_model_that_is_silent_until_the_deadline_has_failed_costs_nothing_and_
     ending, error = run(scene())
     assert (ending, type(error)) == ("void", UpstreamTimeout)
     assert (wire.spent.input_tokens, wire.spent.marks) == (0, ())
-    assert breaker.is_open
+    assert breaker.is_open == is_left_alone

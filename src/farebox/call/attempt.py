@@ -16,6 +16,7 @@ from farebox.domain.errors import (
     UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
+    UpstreamTimeout,
 )
 from farebox.ports import Reply, Streamed
 
@@ -47,8 +48,19 @@ class Attempt(NamedTuple):
     piece: bytes = b""
 
 
-async def try_once(model: Model, path: str, body: bytes, deadline: float, *, is_stream: bool) -> Attempt:
-    """Ask a model once, unless its provider is out of order. Whatever comes of it is in the attempt."""
+async def try_once(
+    model: Model, path: str, body: bytes, deadline: float, *, is_stream: bool, fair_seconds: float
+) -> Attempt:
+    """Ask a model once, unless its provider is out of order. Whatever comes of it is in the attempt.
+
+    Args:
+        model: whom to ask.
+        path: what of the provider.
+        body: the request.
+        deadline: monotonic seconds: until when it may take.
+        is_stream: whether the answer comes in pieces.
+        fair_seconds: who was given less, and did not answer in it, is not taken to be out of order.
+    """
     started = monotonic()
     breaker = model.breaker
     if not breaker.may_try(started):
@@ -62,7 +74,8 @@ async def try_once(model: Model, path: str, body: bytes, deadline: float, *, is_
         else:
             attempt = Attempt(model, started, await model.upstream.send(path, body, seconds_max))
     except UpstreamError as error:
-        breaker.failed(monotonic())
+        if seconds_max >= fair_seconds or not isinstance(error, UpstreamTimeout):
+            breaker.failed(monotonic())
         return Attempt(model, started, error=error)
     except Exception as error:
         log.exception("the way to the model broke")

@@ -281,7 +281,10 @@ class Wire:
                 tries += 1
                 self.asks += 1
                 try:
-                    attempt = await try_once(model, dialect.path, body, self.deadline, is_stream=is_stream)
+                    attempt = await try_once(
+                        model, dialect.path, body, self.deadline,
+                        is_stream=is_stream, fair_seconds=self.service.call_seconds_max / 2,
+                    )  # fmt: skip
                 except asyncio.CancelledError:
                     self._add_cut(question, model, output_max)
                     raise

@@ -72,7 +72,7 @@ class Database:
             OSError,
         )
         """What the driver raises while the database cannot be reached or written to."""
-        self.lock = FileLock(Path(f"{self.path}.lock")) if self.path else None
+        self.lock = FileLock(self.path) if self.path else None
         """Of those who write to a file of SQLite; None elsewhere."""
         # A database in memory lives as long as one connection to it.
         self._anchor = self.connect() if self.is_memory else None

@@ -49,8 +49,19 @@ else:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
+def _leave_to_owner(file: int, of: Path) -> None:
+    """What root makes in passing belongs to whose the database is, who could not open it else; as SQLite does it."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and of.exists():
+        owner = of.stat()
+        os.fchown(file, owner.st_uid, owner.st_gid)
+
+
 class FileLock:
-    """Held by one thread of one process at a time, which may enter it again; freed when its process dies."""
+    """Held by one thread of one process at a time, which may enter it again; freed when its process dies.
+
+    Args:
+        path: of the file that is written to in turns. The lock is a file beside it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -96,7 +107,8 @@ class FileLock:
 
     def _opened(self) -> int:
         if self._file is None:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._file = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+            _leave_to_owner(self._file, self._path)
         return self._file
 
     def close(self) -> None:
