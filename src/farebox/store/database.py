@@ -107,6 +107,14 @@ class Database:
         connection.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
         return connection
 
+    def file_id(self) -> tuple[int, int] | None:
+        """Which file SQLite's is, as the system numbers it; None where there is none."""
+        with suppress(FileNotFoundError):
+            if self.path is not None:
+                found = self.path.stat()
+                return found.st_dev, found.st_ino
+        return None
+
     def interrupt(self, connection: Any) -> None:  # noqa: ANN401
         """Make whoever waits on the driver's connection fail now; may be called from another thread."""
         if self.is_sqlite:

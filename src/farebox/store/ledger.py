@@ -104,6 +104,7 @@ class GroupCommitLedger:
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._file_id = self._database.file_id()
         self._thread.start()
         self._watcher = asyncio.create_task(self._watch())
 
@@ -224,16 +225,23 @@ class GroupCommitLedger:
                 future.set_result(result)
 
     async def _watch(self) -> None:
-        """Free whoever waits for a database that neither answers nor hangs up."""
+        """Free whoever waits for a database that neither answers nor hangs up; take nothing for one that is gone."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             since = self._in_hand_since
-            if since is None or time.monotonic() - since < STUCK_SECONDS_MAX:
-                continue
             try:
-                self._free_waiting()
+                if since is not None and time.monotonic() - since >= STUCK_SECONDS_MAX:
+                    self._free_waiting()
+                if not self._is_closed and self._is_replaced():
+                    self._is_closed = True  # what is written to the file that is still open here, nobody would find
+                    log.error("%s is another file than before: start Farebox again", self._database.name)
             except Exception:
                 log.exception("the watch over the database failed once")
+
+    def _is_replaced(self) -> bool:
+        found = self._database.file_id()
+        self._file_id = self._file_id or found
+        return found != self._file_id
 
     def _free_waiting(self) -> None:
         silent, now = TimeoutError("the database does not answer"), time.monotonic()

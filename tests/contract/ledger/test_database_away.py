@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 from contextlib import closing
 from typing import Any
 
@@ -212,6 +213,32 @@ def test_a_record_whose_caller_was_told_no_charges_nothing_when_the_database_wak
                 await until(lambda: till.held() == 0, "both ends")
         assert till.ended(hold.call_id) == VOIDED
         assert till.state(left.call_id) == "posted", "who has gone was told nothing"
+
+    asyncio.run(call())
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_nothing_is_taken_once_the_file_was_replaced_or_deleted(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, is_back: bool
+) -> None:
+    path = till.database.path
+    if path is None:
+        pytest.skip("PostgreSQL has no file that others put there")
+    monkeypatch.setattr(ledger_module, "WATCH_SECONDS", 0.02)
+    backup = path.with_suffix(".backup")
+
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            await record(ledger, await admit(ledger, key))
+            shutil.copyfile(path, backup)
+            backup.replace(path) if is_back else path.unlink()
+            await until(lambda: "is another file than before: start Farebox again" in caplog.text, "it to be seen")
+            with pytest.raises(LedgerUnavailable):
+                await ledger.admit(ask(key))
+            with pytest.raises(LedgerUnavailable):
+                await ledger.check()
+        if not is_back:
+            backup.replace(path)
 
     asyncio.run(call())
 
