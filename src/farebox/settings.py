@@ -246,8 +246,12 @@ def lines_not_read(path: Path) -> list[int]:
 
 def _check_lines(files: Sequence[str]) -> None:
     for path in map(Path, files):
-        for line in lines_not_read(path) if path.is_file() else ():
-            raise FounderError(f"{path}, line {line} cannot be read; {LINE_REMEDY}.")
+        try:
+            lines = lines_not_read(path) if path.is_file() else []
+        except OSError as error:
+            raise FounderError(f"{path} cannot be read ({error.strerror}); make it readable.") from None
+        if lines:
+            raise FounderError(f"{path}, line {lines[0]} cannot be read; {LINE_REMEDY}.")
 
 
 def _is_safe(url: str) -> bool:

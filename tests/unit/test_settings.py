@@ -1,5 +1,6 @@
 """The settings: where they are read from, and what they are bound to."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -81,6 +82,17 @@ def test_a_file_may_have_a_mark_of_windows_and_lines_that_are_not_ours(working_d
 def test_a_file_of_another_encoding_is_a_sentence(working_directory: Path) -> None:
     (working_directory / ".env").write_bytes("FAREBOX_PUBLIC_URL=https://ü".encode("latin-1"))
     with pytest.raises(FounderError, match="not UTF-8"):
+        load()
+
+
+def test_a_file_that_may_not_be_read_is_a_sentence(working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (working_directory / ".env").write_text("FAREBOX_SWEEP_SECONDS=2\n")
+
+    def refuse(*_: object, **__: object) -> str:  # root, as whom tests may run, may read everything
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(FounderError, match=r"\.env cannot be read \(Permission denied\); make it readable\.$"):
         load()
 
 
