@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _addresses_are_some(self) -> Self:
+    def _addresses_are_of_the_web(self) -> Self:
         for name, url in (("FAREBOX_PUBLIC_URL", self.public_url), ("STRIPE_API_BASE", self.stripe_api_base)):
             if url and not _is_web_address(url):
                 raise ValueError(f"{name} is no web address; write it as https://api.example.com")

@@ -2,8 +2,6 @@
 
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -30,16 +28,14 @@ from farebox.store.tables import metadata
 from farebox.store.tables_money import invoice
 from farebox.store.tables_people import audit
 from tests.contract.till import SECONDS_MAX
+from tests.services.at_once import at_once
 
 assert audit.metadata is invoice.metadata is metadata  # the tables of people, and of money, are among all tables
 TABLES: Final = {table.name: table for table in metadata.sorted_tables}
 MIGRATE: Final = """
-import sys
 from farebox.store.database import Database
 database = Database(sys.argv[1])
-sys.stdout.write("ready\\n")
-sys.stdout.flush()
-sys.stdin.readline()
+wait_for_all()
 database.migrate()
 database.close()
 """
@@ -197,22 +193,7 @@ def test_the_lock_that_root_makes_belongs_to_the_owner_of_the_database(tmp_path:
 
 
 def test_four_processes_that_migrate_at_once_all_succeed(empty_url: str) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", MIGRATE, empty_url],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for _ in range(4)
-    ]  # fmt: skip
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    ended = [(process.communicate(timeout=SECONDS_MAX)[1], process.returncode) for process in processes]
-    assert {code for _, code in ended} == {0}, ended
+    at_once(4, MIGRATE, empty_url)
     database = Database(empty_url)
     with database.read() as connection:
         assert differences(connection) == []

@@ -61,7 +61,7 @@ def _void_told(batch: Sequence[_Waiting], now: float) -> None:
             waiting.item = Finish(item.hold, "void", item.spent)
 
 
-def _again(waiting: _Waiting, now: float, *, is_ending: bool) -> _Waiting | None:
+def _retry_of(waiting: _Waiting, now: float, *, is_ending: bool) -> _Waiting | None:
     """A record that the database did not take, as it is to be tried again; None where it is not.
 
     One whose caller is told no is tried for a while longer, as a void, so that nothing stays held for long.
@@ -322,9 +322,9 @@ class GroupCommitLedger:
         except LedgerUnavailable as error:
             log.warning("the database did not take a batch of %d: %r", len(batch), error.__cause__)
             now = time.monotonic()
-            again = [_again(w, now, is_ending=self._saw_end) for w in batch]
-            self._again += [w for w in again if w is not None]
-            refused = [w for w, kept in zip(batch, again, strict=True) if kept is not w]
+            retries = [_retry_of(w, now, is_ending=self._saw_end) for w in batch]
+            self._again += [w for w in retries if w is not None]
+            refused = [w for w, retry in zip(batch, retries, strict=True) if retry is not w]
             self._reply(refused, [unavailable(error.__cause__ or error) for _ in refused])
         except Exception as error:
             if len(batch) > 1:
