@@ -12,6 +12,7 @@ from tests.services.upstream import FakeUpstream
 
 APP: Final = '''
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -87,6 +88,20 @@ async def broken(call: Call) -> str:
     """Break."""
     await call.ask("x")
     raise KeyError("a secret")
+
+
+@app.paid
+async def exiting(call: Call) -> str:
+    """Leave the program, as argparse does."""
+    await call.ask("x")
+    sys.exit(3)
+
+
+@app.paid
+async def exiting_midway(call: Call) -> AsyncIterator[str]:
+    """The same, in a stream."""
+    yield "once"
+    sys.exit(3)
 
 
 @app.paid

@@ -90,6 +90,15 @@ def test_a_stream_that_fails_later_says_so_at_its_end(till: Shop, server: Served
     assert till.records("state, calls", key) == [("voided", 0)]
 
 
+def test_a_function_that_leaves_the_program_ends_its_call_alone(till: Shop, server: Served) -> None:
+    key = till.new_key("open")
+    first, last = events(call(server, key, "exiting_midway"))
+    assert first == ("", {"text": "once"})
+    assert (last[0], last[1]["error"]["code"]) == ("error", "internal_error")
+    assert till.records("state, calls", key) == [("voided", 0)]
+    assert server.health() == 200
+
+
 def leave(till: Shop, server: Served, key: str, name: str, body: object) -> None:
     """Leave a stream after its first bytes."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)

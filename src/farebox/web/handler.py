@@ -1,5 +1,6 @@
 """A founder's function as a paid endpoint."""
 
+import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -148,7 +149,7 @@ class Handler:
             return self.terms.units
         try:
             found = self.terms.units(SimpleNamespace(**values))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("units of %s failed", self.name)
             raise InternalError(WRONG) from error
         if not is_units(found):
@@ -185,6 +186,10 @@ class Handler:
                 "%s: %s Raise max_input_tokens or max_output_tokens of its decorator.", self.place, error.detail
             )
             raise
+        except (Exception, asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # as of sys.exit(), or of argparse: it ends the call, not the process
+            raise RuntimeError(f"{self.name} raised {error!r}") from error
 
 
 @asynccontextmanager
