@@ -8,12 +8,9 @@ assert asyncio.run(tagline(tea, product="tea")) == "Drink up."
 assert tea.spent.output_tokens < 400
 """
 
-import json
-import re
-from collections.abc import Iterator, Sequence
-from http import HTTPStatus
+from collections.abc import Sequence
 from time import monotonic
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from farebox import wiring
 from farebox.call import Service, Wire
@@ -24,8 +21,8 @@ from farebox.domain.breaker import Breaker
 from farebox.domain.ledger import Hold, Meter
 from farebox.domain.plan import Plan
 from farebox.domain.prices import FREE
-from farebox.ports import Reply, Upstream
-from farebox.sandbox.model import JSON_HEADERS, SANDBOX_MODEL, STREAM_HEADERS, SandboxModel, SandboxStream, tokens_of
+from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
+from farebox.sandbox.request import BadRequest
 
 INPUT_TOKENS: Final = 1_000_000
 OUTPUT_TOKENS: Final = 100_000
@@ -52,8 +49,13 @@ def call(
         plan: the plan of who calls.
         max_input_tokens: the most that all questions together can come to, as in `@app.paid`.
         max_output_tokens: the same for their answers.
+
+    Raises:
+        TypeError: answers is one text.
     """
-    model: Upstream = SandboxModel() if answers is None else _Script(answers)
+    if isinstance(answers, str):
+        raise TypeError("answers is a list of texts, one for each question: answers=[…]")
+    model = SandboxModel() if answers is None else SandboxModel(_Script(answers))
     # One answer's bound is far below that of all together, so that several may be asked for at once.
     plan = plan or Plan("testing", calls=1_000, max_output_tokens=min(max_output_tokens, ANSWER_TOKENS))
     chain: Chain = (Model(SANDBOX_MODEL, "sandbox", FREE, model, Breaker(0, 0), is_billed=False),)
@@ -82,35 +84,15 @@ def _admitted(plan: Plan, input_tokens: int, output_tokens: int) -> Admitted:
 
 
 class _Script:
-    """A model that says what it is told to."""
+    """The answers of a test, one after another."""
 
     def __init__(self, answers: Sequence[str]) -> None:
         self._answers = list(answers)
 
-    async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
-        """The next answer."""
-        del path, seconds_max
+    def __call__(self) -> str:
         if not self._answers:
-            told = {"error": {"message": "call(answers=…) has no answer left for this question."}}
-            return Reply(400, JSON_HEADERS, json.dumps(told).encode())
-        text = self._answers.pop(0)
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        return Reply(200, JSON_HEADERS, json.dumps(_frame(body, text) | {"choices": [choice]}).encode())
-
-    async def stream(self, path: str, body: bytes, seconds_max: float) -> SandboxStream:
-        """The next answer, a word at a time."""
-        reply = await self.send(path, body, seconds_max)
-        if reply.status != HTTPStatus.OK:
-            return SandboxStream(reply.status, reply.headers, iter([reply.body]))
-        return SandboxStream(200, STREAM_HEADERS, self._pieces(json.loads(reply.body)))
-
-    def _pieces(self, answer: dict[str, Any]) -> Iterator[bytes]:
-        text, usage = answer["choices"][0]["message"]["content"], answer.pop("usage")
-        for word in re.findall(r"\s*\S+\s*$|\s*\S+", text):
-            yield _event(answer | {"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]})
-        yield _event(answer | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        yield _event(answer | {"choices": [], "usage": usage})
-        yield b"data: [DONE]\n\n"
+            raise BadRequest("call(answers=…) has no answer left for this question")
+        return self._answers.pop(0)
 
 
 class _NoLedger:
@@ -118,13 +100,3 @@ class _NoLedger:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a call of farebox.testing has no ledger to {name}")
-
-
-def _frame(body: bytes, text: str) -> dict[str, Any]:
-    read, written = len(tokens_of(body.decode())), len(tokens_of(text))
-    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-    return {"id": "chatcmpl-testing", "object": "chat.completion", "created": 0, "model": SANDBOX_MODEL, "usage": usage}
-
-
-def _event(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(chunk | {"object": "chat.completion.chunk"}).encode() + b"\n\n"

@@ -69,6 +69,22 @@ def test_a_stream_of_the_client_is_whole(with_usage: bool) -> None:  # noqa: FBT
     assert not made._wire.streams
 
 
+def test_what_a_test_says_is_said_on_every_endpoint_for_text() -> None:
+    made = call(answers=["chat", "response", "one two three"])
+
+    async def scene() -> list[str]:
+        first = await chat(made, tools=[{"type": "function", "function": {"name": "look", "parameters": {}}}])
+        second = await made.openai.responses.create(model="x", input="hi")
+        vectors = await made.openai.embeddings.create(model="x", input="a")  # says nothing, and takes no answer
+        async with made.openai.responses.stream(model="x", input="hi") as stream:
+            third = await stream.get_final_response()
+        return [first.choices[0].message.content, second.output_text, third.output_text, vectors.object]
+
+    assert run(scene()) == ["chat", "response", "one two three", "list"]
+    with pytest.raises(TypeError, match="answers is a list of texts"):
+        call(answers="hello")
+
+
 def test_a_stream_of_responses_is_whole() -> None:
     made = call()
 
@@ -85,7 +101,9 @@ def test_a_stream_of_the_client_that_is_closed_gives_back_what_it_held() -> None
 
     async def scene() -> None:
         stream = await chat(made, stream=True)
-        await anext(aiter(stream))
+        async for chunk in stream:
+            if chunk.choices[0].delta.content:
+                break
         await stream.close()
 
     run(scene())

@@ -1,11 +1,19 @@
 """What the sandbox answers: words, a value of a JSON schema, or a call of a tool."""
 
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 
 from farebox.sandbox.example import example
 from farebox.sandbox.request import BadRequest, Wish
 from farebox.sandbox.words import TOKENS_DEFAULT, tokens_of, words_for
+
+Say = Callable[[], str | None]
+"""What is to be said next, by whom a test has written it; None for the sandbox's own words."""
+
+
+def nothing_said() -> None:
+    """The sandbox has its own words."""
 
 
 class Answer(NamedTuple):
@@ -19,12 +27,19 @@ class Answer(NamedTuple):
         return "".join(self.tokens)
 
 
-def answers_to(wish: Wish, number: int = 1) -> list[Answer]:
-    """As many answers as asked for.
+def answered(wish: Wish, say: Say, number: int = 1) -> tuple[Wish, list[Answer]]:
+    """What was wished for, and as many answers to it as asked for. What a test says is one text, and no call of a tool.
 
     Raises:
         BadRequest: the schema allows none, or only a very large one.
     """
+    said = say()
+    if said is not None:
+        return wish._replace(tool=None), [Answer(tokens_of(said), is_cut=False)]
+    return wish, _answers_to(wish, number)
+
+
+def _answers_to(wish: Wish, number: int) -> list[Answer]:
     if wish.tool is not None and wish.tool.kind == "function":
         return [_limited(_json(wish.tool.parameters, "tools"), wish.tokens_max)] * number
     if wish.tool is None and wish.is_json:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from farebox.sandbox.answer import Answer, answers_to
+from farebox.sandbox.answer import Answer, Say, answered, nothing_said
 from farebox.sandbox.request import BadRequest, JsonObject, Tool, Wish, flat, read_wish, text_of, whole_number
 from farebox.sandbox.words import SANDBOX_MODEL, digest_of, tokens_of
 
@@ -13,13 +13,13 @@ ANSWERS_MAX: Final = 128
 TOOL_TEXTS: Final = {"function": "arguments", "custom": "input"}
 
 
-def complete(request: JsonObject) -> JsonObject:
+def complete(request: JsonObject, say: Say = nothing_said) -> JsonObject:
     """A chat completion.
 
     Raises:
         BadRequest: the request cannot be answered.
     """
-    chat = _read(request)
+    chat = _read(request, say)
     choices = [
         {"index": nth, "message": _message(chat, answer), "logprobs": None, "finish_reason": _reason(chat, answer)}
         for nth, answer in enumerate(chat.answers)
@@ -27,13 +27,13 @@ def complete(request: JsonObject) -> JsonObject:
     return {**chat.head, "object": "chat.completion", "choices": choices, "usage": chat.usage}
 
 
-def stream(request: JsonObject) -> Iterator[bytes]:
+def stream(request: JsonObject, say: Say = nothing_said) -> Iterator[bytes]:
     """The same completion as server-sent events, a token at a time, with the usage at the end if asked for.
 
     Raises:
         BadRequest: the request cannot be answered.
     """
-    return _events(_read(request))
+    return _events(_read(request, say))
 
 
 class _Chat(NamedTuple):
@@ -44,7 +44,7 @@ class _Chat(NamedTuple):
     usage: JsonObject
 
 
-def _read(request: JsonObject) -> _Chat:
+def _read(request: JsonObject, say: Say) -> _Chat:
     messages = request.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         raise BadRequest("messages has to be a list of messages, as [{'role': 'user', 'content': 'Hello'}]", "messages")
@@ -58,7 +58,7 @@ def _read(request: JsonObject) -> _Chat:
         flat(request.get("tool_choice")),
         format_name="response_format",
     )
-    answers = answers_to(wish, whole_number(request, "n", ANSWERS_MAX) or 1)
+    wish, answers = answered(wish, say, whole_number(request, "n", ANSWERS_MAX) or 1)
     options = request.get("stream_options")
     with_usage = isinstance(options, dict) and options.get("include_usage") is True
     head = {"id": f"chatcmpl-sandbox-{digest_of(wish.prompt).hex()[:16]}", "created": 0, "model": SANDBOX_MODEL}

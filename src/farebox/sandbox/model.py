@@ -10,18 +10,19 @@ from typing import Final
 
 from farebox.ports import Reply
 from farebox.sandbox import chat, responses
+from farebox.sandbox.answer import Say, nothing_said
 from farebox.sandbox.embeddings import embed
 from farebox.sandbox.request import BadRequest, JsonObject, load
 from farebox.sandbox.words import NAME_TOKEN, SANDBOX_MODEL, TOKENS_DEFAULT, tokens_of
 
 __all__ = ["NAME_TOKEN", "SANDBOX_MODEL", "TOKENS_DEFAULT", "SandboxModel", "SandboxStream", "tokens_of"]
 
-ANSWERS: Final[Mapping[str, Callable[[JsonObject], JsonObject]]] = {
+ANSWERS: Final[Mapping[str, Callable[[JsonObject, Say], JsonObject]]] = {
     "/chat/completions": chat.complete,
     "/responses": responses.respond,
-    "/embeddings": embed,
+    "/embeddings": lambda request, _: embed(request),
 }
-STREAMS: Final[Mapping[str, Callable[[JsonObject], Iterator[bytes]]]] = {
+STREAMS: Final[Mapping[str, Callable[[JsonObject, Say], Iterator[bytes]]]] = {
     "/chat/completions": chat.stream,
     "/responses": responses.stream,
 }
@@ -30,7 +31,14 @@ STREAM_HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8"}
 
 
 class SandboxModel:
-    """A deterministic model in this process."""
+    """A deterministic model in this process.
+
+    Args:
+        say: what it answers in place of its own words.
+    """
+
+    def __init__(self, say: Say = nothing_said) -> None:
+        self._say = say
 
     async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
         """The whole answer; what cannot be answered is refused as OpenAI refuses it."""
@@ -38,7 +46,7 @@ class SandboxModel:
         if path not in ANSWERS:
             return Reply(404, JSON_HEADERS, _refusal(f"there is no {path} here", None, "unknown_url"))
         try:
-            return Reply(200, JSON_HEADERS, json.dumps(ANSWERS[path](load(body))).encode())
+            return Reply(200, JSON_HEADERS, json.dumps(ANSWERS[path](load(body), self._say)).encode())
         except BadRequest as error:
             return Reply(400, JSON_HEADERS, _refusal(str(error), error.param, None))
 
@@ -46,7 +54,7 @@ class SandboxModel:
         """The same answer, an event at a time; a refusal, and what has no streams, comes in one piece."""
         if path in STREAMS:
             try:
-                return SandboxStream(200, STREAM_HEADERS, STREAMS[path](load(body)))
+                return SandboxStream(200, STREAM_HEADERS, STREAMS[path](load(body), self._say))
             except BadRequest:
                 pass  # said by the plain answer
         reply = await self.send(path, body, seconds_max)

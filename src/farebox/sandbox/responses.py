@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from farebox.sandbox.answer import Answer, answers_to
+from farebox.sandbox.answer import Answer, Say, answered, nothing_said
 from farebox.sandbox.request import BadRequest, JsonObject, Wish, read_tools, read_wish, text_of, whole_number
 from farebox.sandbox.words import SANDBOX_MODEL, digest_of, tokens_of
 
@@ -17,22 +17,22 @@ ITEMS: Final = {
 PLACE: Final = {"output_index": 0, "content_index": 0}
 
 
-def respond(request: JsonObject) -> JsonObject:
+def respond(request: JsonObject, say: Say = nothing_said) -> JsonObject:
     """A response.
 
     Raises:
         BadRequest: the request cannot be answered.
     """
-    return _read(request).whole()
+    return _read(request, say).whole()
 
 
-def stream(request: JsonObject) -> Iterator[bytes]:
+def stream(request: JsonObject, say: Say = nothing_said) -> Iterator[bytes]:
     """The same response as server-sent events, a token at a time.
 
     Raises:
         BadRequest: the request cannot be answered.
     """
-    return _numbered(_events(_read(request)))
+    return _numbered(_events(_read(request, say)))
 
 
 class _Response(NamedTuple):
@@ -84,7 +84,7 @@ def _part(text: str) -> JsonObject:
     return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
 
 
-def _read(request: JsonObject) -> _Response:
+def _read(request: JsonObject, say: Say) -> _Response:
     settings = request.get("text")
     wanted_format = settings.get("format") if isinstance(settings, dict) else settings
     limit = whole_number(request, "max_output_tokens")
@@ -112,7 +112,8 @@ def _read(request: JsonObject) -> _Response:
         "top_p": _number(request, "top_p"),
         "truncation": "disabled",
     }
-    return _Response(wish, answers_to(wish)[0], head)
+    wish, (answer,) = answered(wish, say)
+    return _Response(wish, answer, head)
 
 
 def _prompt(request: JsonObject) -> str:
