@@ -1,6 +1,8 @@
 """The contract of POST /v1/generate and of the pages beside it, over real sockets."""
 
+import http.client
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,15 @@ def test_health_says_exactly_this(served: Served) -> None:
 def test_ready_asks_the_database(served: Served) -> None:
     reply = get(served.url + "/ready")
     assert (reply.status, reply.json()) == (200, {"status": "ready"})
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+def test_who_watches_the_service_may_ask_for_the_head_alone(path: str, served: Served) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    with closing(connection):
+        connection.request("HEAD", path)
+        reply = connection.getresponse()
+        assert (reply.status, reply.read()) == (200, b"")
 
 
 def test_a_newer_schema_is_served_by_who_runs_already(

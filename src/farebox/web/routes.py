@@ -47,11 +47,14 @@ def add_routes(app: FastAPI, house_of: HouseOf) -> None:
 
 
 def _add_service(app: FastAPI, house_of: HouseOf) -> None:
+    # Load balancers and watchers of a site ask for the head alone.
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", tags=["Service"], summary="Alive")
     async def health() -> HealthOut:
         """Whether the process answers. Touches nothing else."""
         return HealthOut(openai_key_loaded=house_of().has_provider)
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready", tags=["Service"], summary="Ready", responses=refusals(LedgerUnavailable))
     async def ready() -> ReadyOut:
         """Whether the database answers, so that calls can be recorded."""
