@@ -9,7 +9,7 @@ from farebox.account.deliver import reason_not_to_send
 from farebox.account.log_in import ask_for_link, log_in_by_link
 from farebox.account.sessions import change_password
 from farebox.account.sign_up import sign_up
-from farebox.domain.people import LinkGone, NotAllowed, PersonError, WrongPassword
+from farebox.domain.people import LinkGone, NotAllowed, PersonError, TooOften, WrongPassword, mails_from, mails_to
 from farebox.ports_people import Visit
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
@@ -130,6 +130,18 @@ def test_mails_to_an_address_and_of_a_person_have_a_bound(world: Moving) -> None
     for number in range(7):
         ask_for_address(world.desk, world.here, CLIENT, email=f"victim{number}@example.com")
     assert world.rows("SELECT count(*) FROM link WHERE purpose = 'change'") == [(5,)]
+
+
+def test_mails_to_one_address_have_a_bound_whoever_asks(world: Moving) -> None:
+    world.use_up(mails_to(NEW, "change"))
+    ask_for_address(world.desk, world.here, CLIENT, email=NEW)
+    assert world.rows("SELECT count(*) FROM link WHERE purpose = 'change'") == [(0,)]
+
+
+def test_mails_that_one_network_has_sent_have_a_bound(world: Moving) -> None:
+    world.use_up(mails_from(CLIENT))
+    with pytest.raises(TooOften, match="from your network"):
+        ask_for_address(world.desk, world.here, CLIENT, email=NEW)
 
 
 def test_the_same_address_and_what_is_none_are_told(world: Moving) -> None:

@@ -17,11 +17,12 @@ from farebox.account.second_factor import (
     turn_off_second_factor,
     turn_on_second_factor,
 )
-from farebox.domain.people import LinkGone, NotAllowed, PersonError, TooOften
+from farebox.adapters.vault import AesVault
+from farebox.domain.people import LinkGone, NotAllowed, PersonError, TooOften, WrongPassword, ceremonies_from, codes_of
 from farebox.domain.second_factor import code_at, secret_text, step_of
 from farebox.ports_people import Visit
 from farebox.store.database import Database
-from tests.contract.world import ADA, CLIENT, GOOD, OTHER, World, together
+from tests.contract.world import ADA, CLIENT, GOOD, OTHER, SECRET, World, together
 
 WRONG = "does not hold"
 
@@ -112,6 +113,17 @@ def test_ten_codes_are_looked_at_and_no_more_though_fifty_come_at_once(world: Gu
     assert world.count("session") == 1
 
 
+def test_it_is_not_turned_on_by_guessing_more_often_than_is_allowed(world: Guarded) -> None:
+    eve = world.visit(world.join("eve@example.com").cookie)
+    token = begin_second_factor(world.desk, eve, CLIENT)
+    secret = base64.b32decode(enrolment(world.desk, eve, token).text)
+    world.use_up(codes_of(eve.person.id))
+    with pytest.raises(WrongPassword, match="not looked at"):
+        turn_on_second_factor(
+            world.desk, eve, CLIENT, token=token, code=code_at(secret, step_of(world.people.now_us()))
+        )
+
+
 def test_who_does_not_know_the_password_uses_up_nobodys_codes(world: Guarded) -> None:
     for _ in range(12):
         with pytest.raises(PersonError):
@@ -165,6 +177,12 @@ def test_a_stolen_database_tells_neither_the_secret_nor_a_code(world: Guarded) -
         assert code not in stored
         assert code.replace("-", "") not in stored
     assert world.begun not in stored
+
+
+def test_one_secret_is_sealed_in_another_way_each_time() -> None:
+    """Under one and the same nonce, two that were stolen would tell of each other."""
+    vault = AesVault(SECRET)
+    assert vault.seal(b"a secret", "person_1") != vault.seal(b"a secret", "person_1")
 
 
 def test_the_step_before_the_second_factor_ends_in_ten_minutes(world: Guarded) -> None:
@@ -238,10 +256,6 @@ def test_a_password_alone_does_not_undo_what_guards_against_a_stolen_one(world: 
 
 def test_a_client_begins_so_often_and_no_more(world: Guarded) -> None:
     eve = world.visit(world.join("eve@example.com").cookie)
-    world.rows(
-        "INSERT INTO guess WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 300) "
-        "SELECT CAST(:subject AS TEXT), CAST(n AS TEXT), CAST(:at_us AS BIGINT) FROM numbers",
-        subject=f"ceremony from {CLIENT.address}", at_us=world.people.now_us(),
-    )  # fmt: skip
+    world.use_up(ceremonies_from(CLIENT))
     with pytest.raises(TooOften):
         begin_second_factor(world.desk, eve, CLIENT)

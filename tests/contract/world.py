@@ -14,7 +14,7 @@ from farebox.account.log_in import log_in
 from farebox.adapters.authenticators import WebAuthn
 from farebox.adapters.vault import AesVault
 from farebox.domain.events import Event
-from farebox.domain.people import Client, PersonError, link_token
+from farebox.domain.people import Allowance, Client, PersonError, link_token
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.ports_people import Visit
@@ -109,6 +109,16 @@ class World:
 
     def counts(self) -> dict[str, int]:
         return {name: self.count(name) for name in ("person", "account", "member", "session", "link", "mail", "audit")}
+
+    def use_up(self, *allowances: Allowance) -> None:
+        """Have something been done as often as it may be."""
+        for subject, most, _ in allowances:
+            self.rows(
+                "INSERT INTO guess WITH RECURSIVE numbers (n) AS "
+                "(SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :most) "
+                "SELECT CAST(:subject AS TEXT), CAST(n AS TEXT), CAST(:at_us AS BIGINT) FROM numbers",
+                most=most, subject=subject, at_us=self.people.now_us(),
+            )  # fmt: skip
 
     def token(self, purpose: str = "confirm", email: str = ADA) -> str:
         """The token of the last link that was mailed to an address."""

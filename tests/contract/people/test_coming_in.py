@@ -11,7 +11,17 @@ from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import ask_for_link, log_in_by_link, reset_password
 from farebox.account.sign_up import sign_up
 from farebox.domain.events import SignedUp
-from farebox.domain.people import LINK_US, Client, LinkGone, NotAllowed, TooOften, WrongPassword, link_token
+from farebox.domain.people import (
+    LINK_US,
+    Client,
+    LinkGone,
+    NotAllowed,
+    TooOften,
+    WrongPassword,
+    link_token,
+    mails_from,
+    mails_to,
+)
 from farebox.store.accounts import StoredAccounts
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, SECRET, World, together
 
@@ -190,6 +200,20 @@ def test_mails_to_an_address_have_a_bound_and_the_answer_is_the_same(world: Worl
     assert world.count("mail") == 5
     ask_for_link(world.desk, CLIENT, email=ADA, purpose="reset")
     assert world.count("mail") == 6
+
+
+def test_mails_that_sign_ups_have_sent_to_an_address_have_a_bound_too(world: World) -> None:
+    world.use_up(mails_to(ADA, "confirm"))
+    assert ask_to_join(world.desk, CLIENT, email=ADA, password=GOOD)
+    assert world.count("mail") == 0
+
+
+def test_mails_that_one_network_has_sent_have_a_bound_whomever_they_go_to(world: World) -> None:
+    world.use_up(mails_from(CLIENT))
+    with pytest.raises(TooOften, match="from your network"):
+        ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")
+    ask_for_link(world.desk, Client("198.51.100.9", ""), email=ADA, purpose="magic")
+    assert world.count("mail") == 1
 
 
 def test_nobody_is_kept_from_a_link_by_those_that_a_stranger_asked_for(world: World) -> None:

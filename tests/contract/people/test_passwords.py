@@ -4,7 +4,8 @@ import pytest
 
 from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import ask_for_link, log_in_by_link
-from farebox.domain.people import Allowance, WrongPassword
+from farebox.account.sessions import show_password
+from farebox.domain.people import Allowance, WrongPassword, guesses_from
 from farebox.store.outbox import StoredOutbox
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, World, together
 
@@ -22,6 +23,15 @@ def test_ten_guesses_are_looked_at_and_no_more_though_fifty_come_at_once(world: 
         world.log_in(GOOD)
     ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")
     assert log_in_by_link(world.desk, CLIENT, token=world.token("magic")).cookie, "the owner still gets in"
+
+
+def test_guesses_of_one_network_have_a_bound_whosever_password_is_guessed(world: World) -> None:
+    here = world.visit(world.join().cookie)
+    world.use_up(guesses_from(CLIENT))
+    with pytest.raises(WrongPassword, match="not looked at"):
+        world.log_in(GOOD)
+    with pytest.raises(WrongPassword, match="not looked at"):
+        show_password(world.desk, here, CLIENT, GOOD)
 
 
 def test_the_window_of_guesses_slides(world: World) -> None:

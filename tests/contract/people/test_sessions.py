@@ -169,6 +169,14 @@ def test_the_audit_log_is_append_only(world: World, change: str) -> None:
     assert world.rows("SELECT * FROM audit ORDER BY id") == before
 
 
+def test_a_log_in_that_failed_is_in_the_audit_log(world: World) -> None:
+    person_id = world.visit(world.join().cookie).person.id
+    for email in (ADA, "nobody@example.com"):
+        with pytest.raises(WrongPassword):
+            world.log_in("not the password", email)
+    assert set(world.rows("SELECT person_id FROM audit WHERE what = 'log_in_failed'")) == {(person_id,), (None,)}
+
+
 def test_the_audit_log_holds_no_address_of_a_person(world: World) -> None:
     world.join()
     with pytest.raises(WrongPassword):
