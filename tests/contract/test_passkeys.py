@@ -144,6 +144,21 @@ def test_the_question_of_one_thing_is_not_that_of_another(world: Keyed) -> None:
         log_in_by_passkey(world.desk, CLIENT, PLACE, token=again.token, answer=world.device.show(again.options, ORIGIN))
 
 
+def test_the_question_that_a_passkey_is_made_by_is_good_once_and_for_ten_minutes(world: Keyed) -> None:
+    once, late = (ask_to_make_passkey(world.desk, world.here, CLIENT, PLACE) for _ in range(2))
+
+    def make(asked: Asked) -> None:
+        answer = Authenticator().make(asked.options, ORIGIN)
+        add_passkey(world.desk, world.here, CLIENT, PLACE, token=asked.token, answer=answer, name="phone")
+
+    make(once)
+    world.rows("UPDATE ceremony SET expires_us = expires_us - :us", us=10 * 60 * 10**6)
+    for asked in (once, late):
+        with pytest.raises(LinkGone):
+            make(asked)
+    assert world.count("passkey") == 2
+
+
 def test_a_passkey_that_was_made_wrongly_is_not_kept(world: Keyed) -> None:
     with pytest.raises(PersonError, match=REFUSED):
         world.add(world.here, Authenticator(), origin="https://evil.example")

@@ -82,6 +82,18 @@ def test_a_hash_is_of_its_password_alone_and_nobodys_matches_nothing() -> None:
     assert passwords.is_outdated(made.replace("m=19456", "m=8192"))
 
 
+def test_nobodys_password_is_as_much_work_as_somebodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords, checked = Argon2Passwords(), []
+
+    def verify(made: str, _: str) -> bool:
+        checked.append(made)
+        return True
+
+    monkeypatch.setattr(passwords, "_verify", verify)
+    assert not passwords.check(None, "nobody has this password")
+    assert checked == [passwords._dummy]
+
+
 def test_only_a_few_are_hashed_at_once_and_who_waits_too_long_is_told() -> None:
     passwords = Argon2Passwords(wait_seconds_max=0.05)
     gate = threading.Event()
