@@ -1,14 +1,18 @@
 """What another service says counts if it is true in every part, and is asked of that service alone."""
 
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+import httpx2
 import pytest
 from joserfc.jwk import RSAKey
 
+from farebox.adapters import oauth_http
 from farebox.adapters.oauth_github import GitHub
-from farebox.adapters.oauth_oidc import OidcService
+from farebox.adapters.oauth_http import BoundedTransport, Strayed
+from farebox.adapters.oauth_oidc import CLOCKS_OFF_SECONDS, OidcService
 from farebox.domain.people import PersonError
 from farebox.ports_proofs import Known, OtherService, Trip
 from tests.services.issuer import CLIENT_ID, CLIENT_SECRET, FakeGitHub, FakeIssuer, Issuer
@@ -79,6 +83,14 @@ def test_a_token_that_is_wrong_in_one_part_says_nothing(issuer: FakeIssuer, clai
         known(it(issuer), issuer)
 
 
+def test_a_token_is_over_when_its_time_is_but_for_clocks_that_differ(issuer: FakeIssuer) -> None:
+    issuer.claims["exp"] = int(time.time()) - CLOCKS_OFF_SECONDS // 2
+    assert known(it(issuer), issuer).email == ADA
+    issuer.claims["exp"] = int(time.time()) - 2 * CLOCKS_OFF_SECONDS
+    with pytest.raises(PersonError, match=SILENT):
+        known(it(issuer), issuer)
+
+
 @pytest.mark.parametrize("trick", ["another key", "HS256 with the public key", "none", "another kid"])
 def test_a_token_that_the_issuer_has_not_signed_says_nothing(issuer: FakeIssuer, trick: str) -> None:
     match trick:
@@ -121,10 +133,34 @@ def test_no_host_but_the_issuers_is_asked_wherever_its_page_leads(issuer: FakeIs
         known(it(issuer), issuer)
 
 
+def test_a_host_that_answers_is_asked_nothing_where_it_is_not_the_issuers(issuer: FakeIssuer) -> None:
+    """It would be told the client's secret, and the code."""
+    issuer.be("subject-1", None)
+    with FakeIssuer() as other:
+        for part in ("token_endpoint", "jwks_uri", "userinfo_endpoint"):
+            issuer.about = {part: f"{other.url}/x"}
+            with pytest.raises(PersonError, match=SILENT):
+                known(it(issuer), issuer)
+        assert other.asked == []
+
+
 def test_an_answer_without_end_is_not_read_to_its_end(issuer: FakeIssuer) -> None:
     issuer.about = {"more": "x" * (2 << 20)}
     with pytest.raises(PersonError, match=SILENT):
         known(it(issuer), issuer)
+
+
+def test_an_answer_that_comes_too_slowly_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parts() -> Iterator[bytes]:
+        for part in (b"{", b"}"):
+            time.sleep(0.02)
+            yield part
+
+    monkeypatch.setattr(oauth_http, "SECONDS_MAX", 0.01)
+    transport = BoundedTransport(["https://login.example:443"])
+    monkeypatch.setattr(transport, "_inner", httpx2.MockTransport(lambda _: httpx2.Response(200, content=parts())))
+    with pytest.raises(Strayed, match="too slow"):
+        transport.handle_request(httpx2.Request("GET", "https://login.example/token"))
 
 
 def test_an_issuer_that_is_not_there_is_told_in_a_sentence() -> None:
