@@ -1,13 +1,17 @@
 """What comes of a request whose Idempotency-Key came before: the decision, over plain values."""
 
+import secrets
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farebox.domain import apikey
 from farebox.domain.admission import Answered, Earlier, Once, Refused, Standing, again
 from farebox.domain.errors import CallError, IdempotencyInFlight, IdempotencyMismatch, IdempotencyStreamed
 from farebox.domain.ledger import Meter, State
 from farebox.domain.plan import Plan
+from farebox.web.request import Head, once_of
 
 NOW_US = 1_800_000_000_000_000
 STANDING = Standing(Plan("pro", calls=10), Meter("acct_1", "live", 0, 2 * NOW_US, posted_calls=3), NOW_US)
@@ -25,6 +29,24 @@ def refused(earlier: Earlier, once: Once = ONCE) -> CallError:
     assert isinstance(found, Refused)
     assert found.standing == STANDING
     return found.error
+
+
+def once(mode: apikey.Mode = "live", path: str = "/v1/generate", body: bytes = b"{}") -> Once:
+    head = Head(apikey.mint("till", mode, secrets.randbelow), "order-17", b"application/json")
+    found = once_of(head, path, body, 60, is_stream=False)
+    assert found is not None
+    return found
+
+
+def test_a_key_is_another_one_in_the_other_mode() -> None:
+    assert once().id == once().id
+    assert once("test").id != once("live").id
+
+
+@pytest.mark.parametrize("other", [once(path="/v1/tagline"), once(body=b"{ }")], ids=["endpoint", "body"])
+def test_a_key_with_another_endpoint_or_body_is_another_request(other: Once) -> None:
+    assert once().fingerprint == once().fingerprint
+    assert (other.id, other.fingerprint == once().fingerprint) == (once().id, False)
 
 
 def test_a_key_that_never_came_is_a_new_call() -> None:
