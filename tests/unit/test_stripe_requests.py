@@ -1,0 +1,109 @@
+"""Under which keys Stripe is asked for money, so that nothing is paid twice; and what is made of its answers."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+import stripe
+
+from farebox.adapters.stripe_payments import CLOCKS_SECONDS, StripePayments
+from farebox.adapters.stripe_usage import StripeUsage
+from farebox.domain.billing import Bought
+from farebox.ports_money import UsageEvent
+
+PAID: Final = {"object": "payment_intent", "id": "pi_1", "status": "succeeded", "customer": "cus_1", "amount": 1000,
+               "metadata": {}, "last_payment_error": None}  # fmt: skip
+BOUGHT: Final = Bought("small", "farebox_small_pack_1000", 1000, 10 * 10**9, 30)
+
+
+class Wire(stripe.RequestsClient):
+    """Answers what it was told to, by path, and keeps what was asked."""
+
+    def __init__(self, answers: Mapping[str, dict[str, Any]]) -> None:
+        super().__init__()
+        self._answers = answers
+        self.asked: list[tuple[str, str]] = []
+        """The path and query, and the idempotency key, of each request."""
+
+    def request(  # type: ignore[override]  # the library's own two do not agree either
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: object = None
+    ) -> tuple[str, int, Mapping[str, str]]:
+        del method, post_data
+        parts = urlsplit(url)
+        self.asked.append((f"{parts.path}?{parts.query}", (headers or {}).get("Idempotency-Key", "")))
+        return json.dumps(self._answers[parts.path]), 200, {}
+
+    def keys(self, path: str) -> list[str]:
+        return [key for asked, key in self.asked if asked.startswith(f"{path}?")]
+
+
+def client(wire: Wire) -> stripe.StripeClient:
+    return stripe.StripeClient("sk_test_of_the_tests", http_client=wire)
+
+
+def some(*found: dict[str, Any]) -> dict[str, Any]:
+    return {"object": "list", "data": list(found), "has_more": False, "url": "/v1/x"}
+
+
+# -- Keys
+
+
+def test_a_payment_is_made_once_whoever_else_makes_it_at_the_same_time() -> None:
+    card = {"object": "customer", "id": "cus_1", "invoice_settings": {"default_payment_method": "pm_1"}}
+    wire = Wire({"/v1/customers/cus_1": card, "/v1/payment_intents": PAID})
+    StripePayments(client(wire)).pay_off_session("acct_1", "cus_1", BOUGHT, "attempt_1")
+    assert wire.keys("/v1/payment_intents") == ["attempt_1"]
+
+
+def test_a_customer_is_made_once_for_an_account_and_its_address() -> None:
+    wire = Wire({"/v1/customers": {"object": "customer", "id": "cus_1"}})
+    payments = StripePayments(client(wire))
+    for account_id, email in (("acct_1", "ada@x.example"), ("acct_1", "ada@x.example"), ("acct_1", "bob@x.example")):
+        payments.create_customer(account_id, email)
+    first, again, other = wire.keys("/v1/customers")
+    assert first == again != other
+    assert "acct_1" in first
+    assert "ada" not in first
+
+
+def test_each_try_to_report_usage_is_answered_anew() -> None:
+    """Under one key, Stripe would repeat a fault of its own for a day."""
+    wire = Wire({"/v1/billing/meter_events": {"object": "billing.meter_event", "identifier": "usage_1"}})
+    for tries in (1, 2):
+        StripeUsage(client(wire)).send_usage(UsageEvent("usage_1", "acct_1", "cus_1", 0, 5, 1, 10**6, None, tries))
+    assert len(set(wire.keys("/v1/billing/meter_events"))) == 2
+
+
+# -- Answers
+
+
+@pytest.mark.parametrize(
+    ("refunded", "status", "taken_back"),
+    [
+        (0, "won", 0),
+        (500, "won", 500),
+        (0, "needs_response", 1000),
+        (500, "needs_response", 1000),
+        (1000, "lost", 1000),
+    ],
+)
+def test_a_refund_and_a_dispute_together_take_back_no_more_than_was_paid(
+    refunded: int, status: str, taken_back: int
+) -> None:
+    wire = Wire(
+        {
+            "/v1/payment_intents/pi_1": PAID,
+            "/v1/charges": some({"object": "charge", "id": "ch_1", "amount_refunded": refunded, "disputed": True}),
+            "/v1/disputes": some({"object": "dispute", "id": "du_1", "amount": 1000, "status": status}),
+        }
+    )
+    assert StripePayments(client(wire)).payment("pi_1").taken_back_cents == taken_back
+
+
+def test_a_payment_is_looked_for_though_stripes_clock_is_behind() -> None:
+    wire = Wire({"/v1/payment_intents": some()})
+    assert StripePayments(client(wire)).paid_off_session("cus_1", "attempt_1", 10_000 * 10**6) is None
+    [(asked, _)] = wire.asked
+    assert f"created%5Bgte%5D={10_000 - CLOCKS_SECONDS}" in asked or f"created[gte]={10_000 - CLOCKS_SECONDS}" in asked
