@@ -209,6 +209,13 @@ def test_a_rotated_key_works_until_its_grace_is_over(accounts: StoredAccounts) -
 
 
 @pytest.mark.usefixtures("ada")
+def test_a_test_key_is_rotated_to_a_test_key_which_nobody_is_billed_for(accounts: StoredAccounts) -> None:
+    old = create_key(accounts, SECRET, "till", "ada@example.com", KeyTerms(mode="test"))
+    new = rotate_key(accounts, SECRET, "till", old.row, 0)
+    assert (new.key.mode, stored(accounts, new.row.id).mode) == ("test", "test")
+
+
+@pytest.mark.usefixtures("ada")
 def test_without_grace_the_old_key_ends_at_once(accounts: StoredAccounts) -> None:
     old = create(accounts)
     rotate_key(accounts, SECRET, "till", old.row, 0)

@@ -3,16 +3,17 @@
 import asyncio
 import json
 import time
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
-from farebox.account import team
+from farebox.account import close, team
 from farebox.account.close import close_account
 from farebox.account.deliver import Post
 from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.log_in import ask_for_link
 from farebox.account.sign_up import sign_up
+from farebox.account.till import Till
 from farebox.domain.admission import Admitted, Ask, Once, Refused
 from farebox.domain.errors import FounderError, InvalidApiKey
 from farebox.domain.ledger import Spent
@@ -139,6 +140,15 @@ def test_the_last_mail_goes_out_and_its_address_is_forgotten(
     assert sorted(sent) == [(ADA, False), (CEM, True)]
     assert world.rows("SELECT email, data FROM mail") == [("", "{}"), ("", "{}")]
     assert world.traces_of(ADA) == []
+
+
+def test_what_an_account_pays_for_is_ended_before_it_is_closed(
+    world: ClosingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, till, ended = world.ada, cast("Till", object()), []
+    monkeypatch.setattr(close, "end_for_good", lambda *given: ended.append((*given, world.ada)))
+    close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
+    assert ended == [(till, ada.account, ada)]
 
 
 def test_who_is_elsewhere_as_well_stays_there(world: ClosingWorld) -> None:
