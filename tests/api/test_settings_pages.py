@@ -39,18 +39,27 @@ def ada(fort: Fort) -> Customer:
     return Customer(fort)
 
 
+def connecting(browser: Browser) -> str:
+    """The link by which somebody has GitHub log them in from now on."""
+    found = re.search(r'href="(/oauth/github\?connect=[^"]+)"', browser.get(SECURITY).text)
+    assert found is not None
+    return found[1].replace("&amp;", "&")
+
+
 # -- Showing again who one is
 
 
 def test_a_stolen_session_changes_nothing_that_a_log_in_needs(fort: Fort, ada: Customer) -> None:
     device = fort.add_passkey(ada.browser)
+    connects = connecting(ada.browser)
     fort.make_stale(ada.email)
     sql = "SELECT email, password_hash, totp_secret FROM person WHERE email = %s"
     before, mails = fort.shop.query(sql, ada.email), len(fort.server.to("thief@example.com"))
     for path, fields in GUARDED.items():
         page = ada.browser.post(path, **fields)
         assert (page.status, page.header("location")) == (303, f"{CONFIRM}%2Foverview"), path
-    assert ada.browser.get(f"{SECURITY}/totp").header("location").startswith(CONFIRM)
+    for path in (f"{SECURITY}/totp", connects):
+        assert ada.browser.get(path).header("location").startswith(CONFIRM), path
     assert fort.shop.query(sql, ada.email) == before
     assert len(fort.server.to("thief@example.com")) == mails
     assert fort.show_passkey(fort.browser(), device).status == 303
@@ -200,9 +209,7 @@ def test_an_answer_that_is_none_is_told_in_a_sentence(fort: Fort, ada: Customer,
 
 def test_a_service_is_connected_and_disconnected(fort: Fort, ada: Customer) -> None:
     fort.github.be(abs(hash(ada.email)) % 10**9, ("another@example.com", True, False))
-    found = re.search(r'href="(/oauth/github\?connect=[^"]+)"', ada.browser.get(SECURITY).text)
-    assert found is not None
-    page = fort.agree(ada.browser, found[1].replace("&amp;", "&"))
+    page = fort.agree(ada.browser, connecting(ada.browser))
     assert page.header("location") == f"{SECURITY}?told=connected"
     browser = fort.browser()
     assert fort.agree(browser, "/oauth/github").header("location") == "/overview"
