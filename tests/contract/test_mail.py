@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import insert, text
 
-from farebox.account.deliver import FIRST_WAIT_SECONDS, GIVEN_UP_US, Post
+from farebox.account.deliver import FIRST_WAIT_SECONDS, GIVEN_UP_US, Post, reason_not_to_send
 from farebox.adapters import mail_smtp
 from farebox.adapters.mail_smtp import SmtpMailer
 from farebox.domain.errors import LedgerUnavailable
@@ -217,6 +217,23 @@ def test_a_template_that_fails_does_not_hold_up_the_other_mails(books: Books, ou
     assert [letter.id for letter in mailer.sent] == ["mail_002"]
 
 
+@pytest.mark.parametrize(
+    ("template", "link_id", "is_known", "is_alive", "reason"),
+    [
+        ("note", None, True, False, ""), ("note", None, False, False, ""),
+        ("confirm", "link", False, True, ""), ("confirm", "link", False, False, "its link no longer works"),
+        ("magic", "link", True, True, ""), ("magic", "link", True, False, "its link no longer works"),
+        ("magic", "link", False, True, "nobody has this address"),
+        ("reset", "link", False, True, "nobody has this address"),
+        ("change", "link", False, True, ""), ("change", "link", True, True, "somebody has this address already"),
+    ],
+)  # fmt: skip
+def test_a_mail_that_would_be_of_no_use_is_not_sent(
+    template: str, link_id: str | None, reason: str, *, is_known: bool, is_alive: bool
+) -> None:
+    assert reason_not_to_send(Due(new_mail(1, 0, template)._replace(link_id=link_id), is_known, is_alive)) == reason
+
+
 def test_with_nothing_to_send_no_server_is_asked(database: Database, outbox: StoredOutbox) -> None:
     del database
 
@@ -346,8 +363,10 @@ def test_a_password_goes_over_an_encrypted_line_only(tmp_path: Path, monkeypatch
     with ExitStack() as stack:
         sealed = stack.enter_context(MailServer(user="till", password="s3cret", tls_context=context))
         plain = stack.enter_context(MailServer())
-        with pytest.raises(MailNotSent, match="certificate verify failed"):
-            SmtpMailer(_to(sealed, "s3cret"), SENDER).send(LETTER)
+        over_tls = stack.enter_context(MailServer(ssl_context=context))
+        for server in (_to(sealed, "s3cret"), _to(over_tls, "s3cret")._replace(is_tls=True)):
+            with pytest.raises(MailNotSent, match="certificate verify failed"):
+                SmtpMailer(server, SENDER).send(LETTER)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         with closing(SmtpMailer(_to(sealed, "s3cret"), SENDER)) as mailer:
             mailer.send(LETTER)
