@@ -3,9 +3,11 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
 
+from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.period import DAY_US, MICROSECONDS
 from farebox.domain.report import DRAFT_US, HOUR_US, MINUTE_US
 from farebox.ports_money import PaymentRefused, UsageEvent
@@ -285,6 +287,39 @@ def test_one_of_eight_processes_looks_at_everybody_once_a_day(world: UsageWorld)
     assert not world.checks.take_turn(86_400)
     world.pass_time(DAY_US)
     assert world.checks.take_turn(86_400)
+
+
+@pytest.fixture
+def asked(world: UsageWorld, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The customers that Stripe was asked about; something is reported of Ada, and a look at everybody is due."""
+    names: list[str] = []
+    usage_sum = world.meter.usage_sum
+
+    def ask(customer: str, start_us: int, end_us: int) -> int:
+        names.append(customer)
+        return usage_sum(customer, start_us, end_us)
+
+    monkeypatch.setattr(world.meter, "usage_sum", ask)
+    world.call("ada", 11)
+    world.report.send_all()
+    world.pass_time(2 * HOUR_US)
+    return names
+
+
+def test_who_was_looked_at_is_not_asked_about_again_before_the_next_day(world: UsageWorld, asked: list[str]) -> None:
+    assert [world.check.look(), world.check.look()] == [0, 0]
+    assert asked == ["cus_ada"]
+
+
+def test_a_days_look_is_not_lost_with_a_database_that_goes_away(
+    world: UsageWorld, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as away:
+        away.setattr(world.checks, "everybody", Mock(side_effect=LedgerUnavailable("away")))
+        with pytest.raises(LedgerUnavailable):
+            world.check.look()
+    world.check.look()
+    assert asked == ["cus_ada"]
 
 
 def test_a_look_says_nothing_while_something_is_being_sent(world: UsageWorld) -> None:
