@@ -1,10 +1,13 @@
 """Credit is granted once it is paid, once for each payment, and taken back when the money is."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
 from farebox.account import buy
+from farebox.account.sync import sync_payment
 from farebox.account.till import CannotBuy
 from farebox.account.top_up import TopUpWatch
 from farebox.domain.events import PaymentFailed
@@ -66,6 +69,18 @@ def test_what_is_refunded_is_taken_back_in_its_share(counter: Counter) -> None:
     assert left(counter, account_id) == 0
 
 
+def test_a_payment_that_was_fetched_before_its_refund_does_not_bring_the_credit_back(counter: Counter) -> None:
+    account_id = counter.account()
+    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small"))
+    [payment] = payments(counter, account_id)
+    older = counter.till.payments.payment(payment)
+    counter.client.v1.refunds.create({"payment_intent": payment})
+    sync_payment(counter.till, payment)
+    slow = Mock(payment=Mock(side_effect=[older, *[counter.till.payments.payment(payment)] * 2]))
+    sync_payment(replace(counter.till, payments=slow), payment)
+    assert left(counter, account_id) == 0
+
+
 def test_what_is_disputed_is_taken_back_and_given_again_when_the_dispute_is_won(counter: Counter) -> None:
     account_id = counter.account()
     buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small"))
@@ -101,6 +116,12 @@ def test_credit_is_bought_by_itself_when_it_falls_below_what_was_set(counter: Co
     watch.look({topped_up})
     assert left(counter, topped_up) == 14 * USD
     assert len(payments(counter, topped_up)) == 2
+
+
+def test_credit_that_a_process_met_before_it_died_is_bought_by_another(counter: Counter, topped_up: str) -> None:
+    spend(counter, topped_up, 6 * USD)
+    TopUpWatch(counter.top_ups, lambda: counter.till).look(set())
+    assert left(counter, topped_up) == 14 * USD
 
 
 def test_nothing_is_bought_for_an_account_that_is_suspended(counter: Counter, topped_up: str) -> None:

@@ -114,6 +114,8 @@ def test_a_year_after_months_counts_usage_by_the_year_alone(counter: Counter) ->
     assert buy.change_plan(counter.till, counter.row(account_id), "yearly") == "now"
     items = counter.client.v1.subscriptions.retrieve(counter.subscription(account_id).id)["items"].data
     assert sorted(item.price.lookup_key for item in items) == ["farebox_usage_year", "farebox_yearly_year_29000"]
+    with pytest.raises(CannotBuy, match="by the year"):  # which is paid
+        buy.change_plan(counter.till, counter.row(account_id), "basic")
 
 
 @pytest.mark.parametrize("interval", ["month", "year"])
@@ -269,6 +271,8 @@ def test_a_payment_that_fails_leads_to_grace_then_limits_then_back(counter: Coun
     assert counter.told == [PaymentFailed(account_id, "pro")]
     counter.hear(account_id)
     assert counter.row(account_id).grace_until_us == row.grace_until_us
+    with pytest.raises(CannotBuy, match="Pay it first"):
+        buy.change_plan(counter.till, counter.row(account_id), "team")
     # The grace is over: the ledger goes by the clock, and the owners are told once.
     counter.rows("UPDATE account SET grace_until_us = :now WHERE id = :id", now=now_us, id=account_id)
     counter.clerk.look()
