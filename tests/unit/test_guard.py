@@ -107,6 +107,13 @@ def test_the_policy_lets_nothing_inline_and_nothing_foreign_in() -> None:
     assert "unsafe" not in HEADERS["content-security-policy"]
 
 
+def test_no_page_is_kept_by_the_way_nor_reached_into_by_other_sites() -> None:
+    assert HEADERS["cache-control"] == "no-store"
+    assert HEADERS["cross-origin-opener-policy"] == HEADERS["referrer-policy"] == "same-origin"
+    assert HEADERS["x-content-type-options"] == "nosniff"
+    assert {"camera=()", "microphone=()", "payment=()"} <= set(HEADERS["permissions-policy"].split(", "))
+
+
 def test_a_page_may_say_otherwise(client: TestClient) -> None:
     reply = client.get("/own-headers")
     assert (reply.headers["cache-control"], reply.headers["content-security-policy"]) == ("public", "sandbox")

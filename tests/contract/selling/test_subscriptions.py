@@ -301,6 +301,14 @@ def test_invoices_are_kept_as_stripe_has_them(counter: Counter) -> None:
     assert counter.invoices_open == [customer]
 
 
+def test_a_plan_that_is_paid_for_though_its_account_is_closed_by_then_is_ended(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    theirs = counter.subscription(account_id).id
+    counter.rows("UPDATE account SET closed_us = 1 WHERE id = :id", id=account_id)
+    sync_subscription(counter.till, theirs)
+    assert counter.till.payments.subscription(theirs).status == "canceled"
+
+
 def test_what_is_deleted_pays_no_more(counter: Counter) -> None:
     account_id = counter.subscribed("pro")
     buy.end_for_good(counter.till, counter.row(account_id))
