@@ -1,8 +1,13 @@
 """Which object an event is about, and what is done about it."""
 
+from unittest.mock import Mock
+
 import pytest
 
+from farebox.account.work_off import GIVEN_UP_US, WAIT_SECONDS_MAX, Clerk
+from farebox.domain.period import MICROSECONDS
 from farebox.domain.webhooks import TYPES, VERBS, object_of, verb_of
+from farebox.ports_billing import Waiting
 
 
 @pytest.mark.parametrize(
@@ -32,3 +37,12 @@ def test_the_object_and_the_verb(kind: str, body: dict[str, object], object_id: 
 def test_an_endpoint_is_told_of_all_that_something_is_done_about() -> None:
     assert len(TYPES) == len([kind for kind in VERBS if not kind.startswith("v1.")])
     assert len(TYPES) > 20
+
+
+def test_an_event_that_never_works_is_tried_for_a_week_and_given_up_with_its_reason() -> None:
+    most = int(GIVEN_UP_US // (WAIT_SECONDS_MAX * MICROSECONDS))
+    last, over = (Waiting("evt_1", "invoice.paid", "in_1", 0, tries) for tries in (most, most + 1))
+    inbox = Mock(claim=Mock(side_effect=[last, over, None]))
+    assert Clerk(inbox, Mock(side_effect=RuntimeError("a fault of ours"))).work_off_all() == 2
+    inbox.put_off.assert_called_once_with("evt_1", WAIT_SECONDS_MAX, "RuntimeError")
+    inbox.done.assert_called_once_with("evt_1", "RuntimeError")
