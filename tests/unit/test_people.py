@@ -5,11 +5,13 @@ from ipaddress import ip_network
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from fastapi import HTTPException
 
 from farebox.domain import people
 from farebox.domain.errors import FounderError
 from farebox.domain.mail import Sender, SmtpServer, parse_sender, parse_smtp
 from farebox.domain.people import Client, PersonError, address_of, link_id_of, link_token
+from farebox.web.pages.sale import elsewhere
 from farebox.web.pages.visitor import believed, is_path, see_other
 
 SECRET = b"a secret of the tests, long enough"
@@ -134,6 +136,13 @@ def test_a_path_of_this_site_may_be_gone_to(path: str) -> None:
 )  # fmt: skip
 def test_open_redirect_no_other_place_may_be_gone_to(path: str) -> None:
     assert not is_path(path)
+
+
+def test_a_page_to_pay_on_is_a_page_on_the_web() -> None:
+    assert elsewhere("https://pay.example/cs_1").headers["location"] == "https://pay.example/cs_1"
+    for url in ("", "/overview", "//evil.example", "javascript:alert(1)", "data:text/html,x"):
+        with pytest.raises(HTTPException):
+            elsewhere(url)
 
 
 # -- Mail's settings
