@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import stripe
@@ -76,6 +76,14 @@ def test_each_try_to_report_usage_is_answered_anew() -> None:
     assert len(set(wire.keys("/v1/billing/meter_events"))) == 2
 
 
+@pytest.mark.parametrize("bills_use", [True, False])
+def test_a_plan_that_is_ended_at_once_gives_nothing_back_and_bills_its_use_once(*, bills_use: bool) -> None:
+    wire = Wire({"/v1/subscriptions/sub_1": {"object": "subscription", "id": "sub_1"}})
+    StripePayments(client(wire)).cancel_now("sub_1", bills_use=bills_use)
+    [(asked, _)] = wire.asked
+    assert parse_qs(urlsplit(asked).query) == {"invoice_now": [str(bills_use).lower()], "prorate": ["false"]}
+
+
 # -- Answers
 
 
@@ -106,4 +114,4 @@ def test_a_payment_is_looked_for_though_stripes_clock_is_behind() -> None:
     wire = Wire({"/v1/payment_intents": some()})
     assert StripePayments(client(wire)).paid_off_session("cus_1", "attempt_1", 10_000 * 10**6) is None
     [(asked, _)] = wire.asked
-    assert f"created%5Bgte%5D={10_000 - CLOCKS_SECONDS}" in asked or f"created[gte]={10_000 - CLOCKS_SECONDS}" in asked
+    assert parse_qs(urlsplit(asked).query)["created[gte]"] == [str(10_000 - CLOCKS_SECONDS)]
