@@ -173,6 +173,9 @@ def test_a_plan_is_changed_cancelled_and_resumed_on_its_page(buyer: Buyer) -> No
     assert ("Your plan ends on" in ending, "payment failed" in ending) == (True, False)
     assert buyer.browser.post("/plan/resume").header("location") == "/plan?told=resumed"
     assert "the next one is charged then" in told(buyer.browser.get("/plan"))
+    noted = "SELECT what FROM audit WHERE account_id = %s AND what LIKE 'subscription%%' ORDER BY at_us"
+    did = [what for (what,) in buyer.market.shop.query(noted, buyer.account)]
+    assert did == [*["subscription_changed"] * 3, "subscription_cancelled", "subscription_resumed"]
     portal = buyer.browser.post("/plan/portal").header("location")
     assert portal.startswith(buyer.market.stripe.url)
     # What is paid for is not left for a free one by the way.
