@@ -110,6 +110,18 @@ def test_a_refund_and_a_dispute_together_take_back_no_more_than_was_paid(
     assert StripePayments(client(wire)).payment("pi_1").taken_back_cents == taken_back
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("succeeded", "succeeded"), ("processing", "processing"), ("requires_action", "requires_action"),
+        ("canceled", "canceled"), ("requires_payment_method", "failed"),
+    ],
+)  # fmt: skip
+def test_only_what_may_still_be_paid_is_waited_for(theirs: str, ours: str) -> None:
+    wire = Wire({"/v1/payment_intents/pi_1": PAID | {"status": theirs}, "/v1/charges": some()})
+    assert StripePayments(client(wire)).payment("pi_1").status == ours
+
+
 def test_a_payment_is_looked_for_though_stripes_clock_is_behind() -> None:
     wire = Wire({"/v1/payment_intents": some()})
     assert StripePayments(client(wire)).paid_off_session("cus_1", "attempt_1", 10_000 * 10**6) is None
