@@ -106,6 +106,11 @@ def test_a_token_that_the_issuer_has_not_signed_says_nothing(issuer: FakeIssuer,
         known(it(issuer), issuer)
 
 
+def test_a_token_may_have_more_in_its_head_than_we_know(issuer: FakeIssuer) -> None:
+    issuer.header |= {"x-of-the-issuer": "more"}
+    assert known(it(issuer), issuer).email == ADA
+
+
 def test_an_issuer_that_has_new_keys_is_asked_for_them(issuer: FakeIssuer) -> None:
     service, old = it(issuer), issuer.key
     assert known(service, issuer).email == ADA
