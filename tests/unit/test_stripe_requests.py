@@ -1,6 +1,7 @@
 """Under which keys Stripe is asked for money, so that nothing is paid twice; and what is made of its answers."""
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -8,10 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import stripe
 
+from farebox.adapters.stripe_client import open_client
 from farebox.adapters.stripe_payments import CLOCKS_SECONDS, StripePayments
 from farebox.adapters.stripe_usage import StripeUsage
 from farebox.domain.billing import Bought
-from farebox.ports_money import UsageEvent
+from farebox.ports_money import PaymentsUnavailable, UsageEvent
 
 PAID: Final = {"object": "payment_intent", "id": "pi_1", "status": "succeeded", "customer": "cus_1", "amount": 1000,
                "metadata": {}, "last_payment_error": None}  # fmt: skip
@@ -21,8 +23,9 @@ BOUGHT: Final = Bought("small", "farebox_small_pack_1000", 1000, 10 * 10**9, 30)
 class Wire(stripe.RequestsClient):
     """Answers what it was told to, by path, and keeps what was asked."""
 
-    def __init__(self, answers: Mapping[str, dict[str, Any]]) -> None:
+    def __init__(self, answers: Mapping[str, dict[str, Any]], status: int = 200) -> None:
         super().__init__()
+        self._status = status
         self._answers = answers
         self.asked: list[tuple[str, str]] = []
         """The path and query, and the idempotency key, of each request."""
@@ -33,14 +36,14 @@ class Wire(stripe.RequestsClient):
         del method, post_data
         parts = urlsplit(url)
         self.asked.append((f"{parts.path}?{parts.query}", (headers or {}).get("Idempotency-Key", "")))
-        return json.dumps(self._answers[parts.path]), 200, {}
+        return json.dumps(self._answers[parts.path]), self._status, {}
 
     def keys(self, path: str) -> list[str]:
         return [key for asked, key in self.asked if asked.startswith(f"{path}?")]
 
 
 def client(wire: Wire) -> stripe.StripeClient:
-    return stripe.StripeClient("sk_test_of_the_tests", http_client=wire)
+    return stripe.StripeClient("sk_test_of_the_tests", http_client=wire, max_network_retries=0)
 
 
 def some(*found: dict[str, Any]) -> dict[str, Any]:
@@ -55,6 +58,13 @@ def test_a_payment_is_made_once_whoever_else_makes_it_at_the_same_time() -> None
     wire = Wire({"/v1/customers/cus_1": card, "/v1/payment_intents": PAID})
     StripePayments(client(wire)).pay_off_session("acct_1", "cus_1", BOUGHT, "attempt_1")
     assert wire.keys("/v1/payment_intents") == ["attempt_1"]
+
+
+@pytest.mark.parametrize("status", [409, 429, 500, 503])
+def test_a_payment_that_another_process_is_making_at_this_moment_has_not_failed(status: int) -> None:
+    under_way = {"error": {"type": "idempotency_error", "message": "There is another request under way."}}
+    with pytest.raises(PaymentsUnavailable):
+        StripePayments(client(Wire({"/v1/payment_intents/pi_1": under_way}, status))).payment("pi_1")
 
 
 def test_a_customer_is_made_once_for_an_account_and_its_address() -> None:
@@ -82,6 +92,20 @@ def test_a_plan_that_is_ended_at_once_gives_nothing_back_and_bills_its_use_once(
     StripePayments(client(wire)).cancel_now("sub_1", bills_use=bills_use)
     [(asked, _)] = wire.asked
     assert parse_qs(urlsplit(asked).query) == {"invoice_now": [str(bills_use).lower()], "prorate": ["false"]}
+
+
+# -- The log
+
+
+def test_the_library_logs_nothing_of_customers_whatever_its_environment_says(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stripe._util, "STRIPE_LOG", "debug")
+    payments = StripePayments(open_client("sk_test_of_the_tests", "http://127.0.0.1:9", is_brief=True))
+    with caplog.at_level(logging.DEBUG, "stripe"), pytest.raises(PaymentsUnavailable):
+        payments.create_customer("acct_1", "ada@example.com")
+    assert caplog.records == []
+    assert capsys.readouterr() == ("", "")
 
 
 # -- Answers
