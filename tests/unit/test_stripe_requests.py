@@ -1,4 +1,4 @@
-"""Under which keys Stripe is asked for money, so that nothing is paid twice; and what is made of its answers."""
+"""Under which keys Stripe is asked for money, so that nothing is paid twice; what is made of its answers and logged."""
 
 import json
 import logging
@@ -151,3 +151,17 @@ def test_a_payment_is_looked_for_though_stripes_clock_is_behind() -> None:
     assert StripePayments(client(wire)).paid_off_session("cus_1", "attempt_1", 10_000 * 10**6) is None
     [(asked, _)] = wire.asked
     assert parse_qs(urlsplit(asked).query)["created[gte]"] == [str(10_000 - CLOCKS_SECONDS)]
+
+
+def test_an_invoice_has_all_its_lines_however_many_pages_they_are() -> None:
+    first, last = (
+        {"object": "line_item", "id": f"il_{text}", "description": text, "quantity": 1, "amount": 1, "pricing": None,
+         "period": {"start": 0, "end": 1}} for text in ("first", "last")
+    )  # fmt: skip
+    lines = some(first) | {"has_more": True, "url": "/v1/invoices/in_1/lines"}
+    invoice = {"object": "invoice", "id": "in_1", "currency": "usd", "total": 2, "amount_paid": 2, "created": 0,
+               "period_start": 0, "period_end": 1, "customer": "cus_1", "number": None, "status": "paid",
+               "next_payment_attempt": None, "parent": None, "lines": lines}  # fmt: skip
+    wire = Wire({"/v1/invoices/in_1": invoice, "/v1/invoices/in_1/lines": some(last)})
+    found = StripePayments(client(wire)).invoice("in_1")
+    assert [line.text for line in found.lines] == ["first", "last"]
