@@ -46,6 +46,12 @@ def test_a_body_is_whole_however_it_comes(steps: tuple[Step, ...]) -> None:
         asyncio.run(read_body(of(*steps), 3))
 
 
+def test_a_body_without_end_is_read_to_a_bound_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "DRAIN_BYTES_MAX", 6)
+    with pytest.raises(BodyTooLarge):
+        asyncio.run(read_body(of(*[part(b"abcd")] * 2), 3))
+
+
 @pytest.mark.parametrize("steps", [(60.0,), (part(b"ab"), 60.0)])
 def test_a_body_that_does_not_come_is_not_waited_for_even_where_nothing_of_it_came(
     steps: tuple[Step, ...], monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ from farebox.account import buy
 from farebox.account.work_off import Clerk
 from farebox.adapters.stripe_webhooks import StripeSignatures
 from farebox.domain.errors import FounderError
-from farebox.domain.webhooks import VERBS, Event
+from farebox.domain.webhooks import ID_CHARS_MAX, VERBS, Event
 from farebox.store.inbox import StoredInbox
 from tests.contract.selling.counter import Counter
 from tests.services.forged import event_body, forged
@@ -48,6 +48,12 @@ def test_a_thin_event_is_read() -> None:
 def test_a_time_long_past_or_to_come_is_not_believed(seconds: int, is_taken: bool) -> None:  # noqa: FBT001
     found = StripeSignatures(SECRET).read(BODY.encode(), header(BODY, SECRET, at=time.time() + seconds))
     assert (found is not None) is is_taken
+
+
+@pytest.mark.parametrize(("chars", "is_taken"), [(ID_CHARS_MAX, True), (ID_CHARS_MAX + 1, False)])
+def test_an_event_whose_name_is_longer_than_any_is_not_taken(chars: int, *, is_taken: bool) -> None:
+    body = event_body("evt_".ljust(chars, "x"))
+    assert (StripeSignatures(SECRET).read(body.encode(), header(body, SECRET)) is not None) is is_taken
 
 
 @pytest.mark.parametrize("secret", ["", "  ", "\n", " , "])
