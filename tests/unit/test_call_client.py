@@ -11,6 +11,7 @@ from farebox import Call
 from farebox.adapters.openai_client import BASE_URL
 from farebox.call.handling import Choice
 from farebox.call.prompt import prompt, within_deadline
+from farebox.domain.dialects import estimated_tokens
 from farebox.domain.errors import (
     CallError,
     CallTooLarge,
@@ -109,6 +110,23 @@ def test_a_stream_of_the_client_that_is_closed_gives_back_what_it_held() -> None
     run(scene())
     assert not made._wire.streams
     assert 0 < made.spent.output_tokens < 5
+
+
+def test_several_answers_that_are_left_are_paid_as_far_as_each_came() -> None:
+    made = call()
+
+    async def scene() -> str:
+        stream = await chat(made, stream=True, n=8, max_tokens=20)
+        said = ""
+        async for chunk in stream:
+            said += chunk.choices[0].delta.content or ""
+            if len(said) > 400:
+                break
+        await stream.close()
+        return said
+
+    said = run(scene())
+    assert made.spent.output_tokens >= estimated_tokens(len(said)) > 20
 
 
 @pytest.mark.parametrize(

@@ -160,10 +160,10 @@ class Wire:
         self._written_tokens += written
 
     def estimate(self, question: Question, text_bytes: int, output_tokens_max: int) -> Usage:
-        """The stated estimate, for an answer whose usage was not reported."""
+        """The stated estimate, for answers whose usage was not reported; each may have so many tokens."""
         self.mark(Mark.ESTIMATED)
         read = min(estimated_tokens(question.input_tokens_max - FRAME_TOKENS), question.input_tokens_max)
-        return Usage(max(read, 0), 0, min(estimated_tokens(text_bytes), output_tokens_max))
+        return Usage(max(read, 0), 0, min(estimated_tokens(text_bytes), output_tokens_max * question.answers))
 
     # -- Asking
 
