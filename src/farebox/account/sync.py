@@ -18,6 +18,7 @@ from farebox.ports_money import PaymentRefused
 log = logging.getLogger("farebox.money")
 
 DAYS_UNSAID: Final = 365
+TAKEN_BACK: Final = "A payment for credit was refunded, or is disputed."
 
 
 def sync_subscription(till: Till, subscription_id: str) -> None:
@@ -152,7 +153,9 @@ def settle_payment(till: Till, payment: Payment) -> None:
     is_new = till.credit.grant(account.id, payment.id, payment.pack, amount, expires_us)
     if payment.taken_back_cents or not is_new:
         share = amount * payment.taken_back_cents // payment.amount_cents if payment.amount_cents else 0
-        missing = till.credit.take_back(payment.id, share)
+        told = json.dumps({"account": account.email, "reason": TAKEN_BACK})
+        missing = till.credit.take_back(payment.id, share, ended=TAKEN_BACK, told=told)
+        till.mail_written()
         if missing:
             log.warning("%s: %d nanodollars that are due back were spent already", payment.id, missing)
     till.account_changed(account.id)
