@@ -1,6 +1,7 @@
 """Buying, changing and losing a plan, against a stand-in for Stripe: what the account is on afterwards."""
 
 import secrets
+from dataclasses import replace
 
 import pytest
 
@@ -297,7 +298,9 @@ def test_invoices_are_kept_as_stripe_has_them(counter: Counter) -> None:
     assert counter.invoices_open == [customer]
 
 
-def test_what_is_deleted_pays_no_more(counter: Counter) -> None:
+def test_what_is_deleted_pays_no_more_once_its_use_was_reported(counter: Counter) -> None:
     account_id = counter.subscribed("pro")
-    buy.end_for_good(counter.till, counter.row(account_id))
-    assert counter.subscription(account_id).status == "canceled"
+    reported: list[str] = []
+    till = replace(counter.till, invoice_open=lambda _: reported.append(counter.subscription(account_id).status))
+    buy.end_for_good(till, counter.row(account_id))
+    assert (reported, counter.subscription(account_id).status) == (["active"], "canceled")
