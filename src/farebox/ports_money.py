@@ -91,6 +91,10 @@ class Payments(Protocol):
         """Where to send somebody to buy credit; the card is kept for topping up."""
         ...
 
+    def expire_checkouts(self, customer: str) -> None:
+        """Have nobody pay any more on the pages that are still open."""
+        ...
+
     def portal(self, customer: str, return_url: str) -> str: ...
 
     def checkout(self, session_id: str) -> Checkout: ...
@@ -232,6 +236,10 @@ class Credit(Protocol):
 
     def grant(self, account_id: str, source: str, pack: str, amount_nanodollars: int, expires_us: int) -> bool:
         """Give an account credit, once for each `source`, the payment; False where it was given before."""
+        ...
+
+    def knows(self, source: str) -> bool:
+        """Whether credit was given for a payment."""
         ...
 
     def take_back(self, source: str, up_to_nanodollars_total: int, ended: str = "", told: str = "") -> int:

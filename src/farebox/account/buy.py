@@ -189,6 +189,7 @@ def end_for_good(till: Till, account: AccountRow) -> None:
     if not account.customer_id:
         return
     with _asking():
+        till.payments.expire_checkouts(account.customer_id)
         theirs = till.payments.subscriptions_of(account.customer_id)
         ours = [one.id for one in theirs if one.is_ours and one.status in {*LIVE, "unpaid", "paused", "incomplete"}]
         if ours:

@@ -35,6 +35,8 @@ def sync_subscription(till: Till, subscription_id: str) -> None:
         log.warning("%s belongs to no account here", subscription_id)
     elif account.closed_us is not None:
         if fetched.is_ours and fetched.status in LIVE:
+            log.warning("%s was bought for %s, which is deleted: it is ended, and what was paid for it may be due back",
+                        fetched.id, account.id)  # fmt: skip
             till.payments.cancel_now(fetched.id)
     else:
         _follow(till, account, fetched, fetched_us)
@@ -147,6 +149,10 @@ def settle_payment(till: Till, payment: Payment) -> None:
     account = till.billing.account(payment.account_id) or till.billing.account_of(payment.customer)
     if account is None:
         log.warning("%s belongs to no account here", payment.id)
+        return
+    if account.closed_us is not None and not till.credit.knows(payment.id):
+        if payment.taken_back_cents < payment.amount_cents:
+            log.warning("%s was paid for %s, which is deleted, and may be due back", payment.id, account.id)
         return
     amount = payment.credit_nanodollars or payment.amount_cents * NANODOLLARS_PER_CENT
     expires_us = till.billing.now_us() + (payment.days or DAYS_UNSAID) * DAY_US

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import stripe
@@ -102,6 +103,14 @@ class StripePayments:
         if not made.url:
             raise PaymentRefused("Stripe gave no page to pay on. Try again.")
         return made.url
+
+    def expire_checkouts(self, customer: str) -> None:
+        with told():
+            found = self._api.checkout.sessions.list({"customer": customer, "status": "open", "limit": 100})
+            ours = [one.id for one in found.auto_paging_iter() if _metadata(one, "farebox_account")]
+        for each in ours:
+            with suppress(PaymentRefused), told():  # it was paid, or is over, by now
+                self._api.checkout.sessions.expire(each)
 
     def portal(self, customer: str, return_url: str) -> str:
         with told():

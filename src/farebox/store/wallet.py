@@ -51,6 +51,11 @@ class StoredCredit:
                        nanodollars=str(amount_nanodollars))  # fmt: skip
             return True
 
+    def knows(self, source: str) -> bool:
+        with self._cursor() as cursor:
+            self._run(cursor, OWNER, source)
+            return cursor.fetchone() is not None
+
     def take_back(self, source: str, up_to_nanodollars_total: int, ended: str = "", told: str = "") -> int:
         with self._writing() as cursor:
             self._run(cursor, OWNER, source)
