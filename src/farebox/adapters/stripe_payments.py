@@ -21,8 +21,10 @@ log = logging.getLogger("farebox.stripe")
 
 NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
 NOT_SYNCED: Final = "This cannot be bought at the moment; we have been told. Try again later."
-COST_NOTHING: Final = frozenset({"warning_closed", "won", "prevented"})
-"""Disputes that cost nothing (any more)."""
+COST_NOTHING: Final = frozenset(
+    {"warning_needs_response", "warning_under_review", "warning_closed", "won", "prevented"}
+)
+"""Disputes that cost nothing (any more): an inquiry takes no money."""
 ONCE: Final = "farebox_once"
 CLOCKS_SECONDS: Final = 3600
 """How far Stripe's clock may be behind the database's."""

@@ -79,6 +79,19 @@ def test_what_is_disputed_is_taken_back_and_given_again_when_the_dispute_is_won(
     assert left(counter, account_id) == 10 * USD
 
 
+def test_an_inquiry_takes_no_credit_back_until_it_is_a_dispute(counter: Counter) -> None:
+    account_id = counter.account()
+    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small", card="createDisputeInquiry"))
+    counter.hear(account_id)
+    assert left(counter, account_id) == 10 * USD
+    [payment] = payments(counter, account_id)
+    [inquiry] = counter.client.v1.disputes.list({"payment_intent": payment}).data
+    assert inquiry.status == "warning_needs_response"
+    counter.stripe.dispute(dispute=inquiry.id, verdict="lost")
+    counter.hear(account_id)
+    assert left(counter, account_id) == 0
+
+
 @pytest.fixture
 def topped_up(counter: Counter) -> str:
     """An account with a card, and 10 dollars, that buys for itself below 5."""
