@@ -135,6 +135,10 @@ class TopUps(Protocol):
         """Those of some accounts."""
         ...
 
+    def is_wanted(self, account_id: str, attempt: str) -> bool:
+        """Whether a payment that was begun may still be made: the wish and the account are as they were then."""
+        ...
+
     def put_off(self, account_id: str, attempt: str, seconds: float) -> None: ...
     def end(self, account_id: str, attempt: str, failed: str, told: str) -> int:
         """End a payment. Where it failed, none is begun until the wish is changed, and the owners are written to.

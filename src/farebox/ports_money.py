@@ -91,6 +91,10 @@ class Payments(Protocol):
         """Where to send somebody to buy credit; the card is kept for topping up."""
         ...
 
+    def expire_checkouts(self, customer: str) -> None:
+        """Have nobody pay any more on the pages that are still open."""
+        ...
+
     def portal(self, customer: str, return_url: str) -> str: ...
 
     def checkout(self, session_id: str) -> Checkout: ...
@@ -234,11 +238,18 @@ class Credit(Protocol):
         """Give an account credit, once for each `source`, the payment; False where it was given before."""
         ...
 
-    def take_back(self, source: str, up_to_nanodollars_total: int) -> int:
+    def knows(self, source: str) -> bool:
+        """Whether credit was given for a payment."""
+        ...
+
+    def take_back(self, source: str, up_to_nanodollars_total: int, ended: str = "", told: str = "") -> int:
         """Have so much of a payment's credit taken back in all: what was refunded, or is disputed.
 
         At most what is left is taken; how much could not be. What calls under way hold is taken when it comes free. The
         same total again changes nothing, and a smaller one, as after a dispute that was won, gives credit again.
+
+        Where more is due back than before, nothing is bought by itself any more, for the reason `ended`, until an owner
+        wishes it again; they are written to, and `told` is what the mail says, as JSON.
         """
         ...
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -13,11 +14,13 @@ from farebox.account.deliver import Post
 from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.log_in import ask_for_link
 from farebox.account.sign_up import sign_up
+from farebox.account.till import CannotBuy
 from farebox.domain.admission import Admitted, Ask, Once, Refused
 from farebox.domain.errors import FounderError, InvalidApiKey
 from farebox.domain.ledger import Spent
 from farebox.domain.people import NotAllowed, PersonError
 from farebox.ports import Kept
+from farebox.ports_money import PaymentsUnavailable
 from farebox.ports_people import Due, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
@@ -178,6 +181,30 @@ def test_an_account_is_closed_once_though_both_owners_close_it(world: ClosingWor
     assert sorted(type(each).__name__ for each in came) == ["NoneType", "NotAllowed"]
     assert world.rows("SELECT count(*) FROM audit WHERE what = 'account_deleted'") == [(1,)]
     assert world.rows("SELECT count(*) FROM mail WHERE template = 'account_deleted'") == [(2,)]
+
+
+@pytest.mark.parametrize("is_away", [True, False])
+def test_no_call_is_taken_while_what_the_account_pays_for_is_ended(world: ClosingWorld, *, is_away: bool) -> None:
+    seen: list[bool] = []
+
+    def refuses() -> bool:
+        return world.rows("SELECT 1 FROM api_key WHERE revoked_us IS NULL") == []
+
+    def cancel(_: str) -> None:
+        seen.append(refuses())
+        if is_away:
+            raise PaymentsUnavailable("away")
+
+    theirs = SimpleNamespace(id="sub_1", is_ours=True, status="active")
+    payments = SimpleNamespace(subscriptions_of=lambda _: [theirs], expire_checkouts=lambda _: None, cancel_now=cancel)
+    till: Any = SimpleNamespace(payments=payments, invoice_open=lambda _: seen.append(refuses()))
+    world.rows("UPDATE account SET customer_id = 'cus_1'")
+    try:
+        close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
+    except CannotBuy:
+        assert is_away
+    assert (seen, refuses()) == ([True, True], not is_away)
+    assert world.rows("SELECT 1 FROM account WHERE closed_us IS NULL") == ([(1,)] if is_away else [])
 
 
 def test_who_accepts_while_the_account_is_closed_is_in_none_of_it(world: ClosingWorld) -> None:

@@ -179,7 +179,9 @@ def resume(till: Till, account: AccountRow) -> None:
 
 
 def end_for_good(till: Till, account: AccountRow) -> None:
-    """End whatever an account pays for, now: it is about to be deleted.
+    """End whatever an account pays for, now: it is about to be deleted, and nobody calls any more.
+
+    What was used is reported first, as the last invoice is made by the end.
 
     Raises:
         CannotBuy: Stripe cannot do it now.
@@ -187,9 +189,13 @@ def end_for_good(till: Till, account: AccountRow) -> None:
     if not account.customer_id:
         return
     with _asking():
-        for each in till.payments.subscriptions_of(account.customer_id):
-            if each.is_ours and (each.status in LIVE or each.status in {"unpaid", "paused", "incomplete"}):
-                till.payments.cancel_now(each.id)
+        till.payments.expire_checkouts(account.customer_id)
+        theirs = till.payments.subscriptions_of(account.customer_id)
+        ours = [one.id for one in theirs if one.is_ours and one.status in {*LIVE, "unpaid", "paused", "incomplete"}]
+        if ours:
+            till.invoice_open(account.customer_id)
+        for each in ours:
+            till.payments.cancel_now(each)
 
 
 def wish_top_up(till: Till, account: AccountRow, pack_name: str, below: str) -> None:

@@ -18,6 +18,7 @@ from farebox.ports_money import PaymentRefused
 log = logging.getLogger("farebox.money")
 
 DAYS_UNSAID: Final = 365
+TAKEN_BACK: Final = "A payment for credit was refunded, or is disputed."
 
 
 def sync_subscription(till: Till, subscription_id: str) -> None:
@@ -34,6 +35,8 @@ def sync_subscription(till: Till, subscription_id: str) -> None:
         log.warning("%s belongs to no account here", subscription_id)
     elif account.closed_us is not None:
         if fetched.is_ours and fetched.status in LIVE:
+            log.warning("%s was bought for %s, which is deleted: it is ended, and what was paid for it may be due back",
+                        fetched.id, account.id)  # fmt: skip
             till.payments.cancel_now(fetched.id)
     else:
         _follow(till, account, fetched, fetched_us)
@@ -147,12 +150,18 @@ def settle_payment(till: Till, payment: Payment) -> None:
     if account is None:
         log.warning("%s belongs to no account here", payment.id)
         return
+    if account.closed_us is not None and not till.credit.knows(payment.id):
+        if payment.taken_back_cents < payment.amount_cents:
+            log.warning("%s was paid for %s, which is deleted, and may be due back", payment.id, account.id)
+        return
     amount = payment.credit_nanodollars or payment.amount_cents * NANODOLLARS_PER_CENT
     expires_us = till.billing.now_us() + (payment.days or DAYS_UNSAID) * DAY_US
     is_new = till.credit.grant(account.id, payment.id, payment.pack, amount, expires_us)
     if payment.taken_back_cents or not is_new:
         share = amount * payment.taken_back_cents // payment.amount_cents if payment.amount_cents else 0
-        missing = till.credit.take_back(payment.id, share)
+        told = json.dumps({"account": account.email, "reason": TAKEN_BACK})
+        missing = till.credit.take_back(payment.id, share, ended=TAKEN_BACK, told=told)
+        till.mail_written()
         if missing:
             log.warning("%s: %d nanodollars that are due back were spent already", payment.id, missing)
     till.account_changed(account.id)

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import stripe
@@ -20,8 +21,10 @@ log = logging.getLogger("farebox.stripe")
 
 NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
 NOT_SYNCED: Final = "This cannot be bought at the moment; we have been told. Try again later."
-COST_NOTHING: Final = frozenset({"warning_closed", "won", "prevented"})
-"""Disputes that cost nothing (any more)."""
+COST_NOTHING: Final = frozenset(
+    {"warning_needs_response", "warning_under_review", "warning_closed", "won", "prevented"}
+)
+"""Disputes that cost nothing (any more): an inquiry takes no money."""
 ONCE: Final = "farebox_once"
 CLOCKS_SECONDS: Final = 3600
 """How far Stripe's clock may be behind the database's."""
@@ -102,6 +105,14 @@ class StripePayments:
         if not made.url:
             raise PaymentRefused("Stripe gave no page to pay on. Try again.")
         return made.url
+
+    def expire_checkouts(self, customer: str) -> None:
+        with told():
+            found = self._api.checkout.sessions.list({"customer": customer, "status": "open", "limit": 100})
+            ours = [one.id for one in found.auto_paging_iter() if _metadata(one, "farebox_account")]
+        for each in ours:
+            with suppress(PaymentRefused), told():  # it was paid, or is over, by now
+                self._api.checkout.sessions.expire(each)
 
     def portal(self, customer: str, return_url: str) -> str:
         with told():

@@ -1,6 +1,7 @@
 """Buying, changing and losing a plan, against a stand-in for Stripe: what the account is on afterwards."""
 
 import secrets
+from dataclasses import replace
 
 import pytest
 
@@ -297,7 +298,37 @@ def test_invoices_are_kept_as_stripe_has_them(counter: Counter) -> None:
     assert counter.invoices_open == [customer]
 
 
-def test_what_is_deleted_pays_no_more(counter: Counter) -> None:
-    account_id = counter.subscribed("pro")
+def test_a_page_that_is_open_when_its_account_is_deleted_cannot_be_paid_on(counter: Counter) -> None:
+    account_id = counter.account()
+    for url in (
+        buy.buy_plan(counter.till, counter.row(account_id), "pro"),
+        buy.buy_pack(counter.till, counter.row(account_id), "small"),
+    ):
+        assert url
+    customer = counter.row(account_id).customer_id
     buy.end_for_good(counter.till, counter.row(account_id))
-    assert counter.subscription(account_id).status == "canceled"
+    pages = counter.client.v1.checkout.sessions.list({"customer": customer}).data
+    assert [one.status for one in pages] == ["expired", "expired"]
+
+
+def test_what_is_paid_for_a_deleted_account_is_not_had_and_is_told(
+    counter: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    account_id = counter.account()
+    counter.buy(account_id, "pro")
+    counter.buy_pack(account_id, "small")
+    counter.rows("UPDATE account SET closed_us = 1 WHERE id = :id", id=account_id)
+    counter.hear(account_id)
+    [theirs] = counter.till.payments.subscriptions_of(counter.row(account_id).customer_id)
+    assert (theirs.status, counter.till.credit.balance(account_id)) == ("canceled", 0)
+    told = [line.getMessage() for line in caplog.records if "may be due back" in line.getMessage()]
+    assert any(line.startswith(f"{theirs.id} was bought for {account_id}") for line in told)
+    assert any(line.startswith("pi_") for line in told)
+
+
+def test_what_is_deleted_pays_no_more_once_its_use_was_reported(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    reported: list[str] = []
+    till = replace(counter.till, invoice_open=lambda _: reported.append(counter.subscription(account_id).status))
+    buy.end_for_good(till, counter.row(account_id))
+    assert (reported, counter.subscription(account_id).status) == (["active"], "canceled")
