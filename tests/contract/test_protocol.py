@@ -51,6 +51,13 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             read = (await receive())["body"]
             await start(200, *HEADERS, (b"content-length", b"%d" % (5 + len(read))))
             await send({"type": "http.response.body", "body": b"whole" + read})
+        case "/named":
+            names = b",".join(name for name, _ in scope["headers"])
+            while (await receive())["more_body"]:
+                pass
+            names += b"; " + b",".join(name for name, _ in scope["headers"])
+            await start(200, (b"content-length", b"%d" % len(names)))
+            await send({"type": "http.response.body", "body": names})
         case "/nothing":
             await start(204)
             await send({"type": "http.response.body", "body": b""})
@@ -184,6 +191,16 @@ def test_a_request_that_is_whole_may_be_answered_late(headers: bytes) -> None:
     body = b" 42" if b"length" in headers else b"3\r\n 42\r\n0\r\n\r\n"
     answer, _ = asyncio.run(talk(get("/late", method="POST", headers=CLOSE + headers, body=body)))
     assert answer.endswith(b"\r\n\r\nlate")
+
+
+def test_what_comes_behind_a_body_is_no_header() -> None:
+    headers = CLOSE + b"transfer-encoding: chunked\r\n"
+    trailer = b"x-api-key: zz\r\nx-forwarded-for: 198.51.100.7\r\n\r\n"
+    chunked = get("/named", method="POST", headers=headers, body=b"3\r\n 42\r\n0\r\n" + trailer)
+    head, rest = chunked.split(b" 42")
+    for sent in ((chunked,), (head, b" 42" + rest)):
+        answer, _ = asyncio.run(talk(*sent))
+        assert answer.partition(b"\r\n\r\n")[2].split(b"; ") == [b"host,connection,transfer-encoding"] * 2
 
 
 def test_an_answer_that_never_gets_its_body_is_a_failure() -> None:

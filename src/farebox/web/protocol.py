@@ -111,6 +111,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._have_read()
         super().on_headers_complete()
+        # The request has the list from before: what comes behind a chunked body is no header (RFC 9110, 6.5.1).
+        self.headers = self.headers.copy()
 
     def on_body(self, body: bytes) -> None:
         self._have_read()
