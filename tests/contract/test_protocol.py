@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 import uvicorn
+from starlette.routing import WebSocketRoute
 
 from farebox.web.protocol import Protocol
 
@@ -26,6 +28,8 @@ class Wire(Protocol):
     written: Final[list[bytes]] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        # As of a product that has a WebSocket of its own.
+        self.app_state = {"farebox": SimpleNamespace(routes=[WebSocketRoute("/ws", app)])}
         super().connection_made(_Remembering(transport, self.written))  # type: ignore[arg-type]
 
 
@@ -201,6 +205,21 @@ def test_what_comes_behind_a_body_is_no_header() -> None:
     for sent in ((chunked,), (head, b" 42" + rest)):
         answer, _ = asyncio.run(talk(*sent))
         assert answer.partition(b"\r\n\r\n")[2].split(b"; ") == [b"host,connection,transfer-encoding"] * 2
+
+
+def test_who_asks_for_another_protocol_with_a_body_is_refused_and_the_body_is_no_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for wanted, length, packets in (
+        (b"websocket", b"content-length: 20", 1),
+        (b"h2c", b"transfer-encoding: chunked", 2),
+    ):
+        head = get("/whole", method="POST", headers=b"connection: upgrade\r\nupgrade: %b\r\n%b\r\n" % (wanted, length))
+        answer, _ = asyncio.run(talk(head + get("/named") if packets == 1 else head, get("/named")))
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"leave its Upgrade out" in answer
+        assert answer.count(b"HTTP/1.1") == 1
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_an_answer_that_never_gets_its_body_is_a_failure() -> None:
