@@ -1,7 +1,7 @@
 """The OpenAI client of a call, and how a handler's failure ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import openai
@@ -166,6 +166,36 @@ def test_any_other_failure_is_ours_and_is_logged(caplog: pytest.LogCaptureFixtur
     for work in (broken, lambda made: made.ask("x", max_tokens=0), lambda made: chat(made, max_tokens=0)):
         assert type(ended(call(), work)) is InternalError
     assert "KeyError: 'req_testing'" in caplog.text
+
+
+async def to_its_end(stream: AsyncIterator[str]) -> list[str]:
+    return [piece async for piece in stream]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda made: made.ask("x"),
+        lambda made: to_its_end(made.stream("x")),
+        chat,
+        lambda made: chat(made, stream=True),
+        lambda made: made.openai.embeddings.create(model="x", input="x"),
+    ],
+    ids=["ask", "stream", "client", "client's stream", "embeddings"],
+)
+def test_who_asks_from_another_threads_event_loop_is_told_so_at_once(
+    ask: Callable[[Call], Awaitable[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = call()
+
+    async def in_a_thread(made: Call) -> None:
+        made._wire.loop = asyncio.get_running_loop()
+        made._wire.error = UpstreamFailed("An earlier failure is not what it fails with.")
+        await asyncio.to_thread(lambda: run(ask(made)))
+
+    assert type(ended(made, in_a_thread)) is InternalError
+    assert "Await it in the function" in caplog.text
+    assert made.spent.attempts == "[]"
 
 
 def test_several_failures_at_once_are_told_by_the_one_that_is_known() -> None:

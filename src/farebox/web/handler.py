@@ -246,6 +246,7 @@ class HandlerEndpoint(PaidEndpoint):
         )
 
         def call_of(wire: Wire) -> Call:
+            wire.loop = asyncio.get_running_loop()
             return Call(wire, self._models[mode], self._embedding[mode])
 
         if handler.is_stream:
