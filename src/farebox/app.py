@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
 from farebox import wiring
-from farebox.call.events import Events, takes_event
+from farebox.call.events import Events, takes_one
 from farebox.call.handling import Choice
 from farebox.domain.apikey import Mode
 from farebox.domain.brand import Brand
@@ -187,7 +187,7 @@ class Farebox(FastAPI):
             raise FounderError(f"There is no event {event!r}; the events are: {_EVENTS}.")
 
         def add(function: Function) -> Function:
-            if not takes_event(function):
+            if not takes_one(function):
                 raise FounderError(
                     f'@app.on("{event}") stands above a function that takes the event, as in: def f(event) -> None'
                 )
