@@ -48,8 +48,9 @@ class Inputs:
         except NOT_MEANT as error:
             raise FounderError(f"{name}: there is no JSON for what it takes: {first_sentence(error)}") from None
         self.is_optional = not self.schema.get("required")
-        self._kinds = {field: _kinds(part, self.schema) for field, part in self.schema.get("properties", {}).items()}
-        self._example = "{" + ", ".join(f'"{field}": …' for field in self.names) + "}"
+        # A Field(alias=…) has another name on the wire than in the function.
+        self._kinds = {sent: _kinds(part, self.schema) for sent, part in self.schema.get("properties", {}).items()}
+        self._example = "{" + ", ".join(f'"{sent}": …' for sent in self._kinds) + "}"
 
     async def read(self, body: bytes, content_type: bytes) -> tuple[Values, bytes]:
         """The values that a request has, and what makes it the same request when it comes again.
@@ -78,7 +79,7 @@ class Inputs:
         if fault["type"] == "missing":
             return InvalidRequest(f"{field} is missing.", param=field)
         if fault["type"] == "extra_forbidden":
-            fields = f"which are: {', '.join(self.names)}" if self.names else "of which there are none"
+            fields = f"which are: {', '.join(self._kinds)}" if self._kinds else "of which there are none"
             return InvalidRequest(f"{field} is none of the fields, {fields}.", param=field)
         return InvalidRequest(f"{field}: {fault['msg'].removeprefix('Value error, ')}.", param=field)
 
