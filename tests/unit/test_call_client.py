@@ -17,6 +17,7 @@ from farebox.domain.errors import (
     InternalError,
     RequestRefused,
     UpstreamFailed,
+    UpstreamTimeout,
 )
 from farebox.testing import call
 from tests.unit.asking import requests_of, run
@@ -111,6 +112,26 @@ def test_what_cannot_be_is_told_in_the_clients_own_errors(
     with pytest.raises(error) as told:
         run(ask(call(answers=[])))
     assert told.value.code == code
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_the_clients_own_time_out_holds(*, is_stream: bool) -> None:
+    made = call(answers=["late"])
+    upstream: Any = made._wire.service.models["live"][0].upstream
+
+    async def too_late(*_: object) -> None:
+        await asyncio.sleep(0.5)
+
+    upstream.send = upstream.stream = too_late
+
+    async def impatient(made: Call) -> None:
+        with pytest.raises(openai.APITimeoutError):
+            await chat(made, stream=is_stream, timeout=0.01)
+        assert made.spent.cost_nanodollars == 0
+        assert '"cut":true' in made.spent.attempts
+        await chat(made, stream=is_stream, timeout=0.01)
+
+    assert type(ended(made, impatient)) is UpstreamTimeout
 
 
 def test_a_model_that_is_not_listed_is_not_found() -> None:
