@@ -187,6 +187,7 @@ def test_a_wrong_field_of_a_form_is_named(parts: list[tuple[str, str, bytes | st
     with pytest.raises(InvalidRequest) as told:
         read(upload, form(*parts), FORM_TYPE)
     assert told.value.param == param
+    assert ("is no file. Send" in told.value.detail) is (parts == [("document", "", "text")])
 
 
 @pytest.mark.parametrize(

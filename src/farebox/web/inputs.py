@@ -81,6 +81,8 @@ class Inputs:
         if fault["type"] == "extra_forbidden":
             fields = f"which are: {', '.join(self._kinds)}" if self._kinds else "of which there are none"
             return InvalidRequest(f"{field} is none of the fields, {fields}.", param=field)
+        if fault["type"] == "is_instance_of":  # only a File is asked for so
+            return InvalidRequest(f"{field} is no file. Send it as a form does, with filename=…", param=field)
         return InvalidRequest(f"{field}: {fault['msg'].removeprefix('Value error, ')}.", param=field)
 
     def _of_form(self, parts: list[tuple[str, str | File]]) -> Values:
