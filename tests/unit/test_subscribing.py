@@ -142,6 +142,17 @@ def test_what_the_plan_in_force_costs_is_known_while_stripe_has_the_price_of_the
     assert (of_before.known.price_nanodollars, of_before.known.next_price_nanodollars) == (None, 9)
 
 
+def test_a_subscription_at_a_price_of_the_founders_own_is_followed_with_the_plan_that_it_had() -> None:
+    first = after(fetched())
+    own = after(fetched(plan="", price_nanodollars=19), first.paying, first.known)
+    assert (own.paying, own.known.plan, own.known.price_nanodollars) == (first.paying, "pro", 19)
+    failed = after(fetched("past_due", plan=""), own.paying, own.known)
+    assert (failed.paying.grace_until_us, failed.news) == (NOW_US + RULES.grace_us, ("failed",))
+    assert after(fetched("canceled", plan=""), own.paying, own.known).paying.plan == "free"
+    stranger = fetched(id="sub_2", plan="")
+    assert follow(own.paying, own.known, stranger, NOW_US + 1, NOW_US + 1, RULES) is None
+
+
 def test_grace_is_given_once_and_ends_when_it_is_paid() -> None:
     first = after(fetched())
     failed = after(fetched("past_due"), first.paying, first.known, NOW_US + 1)

@@ -11,7 +11,7 @@ from farebox.domain.events import PaymentFailed
 from farebox.domain.money import NANODOLLARS_PER_CENT
 from farebox.domain.people import DAY_US
 from farebox.domain.period import iso
-from farebox.domain.subscribing import Followed, Known, Paying, follow, rival_of
+from farebox.domain.subscribing import Followed, Known, Paying, at_own_price, follow, rival_of
 from farebox.ports import AccountRow
 from farebox.ports_money import PaymentRefused
 
@@ -70,7 +70,7 @@ def _words(till: Till, account: AccountRow, after: Followed) -> str:
 def _keep_wish(till: Till, known: Known, fetched: Subscription) -> None:
     """Have Stripe know the plan of the next period, if it was not told: a process may have died in between."""
     wanted = till.product.by_name.get(known.next_plan)
-    if wanted is not None and fetched.plan != wanted.name and known.is_live:
+    if wanted is not None and at_own_price(known, fetched).plan != wanted.name and known.is_live:
         once = f"farebox-next-{known.id}-{wanted.name}-{known.synced_us}"
         till.payments.change_plan(known.id, keys_of(wanted), prorated=False, once=once)
 

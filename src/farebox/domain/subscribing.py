@@ -80,9 +80,10 @@ def follow(
         now_us: the database's clock.
         rules: what the founder has decided.
     """
+    same = known if known is not None and known.id == fetched.id else None
+    fetched = at_own_price(known, fetched)
     if not fetched.plan or not _prevails(known, fetched, fetched_us):
         return None
-    same = known if known is not None and known.id == fetched.id else None
     plan, next_plan = _plans(same, fetched)
     is_live = fetched.status in LIVE
     after = _paying(paying, same, fetched, plan, now_us, rules)
@@ -96,6 +97,12 @@ def follow(
         price, fetched.price_nanodollars,
     )  # fmt: skip
     return Followed(row, after, is_live and (not has_begun or after.anchor_us != paying.anchor_us), news)
+
+
+def at_own_price(known: Known | None, fetched: Subscription) -> Subscription:
+    """With its plan, where the founder has put the subscription that is known onto a price of their own."""
+    is_known = known is not None and known.id == fetched.id
+    return fetched._replace(plan=known.plan) if is_known and known is not None and not fetched.plan else fetched
 
 
 def rival_of(known: Known | None, fetched: Subscription) -> str:

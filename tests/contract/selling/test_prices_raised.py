@@ -105,6 +105,36 @@ def test_a_move_down_that_is_taken_back_is_told_at_the_price_of_now(counter: Cou
     assert (known_of(counter, ada).price_nanodollars, told(counter, ada)) == (39 * USD, 3_900)
 
 
+def test_at_a_price_of_the_founders_own_a_plan_is_followed_moved_and_over(counter: Counter) -> None:
+    ada = counter.subscribed("pro")
+    v1, sub_id = counter.client.v1, known_of(counter, ada).id
+    [base] = [item for item in v1.subscriptions.retrieve(sub_id)["items"].data if item.price.unit_amount == 2_900]
+    own = v1.prices.create(
+        {
+            "product": str(base.price.product),
+            "currency": "usd",
+            "unit_amount": 1_900,
+            "recurring": {"interval": "month"},
+        }
+    )
+    v1.subscriptions.update(sub_id, {"items": [{"id": base.id, "price": own.id}], "proration_behavior": "none"})
+    counter.hear(ada)
+    assert (counter.row(ada).plan, known_of(counter, ada).price_nanodollars, told(counter, ada)) == (
+        "pro",
+        19 * USD,
+        1_900,
+    )
+    buy.cancel(counter.till, counter.row(ada))
+    assert known_of(counter, ada).ends_at_period_end
+    assert buy.change_plan(counter.till, counter.row(ada), "team") == "now"
+    assert told(counter, ada) == 9_900, "the price of their own is not paid beside it"
+    v1.subscriptions.update(sub_id, {"items": [{"id": base.id, "price": own.id}], "proration_behavior": "none"})
+    counter.till.payments.cancel_now(sub_id)
+    counter.hear(ada)
+    assert counter.row(ada).plan == "free"
+    assert buy.buy_plan(counter.till, counter.row(ada), "pro")
+
+
 def test_a_dearer_plan_and_one_of_two_seats_are_told_as_stripe_charges_them(counter: Counter) -> None:
     ada = counter.subscribed("pro")
     reprice(counter, pro=39)
