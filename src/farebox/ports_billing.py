@@ -86,6 +86,10 @@ class Inbox(Protocol):
         """The accounts whose grace is over, and whose owners were not told yet."""
         ...
 
+    def wishing(self) -> list[str]:
+        """The accounts that want another plan at their period's end, which Stripe is not known to have."""
+        ...
+
     def forget(self) -> None:
         """Delete what was worked off long ago: Stripe does not send it again."""
         ...
@@ -171,7 +175,7 @@ class Billing(Protocol):
         ...
 
     def want_next(self, account_id: str, subscription_id: str, plan: str) -> None:
-        """Note the plan that is wanted at the period's end; empty for the one there is."""
+        """Note the plan that is wanted at the period's end, of which Stripe is to be told."""
         ...
 
     def keep_invoice(self, account_id: str, invoice: Invoice, fetched_us: int) -> bool:

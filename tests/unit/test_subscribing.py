@@ -20,6 +20,7 @@ from farebox.domain.subscribing import (
     Rules,
     cut,
     follow,
+    is_charged_again,
     period_under_way,
     rival_of,
 )
@@ -122,6 +123,27 @@ def test_a_cheaper_plan_is_in_force_from_the_next_period_on() -> None:
     found = after(renewed, first.paying, wished)
     assert (found.known.plan, found.known.next_plan, found.paying.plan) == ("basic", "", "basic")
     assert not found.is_new_period
+
+
+def test_a_wish_stays_until_stripe_charges_it_or_something_dearer_was_had_after_it() -> None:
+    pro = after(fetched(price_nanodollars=29))
+    wished = pro.known._replace(next_plan="lite")
+
+    def found(plan: str, usd: int, **more: Any) -> tuple[str, str, int | None]:  # noqa: ANN401  # any field
+        known = after(fetched(plan=plan, price_nanodollars=usd, **more), pro.paying, wished).known
+        return known.plan, known.next_plan, known.next_price_nanodollars
+
+    assert found("pro", 29) == ("pro", "lite", None), "Stripe is to be told"
+    assert found("basic", 9) == ("pro", "lite", None), "it has another wish, from before"
+    assert found("lite", 11) == ("pro", "lite", 11)
+    assert found("team", 99) == ("team", "", 99), "that was asked for after it, though nobody heard the answer"
+    anew: dict[str, Any] = {"period_start_us": NOW_US + 5, "period_end_us": NOW_US + 5 + 12 * MONTH_US}
+    assert found("year", 20, **anew) == ("year", "", 20)
+    renewed: dict[str, Any] = {"period_start_us": NOW_US + MONTH_US, "period_end_us": NOW_US + 2 * MONTH_US}
+    assert found("pro", 29, **renewed) == ("pro", "lite", None), "it was charged once more"
+    assert found("lite", 11, **renewed) == ("lite", "", 11)
+    again = after(fetched(**renewed), pro.paying, wished).known
+    assert (is_charged_again(wished, again), is_charged_again(wished, wished)) == (True, False)
 
 
 def test_what_the_plan_in_force_costs_is_known_while_stripe_has_the_price_of_the_next_one() -> None:

@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Literal
 
 from farebox.account.sync import sync_checkout, sync_subscription
@@ -140,17 +140,10 @@ def change_plan(till: Till, account: AccountRow, name: str) -> Change:
     if change == "now" and known.status == "past_due":
         raise CannotBuy("The last payment failed. Pay it first, under “Card and invoices”.")
     with _asking():
-        if change == "later":
-            _wish(till, known, other)
+        if change == "now":
+            _move_up(till, known, other)
         else:
-            if known.next_plan:  # what is in force has to be what Stripe counts from
-                till.billing.want_next(account.id, known.id, plan.name)
-                _switch(till, known, plan)
-                sync_subscription(till, known.id)
-            if change == "now":
-                _move_up(till, known, other)
-        _resume(till, known)  # not before: who is refused the other plan has still cancelled
-        sync_subscription(till, known.id)
+            _wish(till, known, other)
     return change
 
 
@@ -248,35 +241,56 @@ def _resume(till: Till, known: Known) -> None:
 
 
 def _wish(till: Till, known: Known, plan: Plan) -> None:
-    """Have another plan from the next period on; where Stripe says no, what was wanted before stays so."""
+    """Have another plan from the next period on; where Stripe says no, what was wanted before stays so.
+
+    The note of it counts, whatever happens behind it: Stripe is told later of what it could not be told now.
+    """
     till.billing.want_next(known.account_id, known.id, plan.name)
     try:
-        _switch(till, known, plan)
+        sync_subscription(till, known.id)
+        if known.ends_at_period_end:  # not before: who is refused the other plan has still cancelled
+            _resume(till, known)
+            sync_subscription(till, known.id)
     except PaymentRefused:
-        till.billing.want_next(known.account_id, known.id, known.next_plan)
+        _wish_as_before(till, known)
         raise
+    except PaymentsUnavailable as error:
+        if known.ends_at_period_end:  # it may end all the same, so nothing is promised
+            _wish_as_before(till, known)
+            raise
+        log.warning("Stripe is told later that %s wants %s next: %s", known.account_id, plan.name, error)
+
+
+def _wish_as_before(till: Till, known: Known) -> None:
+    """Not a note of nothing: what Stripe was asked for without an answer, it may have done, or do yet."""
+    till.billing.want_next(known.account_id, known.id, known.next_plan or known.plan)
+    with suppress(PaymentRefused, PaymentsUnavailable):
+        sync_subscription(till, known.id)
 
 
 def _move_up(till: Till, known: Known, plan: Plan) -> None:
-    """Have a dearer plan now; where it is declined, the cheaper one that was wanted for later still is."""
+    """Have a dearer plan now; where that cannot be had, the cheaper one that was wanted for later still is."""
     # A trial is of the plan that it was begun with: a dearer one is paid for.
-    ends_trial, once = known.status == "trialing", _once(known)
+    ends_trial, once = known.status == "trialing", f"farebox-change-{known.id}-{secrets.token_hex(8)}"
     try:
+        if known.next_plan:
+            _forget_wish(till, known)
         till.payments.change_plan(known.id, keys_of(plan), prorated=True, once=once, ends_trial=ends_trial)
-    except PaymentRefused:
-        wanted = till.product.by_name.get(known.next_plan)
-        if wanted is not None:
-            _wish(till, known, wanted)
+        _resume(till, known)  # not before: who is refused the other plan has still cancelled
+    except (PaymentRefused, PaymentsUnavailable):
+        if known.next_plan:
+            _wish_as_before(till, known)
         raise
+    sync_subscription(till, known.id)
 
 
-def _switch(till: Till, known: Known, plan: Plan) -> None:
-    """Have Stripe charge another plan from the next period on."""
-    till.payments.change_plan(known.id, keys_of(plan), prorated=False, once=_once(known))
-
-
-def _once(known: Known) -> str:
-    return f"farebox-change-{known.id}-{secrets.token_hex(8)}"
+def _forget_wish(till: Till, known: Known) -> None:
+    """Have Stripe charge what is in force again: the difference to another plan is counted from that."""
+    till.billing.want_next(known.account_id, known.id, known.plan)
+    sync_subscription(till, known.id)
+    after = till.billing.subscription(known.account_id)
+    if after is not None and after.next_plan:
+        raise PaymentsUnavailable(f"{known.id} is not back on {known.plan} yet")
 
 
 def _a_month(plan: Plan) -> int:

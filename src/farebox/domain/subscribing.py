@@ -23,11 +23,12 @@ class Paying(NamedTuple):
 class Known(NamedTuple):
     """A subscription as it is stored: what Stripe said when it was asked at `synced_us`.
 
-    `plan` is the one in force. `next_plan` is the one that is wanted at the period's end: Stripe has its price
+    `plan` is the one in force. `next_plan` is the one that is wanted at the period's end: Stripe gets its price
     already, and our ledger goes on with `plan` until then. `told` is what its owners were written to last.
 
     `price_nanodollars` is what `plan` costs each period, though the founder's file may say another price by now;
-    `next_price_nanodollars` is what Stripe charges for the next one. None is not known: the file's price holds.
+    `next_price_nanodollars` is what Stripe charges for the next one. None is not known: the file's price holds. With
+    a `next_plan` it is None until Stripe has that plan.
     """
 
     account_id: str
@@ -94,7 +95,7 @@ def follow(
     row = Known(
         fetched.account_id, fetched.id, fetched.status, plan, next_plan, fetched.period_start_us, fetched.period_end_us,
         fetched.trial_end_us, int(fetched.ends_at_period_end), same.invoiced_until_us if same else 0, fetched_us, told,
-        price, fetched.price_nanodollars,
+        price, fetched.price_nanodollars if next_plan in {"", fetched.plan} else None,
     )  # fmt: skip
     return Followed(row, after, is_live and (not has_begun or after.anchor_us != paying.anchor_us), news)
 
@@ -130,11 +131,29 @@ def _is_later(fetched: Subscription, known: Known) -> bool:
 
 
 def _plans(same: Known | None, fetched: Subscription) -> tuple[str, str]:
-    """The plan in force, and the one that is wanted at the period's end."""
-    if same is None or not same.next_plan or fetched.period_start_us >= same.period_end_us:
+    """The plan in force, and the one that is wanted at the period's end: it is, until Stripe charges that one."""
+    if same is None or not same.next_plan or _is_moved_up(same, fetched):
         return fetched.plan, ""
+    if fetched.period_start_us >= same.period_end_us:
+        return fetched.plan, "" if fetched.plan == same.next_plan else same.next_plan
     is_back = same.next_plan == same.plan == fetched.plan  # a wish that was taken back, and Stripe has done so
     return same.plan, "" if is_back else same.next_plan
+
+
+def is_charged_again(before: Known | None, after: Known) -> bool:
+    """Whether a period was begun without the plan that was wanted for it."""
+    if before is None or before.id != after.id or not before.next_plan or not after.next_plan:
+        return False
+    return after.period_start_us >= before.period_end_us
+
+
+def _is_moved_up(same: Known, fetched: Subscription) -> bool:
+    """Whether Stripe has a third plan, which is dearer, or has begun a period anew: it holds, whatever was wished."""
+    if fetched.plan in {same.plan, same.next_plan}:
+        return False
+    paid, pays = same.price_nanodollars, fetched.price_nanodollars
+    is_dearer = paid is not None and pays is not None and pays > paid
+    return is_dearer or same.period_start_us < fetched.period_start_us < same.period_end_us
 
 
 def _paying(paying: Paying, same: Known | None, fetched: Subscription, plan: str, now_us: int, rules: Rules) -> Paying:

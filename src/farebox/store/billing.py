@@ -89,7 +89,8 @@ class StoredBilling:
         mine = and_(subscription.c.account_id == account_id, subscription.c.id == subscription_id)
         with self._database.write() as connection:
             _lock(connection, account_id)
-            connection.execute(update(subscription).where(mine).values(next_plan=plan))
+            wish = {"next_plan": plan, "next_price_nanodollars": None}  # what Stripe charges is to be seen
+            connection.execute(update(subscription).where(mine).values(wish))
 
     def keep_invoice(self, account_id: str, invoice_: Invoice, fetched_us: int) -> bool:
         row = {
