@@ -112,11 +112,22 @@ def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "c
     return "plan" if checkout.subscription_id else "credit"
 
 
-def change_of(plan: Plan, other: Plan) -> Change:
-    """When a change to another plan holds: at once where it is dearer, else when what is paid for has been had."""
+def price_of(plan: Plan, known: Known | None) -> int:
+    """What an account's plan costs it each period, in nanodollars: what it was bought for, else what the file says."""
+    if known is None or known.price_nanodollars is None:
+        return plan.price_nanodollars
+    return known.price_nanodollars
+
+
+def change_of(plan: Plan, known: Known, other: Plan) -> Change:
+    """When a change to another plan holds: at once where it is dearer, else when what is paid for has been had.
+
+    It is dearer than what is paid, not than what the file says by now.
+    """
     if plan is other:
         return "same"
-    return "now" if _a_month(other) > _a_month(plan) else "later"
+    is_dearer = other.price_nanodollars * MONTHS[plan.every] > price_of(plan, known) * MONTHS[other.every]
+    return "now" if is_dearer else "later"
 
 
 def change_plan(till: Till, account: AccountRow, name: str) -> Change:
@@ -132,11 +143,11 @@ def change_plan(till: Till, account: AccountRow, name: str) -> Change:
     if not other.price_nanodollars:
         cancel(till, account)
         return "later"
-    change = change_of(plan, other)
+    change = change_of(plan, known, other)
     if change == "same" and not known.next_plan:
         return change
     if change == "later" and plan.every != other.every:
-        raise CannotBuy("Your plan is paid by the year. Cancel it, and choose this one when it has ended.")
+        raise CannotBuy(f"Your plan is paid by the {plan.every}. Cancel it, and choose this one when it has ended.")
     if change == "now" and known.status == "past_due":
         raise CannotBuy("The last payment failed. Pay it first, under “Card and invoices”.")
     with _asking():
@@ -291,10 +302,6 @@ def _forget_wish(till: Till, known: Known) -> None:
     after = till.billing.subscription(known.account_id)
     if after is not None and after.next_plan:
         raise PaymentsUnavailable(f"{known.id} is not back on {known.plan} yet")
-
-
-def _a_month(plan: Plan) -> int:
-    return plan.price_nanodollars * 12 // MONTHS[plan.every]
 
 
 def _paid_url(till: Till) -> str:

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from farebox.account import buy
+from farebox.account.till import CannotBuy
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.domain.billing import Invoice
 from farebox.domain.plan import Plan
@@ -103,6 +106,26 @@ def test_a_move_down_that_is_taken_back_is_told_at_the_price_of_now(counter: Cou
     buy.change_plan(counter.till, counter.row(ada), "basic")
     assert buy.change_plan(counter.till, counter.row(ada), "pro") == "same"
     assert (known_of(counter, ada).price_nanodollars, told(counter, ada)) == (39 * USD, 3_900)
+
+
+def test_dearer_is_what_costs_more_than_what_is_paid(counter: Counter) -> None:
+    """Whatever the file says by now of a plan that was bought before."""
+    ada, bob = counter.subscribed("pro"), counter.subscribed("pro")
+    reprice(counter, pro=19, basic=25)
+    assert buy.change_plan(counter.till, counter.row(ada), "basic") == "later"
+    assert (counter.row(ada).plan, told(counter, ada)) == ("pro", 2_500)
+    reprice(counter, pro=39, basic=35)
+    assert buy.change_plan(counter.till, counter.row(bob), "basic") == "now"
+    assert (counter.row(bob).plan, told(counter, bob)) == ("basic", 3_500)
+
+
+@pytest.mark.parametrize(("plan", "other", "every"), [("pro", "yearly", "month"), ("yearly", "basic", "year")])
+def test_another_interval_is_refused_with_the_one_that_is_paid_by(
+    counter: Counter, plan: str, other: str, every: str
+) -> None:
+    account_id = counter.subscribed(plan)
+    with pytest.raises(CannotBuy, match=f"paid by the {every}"):
+        buy.change_plan(counter.till, counter.row(account_id), other)
 
 
 def test_at_a_price_of_the_founders_own_a_plan_is_followed_moved_and_over(counter: Counter) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request, Response
 
+from farebox.account.buy import price_of
 from farebox.account.plan import choose_plan, set_spend_cap
 from farebox.domain.ledger import Meter
 from farebox.domain.limits import PERCENTS, Limit, used_of
@@ -12,7 +13,7 @@ from farebox.domain.people import PersonError
 from farebox.ports import AccountRow
 from farebox.ports_people import Visit
 from farebox.web.pages.frame import Frame
-from farebox.web.pages.sale import leads_to, price_of, sale_of, way_to
+from farebox.web.pages.sale import leads_to, sale_of, way_to
 from farebox.web.pages.told import form_of
 from farebox.web.pages.use_words import limits
 from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
