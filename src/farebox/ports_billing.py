@@ -175,7 +175,7 @@ class Billing(Protocol):
         ...
 
     def want_next(self, account_id: str, subscription_id: str, plan: str) -> None:
-        """Note the plan that is wanted at the period's end, of which Stripe is to be told."""
+        """Note the plan that is wanted at the period's end, of which Stripe is to be told; empty for what it has."""
         ...
 
     def keep_invoice(self, account_id: str, invoice: Invoice, fetched_us: int) -> bool:

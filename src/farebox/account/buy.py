@@ -119,11 +119,14 @@ def price_of(plan: Plan, known: Known | None) -> int:
     return known.price_nanodollars
 
 
-def change_of(plan: Plan, known: Known, other: Plan) -> Change:
+def change_of(plan: Plan | None, known: Known, other: Plan) -> Change:
     """When a change to another plan holds: at once where it is dearer, else when what is paid for has been had.
 
-    It is dearer than what is paid, not than what the file says by now.
+    It is dearer than what is paid, not than what the file says by now. Of a plan that is no longer offered nothing can
+    be had, so a change from it holds at once.
     """
+    if plan is None:
+        return "now"
     if plan is other:
         return "same"
     is_dearer = other.price_nanodollars * MONTHS[plan.every] > price_of(plan, known) * MONTHS[other.every]
@@ -133,12 +136,14 @@ def change_of(plan: Plan, known: Known, other: Plan) -> Change:
 def change_plan(till: Till, account: AccountRow, name: str) -> Change:
     """Move a subscription to another plan: to a dearer one at once, to a cheaper one at the period's end.
 
+    From one that is no longer offered, to any at once.
+
     Raises:
         CannotBuy: it cannot be done, or Stripe cannot do it now.
     """
     known = _own(till, account)
     plan, other = till.product.by_name.get(known.plan), till.product.by_name.get(name)
-    if other is None or plan is None:
+    if other is None:
         raise CannotBuy("There is no such plan for sale.")
     if not other.price_nanodollars:
         cancel(till, account)
@@ -146,13 +151,13 @@ def change_plan(till: Till, account: AccountRow, name: str) -> Change:
     change = change_of(plan, known, other)
     if change == "same" and not known.next_plan:
         return change
-    if change == "later" and plan.every != other.every:
+    if change == "later" and plan is not None and plan.every != other.every:
         raise CannotBuy(f"Your plan is paid by the {plan.every}. Cancel it, and choose this one when it has ended.")
     if change == "now" and known.status == "past_due":
         raise CannotBuy("The last payment failed. Pay it first, under “Card and invoices”.")
     with _asking():
         if change == "now":
-            _move_up(till, known, other)
+            _move_now(till, known, other, is_gone=plan is None)
         else:
             _wish(till, known, other)
     return change
@@ -279,14 +284,21 @@ def _wish_as_before(till: Till, known: Known) -> None:
         sync_subscription(till, known.id)
 
 
-def _move_up(till: Till, known: Known, plan: Plan) -> None:
-    """Have a dearer plan now; where that cannot be had, the cheaper one that was wanted for later still is."""
-    # A trial is of the plan that it was begun with: a dearer one is paid for.
+def _move_now(till: Till, known: Known, plan: Plan, *, is_gone: bool) -> None:
+    """Have another plan now; where that cannot be had, the cheaper one that was wanted for later still is.
+
+    With `is_gone`, the plan in force is no longer offered: Stripe cannot be put back onto its price. Where it has
+    another one already, nothing is charged or given back until the next period.
+    """
+    # A trial is of the plan that it was begun with: another one is paid for.
     ends_trial, once = known.status == "trialing", f"farebox-change-{known.id}-{secrets.token_hex(8)}"
     try:
-        if known.next_plan:
+        if known.next_plan and is_gone:
+            till.billing.want_next(known.account_id, known.id, "")
+        elif known.next_plan:
             _forget_wish(till, known)
-        till.payments.change_plan(known.id, keys_of(plan), prorated=True, once=once, ends_trial=ends_trial)
+        prorated = not (known.next_plan and is_gone)
+        till.payments.change_plan(known.id, keys_of(plan), prorated=prorated, once=once, ends_trial=ends_trial)
         _resume(till, known)  # not before: who is refused the other plan has still cancelled
     except (PaymentRefused, PaymentsUnavailable):
         if known.next_plan:

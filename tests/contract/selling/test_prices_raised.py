@@ -13,6 +13,7 @@ from farebox.domain.product import Product
 from farebox.domain.subscribing import Known
 from farebox.domain.upcoming import next_invoice
 from farebox.store.invoices import StoredInvoices
+from farebox.web.pages.sale import Sale, way_to
 from tests.contract.selling.counter import PRODUCT, Counter
 
 USD = 10**9
@@ -126,6 +127,38 @@ def test_another_interval_is_refused_with_the_one_that_is_paid_by(
     account_id = counter.subscribed(plan)
     with pytest.raises(CannotBuy, match=f"paid by the {every}"):
         buy.change_plan(counter.till, counter.row(account_id), other)
+
+
+def rename(counter: Counter, plan: str, name: str) -> None:
+    """The founder calls a plan something else: nobody can have the old one any more."""
+    plans = [Plan(name, usd=one.usd, calls=one.calls, overage_usd="0.01") if one.name == plan else one
+             for one in counter.product.plans]  # fmt: skip
+    counter.product = Product("Till", plans=plans, packs=PRODUCT.packs)
+    counter.till = counter.another_till()
+    assert counter.sync()
+
+
+@pytest.mark.parametrize(("other", "cents"), [("expert", 0), ("team", 7_000), ("basic", -2_000)])
+def test_from_a_plan_that_is_offered_no_more_any_is_had_at_once(counter: Counter, other: str, cents: int) -> None:
+    ada = counter.subscribed("pro")
+    rename(counter, "pro", "expert")
+    sale = Sale(True, known_of(counter, ada), None, False, True)  # noqa: FBT003  # its own names say it
+    assert way_to(counter.product, sale, None, counter.product.by_name[other]) == "now"
+    assert buy.change_plan(counter.till, counter.row(ada), other) == "now"
+    assert (counter.row(ada).plan, known_of(counter, ada).next_plan) == (other, "")
+    invoices = counter.client.v1.invoices.list({"customer": counter.row(ada).customer_id}).data
+    assert sum(one.total for one in invoices) == 2_900 + cents, "what is left of the old one counts"
+
+
+def test_a_wish_from_a_plan_that_is_offered_no_more_is_in_nobodys_way(counter: Counter) -> None:
+    ada = counter.subscribed("pro")
+    buy.change_plan(counter.till, counter.row(ada), "basic")
+    rename(counter, "pro", "expert")
+    assert buy.change_plan(counter.till, counter.row(ada), "expert") == "now"
+    known = known_of(counter, ada)
+    assert (counter.row(ada).plan, known.next_plan, told(counter, ada)) == ("expert", "", 2_900)
+    invoices = counter.client.v1.invoices.list({"customer": counter.row(ada).customer_id}).data
+    assert sum(one.total for one in invoices) == 2_900
 
 
 def test_at_a_price_of_the_founders_own_a_plan_is_followed_moved_and_over(counter: Counter) -> None:

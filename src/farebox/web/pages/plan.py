@@ -82,6 +82,9 @@ def plan_page(
     is_owed = sale.is_lapsed and sale.known is None  # its own plan is to be bought, too
     if error is None or error.field != "cap":
         values = {"cap": "" if cap is None else format_usd(cap).removeprefix("$").replace(",", "")}
+    others = [
+        (terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan or is_owed
+    ]
     page = frame.page(
         request,
         "plan.html",
@@ -92,9 +95,8 @@ def plan_page(
         words=terms[plan.name] if plan is not None else None,
         price=money(price_of(plan, sale.known)) if plan is not None else "",
         sale=sale,
-        others=[
-            (terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan or is_owed
-        ],
+        others=others,
+        can_move=any(way != "none" for _, way in others),
         first=terms[product.plans[0].name],
         view=view,
         meter=meter,

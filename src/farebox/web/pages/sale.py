@@ -56,10 +56,10 @@ def way_to(product: Product, sale: Sale, plan: Plan | None, other: Plan) -> Way:
         return "buy" if sale.is_open and other.price_nanodollars else "none"
     if other.name == known.next_plan or (known.ends_at_period_end and can_be_chosen(product, other)):
         return "wanted"
-    if plan is None or not other.price_nanodollars:
+    if not other.price_nanodollars:
         return "later" if can_be_chosen(product, other) else "none"
     change = change_of(plan, known, other)
-    if change == "later" and plan.every != other.every:
+    if change == "later" and plan is not None and plan.every != other.every:
         return "other_interval"
     return "later" if change == "later" else "now"
 
