@@ -101,6 +101,13 @@ def test_what_was_fetched_before_changes_nothing() -> None:
     assert follow(first.paying, first.known, fetched(plan="team"), NOW_US - 1, NOW_US, RULES) is None
 
 
+def test_what_was_fetched_by_a_clock_that_was_ahead_is_no_better_known() -> None:
+    ahead = after(fetched(), now_us=NOW_US + DAY_US)
+    found = follow(ahead.paying, ahead.known, fetched("canceled"), NOW_US - 1, NOW_US, RULES)
+    assert found is not None
+    assert (found.paying.plan, found.known.synced_us) == ("free", NOW_US - 1)
+
+
 def test_an_upgrade_changes_the_plan_alone() -> None:
     first = after(fetched())
     found = after(fetched(plan="team"), first.paying, first.known)

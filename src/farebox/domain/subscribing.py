@@ -83,7 +83,7 @@ def follow(
     """
     same = known if known is not None and known.id == fetched.id else None
     fetched = at_own_price(known, fetched)
-    if not fetched.plan or not _prevails(known, fetched, fetched_us):
+    if not fetched.plan or not _prevails(known, fetched, fetched_us, now_us):
         return None
     plan, next_plan = _plans(same, fetched)
     is_live = fetched.status in LIVE
@@ -115,11 +115,11 @@ def rival_of(known: Known | None, fetched: Subscription) -> str:
     return known.id if _is_later(fetched, known) else fetched.id
 
 
-def _prevails(known: Known | None, fetched: Subscription, fetched_us: int) -> bool:
+def _prevails(known: Known | None, fetched: Subscription, fetched_us: int, now_us: int) -> bool:
     if known is None:
         return True
     if known.id == fetched.id:
-        return fetched_us > known.synced_us
+        return fetched_us > known.synced_us or known.synced_us > now_us  # by a clock that was ahead, and is right now
     if fetched.status in NOT_BEGUN and known.status not in NOT_BEGUN:
         return False  # nothing was paid for it: what was had before is not forgotten
     is_live = fetched.status in LIVE

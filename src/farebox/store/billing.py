@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.billing import Invoice, lines_to_json
@@ -105,9 +105,11 @@ class StoredBilling:
         newer = {name: statement.excluded[name] for name in row if name not in {"account_id", "id"}}
         with self._database.write() as connection:
             _lock(connection, account_id)
+            # The other one was fetched before, or by a clock that was ahead, and is right now.
+            is_newer = or_(invoice.c.synced_us < fetched_us, invoice.c.synced_us > self._database.now_us(connection))
             is_kept = connection.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["account_id", "id"], set_=newer, where=invoice.c.synced_us < fetched_us
+                    index_elements=["account_id", "id"], set_=newer, where=is_newer
                 ).execution_options(preserve_rowcount=True)
             ).rowcount
             _close_usage(connection, account_id, invoice_)

@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from farebox.account import buy
-from farebox.account.sync import sync_subscription
+from farebox.account.sync import sync_invoice, sync_subscription
 from farebox.account.till import CannotBuy
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.adapters.stripe_usage import StripeUsage
@@ -292,6 +292,10 @@ def test_invoices_are_kept_as_stripe_has_them(counter: Counter) -> None:
     theirs = [(one.id, one.status, one.total) for one in counter.client.v1.invoices.list({"customer": customer}).data]
     ours = counter.rows("SELECT id, status, total_cents FROM invoice WHERE account_id = :id", id=account_id)
     assert ours == theirs
+    ahead = "UPDATE invoice SET synced_us = synced_us + 86400000000, status = 'open' WHERE account_id = :id"
+    counter.rows(ahead, id=account_id)  # as kept by a clock that was ahead
+    sync_invoice(counter.till, theirs[0][0])
+    assert counter.rows("SELECT id, status, total_cents FROM invoice WHERE account_id = :id", id=account_id) == theirs
     counter.stripe.advance(by="month")
     counter.hear(account_id)
     assert counter.invoices_open == [customer]
