@@ -87,7 +87,7 @@ def portal(till: Till, account: AccountRow) -> str:
     if not account.customer_id:
         raise CannotBuy("There is nothing to look after yet: nothing was bought.")
     with _asking():
-        return till.payments.portal(account.customer_id, f"{till.url}/plan")
+        return till.payments.portal(customer_of(till, account), f"{till.url}/plan")
 
 
 def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "credit", "waiting"]:
@@ -225,15 +225,17 @@ def wish_top_up(till: Till, account: AccountRow, pack_name: str, below: str) -> 
 
 
 def customer_of(till: Till, account: AccountRow) -> str:
-    """Who the account is at Stripe; made once.
+    """Who the account is at Stripe; made once, and anew where it was deleted there.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
         PaymentRefused: it said no.
     """
-    if account.customer_id:
-        return account.customer_id
-    return till.billing.set_customer(account.id, till.payments.create_customer(account.id, account.email))
+    before = account.customer_id
+    if before and not till.payments.is_deleted(before):
+        return before
+    made = till.payments.create_customer(account.id, account.email, before)
+    return till.billing.set_customer(account.id, made, before)
 
 
 def pack_named(till: Till, name: str) -> Pack | None:

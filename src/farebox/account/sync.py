@@ -120,6 +120,8 @@ def sync_invoice(till: Till, invoice_id: str) -> None:
     if fetched.subscription_id:
         sync_subscription(till, fetched.subscription_id)
     account = till.billing.account_of(fetched.customer)
+    if account is None and fetched.subscription_id:  # of a customer that was deleted, and has another name by now
+        account = till.billing.account(till.payments.subscription(fetched.subscription_id).account_id)
     if account is None:
         log.warning("%s belongs to no account here", invoice_id)
         return

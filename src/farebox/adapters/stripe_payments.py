@@ -55,11 +55,18 @@ class StripePayments:
             return False
         return True
 
+    def is_deleted(self, customer: str) -> bool:
+        try:
+            with told():
+                return bool(getattr(self._api.customers.retrieve(customer), "deleted", False))
+        except PaymentRefused:
+            return False
+
     # -- Buying
 
-    def create_customer(self, account_id: str, email: str) -> str:
+    def create_customer(self, account_id: str, email: str, instead_of: str = "") -> str:
         # With another address it is another request, which may not come under the same key.
-        once = f"farebox-customer-{account_id}-{hashlib.sha256(email.encode()).hexdigest()[:12]}"
+        once = f"farebox-customer-{account_id}-{hashlib.sha256(f'{email}{instead_of}'.encode()).hexdigest()[:12]}"
         with told():
             made = self._api.customers.create(
                 {"email": email, "metadata": {"farebox_account": account_id}}, {"idempotency_key": once}

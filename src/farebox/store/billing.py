@@ -40,10 +40,10 @@ class StoredBilling:
             row = connection.execute(select(account).where(which)).first()
         return AccountRow(*row) if row is not None else None
 
-    def set_customer(self, account_id: str, customer: str) -> str:
+    def set_customer(self, account_id: str, customer: str, instead_of: str = "") -> str:
         with self._database.write() as connection:
             found = _lock(connection, account_id)
-            if found is None or found.customer_id:
+            if found is None or found.customer_id != instead_of:
                 return found.customer_id if found is not None else customer
             connection.execute(update(account).where(account.c.id == account_id).values(customer_id=customer))
             return customer
