@@ -33,6 +33,26 @@ def test_a_customer_is_made_once(counter: Counter) -> None:
     assert buy.customer_of(counter.till, before) == first == counter.row(account_id).customer_id
 
 
+def test_a_customer_that_is_deleted_at_stripe_buys_as_a_new_one(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    v1, gone = counter.client.v1, counter.row(account_id).customer_id
+    [invoice] = v1.invoices.list({"customer": gone}).data
+    sub_id = counter.subscription(account_id).id
+    v1.customers.delete(gone)
+    sync_subscription(counter.till, sub_id)
+    assert counter.row(account_id).plan == "free"
+    assert buy.portal(counter.till, counter.row(account_id))
+    customer = counter.row(account_id).customer_id
+    assert customer not in {"", gone}
+    assert buy.customer_of(counter.till, counter.row(account_id)._replace(customer_id=gone)) == customer, "in 2 tabs"
+    buy.paid(counter.till, counter.row(account_id), counter.buy(account_id, "team"))
+    row = counter.row(account_id)
+    assert (row.plan, row.customer_id) == ("team", customer)
+    sync_invoice(counter.till, invoice.id)
+    kept = counter.rows("SELECT id FROM invoice WHERE account_id = :id", id=account_id)
+    assert (invoice.id,) in kept, "what the old one was billed is still read"
+
+
 def test_somebody_elses_payment_is_not_told(counter: Counter) -> None:
     session = counter.buy(counter.account(), "pro")
     with pytest.raises(CannotBuy, match="another account"):
@@ -305,23 +325,3 @@ def test_what_is_deleted_pays_no_more(counter: Counter) -> None:
     account_id = counter.subscribed("pro")
     buy.end_for_good(counter.till, counter.row(account_id))
     assert counter.subscription(account_id).status == "canceled"
-
-
-def test_a_customer_that_is_deleted_at_stripe_buys_as_a_new_one(counter: Counter) -> None:
-    account_id = counter.subscribed("pro")
-    v1, gone = counter.client.v1, counter.row(account_id).customer_id
-    [invoice] = v1.invoices.list({"customer": gone}).data
-    sub_id = counter.subscription(account_id).id
-    v1.customers.delete(gone)
-    sync_subscription(counter.till, sub_id)
-    assert counter.row(account_id).plan == "free"
-    assert buy.portal(counter.till, counter.row(account_id))
-    customer = counter.row(account_id).customer_id
-    assert customer not in {"", gone}
-    assert buy.customer_of(counter.till, counter.row(account_id)._replace(customer_id=gone)) == customer, "in 2 tabs"
-    buy.paid(counter.till, counter.row(account_id), counter.buy(account_id, "team"))
-    row = counter.row(account_id)
-    assert (row.plan, row.customer_id) == ("team", customer)
-    sync_invoice(counter.till, invoice.id)
-    kept = counter.rows("SELECT id FROM invoice WHERE account_id = :id", id=account_id)
-    assert (invoice.id,) in kept, "what the old one was billed is still read"
