@@ -78,7 +78,13 @@ class Payments(Protocol):
         """Whether there is such a customer: those of test mode, and of another account, are not known."""
         ...
 
-    def create_customer(self, account_id: str, email: str) -> str: ...
+    def is_deleted(self, customer: str) -> bool:
+        """Whether there was such a customer, and it is deleted; of one that is not known, nothing is."""
+        ...
+
+    def create_customer(self, account_id: str, email: str, instead_of: str = "") -> str:
+        """Make the customer of an account, once; `instead_of` one that was deleted."""
+        ...
 
     def checkout_plan(
         self, account_id: str, customer: str, lookup_keys: Sequence[str], trial_days: int, success_url: str,

@@ -13,6 +13,7 @@ from farebox.account.report import UsageReport
 from farebox.account.work_off import Clerk
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.period import Period
+from farebox.ports_money import PaymentsUnavailable
 
 SECONDS_MAX: Final = 10  # no measure: only a test that hangs waits as long
 ACCOUNTS = ("acct_1", "acct_2", "acct_3")
@@ -96,14 +97,16 @@ def test_usage_is_reported_while_the_days_look_lasts() -> None:
     asyncio.run(scene())
 
 
-def test_the_end_of_one_grace_does_not_hold_up_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_one_grace_or_a_wish_does_not_hold_up_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
     def look_again(till: object, account_id: str) -> None:
         del till
         seen.append(account_id)
-        if account_id == "acct_1":
+        if account_id in {"acct_1", "acct_4"}:
             raise WRONG
+        if account_id == "acct_5":
+            raise PaymentsUnavailable("Stripe is away, for acct_6 as well")
 
     class Inbox:
         def claim(self) -> None:
@@ -112,10 +115,13 @@ def test_the_end_of_one_grace_does_not_hold_up_that_of_others(monkeypatch: pytes
         def lapsed(self) -> tuple[str, ...]:
             return ACCOUNTS
 
+        def wishing(self) -> tuple[str, ...]:
+            return ("acct_4", "acct_5", "acct_6")
+
     inbox: Any = Inbox()
     monkeypatch.setattr(work_off, "look_again", look_again)
     Clerk(inbox, lambda: None).look()  # type: ignore[arg-type, return-value]  # as far as it looks
-    assert seen == list(ACCOUNTS)
+    assert seen == [*ACCOUNTS, "acct_4", "acct_5"]
 
 
 @pytest.mark.parametrize(("error", "seen"), [(WRONG, list(ACCOUNTS)), (AWAY, ["acct_1"])])

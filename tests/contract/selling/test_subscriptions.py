@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from farebox.account import buy
-from farebox.account.sync import sync_subscription
+from farebox.account.sync import sync_invoice, sync_subscription
 from farebox.account.till import CannotBuy
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.adapters.stripe_usage import StripeUsage
@@ -32,6 +32,26 @@ def test_a_customer_is_made_once(counter: Counter) -> None:
     first = buy.customer_of(counter.till, counter.row(account_id))
     before = counter.row(account_id)._replace(customer_id="")  # another process, that has not seen it yet
     assert buy.customer_of(counter.till, before) == first == counter.row(account_id).customer_id
+
+
+def test_a_customer_that_is_deleted_at_stripe_buys_as_a_new_one(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    v1, gone = counter.client.v1, counter.row(account_id).customer_id
+    [invoice] = v1.invoices.list({"customer": gone}).data
+    sub_id = counter.subscription(account_id).id
+    v1.customers.delete(gone)
+    sync_subscription(counter.till, sub_id)
+    assert counter.row(account_id).plan == "free"
+    assert buy.portal(counter.till, counter.row(account_id))
+    customer = counter.row(account_id).customer_id
+    assert customer not in {"", gone}
+    assert buy.customer_of(counter.till, counter.row(account_id)._replace(customer_id=gone)) == customer, "in 2 tabs"
+    buy.paid(counter.till, counter.row(account_id), counter.buy(account_id, "team"))
+    row = counter.row(account_id)
+    assert (row.plan, row.customer_id) == ("team", customer)
+    sync_invoice(counter.till, invoice.id)
+    kept = counter.rows("SELECT id FROM invoice WHERE account_id = :id", id=account_id)
+    assert (invoice.id,) in kept, "what the old one was billed is still read"
 
 
 def test_somebody_elses_payment_is_not_told(counter: Counter) -> None:
@@ -293,6 +313,10 @@ def test_invoices_are_kept_as_stripe_has_them(counter: Counter) -> None:
     theirs = [(one.id, one.status, one.total) for one in counter.client.v1.invoices.list({"customer": customer}).data]
     ours = counter.rows("SELECT id, status, total_cents FROM invoice WHERE account_id = :id", id=account_id)
     assert ours == theirs
+    ahead = "UPDATE invoice SET synced_us = synced_us + 86400000000, status = 'open' WHERE account_id = :id"
+    counter.rows(ahead, id=account_id)  # as kept by a clock that was ahead
+    sync_invoice(counter.till, theirs[0][0])
+    assert counter.rows("SELECT id, status, total_cents FROM invoice WHERE account_id = :id", id=account_id) == theirs
     counter.stripe.advance(by="month")
     counter.hear(account_id)
     assert counter.invoices_open == [customer]
