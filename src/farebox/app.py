@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
 from farebox import wiring
-from farebox.call.events import Events, takes_event
+from farebox.call.events import Events, takes_one
 from farebox.call.handling import Choice
 from farebox.domain.apikey import Mode
 from farebox.domain.brand import Brand
@@ -187,7 +187,7 @@ class Farebox(FastAPI):
             raise FounderError(f"There is no event {event!r}; the events are: {_EVENTS}.")
 
         def add(function: Function) -> Function:
-            if not takes_event(function):
+            if not takes_one(function):
                 raise FounderError(
                     f'@app.on("{event}") stands above a function that takes the event, as in: def f(event) -> None'
                 )
@@ -247,7 +247,15 @@ class Farebox(FastAPI):
                 await paid(scope, receive, send)
                 return
             scope["farebox.call_id"] = new_call_id()
-            send = _with_request_id(send, scope["farebox.call_id"])
+            answer = _Answer(send, scope["farebox.call_id"])
+            try:
+                await super().__call__(scope, receive, answer.send)
+            except Exception:
+                # What has failed is logged and answered. Starlette raises it all the same, and a server takes that for
+                # an answer that broke off: it would close the connection, on which the next request may have come.
+                if not answer.is_whole:
+                    raise
+            return
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
@@ -366,12 +374,19 @@ async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
         await system.stop()
 
 
-def _with_request_id(send: Send, call_id: str) -> Send:
-    async def sending(message: Message) -> None:
+class _Answer:
+    """What goes out for one request, which has the call's id."""
+
+    is_whole = False
+
+    def __init__(self, send: Send, call_id: str) -> None:
+        self._send = send
+        self._call_id = call_id
+
+    async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             names = {name for name, _ in message.get("headers", ())}
             if b"x-request-id" not in names:
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", call_id.encode())]
-        await send(message)
-
-    return sending
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._call_id.encode())]
+        await self._send(message)
+        self.is_whole = message["type"] == "http.response.body" and not message.get("more_body")

@@ -86,6 +86,10 @@ class Inbox(Protocol):
         """The accounts whose grace is over, and whose owners were not told yet."""
         ...
 
+    def wishing(self) -> list[str]:
+        """The accounts that want another plan at their period's end, which Stripe is not known to have."""
+        ...
+
     def forget(self) -> None:
         """Delete what was worked off long ago: Stripe does not send it again."""
         ...
@@ -135,6 +139,10 @@ class TopUps(Protocol):
         """Those of some accounts."""
         ...
 
+    def is_wanted(self, account_id: str, attempt: str) -> bool:
+        """Whether a payment that was begun may still be made: the wish and the account are as they were then."""
+        ...
+
     def put_off(self, account_id: str, attempt: str, seconds: float) -> None: ...
     def end(self, account_id: str, attempt: str, failed: str, told: str) -> int:
         """End a payment. Where it failed, none is begun until the wish is changed, and the owners are written to.
@@ -158,8 +166,11 @@ class Billing(Protocol):
     def now_us(self) -> int: ...
     def account(self, account_id: str) -> AccountRow | None: ...
     def account_of(self, customer: str) -> AccountRow | None: ...
-    def set_customer(self, account_id: str, customer: str) -> str:
-        """Note who the account is at Stripe; who it is, as another process may have been first."""
+    def set_customer(self, account_id: str, customer: str, instead_of: str = "") -> str:
+        """Note who the account is at Stripe, where it was nobody, or one that is gone.
+
+        Who it is, as another process may have been first.
+        """
         ...
 
     def subscription(self, account_id: str) -> Known | None: ...
@@ -171,7 +182,7 @@ class Billing(Protocol):
         ...
 
     def want_next(self, account_id: str, subscription_id: str, plan: str) -> None:
-        """Note the plan that is wanted at the period's end; empty for the one there is."""
+        """Note the plan that is wanted at the period's end, of which Stripe is to be told; empty for what it has."""
         ...
 
     def keep_invoice(self, account_id: str, invoice: Invoice, fetched_us: int) -> bool:

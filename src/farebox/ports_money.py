@@ -78,7 +78,13 @@ class Payments(Protocol):
         """Whether there is such a customer: those of test mode, and of another account, are not known."""
         ...
 
-    def create_customer(self, account_id: str, email: str) -> str: ...
+    def is_deleted(self, customer: str) -> bool:
+        """Whether there was such a customer, and it is deleted; of one that is not known, nothing is."""
+        ...
+
+    def create_customer(self, account_id: str, email: str, instead_of: str = "") -> str:
+        """Make the customer of an account, once; `instead_of` one that was deleted."""
+        ...
 
     def checkout_plan(
         self, account_id: str, customer: str, lookup_keys: Sequence[str], trial_days: int, success_url: str,
@@ -89,6 +95,10 @@ class Payments(Protocol):
 
     def checkout_pack(self, account_id: str, customer: str, bought: Bought, success_url: str, cancel_url: str) -> str:
         """Where to send somebody to buy credit; the card is kept for topping up."""
+        ...
+
+    def expire_checkouts(self, customer: str) -> None:
+        """Have nobody pay any more on the pages that are still open."""
         ...
 
     def portal(self, customer: str, return_url: str) -> str: ...
@@ -234,11 +244,18 @@ class Credit(Protocol):
         """Give an account credit, once for each `source`, the payment; False where it was given before."""
         ...
 
-    def take_back(self, source: str, up_to_nanodollars_total: int) -> int:
+    def knows(self, source: str) -> bool:
+        """Whether credit was given for a payment."""
+        ...
+
+    def take_back(self, source: str, up_to_nanodollars_total: int, ended: str = "", told: str = "") -> int:
         """Have so much of a payment's credit taken back in all: what was refunded, or is disputed.
 
         At most what is left is taken; how much could not be. What calls under way hold is taken when it comes free. The
         same total again changes nothing, and a smaller one, as after a dispute that was won, gives credit again.
+
+        Where more is due back than before, nothing is bought by itself any more, for the reason `ended`, until an owner
+        wishes it again; they are written to, and `told` is what the mail says, as JSON.
         """
         ...
 

@@ -207,6 +207,11 @@ class Archive(Protocol):
 class Closing(Protocol):
     """The end of an account."""
 
+    def refuse_calls(self, here: Visit) -> int:
+        """Refuse all keys of the account that work, until `take_calls` is told this very moment."""
+        ...
+
+    def take_calls(self, account_id: str, refused_us: int) -> None: ...
     def close(self, here: Visit, client: Client) -> None:
         """Close it for good, in one transaction; what it was charged stays, without a name.
 

@@ -98,6 +98,13 @@ async def exiting(call: Call) -> str:
 
 
 @app.paid
+async def threaded(call: Call) -> str:
+    """Ask from a thread, in an event loop of its own."""
+    await call.ask("x")
+    return await asyncio.to_thread(lambda: asyncio.run(call.ask("y")))
+
+
+@app.paid
 async def exiting_midway(call: Call) -> AsyncIterator[str]:
     """The same, in a stream."""
     yield "once"

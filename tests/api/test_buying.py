@@ -183,6 +183,18 @@ def test_a_plan_is_changed_cancelled_and_resumed_on_its_page(buyer: Buyer) -> No
     assert (page.status, buyer.row("plan")) == (403, ("team",))
 
 
+def test_who_pays_for_a_plan_that_is_offered_no_more_is_shown_the_others(buyer: Buyer) -> None:
+    buyer.browser.get(buyer.pay(buyer.checkout("/plan/buy", "team")))
+
+    def says_so() -> bool:  # what Stripe still tells of the purchase brings the plan back
+        for table, column in (("account", "id"), ("subscription", "account_id")):
+            buyer.market.shop.query(f"UPDATE {table} SET plan = 'old' WHERE {column} = %s", buyer.account)
+        page = told(buyer.browser.get("/plan"))
+        return "Move to another one below" in page and "counts towards its price" in page
+
+    wait_until(says_so, "the page to offer other plans")
+
+
 def test_what_cannot_be_bought_is_said(buyer: Buyer) -> None:
     page = buyer.browser.post("/plan/buy", name="nothing")
     assert (page.status, "There is no such plan for sale." in page.text) == (422, True)

@@ -117,6 +117,7 @@ def test_a_wrong_request_is_refused_before_anything_is_held(till: Shop, server: 
         ("broken", {}, 500, "internal_error"),
         ("wrong", {}, 500, "internal_error"),
         ("exiting", {}, 500, "internal_error"),
+        ("threaded", {}, 500, "internal_error"),
     ],
 )
 def test_a_function_that_fails_charges_nothing_and_its_cost_is_known(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, HTTPException
+from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -354,3 +355,21 @@ def test_a_websocket_to_nowhere_is_closed(serve: Serve) -> None:
     client = serve(Farebox())
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/nothing"):
         pass
+
+
+def test_a_route_of_the_founders_own_that_fails_is_answered_and_logged_once(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Farebox()
+    app.get("/boom")(boom)
+    app.get("/half")(lambda: StreamingResponse(map(boom, "x")))
+    serve(app)
+    raising = TestClient(app)  # as a server takes what is raised: it closes the connection, and logs it
+    assert raising.get("/boom").json()["error"]["code"] == "internal_error"
+    assert [record.getMessage() for record in caplog.records] == ["GET /boom failed"]
+    with pytest.raises(LookupError):
+        raising.get("/half")
+
+
+def boom(found: str = "") -> str:
+    raise LookupError(found)

@@ -3,22 +3,24 @@
 import asyncio
 import json
 import time
-from typing import Any, Final, cast
+from types import SimpleNamespace
+from typing import Any, Final
 
 import pytest
 
-from farebox.account import close, team
+from farebox.account import team
 from farebox.account.close import close_account
 from farebox.account.deliver import Post
 from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.log_in import ask_for_link
 from farebox.account.sign_up import sign_up
-from farebox.account.till import Till
+from farebox.account.till import CannotBuy
 from farebox.domain.admission import Admitted, Ask, Once, Refused
 from farebox.domain.errors import FounderError, InvalidApiKey
 from farebox.domain.ledger import Spent
 from farebox.domain.people import NotAllowed, PersonError
 from farebox.ports import Kept
+from farebox.ports_money import PaymentsUnavailable
 from farebox.ports_people import Due, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
@@ -142,15 +144,6 @@ def test_the_last_mail_goes_out_and_its_address_is_forgotten(
     assert world.traces_of(ADA) == []
 
 
-def test_what_an_account_pays_for_is_ended_before_it_is_closed(
-    world: ClosingWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ada, till, ended = world.ada, cast("Till", object()), []
-    monkeypatch.setattr(close, "end_for_good", lambda *given: ended.append((*given, world.ada)))
-    close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
-    assert ended == [(till, ada.account, ada)]
-
-
 def test_who_is_elsewhere_as_well_stays_there(world: ClosingWorld) -> None:
     at_home = world.join(CEM).cookie
     world.accept(world.invite(CEM))
@@ -188,6 +181,30 @@ def test_an_account_is_closed_once_though_both_owners_close_it(world: ClosingWor
     assert sorted(type(each).__name__ for each in came) == ["NoneType", "NotAllowed"]
     assert world.rows("SELECT count(*) FROM audit WHERE what = 'account_deleted'") == [(1,)]
     assert world.rows("SELECT count(*) FROM mail WHERE template = 'account_deleted'") == [(2,)]
+
+
+@pytest.mark.parametrize("is_away", [True, False])
+def test_no_call_is_taken_while_what_the_account_pays_for_is_ended(world: ClosingWorld, *, is_away: bool) -> None:
+    seen: list[bool] = []
+
+    def refuses() -> bool:
+        return world.rows("SELECT 1 FROM api_key WHERE revoked_us IS NULL") == []
+
+    def cancel(_: str) -> None:
+        seen.append(refuses())
+        if is_away:
+            raise PaymentsUnavailable("away")
+
+    theirs = SimpleNamespace(id="sub_1", is_ours=True, status="active")
+    payments = SimpleNamespace(subscriptions_of=lambda _: [theirs], expire_checkouts=lambda _: None, cancel_now=cancel)
+    till: Any = SimpleNamespace(payments=payments, invoice_open=lambda _: seen.append(refuses()))
+    world.rows("UPDATE account SET customer_id = 'cus_1'")
+    try:
+        close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
+    except CannotBuy:
+        assert is_away
+    assert (seen, refuses()) == ([True, True], not is_away)
+    assert world.rows("SELECT 1 FROM account WHERE closed_us IS NULL") == ([(1,)] if is_away else [])
 
 
 def test_who_accepts_while_the_account_is_closed_is_in_none_of_it(world: ClosingWorld) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 import uvicorn
+from starlette.routing import WebSocketRoute
 
 from farebox.web.protocol import Protocol
 
@@ -26,6 +28,8 @@ class Wire(Protocol):
     written: Final[list[bytes]] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        # As of a product that has a WebSocket of its own.
+        self.app_state = {"farebox": SimpleNamespace(routes=[WebSocketRoute("/ws", app)])}
         super().connection_made(_Remembering(transport, self.written))  # type: ignore[arg-type]
 
 
@@ -51,6 +55,13 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             read = (await receive())["body"]
             await start(200, *HEADERS, (b"content-length", b"%d" % (5 + len(read))))
             await send({"type": "http.response.body", "body": b"whole" + read})
+        case "/named":
+            names = b",".join(name for name, _ in scope["headers"])
+            while (await receive())["more_body"]:
+                pass
+            names += b"; " + b",".join(name for name, _ in scope["headers"])
+            await start(200, (b"content-length", b"%d" % len(names)))
+            await send({"type": "http.response.body", "body": names})
         case "/nothing":
             await start(204)
             await send({"type": "http.response.body", "body": b""})
@@ -184,6 +195,31 @@ def test_a_request_that_is_whole_may_be_answered_late(headers: bytes) -> None:
     body = b" 42" if b"length" in headers else b"3\r\n 42\r\n0\r\n\r\n"
     answer, _ = asyncio.run(talk(get("/late", method="POST", headers=CLOSE + headers, body=body)))
     assert answer.endswith(b"\r\n\r\nlate")
+
+
+def test_what_comes_behind_a_body_is_no_header() -> None:
+    headers = CLOSE + b"transfer-encoding: chunked\r\n"
+    trailer = b"x-api-key: zz\r\nx-forwarded-for: 198.51.100.7\r\n\r\n"
+    chunked = get("/named", method="POST", headers=headers, body=b"3\r\n 42\r\n0\r\n" + trailer)
+    head, rest = chunked.split(b" 42")
+    for sent in ((chunked,), (head, b" 42" + rest)):
+        answer, _ = asyncio.run(talk(*sent))
+        assert answer.partition(b"\r\n\r\n")[2].split(b"; ") == [b"host,connection,transfer-encoding"] * 2
+
+
+def test_who_asks_for_another_protocol_with_a_body_is_refused_and_the_body_is_no_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for wanted, length, packets in (
+        (b"websocket", b"content-length: 20", 1),
+        (b"h2c", b"transfer-encoding: chunked", 2),
+    ):
+        head = get("/whole", method="POST", headers=b"connection: upgrade\r\nupgrade: %b\r\n%b\r\n" % (wanted, length))
+        answer, _ = asyncio.run(talk(head + get("/named") if packets == 1 else head, get("/named")))
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"leave its Upgrade out" in answer
+        assert answer.count(b"HTTP/1.1") == 1
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_an_answer_that_never_gets_its_body_is_a_failure() -> None:

@@ -267,6 +267,19 @@ def test_a_difference_is_told_and_never_mended(world: UsageWorld, caplog: pytest
     assert world.rows("SELECT counted_nanodollars, reported_nanodollars FROM usage_check") == [(11, 11)]
 
 
+def test_what_was_reported_of_a_customer_that_is_gone_is_no_difference_of_the_next_one(world: UsageWorld) -> None:
+    world.subscribe("ada", start_us=world.now_us - 10 * DAY_US, end_us=world.now_us + 20 * DAY_US)
+    world.call("ada", 11)
+    world.report.send_all()
+    world.rows("UPDATE account SET customer_id = 'cus_anew' WHERE id = 'ada'")
+    world.customers = {"ada": "cus_anew"}
+    world.call("ada", 13)
+    world.report.send_all()
+    world.pass_time(2 * HOUR_US)
+    assert world.check.look() == 0
+    assert world.rows("SELECT counted_nanodollars, reported_nanodollars FROM usage_check") == [(13, 13)]
+
+
 def test_a_sum_that_fits_no_choice_leaves_what_is_in_doubt_held(world: UsageWorld) -> None:
     world.call("ada", 11)
     lose(world, counted=True)

@@ -61,6 +61,17 @@ def test_reconcile_tells_what_is_on_no_invoice_as_its_subscription_was_ended_at_
     assert "are on no invoice" in stray
 
 
+def test_reconcile_tells_what_is_on_no_invoice_of_a_deleted_account(world: UsageWorld) -> None:
+    start_us = world.now_us - 10 * DAY_US
+    world.subscribe("ada", start_us=start_us, end_us=world.now_us + 20 * DAY_US)
+    world.call("ada", 5, at_us=start_us + HOUR_US, period_us=start_us)
+    world.report.send_all()
+    assert told(world) == []
+    world.rows("UPDATE account SET email = '(deleted) ada', closed_us = :at", at=world.now_us - 4 * HOUR_US)
+    [stray] = told(world)
+    assert stray.startswith("(deleted) ada: 1 calls of $0.000000005, the first of ")
+
+
 def test_reconcile_gives_the_invoice_of_a_period_that_is_just_over_the_time_to_be_heard_of(world: UsageWorld) -> None:
     renewed_us = world.now_us - 60 * 10**6
     world.subscribe("ada", start_us=renewed_us, end_us=world.now_us + 30 * DAY_US)

@@ -75,7 +75,7 @@ class UsageWorld:
         self.rows(
             "INSERT INTO account (id, email, plan, state, anchor_us, created_us, customer_id)"
             " VALUES (:id, :id, 'pro', 'active', 0, 0, :customer)",
-            id=name, customer=f"cus_{name}",
+            id=name, customer=self.customers.get(name, f"cus_{name}"),
         )  # fmt: skip
         self.rows(
             "INSERT INTO subscription VALUES"

@@ -14,7 +14,10 @@ from farebox.web.handler import Handler, Terms
 
 HEAD: Final = """\
 from collections.abc import AsyncIterator
-from farebox import Farebox
+from typing import Annotated
+from fastapi import Depends, Header, UploadFile
+from pydantic import Field
+from farebox import Farebox, File
 
 app = Farebox("Till")
 """
@@ -24,6 +27,12 @@ PROMPT: Final = '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do 
 STREAMS_NOT: Final = "f says that it streams, and neither yields nor returns a stream; yield its pieces."
 HAS_BODY: Final = "f has a body, and @app.prompt runs none; take it out, or write it with @app.paid."
 DEAF: Final = '@app.on("signed_up") stands above a function that takes the event, as in: def f(event) -> None'
+TAKES: Final = '@app.paid\nasync def f(call, m: {}) -> str:\n    """Do."""'
+COUNTS: Final = '@app.paid(units={})\nasync def f(call) -> str:\n    """Do."""'
+DEFAULT: Final = "f: the default of m is"
+PATTERN: Final = "f: m cannot be a field: its pattern cannot be read: look-around, including look-ahead"
+SENDS: Final = "Depends(…), which is for FastAPI's own routes: here each parameter is a field that the customer sends."
+UNITS: Final = "units is a function that is not async and takes one argument, which has the request's fields, as in:"
 Load = Callable[[str], Farebox]
 
 
@@ -54,6 +63,23 @@ def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         ("@app.on('signed_up')\ndef f(): ...", DEAF),
         ("@app.on('signed_up')\nasync def f(event, more): ...", DEAF),
         ("app.on('signed_up')(3)", DEAF),
+        (
+            PROMPT.replace("-> str", "-> None").strip(),
+            "f returns None, and its answer is what the model says; write",
+        ),
+        (COUNTS.format("lambda: 1"), UNITS),
+        (COUNTS.format("lambda a, b: 1"), UNITS),
+        (COUNTS.format("AsyncIterator.__anext__"), UNITS),
+        (TAKES.format("int = Field('x')"), f"{DEFAULT} 'x', which is not of its type: Input should be a valid integer"),
+        (TAKES.format("int = Field(1, ge=3)"), f"{DEFAULT} 1, which is not of its type: Input should be greater than"),
+        (TAKES.format("list[int] = Field(default_factory=dict)"), f"{DEFAULT} {{}}, which is not of its type: Input"),
+        (TAKES.format("Annotated[int, Depends(print)]"), f"f: m has {SENDS}"),
+        (TAKES.format("int = Depends(print)"), f"f: m has {SENDS}"),
+        (TAKES.format("str = Header()"), "f: m has Header(…), which is for FastAPI's own routes: here each parameter"),
+        (TAKES.format("UploadFile"), "f: m is FastAPI's UploadFile; write it as Farebox's own, as in: m: File"),
+        (TAKES.format("list[UploadFile]"), "f: m is FastAPI's UploadFile; write it as Farebox's own, as in: m: File"),
+        (TAKES.format("str = Field(pattern='(?=a)b')"), PATTERN),
+        (TAKES.format("Annotated[str, Field(pattern='(?=a)b')]"), PATTERN),
         ("app.on(['signed_up'])", "There is no event ['signed_up']; the events are: signed_up, limit_near,"),
     ],
 )
@@ -73,6 +99,11 @@ def test_what_could_never_work_is_told_with_its_line(load_file: Load, end: str, 
         f"{PROMPT}...",
         f"{PROMPT}pass",
         f"{PROMPT}raise NotImplementedError",
+        COUNTS.format("lambda request, more=1: 1"),
+        TAKES.format("int = Field(3, ge=3, alias='em')"),
+        TAKES.format("list[int] = Field(default_factory=list)"),
+        TAKES.format("str = Field(pattern='^a')"),
+        TAKES.format("list[File] | None = None"),
         "@app.on('signed_up')\ndef f(event, *, more=1): ...",
         "app.on('signed_up')([].append)",
         "app.on('signed_up')(print)",

@@ -1,7 +1,7 @@
 """The OpenAI client of a call, and how a handler's failure ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import openai
@@ -11,12 +11,14 @@ from farebox import Call
 from farebox.adapters.openai_client import BASE_URL
 from farebox.call.handling import Choice
 from farebox.call.prompt import prompt, within_deadline
+from farebox.domain.dialects import estimated_tokens
 from farebox.domain.errors import (
     CallError,
     CallTooLarge,
     InternalError,
     RequestRefused,
     UpstreamFailed,
+    UpstreamTimeout,
 )
 from farebox.testing import call
 from tests.unit.asking import requests_of, run
@@ -111,6 +113,23 @@ def test_a_stream_of_the_client_that_is_closed_gives_back_what_it_held() -> None
     assert 0 < made.spent.output_tokens < 5
 
 
+def test_several_answers_that_are_left_are_paid_as_far_as_each_came() -> None:
+    made = call()
+
+    async def scene() -> str:
+        stream = await chat(made, stream=True, n=8, max_tokens=20)
+        said = ""
+        async for chunk in stream:
+            said += chunk.choices[0].delta.content or ""
+            if len(said) > 400:
+                break
+        await stream.close()
+        return said
+
+    said = run(scene())
+    assert made.spent.output_tokens >= estimated_tokens(len(said)) > 20
+
+
 @pytest.mark.parametrize(
     ("ask", "error", "code"),
     [
@@ -129,6 +148,26 @@ def test_what_cannot_be_is_told_in_the_clients_own_errors(
     with pytest.raises(error) as told:
         run(ask(call(answers=[])))
     assert told.value.code == code
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_the_clients_own_time_out_holds(*, is_stream: bool) -> None:
+    made = call(answers=["late"])
+    upstream: Any = made._wire.service.models["live"][0].upstream
+
+    async def too_late(*_: object) -> None:
+        await asyncio.sleep(0.5)
+
+    upstream.send = upstream.stream = too_late
+
+    async def impatient(made: Call) -> None:
+        with pytest.raises(openai.APITimeoutError):
+            await chat(made, stream=is_stream, timeout=0.01)
+        assert made.spent.cost_nanodollars == 0
+        assert '"cut":true' in made.spent.attempts
+        await chat(made, stream=is_stream, timeout=0.01)
+
+    assert type(ended(made, impatient)) is UpstreamTimeout
 
 
 def test_a_model_that_is_not_listed_is_not_found() -> None:
@@ -184,6 +223,36 @@ def test_any_other_failure_is_ours_and_is_logged(caplog: pytest.LogCaptureFixtur
     for work in (broken, lambda made: made.ask("x", max_tokens=0), lambda made: chat(made, max_tokens=0)):
         assert type(ended(call(), work)) is InternalError
     assert "KeyError: 'req_testing'" in caplog.text
+
+
+async def to_its_end(stream: AsyncIterator[str]) -> list[str]:
+    return [piece async for piece in stream]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda made: made.ask("x"),
+        lambda made: to_its_end(made.stream("x")),
+        chat,
+        lambda made: chat(made, stream=True),
+        lambda made: made.openai.embeddings.create(model="x", input="x"),
+    ],
+    ids=["ask", "stream", "client", "client's stream", "embeddings"],
+)
+def test_who_asks_from_another_threads_event_loop_is_told_so_at_once(
+    ask: Callable[[Call], Awaitable[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = call()
+
+    async def in_a_thread(made: Call) -> None:
+        made._wire.loop = asyncio.get_running_loop()
+        made._wire.error = UpstreamFailed("An earlier failure is not what it fails with.")
+        await asyncio.to_thread(lambda: run(ask(made)))
+
+    assert type(ended(made, in_a_thread)) is InternalError
+    assert "Await it in the function" in caplog.text
+    assert made.spent.attempts == "[]"
 
 
 def test_several_failures_at_once_are_told_by_the_one_that_is_known() -> None:

@@ -82,6 +82,10 @@ def test_the_demo_product_has_free_with_20_calls_and_pro_with_5000() -> None:
             {"plans": (Plan("free", calls=20), Plan("pro", credit_usd=5)), "packs": (Pack("small", usd=10),)},
             "no plan has a price for that, so what is bought could never be used; give a plan one, as overage_usd=0.01",
         ),
+        (
+            {"prices": {"gpt": "12"}},
+            "in US dollars for a million tokens, as \\(0.15, 0.6\\), not '12'",
+        ),
         ({"prices": {"gpt": 0.15}}, "prices\\['gpt'\\] is \\(input, output\\)"),
         ({"prices": {"gpt": (0.15,)}}, "prices\\['gpt'\\] is \\(input, output\\)"),
         ({"prices": {"gpt": (1, 2, 3, 4, 5)}}, "prices\\['gpt'\\] is \\(input, output\\)"),

@@ -1,16 +1,21 @@
 """One account that something is wrong with does not keep the others from being looked after."""
 
-from typing import Any
+import asyncio
+import threading
+from typing import Any, Final
 
 import pytest
 
 from farebox.account import work_off
 from farebox.account.check_usage import UsageCheck
 from farebox.account.limit_mails import LimitWatch
+from farebox.account.report import UsageReport
 from farebox.account.work_off import Clerk
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.period import Period
+from farebox.ports_money import PaymentsUnavailable
 
+SECONDS_MAX: Final = 10  # no measure: only a test that hangs waits as long
 ACCOUNTS = ("acct_1", "acct_2", "acct_3")
 WRONG = RuntimeError("nobody thought of this")
 AWAY = LedgerUnavailable("The database is away.")
@@ -62,14 +67,46 @@ def test_a_database_that_goes_away_does_not_take_the_days_look_with_it() -> None
     assert checks.looked_at == list(ACCOUNTS)
 
 
-def test_the_end_of_one_grace_does_not_hold_up_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_usage_is_reported_while_the_days_look_lasts() -> None:
+    reported, is_enough = threading.Event(), threading.Event()
+
+    class Outbox:
+        def claim(self, _: str) -> None:
+            if looking.is_set():
+                reported.set()
+
+        def collect(self, _: str) -> int:
+            return 0
+
+    looking = threading.Event()
+
+    class Check:
+        def look(self) -> None:
+            looking.set()
+            assert is_enough.wait(SECONDS_MAX)
+
+    async def scene() -> None:
+        report = UsageReport(Outbox(), Check(), lambda: pytest.fail("nothing is due"))  # type: ignore[arg-type]  # as far as it looks
+        running = asyncio.create_task(report.run(0.01))
+        try:
+            assert await asyncio.to_thread(reported.wait, SECONDS_MAX)
+        finally:
+            is_enough.set()
+            running.cancel()
+
+    asyncio.run(scene())
+
+
+def test_the_end_of_one_grace_or_a_wish_does_not_hold_up_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
     def look_again(till: object, account_id: str) -> None:
         del till
         seen.append(account_id)
-        if account_id == "acct_1":
+        if account_id in {"acct_1", "acct_4"}:
             raise WRONG
+        if account_id == "acct_5":
+            raise PaymentsUnavailable("Stripe is away, for acct_6 as well")
 
     class Inbox:
         def claim(self) -> None:
@@ -78,10 +115,13 @@ def test_the_end_of_one_grace_does_not_hold_up_that_of_others(monkeypatch: pytes
         def lapsed(self) -> tuple[str, ...]:
             return ACCOUNTS
 
+        def wishing(self) -> tuple[str, ...]:
+            return ("acct_4", "acct_5", "acct_6")
+
     inbox: Any = Inbox()
     monkeypatch.setattr(work_off, "look_again", look_again)
     Clerk(inbox, lambda: None).look()  # type: ignore[arg-type, return-value]  # as far as it looks
-    assert seen == list(ACCOUNTS)
+    assert seen == [*ACCOUNTS, "acct_4", "acct_5"]
 
 
 @pytest.mark.parametrize(("error", "seen"), [(WRONG, list(ACCOUNTS)), (AWAY, ["acct_1"])])

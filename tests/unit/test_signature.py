@@ -99,6 +99,18 @@ def test_a_wrong_field_is_named(change: dict[str, Any], param: str | None, sente
     assert told.value.detail.startswith(sentence)
 
 
+def test_a_field_is_called_as_the_wire_has_it() -> None:
+    async def aliased(call: Call, m: int = Field(alias="em")) -> str:
+        """Do."""
+        raise NotImplementedError(call, m)
+
+    assert read(aliased, {"em": 3}) == {"m": 3}
+    for body, told in (({"m": 3, "em": 3}, "m is none of the fields, which are: em."), (b"x", '{"em": …}')):
+        with pytest.raises(InvalidRequest) as error:
+            read(aliased, body)
+        assert told in error.value.detail
+
+
 def test_where_nothing_is_required_an_empty_body_will_do() -> None:
     async def hello(call: Call, name: str = "you") -> str:
         """Say hello."""
@@ -175,6 +187,7 @@ def test_a_wrong_field_of_a_form_is_named(parts: list[tuple[str, str, bytes | st
     with pytest.raises(InvalidRequest) as told:
         read(upload, form(*parts), FORM_TYPE)
     assert told.value.param == param
+    assert ("is no file. Send" in told.value.detail) is (parts == [("document", "", "text")])
 
 
 @pytest.mark.parametrize(

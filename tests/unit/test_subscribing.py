@@ -20,6 +20,7 @@ from farebox.domain.subscribing import (
     Rules,
     cut,
     follow,
+    is_charged_again,
     period_under_way,
     rival_of,
 )
@@ -100,6 +101,13 @@ def test_what_was_fetched_before_changes_nothing() -> None:
     assert follow(first.paying, first.known, fetched(plan="team"), NOW_US - 1, NOW_US, RULES) is None
 
 
+def test_what_was_fetched_by_a_clock_that_was_ahead_is_no_better_known() -> None:
+    ahead = after(fetched(), now_us=NOW_US + DAY_US)
+    found = follow(ahead.paying, ahead.known, fetched("canceled"), NOW_US - 1, NOW_US, RULES)
+    assert found is not None
+    assert (found.paying.plan, found.known.synced_us) == ("free", NOW_US - 1)
+
+
 def test_an_upgrade_changes_the_plan_alone() -> None:
     first = after(fetched())
     found = after(fetched(plan="team"), first.paying, first.known)
@@ -124,6 +132,27 @@ def test_a_cheaper_plan_is_in_force_from_the_next_period_on() -> None:
     assert not found.is_new_period
 
 
+def test_a_wish_stays_until_stripe_charges_it_or_something_dearer_was_had_after_it() -> None:
+    pro = after(fetched(price_nanodollars=29))
+    wished = pro.known._replace(next_plan="lite")
+
+    def found(plan: str, usd: int, **more: Any) -> tuple[str, str, int | None]:  # noqa: ANN401  # any field
+        known = after(fetched(plan=plan, price_nanodollars=usd, **more), pro.paying, wished).known
+        return known.plan, known.next_plan, known.next_price_nanodollars
+
+    assert found("pro", 29) == ("pro", "lite", None), "Stripe is to be told"
+    assert found("basic", 9) == ("pro", "lite", None), "it has another wish, from before"
+    assert found("lite", 11) == ("pro", "lite", 11)
+    assert found("team", 99) == ("team", "", 99), "that was asked for after it, though nobody heard the answer"
+    anew: dict[str, Any] = {"period_start_us": NOW_US + 5, "period_end_us": NOW_US + 5 + 12 * MONTH_US}
+    assert found("year", 20, **anew) == ("year", "", 20)
+    renewed: dict[str, Any] = {"period_start_us": NOW_US + MONTH_US, "period_end_us": NOW_US + 2 * MONTH_US}
+    assert found("pro", 29, **renewed) == ("pro", "lite", None), "it was charged once more"
+    assert found("lite", 11, **renewed) == ("lite", "", 11)
+    again = after(fetched(**renewed), pro.paying, wished).known
+    assert (is_charged_again(wished, again), is_charged_again(wished, wished)) == (True, False)
+
+
 def test_what_the_plan_in_force_costs_is_known_while_stripe_has_the_price_of_the_next_one() -> None:
     first = after(fetched(price_nanodollars=29))
     assert (first.known.price_nanodollars, first.known.next_price_nanodollars) == (29, 29)
@@ -140,6 +169,17 @@ def test_what_the_plan_in_force_costs_is_known_while_stripe_has_the_price_of_the
     assert (found.known.plan, found.known.price_nanodollars, found.known.next_price_nanodollars) == ("basic", 9, 9)
     of_before = after(fetched(plan="basic", price_nanodollars=9), first.paying, wished._replace(price_nanodollars=None))
     assert (of_before.known.price_nanodollars, of_before.known.next_price_nanodollars) == (None, 9)
+
+
+def test_a_subscription_at_a_price_of_the_founders_own_is_followed_with_the_plan_that_it_had() -> None:
+    first = after(fetched())
+    own = after(fetched(plan="", price_nanodollars=19), first.paying, first.known)
+    assert (own.paying, own.known.plan, own.known.price_nanodollars) == (first.paying, "pro", 19)
+    failed = after(fetched("past_due", plan=""), own.paying, own.known)
+    assert (failed.paying.grace_until_us, failed.news) == (NOW_US + RULES.grace_us, ("failed",))
+    assert after(fetched("canceled", plan=""), own.paying, own.known).paying.plan == "free"
+    stranger = fetched(id="sub_2", plan="")
+    assert follow(own.paying, own.known, stranger, NOW_US + 1, NOW_US + 1, RULES) is None
 
 
 def test_grace_is_given_once_and_ends_when_it_is_paid() -> None:

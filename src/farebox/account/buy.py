@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Literal
 
 from farebox.account.sync import sync_checkout, sync_subscription
@@ -87,7 +87,7 @@ def portal(till: Till, account: AccountRow) -> str:
     if not account.customer_id:
         raise CannotBuy("There is nothing to look after yet: nothing was bought.")
     with _asking():
-        return till.payments.portal(account.customer_id, f"{till.url}/plan")
+        return till.payments.portal(customer_of(till, account), f"{till.url}/plan")
 
 
 def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "credit", "waiting"]:
@@ -112,45 +112,54 @@ def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "c
     return "plan" if checkout.subscription_id else "credit"
 
 
-def change_of(plan: Plan, other: Plan) -> Change:
-    """When a change to another plan holds: at once where it is dearer, else when what is paid for has been had."""
+def price_of(plan: Plan, known: Known | None) -> int:
+    """What an account's plan costs it each period, in nanodollars: what it was bought for, else what the file says."""
+    if known is None or known.price_nanodollars is None:
+        return plan.price_nanodollars
+    return known.price_nanodollars
+
+
+def change_of(plan: Plan | None, known: Known, other: Plan) -> Change:
+    """When a change to another plan holds: at once where it is dearer, else when what is paid for has been had.
+
+    It is dearer than what is paid, not than what the file says by now. Of a plan that is no longer offered nothing can
+    be had, so a change from it holds at once.
+    """
+    if plan is None:
+        return "now"
     if plan is other:
         return "same"
-    return "now" if _a_month(other) > _a_month(plan) else "later"
+    is_dearer = other.price_nanodollars * MONTHS[plan.every] > price_of(plan, known) * MONTHS[other.every]
+    return "now" if is_dearer else "later"
 
 
 def change_plan(till: Till, account: AccountRow, name: str) -> Change:
     """Move a subscription to another plan: to a dearer one at once, to a cheaper one at the period's end.
+
+    From one that is no longer offered, to any at once.
 
     Raises:
         CannotBuy: it cannot be done, or Stripe cannot do it now.
     """
     known = _own(till, account)
     plan, other = till.product.by_name.get(known.plan), till.product.by_name.get(name)
-    if other is None or plan is None:
+    if other is None:
         raise CannotBuy("There is no such plan for sale.")
     if not other.price_nanodollars:
         cancel(till, account)
         return "later"
-    change = change_of(plan, other)
+    change = change_of(plan, known, other)
     if change == "same" and not known.next_plan:
         return change
-    if change == "later" and plan.every != other.every:
-        raise CannotBuy("Your plan is paid by the year. Cancel it, and choose this one when it has ended.")
+    if change == "later" and plan is not None and plan.every != other.every:
+        raise CannotBuy(f"Your plan is paid by the {plan.every}. Cancel it, and choose this one when it has ended.")
     if change == "now" and known.status == "past_due":
         raise CannotBuy("The last payment failed. Pay it first, under “Card and invoices”.")
     with _asking():
-        if change == "later":
-            _wish(till, known, other)
+        if change == "now":
+            _move_now(till, known, other, is_gone=plan is None)
         else:
-            if known.next_plan:  # what is in force has to be what Stripe counts from
-                till.billing.want_next(account.id, known.id, plan.name)
-                _switch(till, known, plan)
-                sync_subscription(till, known.id)
-            if change == "now":
-                _move_up(till, known, other)
-        _resume(till, known)  # not before: who is refused the other plan has still cancelled
-        sync_subscription(till, known.id)
+            _wish(till, known, other)
     return change
 
 
@@ -179,7 +188,9 @@ def resume(till: Till, account: AccountRow) -> None:
 
 
 def end_for_good(till: Till, account: AccountRow) -> None:
-    """End whatever an account pays for, now: it is about to be deleted.
+    """End whatever an account pays for, now: it is about to be deleted, and nobody calls any more.
+
+    What was used is reported first, as the last invoice is made by the end.
 
     Raises:
         CannotBuy: Stripe cannot do it now.
@@ -187,9 +198,13 @@ def end_for_good(till: Till, account: AccountRow) -> None:
     if not account.customer_id:
         return
     with _asking():
-        for each in till.payments.subscriptions_of(account.customer_id):
-            if each.is_ours and (each.status in LIVE or each.status in {"unpaid", "paused", "incomplete"}):
-                till.payments.cancel_now(each.id)
+        till.payments.expire_checkouts(account.customer_id)
+        theirs = till.payments.subscriptions_of(account.customer_id)
+        ours = [one.id for one in theirs if one.is_ours and one.status in {*LIVE, "unpaid", "paused", "incomplete"}]
+        if ours:
+            till.invoice_open(account.customer_id)
+        for each in ours:
+            till.payments.cancel_now(each)
 
 
 def wish_top_up(till: Till, account: AccountRow, pack_name: str, below: str) -> None:
@@ -216,15 +231,17 @@ def wish_top_up(till: Till, account: AccountRow, pack_name: str, below: str) -> 
 
 
 def customer_of(till: Till, account: AccountRow) -> str:
-    """Who the account is at Stripe; made once.
+    """Who the account is at Stripe; made once, and anew where it was deleted there.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
         PaymentRefused: it said no.
     """
-    if account.customer_id:
-        return account.customer_id
-    return till.billing.set_customer(account.id, till.payments.create_customer(account.id, account.email))
+    before = account.customer_id
+    if before and not till.payments.is_deleted(before):
+        return before
+    made = till.payments.create_customer(account.id, account.email, before)
+    return till.billing.set_customer(account.id, made, before)
 
 
 def pack_named(till: Till, name: str) -> Pack | None:
@@ -248,39 +265,63 @@ def _resume(till: Till, known: Known) -> None:
 
 
 def _wish(till: Till, known: Known, plan: Plan) -> None:
-    """Have another plan from the next period on; where Stripe says no, what was wanted before stays so."""
+    """Have another plan from the next period on; where Stripe says no, what was wanted before stays so.
+
+    The note of it counts, whatever happens behind it: Stripe is told later of what it could not be told now.
+    """
     till.billing.want_next(known.account_id, known.id, plan.name)
     try:
-        _switch(till, known, plan)
+        sync_subscription(till, known.id)
+        if known.ends_at_period_end:  # not before: who is refused the other plan has still cancelled
+            _resume(till, known)
+            sync_subscription(till, known.id)
     except PaymentRefused:
-        till.billing.want_next(known.account_id, known.id, known.next_plan)
+        _wish_as_before(till, known)
         raise
+    except PaymentsUnavailable as error:
+        if known.ends_at_period_end:  # it may end all the same, so nothing is promised
+            _wish_as_before(till, known)
+            raise
+        log.warning("Stripe is told later that %s wants %s next: %s", known.account_id, plan.name, error)
 
 
-def _move_up(till: Till, known: Known, plan: Plan) -> None:
-    """Have a dearer plan now; where it is declined, the cheaper one that was wanted for later still is."""
-    # A trial is of the plan that it was begun with: a dearer one is paid for.
-    ends_trial, once = known.status == "trialing", _once(known)
+def _wish_as_before(till: Till, known: Known) -> None:
+    """Not a note of nothing: what Stripe was asked for without an answer, it may have done, or do yet."""
+    till.billing.want_next(known.account_id, known.id, known.next_plan or known.plan)
+    with suppress(PaymentRefused, PaymentsUnavailable):
+        sync_subscription(till, known.id)
+
+
+def _move_now(till: Till, known: Known, plan: Plan, *, is_gone: bool) -> None:
+    """Have another plan now; where that cannot be had, the cheaper one that was wanted for later still is.
+
+    With `is_gone`, the plan in force is no longer offered: Stripe cannot be put back onto its price. Where it has
+    another one already, nothing is charged or given back until the next period.
+    """
+    # A trial is of the plan that it was begun with: another one is paid for.
+    ends_trial, once = known.status == "trialing", f"farebox-change-{known.id}-{secrets.token_hex(8)}"
     try:
-        till.payments.change_plan(known.id, keys_of(plan), prorated=True, once=once, ends_trial=ends_trial)
-    except PaymentRefused:
-        wanted = till.product.by_name.get(known.next_plan)
-        if wanted is not None:
-            _wish(till, known, wanted)
+        if known.next_plan and is_gone:
+            till.billing.want_next(known.account_id, known.id, "")
+        elif known.next_plan:
+            _forget_wish(till, known)
+        prorated = not (known.next_plan and is_gone)
+        till.payments.change_plan(known.id, keys_of(plan), prorated=prorated, once=once, ends_trial=ends_trial)
+        _resume(till, known)  # not before: who is refused the other plan has still cancelled
+    except (PaymentRefused, PaymentsUnavailable):
+        if known.next_plan:
+            _wish_as_before(till, known)
         raise
+    sync_subscription(till, known.id)
 
 
-def _switch(till: Till, known: Known, plan: Plan) -> None:
-    """Have Stripe charge another plan from the next period on."""
-    till.payments.change_plan(known.id, keys_of(plan), prorated=False, once=_once(known))
-
-
-def _once(known: Known) -> str:
-    return f"farebox-change-{known.id}-{secrets.token_hex(8)}"
-
-
-def _a_month(plan: Plan) -> int:
-    return plan.price_nanodollars * 12 // MONTHS[plan.every]
+def _forget_wish(till: Till, known: Known) -> None:
+    """Have Stripe charge what is in force again: the difference to another plan is counted from that."""
+    till.billing.want_next(known.account_id, known.id, known.plan)
+    sync_subscription(till, known.id)
+    after = till.billing.subscription(known.account_id)
+    if after is not None and after.next_plan:
+        raise PaymentsUnavailable(f"{known.id} is not back on {known.plan} yet")
 
 
 def _paid_url(till: Till) -> str:

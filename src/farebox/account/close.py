@@ -5,6 +5,7 @@ from farebox.account.desk import Desk
 from farebox.account.till import Till
 from farebox.domain.people import Client, PersonError
 from farebox.ports_people import Visit
+from farebox.ports_team import Closing
 
 
 def close_account(desk: Desk, here: Visit, client: Client, *, typed: str, till: Till | None = None) -> None:
@@ -23,7 +24,17 @@ def close_account(desk: Desk, here: Visit, client: Client, *, typed: str, till: 
     """
     if typed.strip().lower() != here.account.email:
         raise PersonError(f"Type the address of the account, {here.account.email}, to delete it.", field="address")
-    if till is not None:
-        end_for_good(till, here.account)
+    if till is not None and here.account.customer_id:
+        _end_what_is_paid(desk.upkeep.closing, here, till)
     desk.upkeep.closing.close(here, client)
     desk.mail_written()
+
+
+def _end_what_is_paid(closing: Closing, here: Visit, till: Till) -> None:
+    """Without calls meanwhile, which would be on no invoice; where it cannot be ended, the account goes on."""
+    refused_us = closing.refuse_calls(here)
+    try:
+        end_for_good(till, here.account)
+    except BaseException:
+        closing.take_calls(here.account.id, refused_us)
+        raise

@@ -1,5 +1,6 @@
 """Report to Stripe what calls add to invoices: at least once by us, and exactly once by the events' identifiers."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -34,12 +35,18 @@ class UsageReport:
         self._is_ending = threading.Event()
 
     async def run(self, look_seconds: float) -> None:
-        """Send for ever."""
-        await Rounds(log).run(lambda _: self.look(), lambda: look_seconds, "reporting usage")
+        """Send for ever, and compare the sums beside it: of many customers that takes an hour."""
+        await asyncio.gather(
+            Rounds(log).run(lambda _: self.send_all(), lambda: look_seconds, "reporting usage"),
+            Rounds(log).run(lambda _: self._compare(), lambda: look_seconds, "comparing usage with Stripe's"),
+        )
 
     def look(self) -> None:
         """Send whatever is due, and compare the sums where that is due."""
         self.send_all()
+        self._compare()
+
+    def _compare(self) -> None:
         if not self._is_ending.is_set():
             self._check.look()
 

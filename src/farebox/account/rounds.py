@@ -43,7 +43,7 @@ class Rounds:
             with suppress(RuntimeError):  # the loop has ended, and so has the process
                 self._loop.call_soon_threadsafe(what)
 
-    async def run(self, look: Callable[[set[str]], None], seconds: Callable[[], float], what: str) -> None:
+    async def run(self, look: Callable[[set[str]], object], seconds: Callable[[], float], what: str) -> None:
         """Look for ever, on another thread; what is in the way is in the way only until the next look.
 
         Args:

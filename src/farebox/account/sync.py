@@ -11,22 +11,29 @@ from farebox.domain.events import PaymentFailed
 from farebox.domain.money import NANODOLLARS_PER_CENT
 from farebox.domain.people import DAY_US
 from farebox.domain.period import iso
-from farebox.domain.subscribing import Followed, Known, Paying, follow, rival_of
+from farebox.domain.subscribing import Followed, Known, Paying, at_own_price, follow, is_charged_again, rival_of
 from farebox.ports import AccountRow
 from farebox.ports_money import PaymentRefused
 
 log = logging.getLogger("farebox.money")
 
 DAYS_UNSAID: Final = 365
+TAKEN_BACK: Final = "A payment for credit was refunded, or is disputed."
 
 
 def sync_subscription(till: Till, subscription_id: str) -> None:
-    """Fetch a subscription, and have its account follow it.
+    """Fetch a subscription, have its account follow it, and have Stripe know the plan that is wanted next.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
-        PaymentRefused: it knows no such subscription.
+        PaymentRefused: it knows no such subscription, or does not take that plan.
     """
+    if _fetch(till, subscription_id):
+        _fetch(till, subscription_id)
+
+
+def _fetch(till: Till, subscription_id: str) -> bool:
+    """Whether something was changed at Stripe, so that it is another one now."""
     fetched_us = till.billing.now_us()
     fetched = till.payments.subscription(subscription_id)
     account = till.billing.account(fetched.account_id) or till.billing.account_of(fetched.customer)
@@ -34,17 +41,20 @@ def sync_subscription(till: Till, subscription_id: str) -> None:
         log.warning("%s belongs to no account here", subscription_id)
     elif account.closed_us is not None:
         if fetched.is_ours and fetched.status in LIVE:
+            log.warning("%s was bought for %s, which is deleted: it is ended, and what was paid for it may be due back",
+                        fetched.id, account.id)  # fmt: skip
             till.payments.cancel_now(fetched.id)
     else:
-        _follow(till, account, fetched, fetched_us)
+        return _follow(till, account, fetched, fetched_us)
+    return False
 
 
-def _follow(till: Till, account: AccountRow, fetched: Subscription, fetched_us: int) -> None:
-    rival = ""
+def _follow(till: Till, account: AccountRow, fetched: Subscription, fetched_us: int) -> bool:
+    rival, before, is_changed = "", None, False
 
     def decide(paying: Paying, known: Known | None, now_us: int) -> Followed | None:
-        nonlocal rival
-        rival = rival_of(known, fetched)
+        nonlocal rival, before
+        rival, before = rival_of(known, fetched), known
         return follow(paying, known, fetched, fetched_us, now_us, till.rules)
 
     followed = till.billing.follow(account.id, decide, lambda after: _words(till, account, after))
@@ -54,9 +64,13 @@ def _follow(till: Till, account: AccountRow, fetched: Subscription, fetched_us: 
         if "failed" in followed.news:
             till.tell(PaymentFailed(account.id, followed.known.plan))
         till.account_changed(account.id)
-        _keep_wish(till, followed.known, fetched)
+        if is_charged_again(before, followed.known):
+            log.warning("%s is charged for %s once more: Stripe was not told in time of the move to %s, so money may "
+                        "be due back", account.id, followed.known.plan, followed.known.next_plan)  # fmt: skip
+        is_changed = _keep_wish(till, followed.known, fetched)
     if rival:
         _end_rival(till, account.id, rival)
+    return is_changed
 
 
 def _words(till: Till, account: AccountRow, after: Followed) -> str:
@@ -67,12 +81,20 @@ def _words(till: Till, account: AccountRow, after: Followed) -> str:
     return json.dumps({"account": account.email, "plan": after.known.plan, "until": until, "fallback": fallback})
 
 
-def _keep_wish(till: Till, known: Known, fetched: Subscription) -> None:
-    """Have Stripe know the plan of the next period, if it was not told: a process may have died in between."""
+def _keep_wish(till: Till, known: Known, fetched: Subscription) -> bool:
+    """Have Stripe charge the plan that is wanted from the next period on, if it does not yet; whether it was told so.
+
+    Our note of the wish is what counts. Several processes may do this at once: it charges nothing, and adds nothing.
+    """
     wanted = till.product.by_name.get(known.next_plan)
-    if wanted is not None and fetched.plan != wanted.name and known.is_live:
-        once = f"farebox-next-{known.id}-{wanted.name}-{known.synced_us}"
-        till.payments.change_plan(known.id, keys_of(wanted), prorated=False, once=once)
+    if wanted is None or at_own_price(known, fetched).plan == wanted.name or not known.is_live:
+        return False
+    once = f"farebox-next-{known.id}-{wanted.name}-{known.synced_us}"
+    till.payments.change_plan(known.id, keys_of(wanted), prorated=False, once=once)
+    after = till.billing.subscription(known.account_id)
+    if after is not None and after.id == known.id and not after.next_plan:
+        till.billing.want_next(known.account_id, known.id, known.plan)  # it was taken back while Stripe was asked
+    return True
 
 
 def _end_rival(till: Till, account_id: str, rival: str) -> None:
@@ -101,6 +123,8 @@ def sync_invoice(till: Till, invoice_id: str) -> None:
     if fetched.subscription_id:
         sync_subscription(till, fetched.subscription_id)
     account = till.billing.account_of(fetched.customer)
+    if account is None and fetched.subscription_id:  # of a customer that was deleted, and has another name by now
+        account = till.billing.account(till.payments.subscription(fetched.subscription_id).account_id)
     if account is None:
         log.warning("%s belongs to no account here", invoice_id)
         return
@@ -147,19 +171,25 @@ def settle_payment(till: Till, payment: Payment) -> None:
     if account is None:
         log.warning("%s belongs to no account here", payment.id)
         return
+    if account.closed_us is not None and not till.credit.knows(payment.id):
+        if payment.taken_back_cents < payment.amount_cents:
+            log.warning("%s was paid for %s, which is deleted, and may be due back", payment.id, account.id)
+        return
     amount = payment.credit_nanodollars or payment.amount_cents * NANODOLLARS_PER_CENT
     expires_us = till.billing.now_us() + (payment.days or DAYS_UNSAID) * DAY_US
     is_new = till.credit.grant(account.id, payment.id, payment.pack, amount, expires_us)
     if payment.taken_back_cents or not is_new:
         share = amount * payment.taken_back_cents // payment.amount_cents if payment.amount_cents else 0
-        missing = till.credit.take_back(payment.id, share)
+        told = json.dumps({"account": account.email, "reason": TAKEN_BACK})
+        missing = till.credit.take_back(payment.id, share, ended=TAKEN_BACK, told=told)
+        till.mail_written()
         if missing:
             log.warning("%s: %d nanodollars that are due back were spent already", payment.id, missing)
     till.account_changed(account.id)
 
 
 def look_again(till: Till, account_id: str) -> None:
-    """Look at an account whose grace may be over.
+    """Look at an account whose grace may be over, or whose wish for another plan Stripe may not know.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.

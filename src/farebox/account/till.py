@@ -11,7 +11,10 @@ from farebox.domain.subscribing import Rules
 from farebox.ports_billing import Billing
 from farebox.ports_money import Credit, Payments
 
-STRIPE_AWAY = "The payment service cannot be reached right now, so nothing was changed. Try again in a minute."
+STRIPE_AWAY = (
+    "The payment service cannot be reached right now. Look here again in a minute; if nothing has changed by then, try "
+    "again."
+)
 
 
 class CannotBuy(PersonError):

@@ -83,7 +83,7 @@ def pay(till: Till, top_ups: TopUps, attempt: Attempt) -> None:
         _fail(till, top_ups, attempt, account, NOT_FOR_SALE)
         return
     try:
-        payment = _payment(till, account, attempt)
+        payment = _payment(till, top_ups, account, attempt)
     except PaymentsUnavailable:
         if till.billing.now_us() - attempt.begun_us > GIVEN_UP_US:
             _fail(till, top_ups, attempt, account, NOT_KNOWN)
@@ -95,7 +95,7 @@ def pay(till: Till, top_ups: TopUps, attempt: Attempt) -> None:
         _paid(till, top_ups, attempt, account, payment)
 
 
-def _payment(till: Till, account: AccountRow, attempt: Attempt) -> Payment | None:
+def _payment(till: Till, top_ups: TopUps, account: AccountRow, attempt: Attempt) -> Payment | None:
     """The payment of an attempt; None where none was made, and none is wished for any more.
 
     Looked for before it is made: Stripe forgets a key after a day, and takes it for no other pack or card.
@@ -112,6 +112,8 @@ def _payment(till: Till, account: AccountRow, attempt: Attempt) -> Payment | Non
     pack = pack_named(till, attempt.pack)
     if pack is None:
         raise PaymentRefused(NOT_FOR_SALE)
+    if not top_ups.is_wanted(account.id, attempt.attempt):  # it may have waited for Stripe for hours
+        return None
     return till.payments.pay_off_session(account.id, account.customer_id, bought(pack), attempt.attempt)
 
 

@@ -21,6 +21,7 @@ log = logging.getLogger("farebox.money")
 FIRST_WAIT_SECONDS: Final = 2.0
 WAIT_SECONDS_MAX: Final = 900.0
 FORGET_SECONDS: Final = 3600.0
+TELL_SECONDS: Final = 60.0
 GIVEN_UP_US: Final = 7 * DAY_US
 NOTHING_TO_DO: Final = "nothing is done about this type"
 
@@ -31,6 +32,7 @@ class Clerk:
     def __init__(self, inbox: Inbox, open_till: Callable[[], Till]) -> None:
         self._inbox = inbox
         self._open_till = open_till
+        self._tells_at = time.monotonic()
         self._forgets_at = time.monotonic() + FORGET_SECONDS
         self._is_ending = threading.Event()
         self._rounds = Rounds(log)
@@ -48,24 +50,34 @@ class Clerk:
         await self._rounds.run(lambda _: self.look(), lambda: look_seconds, "what Stripe has told")
 
     def look(self) -> None:
-        """Work off whatever is due, and look at the accounts whose grace is over."""
+        """Work off whatever is due, and look at the accounts whose grace is over, or that wait for another plan."""
         self.work_off_all()
         for account_id in self._inbox.lapsed():
-            self._look_again(account_id)
+            self._look_again(account_id, "the end of the grace")
+        if time.monotonic() >= self._tells_at:
+            self._tells_at = time.monotonic() + TELL_SECONDS
+            for account_id in self._inbox.wishing():
+                if not self._look_again(account_id, "the wish for another plan"):
+                    break
         if time.monotonic() >= self._forgets_at:
             self._forgets_at = time.monotonic() + FORGET_SECONDS
             self._inbox.forget()
 
-    def _look_again(self, account_id: str) -> None:
-        """The ledger goes by the clock, so only a mail is late where this fails; and none of anybody else's."""
+    def _look_again(self, account_id: str, why: str) -> bool:
+        """Nothing of anybody else's is late where this fails; whether Stripe could be asked.
+
+        The ledger goes by the clock, so of a grace only a mail is late; a wish has time until its period ends.
+        """
         try:
             look_again(self._open_till(), account_id)
         except (PaymentsUnavailable, PaymentRefused) as error:
-            log.info("the end of the grace of %s is looked at later: %s", account_id, error)
+            log.info("%s of %s is looked at later: %s", why, account_id, error)
+            return isinstance(error, PaymentRefused)
         except CallError:
             raise
         except Exception:
-            log.exception("the end of the grace of %s could not be looked at", account_id)
+            log.exception("%s of %s could not be looked at", why, account_id)
+        return True
 
     def work_off_all(self) -> int:
         """Work off what is due; how many events."""

@@ -1,5 +1,6 @@
 """A genuine OpenAI client whose requests go through a call's wire, so that any library over it is metered."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ import httpx2
 from openai import AsyncOpenAI
 from pydantic_core import from_json
 
+from farebox.adapters.openai_http import too_late
 from farebox.call.handling import Choice, own_question
 from farebox.call.metered import MeteredStream
 from farebox.call.prompt import CARRIED
@@ -35,16 +37,24 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
         self._choices = {CHAT.path: models, RESPONSES.path: models, EMBEDDINGS.path: embedding}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        seconds = request.extensions.get("timeout", {}).get("read")  # the client's own, as httpx hands it on
         try:
-            question = self._question(request.url.path, await request.aread())
-            if question.dialect.stream is not None and question.request.get("stream"):
-                stream = MeteredBody(self._wire, question)
-                await stream.open()
-                return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
-            answer = await self._wire.ask(question)
-            return httpx2.Response(200, headers={"content-type": JSON}, content=answer.reply.body)
+            async with asyncio.timeout(seconds):
+                return await self._answer(request)
+        except TimeoutError:
+            raise httpx2.ReadTimeout("The model did not answer in time.", request=request) from too_late()
         except CallError as error:
             return _refusal(error)
+
+    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        """What the wire answers; of a stream, when its first piece has come."""
+        question = self._question(request.url.path, await request.aread())
+        if question.dialect.stream is not None and question.request.get("stream"):
+            stream = MeteredBody(self._wire, question)
+            await stream.open()
+            return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
+        answer = await self._wire.ask(question)
+        return httpx2.Response(200, headers={"content-type": JSON}, content=answer.reply.body)
 
     def _question(self, path: str, body: bytes) -> Question:
         dialect = DIALECTS.get(path)

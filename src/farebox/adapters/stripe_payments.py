@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import stripe
@@ -20,8 +21,10 @@ log = logging.getLogger("farebox.stripe")
 
 NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
 NOT_SYNCED: Final = "This cannot be bought at the moment; we have been told. Try again later."
-COST_NOTHING: Final = frozenset({"warning_closed", "won", "prevented"})
-"""Disputes that cost nothing (any more)."""
+COST_NOTHING: Final = frozenset(
+    {"warning_needs_response", "warning_under_review", "warning_closed", "won", "prevented"}
+)
+"""Disputes that cost nothing (any more): an inquiry takes no money."""
 ONCE: Final = "farebox_once"
 CLOCKS_SECONDS: Final = 3600
 """How far Stripe's clock may be behind the database's."""
@@ -55,11 +58,18 @@ class StripePayments:
             return False
         return True
 
+    def is_deleted(self, customer: str) -> bool:
+        try:
+            with told():
+                return bool(getattr(self._api.customers.retrieve(customer), "deleted", False))
+        except PaymentRefused:
+            return False
+
     # -- Buying
 
-    def create_customer(self, account_id: str, email: str) -> str:
+    def create_customer(self, account_id: str, email: str, instead_of: str = "") -> str:
         # With another address it is another request, which may not come under the same key.
-        once = f"farebox-customer-{account_id}-{hashlib.sha256(email.encode()).hexdigest()[:12]}"
+        once = f"farebox-customer-{account_id}-{hashlib.sha256(f'{email}{instead_of}'.encode()).hexdigest()[:12]}"
         with told():
             made = self._api.customers.create(
                 {"email": email, "metadata": {"farebox_account": account_id}}, {"idempotency_key": once}
@@ -102,6 +112,14 @@ class StripePayments:
         if not made.url:
             raise PaymentRefused("Stripe gave no page to pay on. Try again.")
         return made.url
+
+    def expire_checkouts(self, customer: str) -> None:
+        with told():
+            found = self._api.checkout.sessions.list({"customer": customer, "status": "open", "limit": 100})
+            ours = [one.id for one in found.auto_paging_iter() if _metadata(one, "farebox_account")]
+        for each in ours:
+            with suppress(PaymentRefused), told():  # it was paid, or is over, by now
+                self._api.checkout.sessions.expire(each)
 
     def portal(self, customer: str, return_url: str) -> str:
         with told():
@@ -166,13 +184,13 @@ class StripePayments:
         keys = dict.fromkeys([*lookup_keys, usage] if ended else lookup_keys)
         prices = self._prices(list(keys))
         has = {item.price.id for item in items}
-        base = next((item.id for item in items if plan_of(item.price.lookup_key or "")), None)
+        base = _base(items)
         changed: list[Any] = []
         for key in keys:
             if prices[key] in has:
                 continue
             is_base = bool(plan_of(key))
-            replaced = {"id": base} if is_base and base else {}
+            replaced = {"id": base.id} if is_base and base is not None else {}
             changed.append(_item(prices[key], is_metered=not is_base) | replaced)
         if not changed:
             return
@@ -264,7 +282,7 @@ def _us(seconds: int) -> int:
 
 def _subscription(found: stripe.Subscription) -> Subscription:
     items = found["items"].data
-    base = next((item for item in items if plan_of(item.price.lookup_key or "")), None)
+    base = _base(items)
     period = base or items[0]
     cancel_at = found.cancel_at  # it may be in years
     return Subscription(
@@ -279,6 +297,16 @@ def _subscription(found: stripe.Subscription) -> Subscription:
         trial_end_us=_us(found.trial_end) if found.trial_end else None,
         ends_at_period_end=bool(cancel_at and cancel_at <= period.current_period_end) or found.cancel_at_period_end,
         price_nanodollars=_price(base) if base is not None else None,
+    )
+
+
+def _base(items: Sequence[stripe.SubscriptionItem]) -> stripe.SubscriptionItem | None:
+    """What a plan is paid by: an item at one of our prices, else at the founder's own that was put in its place."""
+    ours = next((item for item in items if plan_of(item.price.lookup_key or "")), None)
+    if ours is not None:
+        return ours
+    return next(
+        (item for item in items if item.price.recurring and item.price.recurring.usage_type == "licensed"), None
     )
 
 

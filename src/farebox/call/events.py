@@ -45,8 +45,8 @@ class Events:
             log.warning("%d listeners did not end within %g s", len(late), seconds_max)
 
 
-def takes_event(function: object) -> bool:
-    """Whether a function can be called with an event, and with nothing else."""
+def takes_one(function: object) -> bool:
+    """Whether a function can be called with one argument, such as an event, and with nothing else."""
     if not callable(function):
         return False
     try:

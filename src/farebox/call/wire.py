@@ -21,6 +21,10 @@ from farebox.ports import Reply, Streamed
 log = logging.getLogger("farebox.upstream")
 
 CLOSE_SECONDS: Final = 1.0  # for what a handler has left under way to end
+OTHER_LOOP: Final = (
+    "The model is asked from another event loop than the function's own, as by asyncio.run() or a run_sync() in a "
+    "thread, so it was not asked. Await it in the function: `await agent.run(…)`, `await call.ask(…)`."
+)
 Taken = TypeVar("Taken")
 
 
@@ -82,6 +86,8 @@ class Wire:
     """Whether the caller wrote the request to the model, and so may see what the provider has against it."""
     is_handled = False
     """Whether a founder's function has it, which may ask several times at once, and leave what it asked."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """The event loop of its function, where that is known: no other one can use the connections to the provider."""
     error: CallError | None = None
     """The last error of a model call: a handler may have wrapped it in one of its library's."""
     _is_closed = False
@@ -160,10 +166,10 @@ class Wire:
         self._written_tokens += written
 
     def estimate(self, question: Question, text_bytes: int, output_tokens_max: int) -> Usage:
-        """The stated estimate, for an answer whose usage was not reported."""
+        """The stated estimate, for answers whose usage was not reported; each may have so many tokens."""
         self.mark(Mark.ESTIMATED)
         read = min(estimated_tokens(question.input_tokens_max - FRAME_TOKENS), question.input_tokens_max)
-        return Usage(max(read, 0), 0, min(estimated_tokens(text_bytes), output_tokens_max))
+        return Usage(max(read, 0), 0, min(estimated_tokens(text_bytes), output_tokens_max * question.answers))
 
     # -- Asking
 
@@ -172,7 +178,11 @@ class Wire:
 
         Raises:
             CallTooLarge: it no longer fits. It was not sent.
+            RuntimeError: it is asked from another event loop.
         """
+        if self.loop is not None and asyncio.get_running_loop() is not self.loop:
+            self.error = None
+            raise RuntimeError(OTHER_LOOP)
         wanted, answers = question.output_tokens_wanted, question.answers
         plan_max = self.admitted.standing.plan.max_output_tokens
         output_max = plan_max if wanted is None else min(wanted, plan_max)

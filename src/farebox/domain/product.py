@@ -206,8 +206,9 @@ def _packs(packs: object) -> tuple[Pack, ...]:
 
 
 def _price(model: str, usd: tuple[Usd, ...]) -> Price:
+    figures = usd if isinstance(usd, list | tuple) else ()  # a text's letters would be taken for a price each
     try:
-        return price_of_usd(*usd)
+        return price_of_usd(*figures)
     except (TypeError, ValueError) as error:
         # Python's own words about a wrong number of them, or none, name what the founder never wrote.
         why = f": {error}" if isinstance(error, ValueError) else f", as (0.15, 0.6), not {usd!r}"

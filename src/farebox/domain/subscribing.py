@@ -23,11 +23,12 @@ class Paying(NamedTuple):
 class Known(NamedTuple):
     """A subscription as it is stored: what Stripe said when it was asked at `synced_us`.
 
-    `plan` is the one in force. `next_plan` is the one that is wanted at the period's end: Stripe has its price
+    `plan` is the one in force. `next_plan` is the one that is wanted at the period's end: Stripe gets its price
     already, and our ledger goes on with `plan` until then. `told` is what its owners were written to last.
 
     `price_nanodollars` is what `plan` costs each period, though the founder's file may say another price by now;
-    `next_price_nanodollars` is what Stripe charges for the next one. None is not known: the file's price holds.
+    `next_price_nanodollars` is what Stripe charges for the next one. None is not known: the file's price holds. With
+    a `next_plan` it is None until Stripe has that plan.
     """
 
     account_id: str
@@ -80,9 +81,10 @@ def follow(
         now_us: the database's clock.
         rules: what the founder has decided.
     """
-    if not fetched.plan or not _prevails(known, fetched, fetched_us):
-        return None
     same = known if known is not None and known.id == fetched.id else None
+    fetched = at_own_price(known, fetched)
+    if not fetched.plan or not _prevails(known, fetched, fetched_us, now_us):
+        return None
     plan, next_plan = _plans(same, fetched)
     is_live = fetched.status in LIVE
     after = _paying(paying, same, fetched, plan, now_us, rules)
@@ -93,9 +95,15 @@ def follow(
     row = Known(
         fetched.account_id, fetched.id, fetched.status, plan, next_plan, fetched.period_start_us, fetched.period_end_us,
         fetched.trial_end_us, int(fetched.ends_at_period_end), same.invoiced_until_us if same else 0, fetched_us, told,
-        price, fetched.price_nanodollars,
+        price, fetched.price_nanodollars if next_plan in {"", fetched.plan} else None,
     )  # fmt: skip
     return Followed(row, after, is_live and (not has_begun or after.anchor_us != paying.anchor_us), news)
+
+
+def at_own_price(known: Known | None, fetched: Subscription) -> Subscription:
+    """With its plan, where the founder has put the subscription that is known onto a price of their own."""
+    is_known = known is not None and known.id == fetched.id
+    return fetched._replace(plan=known.plan) if is_known and known is not None and not fetched.plan else fetched
 
 
 def rival_of(known: Known | None, fetched: Subscription) -> str:
@@ -107,11 +115,11 @@ def rival_of(known: Known | None, fetched: Subscription) -> str:
     return known.id if _is_later(fetched, known) else fetched.id
 
 
-def _prevails(known: Known | None, fetched: Subscription, fetched_us: int) -> bool:
+def _prevails(known: Known | None, fetched: Subscription, fetched_us: int, now_us: int) -> bool:
     if known is None:
         return True
     if known.id == fetched.id:
-        return fetched_us > known.synced_us
+        return fetched_us > known.synced_us or known.synced_us > now_us  # by a clock that was ahead, and is right now
     if fetched.status in NOT_BEGUN and known.status not in NOT_BEGUN:
         return False  # nothing was paid for it: what was had before is not forgotten
     is_live = fetched.status in LIVE
@@ -123,11 +131,29 @@ def _is_later(fetched: Subscription, known: Known) -> bool:
 
 
 def _plans(same: Known | None, fetched: Subscription) -> tuple[str, str]:
-    """The plan in force, and the one that is wanted at the period's end."""
-    if same is None or not same.next_plan or fetched.period_start_us >= same.period_end_us:
+    """The plan in force, and the one that is wanted at the period's end: it is, until Stripe charges that one."""
+    if same is None or not same.next_plan or _is_moved_up(same, fetched):
         return fetched.plan, ""
+    if fetched.period_start_us >= same.period_end_us:
+        return fetched.plan, "" if fetched.plan == same.next_plan else same.next_plan
     is_back = same.next_plan == same.plan == fetched.plan  # a wish that was taken back, and Stripe has done so
     return same.plan, "" if is_back else same.next_plan
+
+
+def is_charged_again(before: Known | None, after: Known) -> bool:
+    """Whether a period was begun without the plan that was wanted for it."""
+    if before is None or before.id != after.id or not before.next_plan or not after.next_plan:
+        return False
+    return after.period_start_us >= before.period_end_us
+
+
+def _is_moved_up(same: Known, fetched: Subscription) -> bool:
+    """Whether Stripe has a third plan, which is dearer, or has begun a period anew: it holds, whatever was wished."""
+    if fetched.plan in {same.plan, same.next_plan}:
+        return False
+    paid, pays = same.price_nanodollars, fetched.price_nanodollars
+    is_dearer = paid is not None and pays is not None and pays > paid
+    return is_dearer or same.period_start_us < fetched.period_start_us < same.period_end_us
 
 
 def _paying(paying: Paying, same: Known | None, fetched: Subscription, plan: str, now_us: int, rules: Rules) -> Paying:

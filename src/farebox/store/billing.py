@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.billing import Invoice, lines_to_json
@@ -40,10 +40,10 @@ class StoredBilling:
             row = connection.execute(select(account).where(which)).first()
         return AccountRow(*row) if row is not None else None
 
-    def set_customer(self, account_id: str, customer: str) -> str:
+    def set_customer(self, account_id: str, customer: str, instead_of: str = "") -> str:
         with self._database.write() as connection:
             found = _lock(connection, account_id)
-            if found is None or found.customer_id:
+            if found is None or found.customer_id != instead_of:
                 return found.customer_id if found is not None else customer
             connection.execute(update(account).where(account.c.id == account_id).values(customer_id=customer))
             return customer
@@ -89,7 +89,8 @@ class StoredBilling:
         mine = and_(subscription.c.account_id == account_id, subscription.c.id == subscription_id)
         with self._database.write() as connection:
             _lock(connection, account_id)
-            connection.execute(update(subscription).where(mine).values(next_plan=plan))
+            wish = {"next_plan": plan, "next_price_nanodollars": None}  # what Stripe charges is to be seen
+            connection.execute(update(subscription).where(mine).values(wish))
 
     def keep_invoice(self, account_id: str, invoice_: Invoice, fetched_us: int) -> bool:
         row = {
@@ -104,9 +105,11 @@ class StoredBilling:
         newer = {name: statement.excluded[name] for name in row if name not in {"account_id", "id"}}
         with self._database.write() as connection:
             _lock(connection, account_id)
+            # The other one was fetched before, or by a clock that was ahead, and is right now.
+            is_newer = or_(invoice.c.synced_us < fetched_us, invoice.c.synced_us > self._database.now_us(connection))
             is_kept = connection.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["account_id", "id"], set_=newer, where=invoice.c.synced_us < fetched_us
+                    index_elements=["account_id", "id"], set_=newer, where=is_newer
                 ).execution_options(preserve_rowcount=True)
             ).rowcount
             _close_usage(connection, account_id, invoice_)

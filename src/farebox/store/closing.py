@@ -18,6 +18,19 @@ class StoredClosing:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def refuse_calls(self, here: Visit) -> int:
+        with self._database.write() as connection:
+            theirs = lock_own(connection, here)
+            now_us = self._database.now_us(connection)
+            working = api_key.c.account_id == theirs.id, api_key.c.revoked_us.is_(None)
+            connection.execute(update(api_key).where(*working).values(revoked_us=now_us))
+            return now_us
+
+    def take_calls(self, account_id: str, refused_us: int) -> None:
+        refused = api_key.c.account_id == account_id, api_key.c.revoked_us == refused_us
+        with self._database.write() as connection:
+            connection.execute(update(api_key).where(*refused).values(revoked_us=None))
+
     def close(self, here: Visit, client: Client) -> None:
         with self._database.write() as connection:
             # The ledger takes the same row before it admits a call: none is admitted after this, and those under way

@@ -26,6 +26,11 @@ LAPSED: Final = (
     "SELECT a.id FROM subscription s JOIN account a ON a.id = s.account_id"
     " WHERE s.told = 'failed' AND a.grace_until_us <= ? AND a.closed_us IS NULL ORDER BY a.id"
 )
+WISHING: Final = (
+    "SELECT a.id FROM subscription s JOIN account a ON a.id = s.account_id WHERE s.next_plan <> ''"
+    " AND s.next_price_nanodollars IS NULL AND s.status IN ('trialing', 'active', 'past_due') AND a.closed_us IS NULL"
+    " ORDER BY a.id"
+)
 
 
 class StoredInbox:
@@ -67,6 +72,11 @@ class StoredInbox:
     def lapsed(self) -> list[str]:
         with self._own.cursor() as cursor:
             self._own.run(cursor, LAPSED, self._own.now_us(cursor))
+            return [row[0] for row in cursor.fetchall()]
+
+    def wishing(self) -> list[str]:
+        with self._own.cursor() as cursor:
+            self._own.run(cursor, WISHING)
             return [row[0] for row in cursor.fetchall()]
 
     def forget(self) -> None:

@@ -7,6 +7,8 @@ from typing import Final
 from farebox.domain.people import Mail
 from farebox.store.cursor import Cursor
 
+TOP_UP_FAILED: Final = "top_up_failed"
+TOP_UP_ENDED: Final = "top_up_ended"
 OWNERS: Final = (
     "SELECT p.email FROM member m JOIN person p ON p.id = m.person_id"
     " WHERE m.account_id = ? AND m.role = 'owner' ORDER BY p.email"

@@ -80,9 +80,10 @@ def misled(connection: Connection, now_us: int) -> Iterator[Misled]:
 def _subscribed(connection: Connection) -> Sequence[tuple[str, str, int | None]]:
     """Whoever has, or had, a subscription; since when its period is under way, if it is."""
     s = subscription.c
-    found = select(s.account_id, account.c.email, s.period_start_us, s.status).order_by(s.account_id)
-    rows = connection.execute(found.outerjoin(account, account.c.id == s.account_id)).all()
-    return [(row[0], row[1] or row[0], row[2] if row[3] in LIVE else None) for row in rows]
+    found = select(s.account_id, account.c.email, s.period_start_us, s.status, account.c.closed_us)
+    rows = connection.execute(found.outerjoin(account, account.c.id == s.account_id).order_by(s.account_id)).all()
+    # That of a deleted account was ended with it, and its row stays as it was.
+    return [(row[0], row[1] or row[0], row[2] if row[3] in LIVE and row[4] is None else None) for row in rows]
 
 
 def _invoices(connection: Connection, account_id: str) -> Iterator[tuple[str, str, list[InvoiceLine]]]:

@@ -9,11 +9,10 @@ from farebox.ports_billing import Attempt
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection
-from farebox.store.owners import write_to_owners
+from farebox.store.owners import TOP_UP_FAILED, write_to_owners
 
 LEASE_SECONDS: Final = 60
 PAGE_ROWS: Final = 500
-TEMPLATE: Final = "top_up_failed"
 LEFT: Final = (
     "(SELECT coalesce(sum(g.amount_nanodollars - g.spent_nanodollars - g.held_nanodollars - g.taken_back_nanodollars),"
     " 0) FROM credit_grant g WHERE g.account_id = t.account_id AND g.expires_us > ?)"
@@ -30,10 +29,21 @@ LOW_AMONG: Final = f"SELECT t.account_id FROM top_up t WHERE {IS_LOW} AND t.acco
 LOCK: Final = f"SELECT 1 FROM account WHERE id = ? AND {CAN_CALL}"  # noqa: S608
 WISH: Final = f"SELECT t.pack FROM top_up t WHERE t.account_id = ? AND {IS_LOW}"  # noqa: S608
 BEGIN: Final = "UPDATE top_up SET attempt = ?, next_us = ? WHERE account_id = ?"
-DUE: Final = "SELECT account_id, pack, attempt, next_us FROM top_up WHERE next_us <= ? ORDER BY next_us LIMIT 1"
+# Of a wish that has ended meanwhile nothing is bought any more; what was paid is still looked for.
+DUE: Final = (
+    "SELECT account_id, CASE WHEN failed = '' THEN pack ELSE '' END, attempt, next_us FROM top_up WHERE next_us <= ?"
+    " ORDER BY next_us LIMIT 1"
+)
+WANTED: Final = (
+    "SELECT 1 FROM top_up t JOIN account a ON a.id = t.account_id"  # noqa: S608
+    f" WHERE t.account_id = ? AND t.attempt = ? AND t.pack <> '' AND t.failed = '' AND {CAN_CALL}"
+)
 AGAIN: Final = "UPDATE top_up SET next_us = ? WHERE account_id = ? AND attempt = ? AND next_us = ?"
 PUT_OFF: Final = "UPDATE top_up SET next_us = ? WHERE account_id = ? AND attempt = ?"
-END: Final = "UPDATE top_up SET attempt = '', next_us = NULL, failed = ? WHERE account_id = ? AND attempt = ?"
+END: Final = (  # a wish that has ended while its payment was under way stays so
+    "UPDATE top_up SET attempt = '', next_us = NULL, failed = CASE WHEN failed = '' THEN ? ELSE failed END"
+    " WHERE account_id = ? AND attempt = ?"
+)
 
 
 class StoredTopUps:
@@ -85,6 +95,11 @@ class StoredTopUps:
                 if self._own.write(cursor, AGAIN, now_us + LEASE_SECONDS * MICROSECONDS, account_id, attempt, next_us):
                     return Attempt(account_id, pack, attempt, int(attempt.split("_")[1]))
 
+    def is_wanted(self, account_id: str, attempt: str) -> bool:
+        with self._own.cursor() as cursor:
+            self._own.run(cursor, WANTED, account_id, attempt)
+            return cursor.fetchone() is not None
+
     def put_off(self, account_id: str, attempt: str, seconds: float) -> None:
         with self._own.cursor() as cursor:
             self._own.write(
@@ -97,7 +112,7 @@ class StoredTopUps:
             self._own.run(cursor, END, failed, account_id, attempt)
             if not cursor.rowcount or not failed:
                 return 0
-            return write_to_owners(self._own.run, cursor, account_id, TEMPLATE, told, self._own.now_us(cursor))
+            return write_to_owners(self._own.run, cursor, account_id, TOP_UP_FAILED, told, self._own.now_us(cursor))
 
     def _lock(self, cursor: Cursor, account_id: str) -> None:
         self._own.run(cursor, LOCK if self._is_sqlite else f"{LOCK} FOR NO KEY UPDATE", account_id)

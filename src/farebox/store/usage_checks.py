@@ -15,8 +15,17 @@ FIRST_TURN: Final = "INSERT INTO note (name, value) VALUES (?, '0') ON CONFLICT 
 READ_TURN: Final = "SELECT value FROM note WHERE name = ?"
 # Only one process finds the note as it has just read it.
 TAKE_TURN: Final = "UPDATE note SET value = ? WHERE name = ? AND value = ?"
-EVERYBODY: Final = "SELECT DISTINCT account_id, customer FROM usage_event WHERE timestamp_us >= ? ORDER BY account_id"
-DOUBTFUL: Final = "SELECT id, account_id, customer, next_us FROM usage_event WHERE state = 'held' AND next_us <= ?"
+# Of a customer that was deleted at Stripe, and has another name by now, nothing can be asked.
+OF_NOW: Final = (
+    " AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id = usage_event.account_id"
+    " AND a.customer_id <> usage_event.customer)"
+)
+EVERYBODY: Final = (
+    f"SELECT DISTINCT account_id, customer FROM usage_event WHERE timestamp_us >= ?{OF_NOW} ORDER BY account_id"
+)
+DOUBTFUL: Final = (
+    f"SELECT id, account_id, customer, next_us FROM usage_event WHERE state = 'held' AND next_us <= ?{OF_NOW}"
+)
 TAKE_DOUBTFUL: Final = "UPDATE usage_event SET next_us = ? WHERE id = ? AND state = 'held' AND next_us = ?"
 STARTS: Final = (
     "SELECT DISTINCT period_start_us FROM usage_event WHERE account_id = ? AND timestamp_us >= ?"
@@ -24,7 +33,7 @@ STARTS: Final = (
 )
 REPORTED: Final = (
     "SELECT id, state, nanodollars, first_sent_us, sent_us FROM usage_event"
-    " WHERE account_id = ? AND timestamp_us >= ? AND timestamp_us < ? AND state <> 'dropped' ORDER BY id"
+    f" WHERE account_id = ? AND timestamp_us >= ? AND timestamp_us < ? AND state <> 'dropped'{OF_NOW} ORDER BY id"
 )
 COUNTED: Final = (
     "UPDATE usage_event SET state = 'sent', sent_us = ?, next_us = NULL, failed = '' WHERE id = ? AND state = 'held'"

@@ -10,6 +10,7 @@ from farebox.domain.wallet import Grant, balance, take_back
 from farebox.ports_money import Granted, Purse
 from farebox.store.cursor import Cursor, clock_us
 from farebox.store.database import Database, unavailable
+from farebox.store.owners import TOP_UP_ENDED, write_to_owners
 
 COLUMNS: Final = ", ".join(Grant._fields)
 LOCK: Final = "SELECT has_credit FROM account WHERE id = ?"
@@ -24,6 +25,8 @@ TAKE: Final = """
 UPDATE credit_grant SET taken_back_nanodollars = ?, due_back_nanodollars = ? WHERE account_id = ? AND id = ?"""
 LISTED: Final = f"""
 SELECT pack, {COLUMNS} FROM credit_grant WHERE account_id = ? ORDER BY expires_us, created_us, id"""
+# With the credit, so that no process sees that it is low and buys it again.
+END_TOP_UP: Final = "UPDATE top_up SET failed = ? WHERE account_id = ? AND pack <> '' AND failed = ''"
 AUDIT: Final = "INSERT INTO audit (id, at_us, account_id, person_id, what, network, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -48,7 +51,12 @@ class StoredCredit:
                        nanodollars=str(amount_nanodollars))  # fmt: skip
             return True
 
-    def take_back(self, source: str, up_to_nanodollars_total: int) -> int:
+    def knows(self, source: str) -> bool:
+        with self._cursor() as cursor:
+            self._run(cursor, OWNER, source)
+            return cursor.fetchone() is not None
+
+    def take_back(self, source: str, up_to_nanodollars_total: int, ended: str = "", told: str = "") -> int:
         with self._writing() as cursor:
             self._run(cursor, OWNER, source)
             owner = cursor.fetchone()
@@ -64,7 +72,14 @@ class StoredCredit:
                 now_us = clock_us(cursor, is_sqlite=self._database.is_sqlite)
                 self._note(cursor, now_us, after.account_id, "credit_taken_back", grant=after.id,
                            nanodollars=str(sums[0]), due=str(sums[1]))  # fmt: skip
+                if ended and after.due_back_nanodollars > before.due_back_nanodollars:
+                    self._end_top_up(cursor, after.account_id, ended, told, now_us)
             return up_to_nanodollars_total - after.taken_back_nanodollars
+
+    def _end_top_up(self, cursor: Cursor, account_id: str, failed: str, told: str, now_us: int) -> None:
+        self._run(cursor, END_TOP_UP, failed, account_id)
+        if cursor.rowcount:
+            write_to_owners(self._run, cursor, account_id, TOP_UP_ENDED, told, now_us)
 
     def balance(self, account_id: str) -> int:
         return self.purse(account_id).left_nanodollars

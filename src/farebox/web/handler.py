@@ -13,6 +13,7 @@ from typing import Any, Final
 from starlette.exceptions import HTTPException
 
 from farebox.call import CallRequest, Listener, Receipt, Wire
+from farebox.call.events import takes_one
 from farebox.call.handling import Call, Choice
 from farebox.call.prompt import within_deadline
 from farebox.domain.apikey import Mode
@@ -56,6 +57,11 @@ class Terms:
             raise FounderError(
                 f"units is a whole number from 0 to {UNITS_MAX:,}, or a function of the call that gives one, "
                 f"not {self.units!r}."
+            )
+        if callable(self.units) and (inspect.iscoroutinefunction(self.units) or not takes_one(self.units)):
+            raise FounderError(
+                "units is a function that is not async and takes one argument, which has the request's fields, as in: "
+                "units=lambda request: 1 + len(request.text) // 1_000"
             )
         for name in ("max_input_tokens", "max_output_tokens"):
             tokens = getattr(self, name)
@@ -246,6 +252,7 @@ class HandlerEndpoint(PaidEndpoint):
         )
 
         def call_of(wire: Wire) -> Call:
+            wire.loop = asyncio.get_running_loop()
             return Call(wire, self._models[mode], self._embedding[mode])
 
         if handler.is_stream:

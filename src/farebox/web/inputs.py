@@ -4,15 +4,17 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
+from fastapi import params
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic_core import SchemaError, from_json
+from starlette.datastructures import UploadFile
 
 from farebox.domain.errors import FounderError, InvalidRequest
 from farebox.web.request import read_writable, strict_json
 from farebox.web.signature import Parameter
-from farebox.web.upload import File, mentions_file, read_form, takes_file
+from farebox.web.upload import File, mentions, read_form, takes_file
 
 NOT_MEANT: Final = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError)
 """What pydantic raises for a type that it can make no schema of."""
@@ -46,8 +48,9 @@ class Inputs:
         except NOT_MEANT as error:
             raise FounderError(f"{name}: there is no JSON for what it takes: {first_sentence(error)}") from None
         self.is_optional = not self.schema.get("required")
-        self._kinds = {field: _kinds(part, self.schema) for field, part in self.schema.get("properties", {}).items()}
-        self._example = "{" + ", ".join(f'"{field}": …' for field in self.names) + "}"
+        # A Field(alias=…) has another name on the wire than in the function.
+        self._kinds = {sent: _kinds(part, self.schema) for sent, part in self.schema.get("properties", {}).items()}
+        self._example = "{" + ", ".join(f'"{sent}": …' for sent in self._kinds) + "}"
 
     async def read(self, body: bytes, content_type: bytes) -> tuple[Values, bytes]:
         """The values that a request has, and what makes it the same request when it comes again.
@@ -76,8 +79,10 @@ class Inputs:
         if fault["type"] == "missing":
             return InvalidRequest(f"{field} is missing.", param=field)
         if fault["type"] == "extra_forbidden":
-            fields = f"which are: {', '.join(self.names)}" if self.names else "of which there are none"
+            fields = f"which are: {', '.join(self._kinds)}" if self._kinds else "of which there are none"
             return InvalidRequest(f"{field} is none of the fields, {fields}.", param=field)
+        if fault["type"] == "is_instance_of":  # only a File is asked for so
+            return InvalidRequest(f"{field} is no file. Send it as a form does, with filename=…", param=field)
         return InvalidRequest(f"{field}: {fault['msg'].removeprefix('Value error, ')}.", param=field)
 
     def _of_form(self, parts: list[tuple[str, str | File]]) -> Values:
@@ -103,24 +108,44 @@ def _inner(place: int) -> str:
 
 def _check(name: str, field: str, parameter: Parameter) -> None:
     annotation, default = parameter
-    if mentions_file(annotation) and not takes_file(annotation):
+    for said in (default, *getattr(annotation, "__metadata__", ())):
+        if isinstance(said, params.Depends | params.Param):
+            raise FounderError(
+                f"{name}: {field} has {type(said).__name__}(…), which is for FastAPI's own routes: here each parameter "
+                "is a field that the customer sends. Take it out, and have in the function itself what it would bring."
+            )
+    if mentions(annotation, UploadFile):
+        raise FounderError(f"{name}: {field} is FastAPI's UploadFile; write it as Farebox's own, as in: {field}: File")
+    if mentions(annotation, File) and not takes_file(annotation):
         raise FounderError(f"{name} takes a File inside of {field}; take it as a parameter of its own, or list[File].")
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        TypeAdapter(annotation)
+        alone = create_model("Alone", __config__=CONFIG | ConfigDict(validate_default=True), field=parameter)
     except NOT_MEANT as error:
         raise FounderError(f"{name}: {field} cannot be a field: {first_sentence(error)}") from None
-    if default is ... or isinstance(default, FieldInfo):
-        return
+    if default is not ...:
+        _check_default(name, field, default, alone)
+
+
+def _check_default(name: str, field: str, default: object, alone: type[BaseModel]) -> None:
     try:
-        adapter.validate_python(default)
+        alone()
     except ValidationError as error:
+        fault = error.errors()[0]
+        if fault["type"] == "missing" and len(fault["loc"]) == 1:  # a Field(…) without a default
+            return
+        shown = fault["input"] if isinstance(default, FieldInfo) else default
         raise FounderError(
-            f"{name}: the default of {field} is {default!r}, which is not of its type: {error.errors()[0]['msg']}."
+            f"{name}: the default of {field} is {shown!r}, which is not of its type: {fault['msg']}."
         ) from None
 
 
 def first_sentence(error: Exception) -> str:
     """What pydantic has against a type; how to work around it in pydantic's own settings is no help here."""
+    _, is_pattern, told = str(error).partition("regex parse error:")
+    if is_pattern:
+        reason = told.rpartition("error: ")[2]
+        return f"its pattern cannot be read: {reason}. Mend it, or check that in the function."
     return str(error).partition("\n")[0].partition(". ")[0].rstrip(".") + "."
 
 

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from farebox.domain.errors import FounderError
 from farebox.web.inputs import NOT_MEANT, first_sentence
-from farebox.web.upload import mentions_file
+from farebox.web.upload import File, mentions
 
 TEXT_SCHEMA: Final = {
     "type": "object",
@@ -27,7 +27,7 @@ class Output:
     def __init__(self, name: str, returns: Any) -> None:  # noqa: ANN401  # a type
         plain = get_args(returns)[0] if get_origin(returns) is Annotated else returns
         self.is_text = plain is str
-        if mentions_file(returns):
+        if mentions(returns, File):
             raise FounderError(f"{name} returns a File, and its answer is JSON; return the text of it, or a link.")
         try:
             self.adapter: TypeAdapter[Any] = TypeAdapter(returns)

@@ -18,6 +18,7 @@ from farebox.web.request import new_call_id
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: to close at once would reset the connection and lose it the answer.
 LINGER_SECONDS: Final = 2.0
+BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # all but the tab, which a value may have
 
 
@@ -110,7 +111,13 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._have_read()
+        if self.parser.should_upgrade() and not BODY_HEADERS.isdisjoint(name for name, _ in self.headers):
+            # The parser would not read its body as one, but as the next request.
+            self.send_400_response("A request that asks for another protocol has no body here; leave its Upgrade out.")
+            return
         super().on_headers_complete()
+        # The request has the list from before: what comes behind a chunked body is no header (RFC 9110, 6.5.1).
+        self.headers = self.headers.copy()
 
     def on_body(self, body: bytes) -> None:
         self._have_read()
@@ -118,7 +125,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._have_read()
-        super().on_message_complete()
+        if not self._refused:
+            super().on_message_complete()
 
     def _have_read(self) -> None:
         self._unread_bytes = 0
@@ -141,7 +149,8 @@ class Protocol(HttpToolsProtocol):
     def _should_upgrade_to_ws(self) -> bool:
         # Only where the founder has a WebSocket of their own: else its library would answer in its own words.
         routes = getattr(self.app_state.get("farebox"), "routes", ())
-        return super()._should_upgrade_to_ws() and any(isinstance(route, WebSocketRoute) for route in routes)
+        has_sockets = any(isinstance(route, WebSocketRoute) for route in routes)
+        return super()._should_upgrade_to_ws() and has_sockets and not self._refused
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing to warn of: a request that asks for another protocol is answered in this one."""

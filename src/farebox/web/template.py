@@ -83,6 +83,8 @@ def _check_returns(signature: Signature) -> None:
         if returns is not str:
             raise FounderError(f"{name} streams its model's words; write behind its arrow: AsyncIterator[str]")
         return
+    if returns is type(None):
+        raise FounderError(f"{name} returns None, and its answer is what the model says; write behind its arrow: str")
     try:
         form_of(returns)
     except NOT_MEANT as error:

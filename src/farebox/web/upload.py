@@ -58,9 +58,9 @@ def takes_file(annotation: object) -> bool:
     return origin in {Union, UnionType, list} and any(map(takes_file, inner))
 
 
-def mentions_file(annotation: Any, seen: frozenset[object] = frozenset()) -> bool:  # noqa: ANN401  # a type
-    """Whether there is a file anywhere in a type, also inside of a model."""
-    if annotation is File:
+def mentions(annotation: Any, kind: type, seen: frozenset[object] = frozenset()) -> bool:  # noqa: ANN401  # a type
+    """Whether a kind of file is anywhere in a type, also inside of a model."""
+    if inspect.isclass(annotation) and issubclass(annotation, kind):
         return True
     inner: list[Any] = list(get_args(annotation))
     if inspect.isclass(annotation) and annotation not in seen:
@@ -69,7 +69,7 @@ def mentions_file(annotation: Any, seen: frozenset[object] = frozenset()) -> boo
             inner += [field.annotation for field in annotation.model_fields.values()]
         elif is_dataclass(annotation):
             inner += [field.type for field in fields(annotation)]
-    return any(mentions_file(part, seen) for part in inner)
+    return any(mentions(part, kind, seen) for part in inner)
 
 
 async def read_form(body: bytes, content_type: bytes) -> list[tuple[str, str | File]]:

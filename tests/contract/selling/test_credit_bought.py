@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from farebox.account import buy
-from farebox.account.sync import sync_payment
+from farebox.account.sync import TAKEN_BACK, sync_payment
 from farebox.account.till import CannotBuy
 from farebox.account.top_up import TopUpWatch
 from farebox.domain.events import PaymentFailed
@@ -93,6 +93,19 @@ def test_what_is_disputed_is_taken_back_and_given_again_when_the_dispute_is_won(
     assert left(counter, account_id) == 10 * USD
 
 
+def test_an_inquiry_takes_no_credit_back_until_it_is_a_dispute(counter: Counter) -> None:
+    account_id = counter.account()
+    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small", card="createDisputeInquiry"))
+    counter.hear(account_id)
+    assert left(counter, account_id) == 10 * USD
+    [payment] = payments(counter, account_id)
+    [inquiry] = counter.client.v1.disputes.list({"payment_intent": payment}).data
+    assert inquiry.status == "warning_needs_response"
+    counter.stripe.dispute(dispute=inquiry.id, verdict="lost")
+    counter.hear(account_id)
+    assert left(counter, account_id) == 0
+
+
 @pytest.fixture
 def topped_up(counter: Counter) -> str:
     """An account with a card, and 10 dollars, that buys for itself below 5."""
@@ -132,6 +145,22 @@ def test_nothing_is_bought_for_an_account_that_is_suspended(counter: Counter, to
     counter.rows("UPDATE account SET state = 'active' WHERE id = :id", id=topped_up)
     TopUpWatch(counter.top_ups, lambda: counter.till).look({topped_up})
     assert left(counter, topped_up) == 14 * USD
+
+
+@pytest.mark.parametrize(("begun", "expected"), [("refuse", (4 * USD, 1)), ("die", (14 * USD, 2))])
+def test_nothing_is_paid_for_an_account_that_is_suspended_while_its_payment_waits(
+    counter: Counter, topped_up: str, begun: str, expected: tuple[int, int]
+) -> None:
+    """What was paid by then is granted."""
+    spend(counter, topped_up, 6 * USD)
+    watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+    counter.stripe.fault(begun, path="/v1/payment_intents", method="POST", times=3)
+    watch.look({topped_up})
+    counter.stripe.heal()
+    counter.rows("UPDATE account SET state = 'suspended' WHERE id = :id", id=topped_up)
+    _ask_again(counter, topped_up, watch)
+    assert (left(counter, topped_up), len(payments(counter, topped_up))) == expected
+    assert counter.mails_of(topped_up) == []
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the SDK closes no thread's session
@@ -192,6 +221,58 @@ def test_a_payment_whose_answer_was_lost_is_made_once(counter: Counter, topped_u
     watch.look(set())
     assert left(counter, topped_up) == 14 * USD
     assert len(payments(counter, topped_up)) == 2
+
+
+@pytest.mark.parametrize("how", ["refund", "dispute"])
+def test_credit_that_was_taken_back_is_not_bought_again_until_the_wish_is_changed(
+    counter: Counter, topped_up: str, how: str
+) -> None:
+    spend(counter, topped_up, 6 * USD)
+    watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+    watch.look({topped_up})
+    assert left(counter, topped_up) == 14 * USD
+    give_back(counter, payments(counter, topped_up)[0], how)
+    for _ in range(2):
+        counter.hear(topped_up)
+        watch.look({topped_up})
+    assert (left(counter, topped_up), len(payments(counter, topped_up))) == (4 * USD, 2)
+    wish = counter.till.billing.top_up(topped_up)
+    assert wish is not None
+    assert (wish.failed, counter.mails_of(topped_up)) == (TAKEN_BACK, ["top_up_ended"])
+    buy.wish_top_up(counter.till, counter.row(topped_up), "small", "5")
+    sync_payment(counter.till, payments(counter, topped_up)[0])  # told once more
+    watch.look({topped_up})
+    assert (left(counter, topped_up), len(payments(counter, topped_up))) == (14 * USD, 3)
+
+
+@pytest.mark.parametrize("meanwhile", ["refused", "paid"])
+def test_credit_that_is_taken_back_while_some_is_bought_ends_the_wish(
+    counter: Counter, topped_up: str, meanwhile: str
+) -> None:
+    """What was paid by then is granted, and what was not is not paid any more."""
+    spend(counter, topped_up, 6 * USD)
+    watch = TopUpWatch(counter.top_ups, lambda: counter.till)
+    begun = {"refused": "refuse", "paid": "die"}[meanwhile]
+    counter.stripe.fault(begun, path="/v1/payment_intents", method="POST", times=3)
+    watch.look({topped_up})
+    counter.stripe.heal()
+    give_back(counter, payments(counter, topped_up)[-1], "refund")
+    counter.hear(topped_up)
+    _ask_again(counter, topped_up, watch)
+    watch.look({topped_up})
+    wish = counter.till.billing.top_up(topped_up)
+    assert wish is not None
+    assert (wish.attempt, wish.failed) == ("", TAKEN_BACK)
+    expected = (10 * USD, 2) if meanwhile == "paid" else (0, 1)
+    assert (left(counter, topped_up), len(payments(counter, topped_up))) == expected
+    assert counter.mails_of(topped_up) == ["top_up_ended"]
+
+
+def give_back(counter: Counter, payment: str, how: str) -> None:
+    if how == "refund":
+        counter.client.v1.refunds.create({"payment_intent": payment})
+    else:
+        counter.stripe.dispute(payment_intent=payment)
 
 
 @pytest.mark.parametrize("meanwhile", ["another pack", "no pack", "another card", "no card"])

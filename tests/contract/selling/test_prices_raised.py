@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from farebox.account import buy
+from farebox.account.till import CannotBuy
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.domain.billing import Invoice
 from farebox.domain.plan import Plan
@@ -10,6 +13,7 @@ from farebox.domain.product import Product
 from farebox.domain.subscribing import Known
 from farebox.domain.upcoming import next_invoice
 from farebox.store.invoices import StoredInvoices
+from farebox.web.pages.sale import Sale, way_to
 from tests.contract.selling.counter import PRODUCT, Counter
 
 USD = 10**9
@@ -103,6 +107,88 @@ def test_a_move_down_that_is_taken_back_is_told_at_the_price_of_now(counter: Cou
     buy.change_plan(counter.till, counter.row(ada), "basic")
     assert buy.change_plan(counter.till, counter.row(ada), "pro") == "same"
     assert (known_of(counter, ada).price_nanodollars, told(counter, ada)) == (39 * USD, 3_900)
+
+
+def test_dearer_is_what_costs_more_than_what_is_paid(counter: Counter) -> None:
+    """Whatever the file says by now of a plan that was bought before."""
+    ada, bob = counter.subscribed("pro"), counter.subscribed("pro")
+    reprice(counter, pro=19, basic=25)
+    assert buy.change_plan(counter.till, counter.row(ada), "basic") == "later"
+    assert (counter.row(ada).plan, told(counter, ada)) == ("pro", 2_500)
+    reprice(counter, pro=39, basic=35)
+    assert buy.change_plan(counter.till, counter.row(bob), "basic") == "now"
+    assert (counter.row(bob).plan, told(counter, bob)) == ("basic", 3_500)
+
+
+@pytest.mark.parametrize(("plan", "other", "every"), [("pro", "yearly", "month"), ("yearly", "basic", "year")])
+def test_another_interval_is_refused_with_the_one_that_is_paid_by(
+    counter: Counter, plan: str, other: str, every: str
+) -> None:
+    account_id = counter.subscribed(plan)
+    with pytest.raises(CannotBuy, match=f"paid by the {every}"):
+        buy.change_plan(counter.till, counter.row(account_id), other)
+
+
+def rename(counter: Counter, plan: str, name: str) -> None:
+    """The founder calls a plan something else: nobody can have the old one any more."""
+    plans = [Plan(name, usd=one.usd, calls=one.calls, overage_usd="0.01") if one.name == plan else one
+             for one in counter.product.plans]  # fmt: skip
+    counter.product = Product("Till", plans=plans, packs=PRODUCT.packs)
+    counter.till = counter.another_till()
+    assert counter.sync()
+
+
+@pytest.mark.parametrize(("other", "cents"), [("expert", 0), ("team", 7_000), ("basic", -2_000)])
+def test_from_a_plan_that_is_offered_no_more_any_is_had_at_once(counter: Counter, other: str, cents: int) -> None:
+    ada = counter.subscribed("pro")
+    rename(counter, "pro", "expert")
+    sale = Sale(True, known_of(counter, ada), None, False, True)  # noqa: FBT003  # its own names say it
+    assert way_to(counter.product, sale, None, counter.product.by_name[other]) == "now"
+    assert buy.change_plan(counter.till, counter.row(ada), other) == "now"
+    assert (counter.row(ada).plan, known_of(counter, ada).next_plan) == (other, "")
+    invoices = counter.client.v1.invoices.list({"customer": counter.row(ada).customer_id}).data
+    assert sum(one.total for one in invoices) == 2_900 + cents, "what is left of the old one counts"
+
+
+def test_a_wish_from_a_plan_that_is_offered_no_more_is_in_nobodys_way(counter: Counter) -> None:
+    ada = counter.subscribed("pro")
+    buy.change_plan(counter.till, counter.row(ada), "basic")
+    rename(counter, "pro", "expert")
+    assert buy.change_plan(counter.till, counter.row(ada), "expert") == "now"
+    known = known_of(counter, ada)
+    assert (counter.row(ada).plan, known.next_plan, told(counter, ada)) == ("expert", "", 2_900)
+    invoices = counter.client.v1.invoices.list({"customer": counter.row(ada).customer_id}).data
+    assert sum(one.total for one in invoices) == 2_900
+
+
+def test_at_a_price_of_the_founders_own_a_plan_is_followed_moved_and_over(counter: Counter) -> None:
+    ada = counter.subscribed("pro")
+    v1, sub_id = counter.client.v1, known_of(counter, ada).id
+    [base] = [item for item in v1.subscriptions.retrieve(sub_id)["items"].data if item.price.unit_amount == 2_900]
+    own = v1.prices.create(
+        {
+            "product": str(base.price.product),
+            "currency": "usd",
+            "unit_amount": 1_900,
+            "recurring": {"interval": "month"},
+        }
+    )
+    v1.subscriptions.update(sub_id, {"items": [{"id": base.id, "price": own.id}], "proration_behavior": "none"})
+    counter.hear(ada)
+    assert (counter.row(ada).plan, known_of(counter, ada).price_nanodollars, told(counter, ada)) == (
+        "pro",
+        19 * USD,
+        1_900,
+    )
+    buy.cancel(counter.till, counter.row(ada))
+    assert known_of(counter, ada).ends_at_period_end
+    assert buy.change_plan(counter.till, counter.row(ada), "team") == "now"
+    assert told(counter, ada) == 9_900, "the price of their own is not paid beside it"
+    v1.subscriptions.update(sub_id, {"items": [{"id": base.id, "price": own.id}], "proration_behavior": "none"})
+    counter.till.payments.cancel_now(sub_id)
+    counter.hear(ada)
+    assert counter.row(ada).plan == "free"
+    assert buy.buy_plan(counter.till, counter.row(ada), "pro")
 
 
 def test_a_dearer_plan_and_one_of_two_seats_are_told_as_stripe_charges_them(counter: Counter) -> None:

@@ -1,11 +1,12 @@
 """Buying, changing and losing a plan, against a stand-in for Stripe: what the account is on afterwards."""
 
 import secrets
+from dataclasses import replace
 
 import pytest
 
 from farebox.account import buy
-from farebox.account.sync import sync_subscription
+from farebox.account.sync import sync_invoice, sync_subscription
 from farebox.account.till import CannotBuy
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.adapters.stripe_usage import StripeUsage
@@ -31,6 +32,26 @@ def test_a_customer_is_made_once(counter: Counter) -> None:
     first = buy.customer_of(counter.till, counter.row(account_id))
     before = counter.row(account_id)._replace(customer_id="")  # another process, that has not seen it yet
     assert buy.customer_of(counter.till, before) == first == counter.row(account_id).customer_id
+
+
+def test_a_customer_that_is_deleted_at_stripe_buys_as_a_new_one(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    v1, gone = counter.client.v1, counter.row(account_id).customer_id
+    [invoice] = v1.invoices.list({"customer": gone}).data
+    sub_id = counter.subscription(account_id).id
+    v1.customers.delete(gone)
+    sync_subscription(counter.till, sub_id)
+    assert counter.row(account_id).plan == "free"
+    assert buy.portal(counter.till, counter.row(account_id))
+    customer = counter.row(account_id).customer_id
+    assert customer not in {"", gone}
+    assert buy.customer_of(counter.till, counter.row(account_id)._replace(customer_id=gone)) == customer, "in 2 tabs"
+    buy.paid(counter.till, counter.row(account_id), counter.buy(account_id, "team"))
+    row = counter.row(account_id)
+    assert (row.plan, row.customer_id) == ("team", customer)
+    sync_invoice(counter.till, invoice.id)
+    kept = counter.rows("SELECT id FROM invoice WHERE account_id = :id", id=account_id)
+    assert (invoice.id,) in kept, "what the old one was billed is still read"
 
 
 def test_somebody_elses_payment_is_not_told(counter: Counter) -> None:
@@ -296,20 +317,46 @@ def test_invoices_are_kept_as_stripe_has_them(counter: Counter) -> None:
     theirs = [(one.id, one.status, one.total) for one in counter.client.v1.invoices.list({"customer": customer}).data]
     ours = counter.rows("SELECT id, status, total_cents FROM invoice WHERE account_id = :id", id=account_id)
     assert ours == theirs
+    ahead = "UPDATE invoice SET synced_us = synced_us + 86400000000, status = 'open' WHERE account_id = :id"
+    counter.rows(ahead, id=account_id)  # as kept by a clock that was ahead
+    sync_invoice(counter.till, theirs[0][0])
+    assert counter.rows("SELECT id, status, total_cents FROM invoice WHERE account_id = :id", id=account_id) == theirs
     counter.stripe.advance(by="month")
     counter.hear(account_id)
     assert counter.invoices_open == [customer]
 
 
-def test_a_plan_that_is_paid_for_though_its_account_is_closed_by_then_is_ended(counter: Counter) -> None:
-    account_id = counter.subscribed("pro")
-    theirs = counter.subscription(account_id).id
-    counter.rows("UPDATE account SET closed_us = 1 WHERE id = :id", id=account_id)
-    sync_subscription(counter.till, theirs)
-    assert counter.till.payments.subscription(theirs).status == "canceled"
-
-
-def test_what_is_deleted_pays_no_more(counter: Counter) -> None:
-    account_id = counter.subscribed("pro")
+def test_a_page_that_is_open_when_its_account_is_deleted_cannot_be_paid_on(counter: Counter) -> None:
+    account_id = counter.account()
+    for url in (
+        buy.buy_plan(counter.till, counter.row(account_id), "pro"),
+        buy.buy_pack(counter.till, counter.row(account_id), "small"),
+    ):
+        assert url
+    customer = counter.row(account_id).customer_id
     buy.end_for_good(counter.till, counter.row(account_id))
-    assert counter.subscription(account_id).status == "canceled"
+    pages = counter.client.v1.checkout.sessions.list({"customer": customer}).data
+    assert [one.status for one in pages] == ["expired", "expired"]
+
+
+def test_what_is_paid_for_a_deleted_account_is_not_had_and_is_told(
+    counter: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    account_id = counter.account()
+    counter.buy(account_id, "pro")
+    counter.buy_pack(account_id, "small")
+    counter.rows("UPDATE account SET closed_us = 1 WHERE id = :id", id=account_id)
+    counter.hear(account_id)
+    [theirs] = counter.till.payments.subscriptions_of(counter.row(account_id).customer_id)
+    assert (theirs.status, counter.till.credit.balance(account_id)) == ("canceled", 0)
+    told = [line.getMessage() for line in caplog.records if "may be due back" in line.getMessage()]
+    assert any(line.startswith(f"{theirs.id} was bought for {account_id}") for line in told)
+    assert any(line.startswith("pi_") for line in told)
+
+
+def test_what_is_deleted_pays_no_more_once_its_use_was_reported(counter: Counter) -> None:
+    account_id = counter.subscribed("pro")
+    reported: list[str] = []
+    till = replace(counter.till, invoice_open=lambda _: reported.append(counter.subscription(account_id).status))
+    buy.end_for_good(till, counter.row(account_id))
+    assert (reported, counter.subscription(account_id).status) == (["active"], "canceled")

@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter, Request, Response
 
+from farebox.account.buy import price_of
 from farebox.domain.ledger import Meter
 from farebox.domain.period import DAY_US
 from farebox.ports import Summary
 from farebox.web.pages.call_words import line_of
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.offers import offers
-from farebox.web.pages.sale import price_of, sale_of
+from farebox.web.pages.sale import sale_of
 from farebox.web.pages.snippets import snippets
 from farebox.web.pages.use_words import facts, last_days, limits
 from farebox.web.pages.visitor import Visitor

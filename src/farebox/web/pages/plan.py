@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request, Response
 
+from farebox.account.buy import price_of
 from farebox.account.plan import choose_plan, set_spend_cap
 from farebox.domain.ledger import Meter
 from farebox.domain.limits import PERCENTS, Limit, used_of
@@ -12,7 +13,7 @@ from farebox.domain.people import PersonError
 from farebox.ports import AccountRow
 from farebox.ports_people import Visit
 from farebox.web.pages.frame import Frame
-from farebox.web.pages.sale import leads_to, price_of, sale_of, way_to
+from farebox.web.pages.sale import leads_to, sale_of, way_to
 from farebox.web.pages.told import form_of
 from farebox.web.pages.use_words import limits
 from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
@@ -81,6 +82,9 @@ def plan_page(
     is_owed = sale.is_lapsed and sale.known is None  # its own plan is to be bought, too
     if error is None or error.field != "cap":
         values = {"cap": "" if cap is None else format_usd(cap).removeprefix("$").replace(",", "")}
+    others = [
+        (terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan or is_owed
+    ]
     page = frame.page(
         request,
         "plan.html",
@@ -91,9 +95,8 @@ def plan_page(
         words=terms[plan.name] if plan is not None else None,
         price=money(price_of(plan, sale.known)) if plan is not None else "",
         sale=sale,
-        others=[
-            (terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan or is_owed
-        ],
+        others=others,
+        can_move=any(way != "none" for _, way in others),
         first=terms[product.plans[0].name],
         view=view,
         meter=meter,

@@ -56,19 +56,12 @@ def way_to(product: Product, sale: Sale, plan: Plan | None, other: Plan) -> Way:
         return "buy" if sale.is_open and other.price_nanodollars else "none"
     if other.name == known.next_plan or (known.ends_at_period_end and can_be_chosen(product, other)):
         return "wanted"
-    if plan is None or not other.price_nanodollars:
+    if not other.price_nanodollars:
         return "later" if can_be_chosen(product, other) else "none"
-    change = change_of(plan, other)
-    if change == "later" and plan.every != other.every:
+    change = change_of(plan, known, other)
+    if change == "later" and plan is not None and plan.every != other.every:
         return "other_interval"
     return "later" if change == "later" else "now"
-
-
-def price_of(plan: Plan, known: Known | None) -> int:
-    """What an account's plan costs it each period, in nanodollars: what it was bought for, else what the file says."""
-    if known is None or known.price_nanodollars is None:
-        return plan.price_nanodollars
-    return known.price_nanodollars
 
 
 def till_of(frame: Frame) -> Till:
