@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Final, Literal
 
 import httpx2
@@ -12,9 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
+from farebox.call.admit import admit
 from farebox.call.form import form_of
 from farebox.call.handling import Choice
 from farebox.call.metered import MeteredStream
+from farebox.call.service import CallRequest
+from farebox.domain.admission import Admitted, Ask
+from farebox.domain.apikey import ApiKey
 from farebox.domain.dialects import Usage
 from farebox.domain.errors import CallError, CallTooLarge, UpstreamNoMessage, UpstreamUnfit
 from farebox.domain.ledger import Mark
@@ -98,6 +104,13 @@ def test_what_no_longer_fits_is_not_sent() -> None:
     with pytest.raises(CallTooLarge, match="This call has room for 200 more tokens of input"):
         run(made.ask("x" * 300))
     assert (asked, made.spent.input_tokens) == ([], 0)
+
+
+def test_a_question_may_have_no_longer_answer_than_the_plan_allows() -> None:
+    made = call(answers=["hello"], plan=Plan("short", max_output_tokens=80))
+    asked = requests_of(made)
+    run(made.ask("x", max_tokens=500))
+    assert asked[0]["max_tokens"] == 80
 
 
 def test_the_answers_of_a_call_end_with_its_hold() -> None:
@@ -300,6 +313,30 @@ def test_a_call_knows_its_caller_and_its_id(caplog: pytest.LogCaptureFixture) ->
 def test_the_client_goes_nowhere_else() -> None:
     transport = call().openai._client._transport
     assert not isinstance(transport, httpx2.AsyncHTTPTransport)
+
+
+@pytest.mark.parametrize("answers", [1, 3])
+def test_an_estimate_is_never_above_what_was_asked_for(answers: int) -> None:
+    made = call()
+    question = made._question({"messages": [], "n": answers}, None)
+    assert made._wire.estimate(question, 4_000, 100).output_tokens == 100 * answers
+
+
+def test_a_long_question_is_held_at_the_price_of_its_length() -> None:
+    longer = Price(8_000, 800, 30_000)
+    wire = call()._wire
+    model = wire.service.models["live"][0]._replace(price=Price(4_000, 400, 20_000, tiers=((272_000, longer),)))
+    asked: list[Ask] = []
+
+    async def noted(ask: Ask) -> Admitted:
+        asked.append(ask)
+        return wire.admitted
+
+    ledger: Any = SimpleNamespace(admit=noted)
+    service = replace(wire.service, ledger=ledger)
+    for tokens in (272_000, 300_000):
+        run(admit(service, CallRequest("req_1", ApiKey("key", "live"), "/v1/x", (model,), tokens)))
+    assert [ask.price for ask in asked] == [Price(4_000, 400, 20_000), longer]
 
 
 def test_a_question_costs_what_its_length_and_the_cache_cost() -> None:

@@ -112,6 +112,14 @@ def test_a_stream_of_the_client_that_is_closed_gives_back_what_it_held() -> None
     assert 0 < made.spent.output_tokens < 5
 
 
+def test_several_answers_share_what_is_left_and_give_back_what_they_did_not_use() -> None:
+    made = call(max_output_tokens=100)
+    asked = requests_of(made)
+    run(chat(made, n=3))
+    assert asked[0]["max_tokens"] == 33
+    assert made._wire.output_left == 100 - made.spent.output_tokens < 100
+
+
 def test_several_answers_that_are_left_are_paid_as_far_as_each_came() -> None:
     made = call()
 
