@@ -16,7 +16,7 @@ from farebox.call.wire import Question, Wire
 from farebox.domain.admission import Standing
 from farebox.domain.breaker import Breaker
 from farebox.domain.dialects import CHAT
-from farebox.domain.errors import InternalError, UpstreamTimeout
+from farebox.domain.errors import InternalError, UpstreamFailed, UpstreamTimeout
 from farebox.domain.ledger import Mark
 from farebox.ports import Streamed
 from farebox.sandbox.model import SandboxStream
@@ -70,6 +70,23 @@ class Cancelled(Asking):
     async def run(self, wire: Wire, listener: Listener) -> None:
         del wire, listener
         await a_cancelled_one()
+
+
+class Telling(Asking):
+    """One that says something of its own, and asks nobody."""
+
+    async def run(self, wire: Wire, listener: Listener) -> None:
+        del wire
+        await listener.send(b"Our own words.")
+        await asyncio.sleep(60)
+
+
+class TellingFirst(Asking):
+    """One that says something of its own before it asks."""
+
+    async def run(self, wire: Wire, listener: Listener) -> None:
+        await listener.send(b"Our own words.")
+        await super().run(wire, listener)
 
 
 def question(wire: Wire) -> Question:
@@ -174,7 +191,34 @@ def test_who_leaves_before_the_first_piece_pays_for_what_was_asked() -> None:
     assert wire.spent.marks == (Mark.CUT, Mark.ESTIMATED)
 
 
+def test_who_leaves_after_words_that_no_model_was_asked_for_pays_for_them() -> None:
+    wire = call()._wire
+
+    async def scene() -> Any:  # noqa: ANN401  # a Passed
+        listener = Listening()
+        listener.leave.set()
+        return await pass_on(wire, Telling(), listener)
+
+    passed = run(scene())
+    assert (passed.ending, passed.has_left, wire.spent.marks) == ("post", True, (Mark.CUT,))
+
+
 # -- The model is silent
+
+
+def test_words_before_a_model_that_then_says_nothing_are_free() -> None:
+    made = call()
+
+    async def scene() -> Any:  # noqa: ANN401  # a Passed
+        upstream_of(made).stream = broken
+        return await pass_on(made._wire, TellingFirst(), Listening())
+
+    async def broken(path: str, body: bytes, seconds_max: float) -> Streamed:
+        del path, body, seconds_max
+        raise UpstreamFailed("It is away.")
+
+    passed = run(scene())
+    assert (passed.ending, type(passed.error), made.spent.marks) == ("void", UpstreamFailed, ())
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
