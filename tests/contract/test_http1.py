@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from farebox.adapters import http1
-from farebox.adapters.http1 import Answer
+from farebox.adapters.http1 import Answer, Connections
 from farebox.adapters.openai_http import OpenAIUpstream
 from farebox.domain.errors import UpstreamFailed
 from tests.contract.answering import OK, SOON_SECONDS, request, serving, sized
@@ -243,6 +243,23 @@ def test_a_connection_that_the_server_closed_or_nobody_used_for_long_is_replaced
             await asyncio.wait_for(server.gone.wait(), SOON_SECONDS)
 
     both(scene)
+
+
+@pytest.mark.parametrize(
+    ("connect_seconds_max", "seconds_max", "error"), [(0.2, 3_600, ConnectionError), (3_600, 0.2, TimeoutError)]
+)
+def test_a_connection_is_waited_for_no_longer_than_it_may_take_or_the_call_has(
+    connect_seconds_max: float, seconds_max: float, error: type[Exception]
+) -> None:
+    async def scene() -> None:
+        async with serving(b"") as (server, _):  # which knows nothing of TLS, and says nothing
+            silent = Connections("localhost", server.port, is_secure=True, connect_seconds_max=connect_seconds_max)
+            async with asyncio.timeout(SOON_SECONDS) as hung:
+                with pytest.raises(error):
+                    await silent.send(request(b"{}"), seconds_max)
+            assert not hung.expired()
+
+    asyncio.run(scene())
 
 
 # -- TLS, and the way around it
