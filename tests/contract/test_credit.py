@@ -280,6 +280,21 @@ def test_what_neither_the_plan_nor_credit_pays_waits_for_the_invoice(till: Till,
     assert outbox(till) == [(*rows[0], charge - 50_000, None), (*rows[1], charge, None)]
 
 
+def test_who_bought_before_and_has_no_subscription_is_not_invoiced(till: Till) -> None:
+    key = till.new_key("over")
+    customer(till, key)
+    till.query("UPDATE account SET is_subscribed = 0")
+
+    async def calls() -> None:
+        async with running(till.database) as ledger:
+            for _ in range(2):
+                await record(ledger, await admit(ledger, key))
+
+    asyncio.run(calls())
+    assert till.query("SELECT DISTINCT customer, invoiced_nanodollars FROM usage_record") == [("", 0)]
+    assert outbox(till) == []
+
+
 def test_a_hard_stop_does_not_touch_credit(till: Till, credit: StoredCredit) -> None:
     key = till.new_key("fifty")
     credit.grant(key.row.account_id, "pi_1", "small", CENT, soon(till))
