@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Final
 
@@ -17,7 +17,7 @@ from farebox.domain.period import DAY_US
 from farebox.domain.wallet import Grant
 from farebox.store.database import Database
 from farebox.store.wallet import StoredCredit
-from tests.contract.till import SPENT, Faults, FaultyDatabase, Till, admit, ask, record, running
+from tests.contract.till import SECONDS_MAX, SPENT, Faults, FaultyDatabase, Till, admit, ask, record, running, stalled
 
 CENT: Final = 10_000_000
 
@@ -125,6 +125,28 @@ def test_a_refund_takes_what_is_left_and_says_how_much_it_could_not(till: Till, 
     assert credit.balance(key.row.account_id) == 2 * CENT
     assert credit.take_back("pi_unknown", 7) == 7
     assert [what for what, _ in audited(till)] == ["credit_granted", *["credit_taken_back"] * 3]
+
+
+def test_a_refund_waits_for_the_call_that_is_being_written(till: Till, credit: StoredCredit) -> None:
+    key = till.new_key("prepaid")
+    credit.grant(key.row.account_id, "pi_1", "small", 10 * CENT, soon(till))
+
+    async def calls() -> None:
+        async with running(till.database) as ledger:
+            await admit(ledger, key)  # included
+            hold = await admit(ledger, key)
+            with ThreadPoolExecutor(1) as pool, stalled(ledger, "save_grants") as stall:
+                ending = asyncio.create_task(record(ledger, hold))
+                await asyncio.to_thread(stall.reached.wait, SECONDS_MAX)
+                refund = pool.submit(credit.take_back, "pi_1", 10 * CENT)
+                assert wait([refund], 0.2).not_done
+                stall.go_on.set()
+                await ending
+            assert refund.result() == CENT
+
+    asyncio.run(calls())
+    grant = grant_of(credit, key)
+    assert (grant.spent_nanodollars, grant.held_nanodollars, grant.taken_back_nanodollars) == (CENT, 0, 9 * CENT)
 
 
 # -- It is spent
@@ -256,6 +278,21 @@ def test_what_neither_the_plan_nor_credit_pays_waits_for_the_invoice(till: Till,
     assert parts == [(charge, 40_000, charge - 50_000), (charge, 0, charge)]
     rows = [(hold.account_id, hold.call_id, "cus_1") for hold in (first, second)]
     assert outbox(till) == [(*rows[0], charge - 50_000, None), (*rows[1], charge, None)]
+
+
+def test_who_bought_before_and_has_no_subscription_is_not_invoiced(till: Till) -> None:
+    key = till.new_key("over")
+    customer(till, key)
+    till.query("UPDATE account SET is_subscribed = 0")
+
+    async def calls() -> None:
+        async with running(till.database) as ledger:
+            for _ in range(2):
+                await record(ledger, await admit(ledger, key))
+
+    asyncio.run(calls())
+    assert till.query("SELECT DISTINCT customer, invoiced_nanodollars FROM usage_record") == [("", 0)]
+    assert outbox(till) == []
 
 
 def test_a_hard_stop_does_not_touch_credit(till: Till, credit: StoredCredit) -> None:

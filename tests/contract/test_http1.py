@@ -4,8 +4,8 @@ import asyncio
 import datetime as dt
 import gzip
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,74 +19,9 @@ from farebox.adapters import http1
 from farebox.adapters.http1 import Answer, Connections
 from farebox.adapters.openai_http import OpenAIUpstream
 from farebox.domain.errors import UpstreamFailed
+from tests.contract.answering import OK, SOON_SECONDS, request, serving, sized
 
-OK: Final = b"HTTP/1.1 200 OK\r\n"
-SOON_SECONDS: Final = 30  # no measure: only a test that hangs waits as long
 Scene = Callable[[], Awaitable[None]]
-
-
-class Server:
-    """A server that answers the n-th request of a connection with the n-th of its answers.
-
-    Args:
-        answers: in the place of BODY goes the request's body.
-        closes: whether it closes the connection after the last one.
-        step_bytes: how much it sends at once.
-    """
-
-    def __init__(self, answers: Sequence[bytes], *, closes: bool, step_bytes: int) -> None:
-        self._answers = answers
-        self._closes = closes
-        self._step_bytes = step_bytes
-        self.port = 0
-        self.connections = 0
-        self.heads: list[bytes] = []
-        self.came, self.gone = asyncio.Event(), asyncio.Event()
-        self.tasks: set[asyncio.Task[Any]] = set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.came.set()
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            for programmed in self._answers:
-                self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-                length = self.heads[-1].lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-                body = await reader.readexactly(int(length))
-                answer = programmed.replace(b"BODY", body)
-                for place in range(0, len(answer), self._step_bytes):
-                    writer.write(answer[place : place + self._step_bytes])
-                    await writer.drain()
-                    await asyncio.sleep(0)
-            if not self._closes:
-                await reader.read()
-        self.gone.set()
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-
-
-@asynccontextmanager
-async def serving(
-    *answers: bytes, closes: bool = False, step_bytes: int = 1 << 20, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[Server, Connections]]:
-    server = Server(answers, closes=closes, step_bytes=step_bytes)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
-    server.port = listening.sockets[0].getsockname()[1]
-    connections = Connections("localhost", server.port, is_secure=tls is not None, connect_seconds_max=SOON_SECONDS)
-    try:
-        yield server, connections
-    finally:
-        connections.close()
-        listening.close()
-        if server.tasks:  # each ends as its client has gone
-            await asyncio.wait(server.tasks, timeout=SOON_SECONDS)
-
-
-def request(body: bytes) -> bytes:
-    return b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def both(scene: Scene) -> None:
@@ -97,10 +32,6 @@ def both(scene: Scene) -> None:
 
     asyncio.run(one())
     uvloop.run(one())
-
-
-def sized(body: bytes, *, head: bytes = OK) -> bytes:
-    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 PACKED: Final = gzip.compress(b"abc" * 100_000)
@@ -114,7 +45,11 @@ ECHO: Final = OK + b"Content-Length: 11\r\n\r\n[BODY]"
     [
         (sized(b"abc"), b"abc", True),
         (CHUNKED, b"abcde", True),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: a\r\n\r\n" + sized(b"abc"), b"abc", True),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nContent-Encoding: gzip\r\n\r\n" + sized(b"abc"),
+            b"abc",
+            True,
+        ),
         (sized(b""), b"", True),
         (sized(b"x" * 300_000), b"x" * 300_000, True),
         (sized(b"abc", head=OK + b"Connection: close\r\n"), b"abc", False),
@@ -176,7 +111,7 @@ def test_who_leaves_or_is_too_late_closes_the_connection_and_the_next_one_gets_a
     async def scene() -> None:
         async with serving() as (server, connections):
             with pytest.raises(TimeoutError):
-                await connections.send(request(b"{}"), 0.5)
+                await connections.send(request(b"{}"), 1)
             await asyncio.wait_for(server.gone.wait(), SOON_SECONDS)
             server.gone.clear()
             server.came.clear()
@@ -242,6 +177,15 @@ def test_an_answer_over_the_bound_is_a_failure(monkeypatch: pytest.MonkeyPatch) 
     both(scene)
 
 
+def test_an_answer_without_a_length_that_is_broken_off_is_a_failure() -> None:
+    async def scene() -> None:
+        async with serving(OK + b"\r\nabc", resets=True) as (_, connections):
+            with pytest.raises(ConnectionError):
+                await connections.send(request(b"{}"), SOON_SECONDS)
+
+    both(scene)
+
+
 @pytest.mark.parametrize("extra", [sized(b"poison"), b"HTTP/1.1 2", b"x"], ids=["whole", "begun", "noise"])
 def test_what_nobody_asked_for_answers_nobody(extra: bytes) -> None:
     async def scene() -> None:
@@ -252,6 +196,32 @@ def test_what_nobody_asked_for_answers_nobody(extra: bytes) -> None:
             assert server.connections == 3
 
     both(scene)
+
+
+def test_a_connection_whose_request_was_answered_before_it_was_read_is_not_used_again() -> None:
+    async def scene() -> None:
+        async with serving(sized(b"enough")) as (server, connections):
+            unread = request(b"") + b"x" * 20_000_000
+            for _ in range(2):
+                assert (await connections.send(unread, SOON_SECONDS)).body == b"enough"
+            assert server.connections == 2
+
+    both(scene)
+
+
+def test_a_connection_that_is_kept_has_neither_the_time_nor_the_bytes_of_the_call_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http1, "ANSWER_BYTES_MAX", 100_000)
+
+    async def scene() -> None:
+        async with serving(*[sized(b"x" * 90_000)] * 2, step_bytes=10_000) as (server, connections):
+            await connections.send(request(b"{}"), 1)
+            await asyncio.sleep(1.1)
+            await connections.send(request(b"{}"), SOON_SECONDS)
+            assert server.connections == 1
+
+    asyncio.run(scene())
 
 
 def test_a_connection_that_the_server_closed_or_nobody_used_for_long_is_replaced(
@@ -273,6 +243,23 @@ def test_a_connection_that_the_server_closed_or_nobody_used_for_long_is_replaced
             await asyncio.wait_for(server.gone.wait(), SOON_SECONDS)
 
     both(scene)
+
+
+@pytest.mark.parametrize(
+    ("connect_seconds_max", "seconds_max", "error"), [(0.2, 3_600, ConnectionError), (3_600, 0.2, TimeoutError)]
+)
+def test_a_connection_is_waited_for_no_longer_than_it_may_take_or_the_call_has(
+    connect_seconds_max: float, seconds_max: float, error: type[Exception]
+) -> None:
+    async def scene() -> None:
+        async with serving(b"") as (server, _):  # which knows nothing of TLS, and says nothing
+            silent = Connections("localhost", server.port, is_secure=True, connect_seconds_max=connect_seconds_max)
+            async with asyncio.timeout(SOON_SECONDS) as hung:
+                with pytest.raises(error):
+                    await silent.send(request(b"{}"), seconds_max)
+            assert not hung.expired()
+
+    asyncio.run(scene())
 
 
 # -- TLS, and the way around it

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,11 +15,11 @@ from farebox.adapters.openai_http import PATHS, OpenAIUpstream
 from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
 from farebox.domain.providers import PROVIDERS
 from farebox.ports import Reply, Streamed, Upstream
+from tests.contract.answering import SOON_SECONDS, break_off
 
 CHAT: Final = "/chat/completions"
 HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 PIECE: Final = b"data: {}\n\n"
-SOON_SECONDS: Final = 30  # no measure: only a test that hangs waits as long
 
 Answers = Callable[["Provider"], Awaitable[None]]
 
@@ -140,6 +139,9 @@ def test_any_status_is_an_answer_and_a_redirect_is_not_followed() -> None:
         moved = b"HTTP/1.1 307 Elsewhere\r\nlocation: http://127.0.0.1:9/\r\nretry-after: \xff\r\n"
         async with provider(plain(moved)) as (upstream, _):
             assert await upstream.send(CHAT, b"{}", SOON_SECONDS) == Reply(307, {}, b"{}")
+            stream = await upstream.stream(CHAT, b"{}", SOON_SECONDS)
+            assert (stream.status, await all_of(stream)) == (307, [b"{}"])
+            await stream.close()
 
     asyncio.run(scene())
 
@@ -264,9 +266,7 @@ def test_a_stream_that_breaks_off_has_failed(with_reset: bool) -> None:  # noqa:
             await provider.send(PIECE)
             await go_on.wait()
             if with_reset:
-                own = provider.writer.get_extra_info("socket")
-                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                provider.writer.transport.abort()
+                break_off(provider.writer)
 
         async with provider(answers) as (upstream, _):
             stream = await upstream.stream(CHAT, b"{}", 60)

@@ -25,7 +25,8 @@ def world(database: Database) -> Iterator[UsageWorld]:
 
 def test_calls_of_a_customer_and_period_are_reported_in_one_event(world: UsageWorld) -> None:
     last = world.now_us - 10 * DAY_US
-    world.call("ada", CENT, CENT, 3)
+    world.call("ada", CENT, CENT, at_us=world.now_us - 2 * HOUR_US)
+    world.call("ada", 3)
     world.call("bob", 5)
     world.call("ada", 7, at_us=last - 1, period_us=last - 30 * DAY_US)
     assert world.report.send_all() == 3
@@ -143,6 +144,24 @@ def test_a_process_that_dies_leaves_its_event_to_the_next_one_after_the_lease(wo
     assert world.another().send_all() == 1
     assert [e.id for e in world.meter.sent] == [taken.id] * 2
     assert world.meter.total("cus_ada") == CENT
+
+
+def test_a_late_refusal_changes_nothing_of_what_was_taken_and_what_is_taken_is_no_longer_in_doubt(
+    world: UsageWorld,
+) -> None:
+    """As where a sender outlived its lease, and another one has sent its event meanwhile."""
+    world.call("ada", CENT)
+    world.outbox.collect()
+    event = world.outbox.claim()
+    assert event is not None
+    ends = "SELECT state, next_us, failed FROM usage_event"
+    world.outbox.hold(event.id, "No such customer")
+    world.outbox.taken(event.id)
+    assert world.rows(ends) == [("sent", None, "")]
+    world.outbox.put_off(event.id, 10, "no answer")
+    assert world.rows(ends) == [("sent", None, "")]
+    world.outbox.hold(event.id, "No such customer")
+    assert world.rows(ends) == [("sent", None, "")]
 
 
 def test_the_first_try_is_noted_before_it_is_sent(world: UsageWorld) -> None:

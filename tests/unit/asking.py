@@ -24,6 +24,13 @@ def requests_of(made: Call) -> list[dict[str, Any]]:
     return asked
 
 
+def assert_rest_is_left(made: Call) -> None:
+    """What no question has used is there for the next one."""
+    wire, hold, spent = made._wire, made._wire.admitted.hold, made.spent
+    assert wire.input_left == hold.input_tokens_max - spent.input_tokens
+    assert wire.output_left == hold.output_tokens_max - spent.output_tokens
+
+
 def run(work: Awaitable[Any]) -> Any:  # noqa: ANN401
     async def scene() -> Any:  # noqa: ANN401
         return await work

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Iterable
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Final, Literal
 
 import httpx2
@@ -12,17 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
+from farebox import Call
+from farebox.call import metered
+from farebox.call.admit import admit
+from farebox.call.attempt import FAILED
 from farebox.call.form import form_of
 from farebox.call.handling import Choice
 from farebox.call.metered import MeteredStream
+from farebox.call.service import CallRequest
+from farebox.domain.admission import Admitted, Ask
+from farebox.domain.apikey import ApiKey
 from farebox.domain.dialects import Usage
-from farebox.domain.errors import CallError, CallTooLarge, UpstreamNoMessage, UpstreamUnfit
+from farebox.domain.errors import CallError, CallTooLarge, UpstreamFailed, UpstreamNoMessage, UpstreamUnfit
 from farebox.domain.ledger import Mark
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price, cost_nanodollars
 from farebox.sandbox.model import STREAM_HEADERS, SandboxStream
 from farebox.testing import call
-from tests.unit.asking import SANDBOX, requests_of, run
+from tests.unit.asking import SANDBOX, assert_rest_is_left, requests_of, run
 
 
 class Address(BaseModel):
@@ -81,10 +90,7 @@ def test_several_questions_at_once_are_right() -> None:
         return await asyncio.gather(*(made.ask(f"question {number}") for number in range(20)))
 
     assert len(set(run(scene()))) == 20
-    hold = made._wire.admitted.hold
-    spent = made.spent
-    assert made._wire.input_left == hold.input_tokens_max - spent.input_tokens
-    assert made._wire.output_left == hold.output_tokens_max - spent.output_tokens
+    assert_rest_is_left(made)
 
 
 def test_no_message_is_an_error() -> None:
@@ -98,6 +104,13 @@ def test_what_no_longer_fits_is_not_sent() -> None:
     with pytest.raises(CallTooLarge, match="This call has room for 200 more tokens of input"):
         run(made.ask("x" * 300))
     assert (asked, made.spent.input_tokens) == ([], 0)
+
+
+def test_a_question_may_have_no_longer_answer_than_the_plan_allows() -> None:
+    made = call(answers=["hello"], plan=Plan("short", max_output_tokens=80))
+    asked = requests_of(made)
+    run(made.ask("x", max_tokens=500))
+    assert asked[0]["max_tokens"] == 80
 
 
 def test_the_answers_of_a_call_end_with_its_hold() -> None:
@@ -220,6 +233,21 @@ def test_a_stream_comes_piece_by_piece_and_is_the_same_text() -> None:
     assert made.spent.output_tokens == len(pieces)
 
 
+def test_a_stream_that_does_not_begin_gives_back_what_it_held() -> None:
+    made = call(answers=[])  # for which the model has no answer
+    with pytest.raises(CallError):
+        run(collected(made.stream("x")))
+    assert_rest_is_left(made)
+
+
+def test_an_event_of_a_stream_that_does_not_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metered, "EVENT_BYTES_MAX", 1_000)
+    made = call()
+    stream_of(made, [EVENTS[1], b"data: ", b"x" * 1_000])
+    with pytest.raises(UpstreamFailed, match=FAILED):
+        run(collected(made.stream("x")))
+
+
 def test_a_stream_that_is_left_is_paid_as_far_as_it_came() -> None:
     made = call(answers=["a b c d e f g h"])
 
@@ -251,16 +279,35 @@ EVENTS: Final = (
 )
 
 
+def stream_of(made: Call, pieces: Iterable[bytes]) -> None:
+    """What the model's next stream consists of."""
+
+    async def answers(*_: object) -> SandboxStream:
+        return SandboxStream(200, STREAM_HEADERS, iter(pieces))
+
+    made._wire.service.models["live"][0].upstream.stream = answers  # type: ignore[assignment,method-assign]
+
+
+def test_a_stream_that_is_left_before_its_first_word_is_paid_for_its_question() -> None:
+    made = call()
+    stream_of(made, EVENTS[:2])
+
+    async def scene() -> None:
+        async with MeteredStream(made._wire, made._question({"messages": []}, None)) as stream:
+            assert await anext(stream) == (EVENTS[0], "")
+
+    run(scene())
+    assert (made.spent.output_tokens, made.spent.marks) == (0, (Mark.CUT, Mark.ESTIMATED))
+    assert made.spent.input_tokens > 0
+
+
 @given(st.sets(st.integers(1, len(b"".join(EVENTS)) - 1), max_size=12))
 def test_a_stream_is_the_same_wherever_its_bytes_are_cut(cuts: set[int]) -> None:
     made = call()
     whole, ends = b"".join(EVENTS), sorted(cuts)
     pieces = [whole[start:end] for start, end in zip([0, *ends], [*ends, len(whole)], strict=True)]
 
-    async def answers(*_: object) -> SandboxStream:
-        return SandboxStream(200, STREAM_HEADERS, iter(pieces))
-
-    made._wire.service.models["live"][0].upstream.stream = answers  # type: ignore[assignment,method-assign]
+    stream_of(made, pieces)
 
     async def scene() -> tuple[bytes, str, bytes]:
         question = made._question({"messages": []}, None)
@@ -277,10 +324,7 @@ def test_the_last_words_of_a_stream_come_however_it_ends(end: bytes) -> None:
     made = call()
     last = b'data: {"choices":[{"index":0,"delta":{"content":"fun"},"finish_reason":"stop"}]}'
 
-    async def answers(*_: object) -> SandboxStream:
-        return SandboxStream(200, STREAM_HEADERS, iter([EVENTS[1], last + end]))
-
-    made._wire.service.models["live"][0].upstream.stream = answers  # type: ignore[assignment,method-assign]
+    stream_of(made, [EVENTS[1], last + end])
     assert run(collected(made.stream("x"))) == ["dog", "fun"]
     assert Mark.CUT not in made.spent.marks
 
@@ -300,6 +344,30 @@ def test_a_call_knows_its_caller_and_its_id(caplog: pytest.LogCaptureFixture) ->
 def test_the_client_goes_nowhere_else() -> None:
     transport = call().openai._client._transport
     assert not isinstance(transport, httpx2.AsyncHTTPTransport)
+
+
+@pytest.mark.parametrize("answers", [1, 3])
+def test_an_estimate_is_never_above_what_was_asked_for(answers: int) -> None:
+    made = call()
+    question = made._question({"messages": [], "n": answers}, None)
+    assert made._wire.estimate(question, 4_000, 100).output_tokens == 100 * answers
+
+
+def test_a_long_question_is_held_at_the_price_of_its_length() -> None:
+    longer = Price(8_000, 800, 30_000)
+    wire = call()._wire
+    model = wire.service.models["live"][0]._replace(price=Price(4_000, 400, 20_000, tiers=((272_000, longer),)))
+    asked: list[Ask] = []
+
+    async def noted(ask: Ask) -> Admitted:
+        asked.append(ask)
+        return wire.admitted
+
+    ledger: Any = SimpleNamespace(admit=noted)
+    service = replace(wire.service, ledger=ledger)
+    for tokens in (272_000, 272_001):
+        run(admit(service, CallRequest("req_1", ApiKey("key", "live"), "/v1/x", (model,), tokens)))
+    assert [ask.price for ask in asked] == [Price(4_000, 400, 20_000), longer]
 
 
 def test_a_question_costs_what_its_length_and_the_cache_cost() -> None:

@@ -21,7 +21,7 @@ from farebox.domain.errors import (
     UpstreamTimeout,
 )
 from farebox.testing import call
-from tests.unit.asking import requests_of, run
+from tests.unit.asking import assert_rest_is_left, requests_of, run
 
 # -- The OpenAI client
 
@@ -111,6 +111,15 @@ def test_a_stream_of_the_client_that_is_closed_gives_back_what_it_held() -> None
     run(scene())
     assert not made._wire.streams
     assert 0 < made.spent.output_tokens < 5
+    assert_rest_is_left(made)
+
+
+def test_several_answers_share_what_is_left_and_give_back_what_they_did_not_use() -> None:
+    made = call(max_output_tokens=100)
+    asked = requests_of(made)
+    run(chat(made, n=3))
+    assert asked[0]["max_tokens"] == 33
+    assert_rest_is_left(made)
 
 
 def test_several_answers_that_are_left_are_paid_as_far_as_each_came() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -11,14 +12,17 @@ import pytest
 from farebox import Call
 from farebox.call.metered import MeteredStream
 from farebox.call.prompt import prompt, within_deadline
+from farebox.call.record import RECORD_SECONDS, record
+from farebox.call.service import CallRequest
 from farebox.call.stream import Listener, pass_on
 from farebox.call.wire import Question, Wire
 from farebox.domain.admission import Standing
+from farebox.domain.apikey import ApiKey
 from farebox.domain.breaker import Breaker
 from farebox.domain.dialects import CHAT
-from farebox.domain.errors import InternalError, UpstreamTimeout
-from farebox.domain.ledger import Mark
-from farebox.ports import Streamed
+from farebox.domain.errors import CallError, InternalError, UpstreamFailed, UpstreamTimeout
+from farebox.domain.ledger import Ending, Hold, Mark, Spent, settle
+from farebox.ports import Recorded, Reply, Streamed
 from farebox.sandbox.model import SandboxStream
 from farebox.testing import call
 from tests.unit.asking import run
@@ -70,6 +74,23 @@ class Cancelled(Asking):
     async def run(self, wire: Wire, listener: Listener) -> None:
         del wire, listener
         await a_cancelled_one()
+
+
+class Telling(Asking):
+    """One that says something of its own, and asks nobody."""
+
+    async def run(self, wire: Wire, listener: Listener) -> None:
+        del wire
+        await listener.send(b"Our own words.")
+        await asyncio.sleep(60)
+
+
+class TellingFirst(Asking):
+    """One that says something of its own before it asks."""
+
+    async def run(self, wire: Wire, listener: Listener) -> None:
+        await listener.send(b"Our own words.")
+        await super().run(wire, listener)
 
 
 def question(wire: Wire) -> Question:
@@ -174,7 +195,34 @@ def test_who_leaves_before_the_first_piece_pays_for_what_was_asked() -> None:
     assert wire.spent.marks == (Mark.CUT, Mark.ESTIMATED)
 
 
+def test_who_leaves_after_words_that_no_model_was_asked_for_pays_for_them() -> None:
+    wire = call()._wire
+
+    async def scene() -> Any:  # noqa: ANN401  # a Passed
+        listener = Listening()
+        listener.leave.set()
+        return await pass_on(wire, Telling(), listener)
+
+    passed = run(scene())
+    assert (passed.ending, passed.has_left, wire.spent.marks) == ("post", True, (Mark.CUT,))
+
+
 # -- The model is silent
+
+
+def test_words_before_a_model_that_then_says_nothing_are_free() -> None:
+    made = call()
+
+    async def scene() -> Any:  # noqa: ANN401  # a Passed
+        upstream_of(made).stream = broken
+        return await pass_on(made._wire, TellingFirst(), Listening())
+
+    async def broken(path: str, body: bytes, seconds_max: float) -> Streamed:
+        del path, body, seconds_max
+        raise UpstreamFailed("It is away.")
+
+    passed = run(scene())
+    assert (passed.ending, type(passed.error), made.spent.marks) == ("void", UpstreamFailed, ())
 
 
 @pytest.mark.parametrize("is_stream", [True, False])
@@ -208,3 +256,40 @@ def test_a_model_that_is_silent_until_the_deadline_costs_nothing_and_is_left_alo
     assert (ending, type(error)) == ("void", UpstreamTimeout)
     assert (wire.spent.input_tokens, wire.spent.marks) == (0, ())
     assert breaker.is_open == is_left_alone
+
+
+def test_a_pause_that_is_longer_than_the_call_has_is_not_waited_for() -> None:
+    made = call()
+    wire = made._wire
+    wire.service = replace(wire.service, upstream_retries_max=2)
+    asked: list[str] = []
+
+    async def busy(path: str, body: bytes, seconds_max: float) -> Reply:
+        del body, seconds_max
+        asked.append(path)
+        return Reply(429, {"retry-after": "20"}, b"{}")
+
+    upstream_of(made).send = busy
+    wire.deadline = monotonic() + 10
+    with pytest.raises(CallError):
+        run(wire.ask(question(wire)))
+    assert len(asked) == 1
+
+
+# -- It is recorded
+
+
+def test_a_call_that_ends_at_its_deadline_still_has_its_time_to_be_recorded() -> None:
+    wire = call()._wire
+    until: list[float] = []
+
+    async def noted(hold: Hold, ending: Ending, spent: Spent, deadline: float, _: object) -> Recorded:
+        until.append(deadline)
+        return Recorded(settle(hold, ending, spent, 0), None)
+
+    ledger: Any = SimpleNamespace(record=noted)
+    wire.service = replace(wire.service, ledger=ledger)
+    wire.deadline = monotonic()
+    request = CallRequest("req_1", ApiKey("key", "live"), "/v1/x", wire.service.models["live"], 40)
+    run(record(wire, request, "post", None, "hello", None))
+    assert until[0] >= wire.deadline + RECORD_SECONDS

@@ -325,6 +325,9 @@ def test_input_that_is_written_to_the_cache_costs_what_its_provider_asks_for_tha
 def test_all_tokens_of_a_long_prompt_have_the_price_of_its_tier() -> None:
     assert SOL.of_input(272_000) is SOL
     assert SOL.of_input(272_001) == price_of_usd(8, 30, "0.8", 10)
+    longest = price_of_usd(16, 45)
+    both = SOL._replace(tiers=(*SOL.tiers, (500_000, longest)))
+    assert [both.of_input(tokens) for tokens in (272_000, 500_000, 500_001)] == [both, SOL.tiers[0][1], longest]
 
 
 @given(st.integers(0, 600_000), st.data(), st.integers(0, 10**6))

@@ -80,6 +80,25 @@ def test_a_stranger_is_refused_and_leaves_no_trace(till: Till, key: NewKey) -> N
     asyncio.run(call())
 
 
+def test_a_call_is_found_by_keys_of_its_own_mode_only(till: Till, key: NewKey) -> None:
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            hold = await admit(ledger, key)
+
+            async def found() -> list[bool]:
+                seen = []
+                for mode in ("live", "test"):
+                    till.query("UPDATE api_key SET mode = %s", mode)
+                    seen.append(await ledger.find(key.row.digest, hold.call_id) is not None)
+                return seen
+
+            assert await found() == [True, False]
+            await record(ledger, hold)
+            assert await found() == [True, False]
+
+    asyncio.run(call())
+
+
 def test_a_key_revoked_and_an_account_suspended_are_refused_at_the_very_next_call(till: Till, key: NewKey) -> None:
     async def call() -> None:
         other = till.new_key()
