@@ -67,13 +67,19 @@ def test_a_payment_that_another_process_is_making_at_this_moment_has_not_failed(
         StripePayments(client(Wire({"/v1/payment_intents/pi_1": under_way}, status))).payment("pi_1")
 
 
-def test_a_customer_is_made_once_for_an_account_and_its_address() -> None:
+def test_a_customer_is_made_once_for_an_account_and_its_address_and_anew_where_one_is_gone() -> None:
     wire = Wire({"/v1/customers": {"object": "customer", "id": "cus_1"}})
     payments = StripePayments(client(wire))
-    for account_id, email in (("acct_1", "ada@x.example"), ("acct_1", "ada@x.example"), ("acct_1", "bob@x.example")):
-        payments.create_customer(account_id, email)
-    first, again, other = wire.keys("/v1/customers")
-    assert first == again != other
+    for email, gone in (
+        ("ada@x.example", ""),
+        ("ada@x.example", ""),
+        ("bob@x.example", ""),
+        ("ada@x.example", "cus_0"),
+    ):
+        payments.create_customer("acct_1", email, gone)
+    first, again, *others = wire.keys("/v1/customers")
+    assert first == again
+    assert len({first, *others}) == 3
     assert "acct_1" in first
     assert "ada" not in first
 
