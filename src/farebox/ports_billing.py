@@ -181,8 +181,11 @@ class Billing(Protocol):
         """
         ...
 
-    def want_next(self, account_id: str, subscription_id: str, plan: str) -> None:
-        """Note the plan that is wanted at the period's end, of which Stripe is to be told; empty for what it has."""
+    def want_next(self, known: Known, plan: str) -> None:
+        """Note the plan that is wanted at the period's end, of which Stripe is to be told; empty for what it has.
+
+        Nothing is noted where another plan than the known one is in force by now: somebody has moved meanwhile.
+        """
         ...
 
     def keep_invoice(self, account_id: str, invoice: Invoice, fetched_us: int) -> bool:

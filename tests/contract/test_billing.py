@@ -81,8 +81,11 @@ def test_an_account_has_one_customer_at_stripe_though_two_make_one_at_once(
 
 
 def test_a_plan_that_is_wanted_next_is_of_its_own_subscription(billing: StoredBilling) -> None:
-    for subscription, wanted in (("sub_before", ""), ("sub_ada", "basic")):
-        billing.want_next("ada", subscription, "basic")
+    """And of the plan in force that was seen: who has moved meanwhile has left it."""
+    for subscription, plan, wanted in (("sub_before", "pro", ""), ("sub_ada", "team", ""), ("sub_ada", "pro", "basic")):
         known = billing.subscription("ada")
         assert known is not None
-        assert known.next_plan == wanted
+        billing.want_next(known._replace(id=subscription, plan=plan), "basic")
+        after = billing.subscription("ada")
+        assert after is not None
+        assert after.next_plan == wanted

@@ -123,12 +123,15 @@ def change_of(plan: Plan | None, known: Known, other: Plan) -> Change:
     """When a change to another plan holds: at once where it is dearer, else when what is paid for has been had.
 
     It is dearer than what is paid, not than what the file says by now. Of a plan that is no longer offered nothing can
-    be had, so a change from it holds at once.
+    be had, so a change from it holds at once. With a cheaper plan noted, Stripe has to be put back onto the price that
+    is paid, to count a difference from; where the file has another one by now, it cannot, and the change waits.
     """
     if plan is None:
         return "now"
     if plan is other:
         return "same"
+    if known.next_plan and price_of(plan, known) != plan.price_nanodollars:
+        return "later"
     is_dearer = other.price_nanodollars * MONTHS[plan.every] > price_of(plan, known) * MONTHS[other.every]
     return "now" if is_dearer else "later"
 
@@ -269,7 +272,7 @@ def _wish(till: Till, known: Known, plan: Plan) -> None:
 
     The note of it counts, whatever happens behind it: Stripe is told later of what it could not be told now.
     """
-    till.billing.want_next(known.account_id, known.id, plan.name)
+    till.billing.want_next(known, plan.name)
     try:
         sync_subscription(till, known.id)
         if known.ends_at_period_end:  # not before: who is refused the other plan has still cancelled
@@ -287,7 +290,7 @@ def _wish(till: Till, known: Known, plan: Plan) -> None:
 
 def _wish_as_before(till: Till, known: Known) -> None:
     """Not a note of nothing: what Stripe was asked for without an answer, it may have done, or do yet."""
-    till.billing.want_next(known.account_id, known.id, known.next_plan or known.plan)
+    till.billing.want_next(known, known.next_plan or known.plan)
     with suppress(PaymentRefused, PaymentsUnavailable):
         sync_subscription(till, known.id)
 
@@ -302,7 +305,7 @@ def _move_now(till: Till, known: Known, plan: Plan, *, is_gone: bool) -> None:
     ends_trial, once = known.status == "trialing", f"farebox-change-{known.id}-{secrets.token_hex(8)}"
     try:
         if known.next_plan and is_gone:
-            till.billing.want_next(known.account_id, known.id, "")
+            till.billing.want_next(known, "")
         elif known.next_plan:
             _forget_wish(till, known)
         prorated = not (known.next_plan and is_gone)
@@ -317,7 +320,7 @@ def _move_now(till: Till, known: Known, plan: Plan, *, is_gone: bool) -> None:
 
 def _forget_wish(till: Till, known: Known) -> None:
     """Have Stripe charge what is in force again: the difference to another plan is counted from that."""
-    till.billing.want_next(known.account_id, known.id, known.plan)
+    till.billing.want_next(known, known.plan)
     sync_subscription(till, known.id)
     after = till.billing.subscription(known.account_id)
     if after is not None and after.next_plan:

@@ -93,7 +93,7 @@ def _keep_wish(till: Till, known: Known, fetched: Subscription) -> bool:
     till.payments.change_plan(known.id, keys_of(wanted), prorated=False, once=once)
     after = till.billing.subscription(known.account_id)
     if after is not None and after.id == known.id and not after.next_plan:
-        till.billing.want_next(known.account_id, known.id, known.plan)  # it was taken back while Stripe was asked
+        till.billing.want_next(after, after.plan)  # it was taken back, or moved from, while Stripe was asked
     return True
 
 

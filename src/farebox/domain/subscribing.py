@@ -101,9 +101,14 @@ def follow(
 
 
 def at_own_price(known: Known | None, fetched: Subscription) -> Subscription:
-    """With its plan, where the founder has put the subscription that is known onto a price of their own."""
-    is_known = known is not None and known.id == fetched.id
-    return fetched._replace(plan=known.plan) if is_known and known is not None and not fetched.plan else fetched
+    """With its plan, where the founder has put the subscription that is known onto a price of their own.
+
+    It is in the place of what Stripe had: the plan in force, or already the one that is wanted next.
+    """
+    if known is None or known.id != fetched.id or fetched.plan:
+        return fetched
+    has_next = known.next_plan and known.next_price_nanodollars is not None
+    return fetched._replace(plan=known.next_plan if has_next else known.plan)
 
 
 def rival_of(known: Known | None, fetched: Subscription) -> str:

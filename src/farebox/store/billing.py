@@ -85,10 +85,13 @@ class StoredBilling:
         finally:
             cursor.close()
 
-    def want_next(self, account_id: str, subscription_id: str, plan: str) -> None:
-        mine = and_(subscription.c.account_id == account_id, subscription.c.id == subscription_id)
+    def want_next(self, known: Known, plan: str) -> None:
+        mine = and_(
+            subscription.c.account_id == known.account_id, subscription.c.id == known.id,
+            subscription.c.plan == known.plan,
+        )  # fmt: skip
         with self._database.write() as connection:
-            _lock(connection, account_id)
+            _lock(connection, known.account_id)
             wish = {"next_plan": plan, "next_price_nanodollars": None}  # what Stripe charges is to be seen
             connection.execute(update(subscription).where(mine).values(wish))
 

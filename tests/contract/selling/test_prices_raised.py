@@ -161,20 +161,20 @@ def test_a_wish_from_a_plan_that_is_offered_no_more_is_in_nobodys_way(counter: C
     assert sum(one.total for one in invoices) == 2_900
 
 
+def put_on(counter: Counter, account_id: str, cents: int) -> None:
+    """The founder puts a price of their own at Stripe into the place of the plan's."""
+    v1, sub_id = counter.client.v1, known_of(counter, account_id).id
+    items = v1.subscriptions.retrieve(sub_id)["items"].data
+    [base] = [item for item in items if item.price.recurring and item.price.recurring.usage_type == "licensed"]
+    price = {"product": str(base.price.product), "currency": "usd", "unit_amount": cents}
+    own = v1.prices.create({**price, "recurring": {"interval": "month"}})  # type: ignore[typeddict-item]
+    v1.subscriptions.update(sub_id, {"items": [{"id": base.id, "price": own.id}], "proration_behavior": "none"})
+    counter.hear(account_id)
+
+
 def test_at_a_price_of_the_founders_own_a_plan_is_followed_moved_and_over(counter: Counter) -> None:
     ada = counter.subscribed("pro")
-    v1, sub_id = counter.client.v1, known_of(counter, ada).id
-    [base] = [item for item in v1.subscriptions.retrieve(sub_id)["items"].data if item.price.unit_amount == 2_900]
-    own = v1.prices.create(
-        {
-            "product": str(base.price.product),
-            "currency": "usd",
-            "unit_amount": 1_900,
-            "recurring": {"interval": "month"},
-        }
-    )
-    v1.subscriptions.update(sub_id, {"items": [{"id": base.id, "price": own.id}], "proration_behavior": "none"})
-    counter.hear(ada)
+    put_on(counter, ada, 1_900)
     assert (counter.row(ada).plan, known_of(counter, ada).price_nanodollars, told(counter, ada)) == (
         "pro",
         19 * USD,
@@ -184,11 +184,32 @@ def test_at_a_price_of_the_founders_own_a_plan_is_followed_moved_and_over(counte
     assert known_of(counter, ada).ends_at_period_end
     assert buy.change_plan(counter.till, counter.row(ada), "team") == "now"
     assert told(counter, ada) == 9_900, "the price of their own is not paid beside it"
-    v1.subscriptions.update(sub_id, {"items": [{"id": base.id, "price": own.id}], "proration_behavior": "none"})
-    counter.till.payments.cancel_now(sub_id)
+    put_on(counter, ada, 1_900)
+    counter.till.payments.cancel_now(known_of(counter, ada).id)
     counter.hear(ada)
     assert counter.row(ada).plan == "free"
     assert buy.buy_plan(counter.till, counter.row(ada), "pro")
+
+
+def test_a_price_of_the_founders_own_in_the_place_of_a_noted_plans_is_that_plans(counter: Counter) -> None:
+    ada = counter.subscribed("pro")
+    buy.change_plan(counter.till, counter.row(ada), "basic")
+    put_on(counter, ada, 500)
+    known = known_of(counter, ada)
+    assert (known.plan, known.next_plan, known.price_nanodollars) == ("pro", "basic", 29 * USD)
+    assert (known.next_price_nanodollars, told(counter, ada)) == (5 * USD, 500)
+
+
+def test_a_dearer_plan_waits_where_stripe_cannot_be_put_back_onto_what_is_paid(counter: Counter) -> None:
+    ada, bob = counter.subscribed("pro"), counter.subscribed("pro")
+    buy.change_plan(counter.till, counter.row(ada), "basic")
+    reprice(counter, pro=189)
+    assert buy.change_plan(counter.till, counter.row(ada), "team") == "later"
+    assert (counter.row(ada).plan, known_of(counter, ada).next_plan, told(counter, ada)) == ("pro", "team", 9_900)
+    assert buy.change_plan(counter.till, counter.row(bob), "team") == "now"
+    paid = [sum(one.amount_paid for one in counter.client.v1.invoices.list({"customer": counter.row(who).customer_id}))
+            for who in (ada, bob)]  # fmt: skip
+    assert paid == [2_900, 9_900]
 
 
 def test_a_dearer_plan_and_one_of_two_seats_are_told_as_stripe_charges_them(counter: Counter) -> None:

@@ -151,7 +151,7 @@ def test_a_wish_that_stripe_was_not_told_is_told_later(counter: Counter) -> None
     account_id = counter.subscribed("pro")
     known = counter.till.billing.subscription(account_id)
     assert known is not None
-    counter.till.billing.want_next(account_id, known.id, "basic")  # and the process dies
+    counter.till.billing.want_next(known, "basic")  # and the process dies
     counter.hear(account_id)
     assert counter.subscription(account_id).plan == "basic"
     assert counter.row(account_id).plan == "pro"

@@ -1,6 +1,7 @@
 """A move to a cheaper plan, once it is noted: whatever comes between, Stripe is told of it in the end."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -124,3 +125,41 @@ def test_a_move_down_that_is_taken_back_while_stripe_is_slow_stays_taken_back(
         patched.setattr(counter.till.payments, "change_plan", slow)
         wish(counter, account_id, "basic")
     assert stand(counter, account_id) == ("pro", "", "pro")
+
+
+def meanwhile(counter: Counter, patched: pytest.MonkeyPatch, plan: str, moves: Callable[[], object]) -> None:
+    """Have something else come between our look and Stripe's change to a plan."""
+    payments, change = counter.till.payments, counter.till.payments.change_plan
+
+    def slow(sub_id: str, keys: list[str], **how: Any) -> None:  # noqa: ANN401  # as the port has it
+        if f"_{plan}_" in keys[0]:
+            patched.setattr(payments, "change_plan", change)
+            moves()
+        change(sub_id, keys, **how)
+
+    patched.setattr(payments, "change_plan", slow)
+
+
+def test_who_moves_up_while_stripe_is_told_of_the_move_down_stays_up(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account_id = counter.subscribed("pro")
+    counter.hear(account_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(counter.till.payments, "change_plan", away(counter.till.payments.change_plan))
+        wish(counter, account_id, "basic")
+    with monkeypatch.context() as patched:
+        meanwhile(counter, patched, "basic", lambda: wish(counter, account_id, "team"))
+        stand(counter, account_id)
+    assert stand(counter, account_id) == ("team", "", "team")
+
+
+def test_two_moves_up_at_once_are_one(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    account_id = counter.subscribed("pro")
+    counter.hear(account_id)
+    wish(counter, account_id, "basic")
+    with monkeypatch.context() as patched:
+        meanwhile(counter, patched, "pro", lambda: wish(counter, account_id, "team"))
+        with suppress(CannotBuy):
+            wish(counter, account_id, "team")
+    assert stand(counter, account_id) == ("team", "", "team")
