@@ -102,6 +102,7 @@ def test_what_could_never_work_is_told_with_its_line(load_file: Load, end: str, 
         COUNTS.format("lambda request, more=1: 1"),
         TAKES.format("int = Field(3, ge=3, alias='em')"),
         TAKES.format("list[int] = Field(default_factory=list)"),
+        TAKES.format("int = Field(default_factory=lambda: 1 // 0)"),  # which may be had when it is served
         TAKES.format("str = Field(pattern='^a')"),
         TAKES.format("list[File] | None = None"),
         "@app.on('signed_up')\ndef f(event, *, more=1): ...",
