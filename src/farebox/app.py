@@ -1,6 +1,7 @@
 """Farebox, the founder's application: an ASGI application that takes ordinary FastAPI routers."""
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
@@ -38,9 +39,11 @@ from farebox.web.logo import Logo, read_logo
 from farebox.web.openapi import add_paid
 from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
-from farebox.web.routes import add_docs_files, add_error_pages, add_routes
+from farebox.web.routes import add_docs_files, add_error_pages, add_routes, route_of
 from farebox.web.site import Pages, Site
 from farebox.web.webhooks import Webhooks
+
+log = logging.getLogger("farebox.web")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _EVENTS: Final = ", ".join(NAMES)
@@ -251,10 +254,12 @@ class Farebox(FastAPI):
             try:
                 await super().__call__(scope, receive, answer.send)
             except Exception:
-                # What has failed is logged and answered. Starlette raises it all the same, and a server takes that for
-                # an answer that broke off: it would close the connection, on which the next request may have come.
+                # What has failed is answered. Starlette raises it all the same, and a server takes that for an answer
+                # that broke off: it would close the connection, on which the next request may have come.
                 if not answer.is_whole:
-                    raise
+                    raise  # and the server logs it
+                request = Request(scope)
+                log.exception("%s %s failed", request.method, route_of(request))
             return
         await super().__call__(scope, receive, send)
 

@@ -207,11 +207,21 @@ class Archive(Protocol):
 class Closing(Protocol):
     """The end of an account."""
 
-    def refuse_calls(self, here: Visit) -> int:
-        """Refuse all keys of the account that work, until `take_calls` is told this very moment."""
+    def refuse_calls(self, here: Visit, client: Client) -> int:
+        """Refuse all keys of the account that work, until `take_calls` is told this very moment.
+
+        So are those that a deletion refused which broke off: from then on they are this one's.
+
+        Raises:
+            NotAllowed: they are no owner any more, or another deletion has just refused them.
+            LedgerUnavailable: the database cannot be asked.
+        """
         ...
 
-    def take_calls(self, account_id: str, refused_us: int) -> None: ...
+    def take_calls(self, account_id: str, refused_us: int) -> None:
+        """Have the keys that were refused at this moment work again, unless the account is closed."""
+        ...
+
     def close(self, here: Visit, client: Client) -> None:
         """Close it for good, in one transaction; what it was charged stays, without a name.
 

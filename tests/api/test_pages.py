@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, HTTPException
-from starlette.responses import StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.responses import Response, StreamingResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -369,6 +370,20 @@ def test_a_route_of_the_founders_own_that_fails_is_answered_and_logged_once(
     assert [record.getMessage() for record in caplog.records] == ["GET /boom failed"]
     with pytest.raises(LookupError):
         raising.get("/half")
+
+
+def test_what_a_handler_of_the_founders_own_answers_is_logged_once(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Farebox()
+    app.get("/boom")(boom)
+    app.get("/after")(lambda: Response("done", background=BackgroundTask(boom)))
+    app.exception_handler(Exception)(lambda *_: Response("oops", 500))
+    serve(app)
+    raising = TestClient(app)
+    assert (raising.get("/boom").text, raising.get("/after").text) == ("oops", "done")
+    assert [record.getMessage() for record in caplog.records] == ["GET /boom failed", "GET /after failed"]
+    assert all(record.exc_info for record in caplog.records)
 
 
 def boom(found: str = "") -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -16,19 +17,21 @@ from farebox.account.log_in import ask_for_link
 from farebox.account.sign_up import sign_up
 from farebox.account.till import CannotBuy
 from farebox.domain.admission import Admitted, Ask, Once, Refused
-from farebox.domain.errors import FounderError, InvalidApiKey
+from farebox.domain.errors import FounderError, InvalidApiKey, LedgerUnavailable
 from farebox.domain.ledger import Spent
 from farebox.domain.people import NotAllowed, PersonError
 from farebox.ports import Kept
 from farebox.ports_money import PaymentsUnavailable
 from farebox.ports_people import Due, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
+from farebox.store.closing import UNDER_WAY_US
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.outbox import StoredOutbox
 from farebox.store.plans import lost_plans
 from farebox.store.reconcile import reconcile
 from farebox.store.reports import usage
+from farebox.web.pages.activity import in_words
 from tests.contract.test_team import BEA, CEM, TeamWorld
 from tests.contract.world import ADA, CLIENT, GOOD, PRODUCT, SECRET, together
 from tests.services.sums import check_sums_at
@@ -51,6 +54,18 @@ class ClosingWorld(TeamWorld):
 
     def close(self) -> None:
         close_account(self.desk, self.ada, CLIENT, typed=f" {ADA.upper()} ")
+
+    def till(self, cancel: Callable[[str], None]) -> Any:  # noqa: ANN401
+        """Where Ada pays for a plan, and how it is ended."""
+        self.rows("UPDATE account SET customer_id = 'cus_1'")
+        paid = SimpleNamespace(id="sub_1", is_ours=True, status="active")
+        payments = SimpleNamespace(
+            subscriptions_of=lambda _: [paid], expire_checkouts=lambda _: None, cancel_now=cancel
+        )
+        return SimpleNamespace(payments=payments, invoice_open=lambda _: None)
+
+    def key_works(self) -> bool:
+        return self.rows("SELECT 1 FROM api_key WHERE revoked_us IS NULL") == [(1,)]
 
     async def call(self, ledger: GroupCommitLedger, once: str = "") -> Admitted:
         asked = Once(once, "fingerprint", is_stream=False, ttl_us=10**12) if once else None
@@ -188,23 +203,76 @@ def test_no_call_is_taken_while_what_the_account_pays_for_is_ended(world: Closin
     seen: list[bool] = []
 
     def refuses() -> bool:
-        return world.rows("SELECT 1 FROM api_key WHERE revoked_us IS NULL") == []
+        return not world.key_works()
 
     def cancel(_: str) -> None:
         seen.append(refuses())
         if is_away:
             raise PaymentsUnavailable("away")
 
-    theirs = SimpleNamespace(id="sub_1", is_ours=True, status="active")
-    payments = SimpleNamespace(subscriptions_of=lambda _: [theirs], expire_checkouts=lambda _: None, cancel_now=cancel)
-    till: Any = SimpleNamespace(payments=payments, invoice_open=lambda _: seen.append(refuses()))
-    world.rows("UPDATE account SET customer_id = 'cus_1'")
+    till = world.till(cancel)
+    till.invoice_open = lambda _: seen.append(refuses())
     try:
         close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
     except CannotBuy:
         assert is_away
     assert (seen, refuses()) == ([True, True], not is_away)
     assert world.rows("SELECT 1 FROM account WHERE closed_us IS NULL") == ([(1,)] if is_away else [])
+
+
+def test_the_keys_work_on_where_what_is_paid_is_ended_and_the_account_cannot_be_closed(
+    world: ClosingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise LedgerUnavailable("away")
+
+    till = world.till(lambda _: None)
+    monkeypatch.setattr(world.desk.upkeep.closing, "close", away)
+    with pytest.raises(LedgerUnavailable):
+        close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
+    assert world.key_works()
+    [line, *_] = world.desk.upkeep.archive.happened(world.ada_account, None)
+    assert (in_words(line), line.email) == ("had all keys refused, to delete the account", ADA)
+
+
+def test_a_second_deletion_waits_for_the_first_and_the_first_gives_its_keys_back(world: ClosingWorld) -> None:
+    def second(_: str) -> None:
+        with pytest.raises(NotAllowed, match="Look again in five minutes"):
+            close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
+        raise PaymentsUnavailable("away")
+
+    till = world.till(second)
+    ada = world.ada
+    with pytest.raises(CannotBuy):
+        close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
+    assert world.key_works()
+    close_account(world.desk, ada, CLIENT, typed=ADA, till=world.till(lambda _: None))  # at once, as nothing is open
+
+
+def test_a_deletion_takes_over_the_keys_of_one_that_broke_off(
+    world: ClosingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise PaymentsUnavailable("away")
+
+    till, closing = world.till(fail), world.desk.upkeep.closing
+    died_us, now_us = closing.refuse_calls(world.ada, CLIENT), Database.now_us
+    monkeypatch.setattr(Database, "now_us", lambda *of: now_us(*of) + UNDER_WAY_US)
+    late_us = closing.refuse_calls(world.ada, CLIENT)
+    closing.take_calls(world.ada_account, died_us)
+    assert not world.key_works()
+    closing.take_calls(world.ada_account, late_us)
+    assert world.key_works()
+    with pytest.raises(CannotBuy):
+        close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
+    assert world.key_works()
+
+
+def test_a_closed_accounts_keys_are_never_given_back(world: ClosingWorld) -> None:
+    account_id, refused_us = world.ada_account, world.desk.upkeep.closing.refuse_calls(world.ada, CLIENT)
+    world.close()
+    world.desk.upkeep.closing.take_calls(account_id, refused_us)
+    assert not world.key_works()
 
 
 def test_who_accepts_while_the_account_is_closed_is_in_none_of_it(world: ClosingWorld) -> None:

@@ -222,6 +222,14 @@ def test_who_asks_for_another_protocol_with_a_body_is_refused_and_the_body_is_no
     assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
+def test_who_asks_for_another_protocol_with_a_length_of_0_is_answered_in_this_one() -> None:
+    upgrade = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+    one = get("/named", headers=b"content-length: 0\r\n" + upgrade)
+    answer, _ = asyncio.run(talk(one, get("/whole")))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\nwhole")
+
+
 def test_an_answer_that_never_gets_its_body_is_a_failure() -> None:
     answer, _ = asyncio.run(talk(get("/broken", headers=b"")))
     assert answer.startswith(b"HTTP/1.1 500 ")

@@ -9,9 +9,9 @@ import pytest
 from fastapi import FastAPI, Response
 from starlette.testclient import TestClient
 
+from farebox import Farebox
 from farebox.cli.log_lines import Lines
 from farebox.web.pages.frame import add_errors
-from farebox.web.routes import add_error_pages
 
 TOLD = "new row violates a constraint\nDETAIL:  Failing row contains (ada@example.com, x).\nHINT:  Look at it."
 
@@ -37,13 +37,13 @@ def test_what_an_error_quotes_of_a_row_is_left_out_of_messages_and_of_tracebacks
 def test_a_page_that_fails_is_logged_without_what_its_path_held(
     caplog: pytest.LogCaptureFixture, *, is_page: bool
 ) -> None:
-    app, frame, house = FastAPI(), SimpleNamespace(error=lambda *_: Response(None, 500)), SimpleNamespace(public_url="")
+    app, frame = FastAPI() if is_page else Farebox(), SimpleNamespace(error=lambda *_: Response(None, 500))
     app.get("/link/{token}")(broken)
-    given: Any = (frame, lambda: house)
+    given: Any = frame
     if is_page:
-        add_errors(app, given[0])
+        add_errors(app, given)
     else:
-        add_error_pages(app, given[1], lambda _: "req_1")
+        app.exception_handler(Exception)(frame.error)
     answer = TestClient(app, raise_server_exceptions=False).get("/link/s3cret%0A2026-11-27 ERROR farebox: made up")
     assert answer.status_code == 500
     assert [record.getMessage() for record in caplog.records] == ["GET /link/{token} failed"]

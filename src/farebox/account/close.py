@@ -20,21 +20,24 @@ def close_account(desk: Desk, here: Visit, client: Client, *, typed: str, till: 
 
     Raises:
         PersonError: something else was typed, or what it pays for cannot be ended now.
-        NotAllowed: they are no owner any more.
+        NotAllowed: they are no owner any more, or it is being deleted already.
     """
     if typed.strip().lower() != here.account.email:
         raise PersonError(f"Type the address of the account, {here.account.email}, to delete it.", field="address")
+    closing = desk.upkeep.closing
     if till is not None and here.account.customer_id:
-        _end_what_is_paid(desk.upkeep.closing, here, till)
-    desk.upkeep.closing.close(here, client)
+        _close_what_is_paid(closing, here, client, till)
+    else:
+        closing.close(here, client)
     desk.mail_written()
 
 
-def _end_what_is_paid(closing: Closing, here: Visit, till: Till) -> None:
+def _close_what_is_paid(closing: Closing, here: Visit, client: Client, till: Till) -> None:
     """Without calls meanwhile, which would be on no invoice; where it cannot be ended, the account goes on."""
-    refused_us = closing.refuse_calls(here)
+    refused_us = closing.refuse_calls(here, client)
     try:
         end_for_good(till, here.account)
+        closing.close(here, client)
     except BaseException:
         closing.take_calls(here.account.id, refused_us)
         raise

@@ -1,15 +1,23 @@
 """The end of an account in the database: one transaction. Loaded by pages only."""
 
-from sqlalchemy import Connection, delete, func, select, update
+from typing import Final
 
-from farebox.domain.people import Client, mails_to
+from sqlalchemy import Connection, delete, exists, func, or_, select, update
+
+from farebox.domain.people import Client, NotAllowed, mails_to
 from farebox.ports_people import Visit
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.household import forget_counts, lock_own, say_farewell, take_out
 from farebox.store.tables import account, api_key, idempotency
 from farebox.store.tables_money import top_up
-from farebox.store.tables_people import limit_mark, link, mail, member
+from farebox.store.tables_people import audit, limit_mark, link, mail, member
+
+UNDER_WAY_US: Final = 5 * 60 * 1_000_000  # longer than Stripe is asked: a deletion that is older has broken off
+UNDER_WAY: Final = (
+    "This account is being deleted at this moment, or that broke off. Look again in five minutes: where the account is "
+    "still there, delete it again."
+)
 
 
 class StoredClosing:
@@ -18,16 +26,24 @@ class StoredClosing:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def refuse_calls(self, here: Visit) -> int:
+    def refuse_calls(self, here: Visit, client: Client) -> int:
         with self._database.write() as connection:
             theirs = lock_own(connection, here)
             now_us = self._database.now_us(connection)
-            working = api_key.c.account_id == theirs.id, api_key.c.revoked_us.is_(None)
-            connection.execute(update(api_key).where(*working).values(revoked_us=now_us))
+            before_us = _refused_before(connection, theirs.id)
+            if now_us - before_us < UNDER_WAY_US:
+                raise NotAllowed(UNDER_WAY, field="address")
+            working = or_(api_key.c.revoked_us.is_(None), api_key.c.revoked_us == before_us)
+            theirs_working = update(api_key).where(api_key.c.account_id == theirs.id, working)
+            if connection.execute(theirs_working.values(revoked_us=now_us)).rowcount:
+                write_down(
+                    connection, "keys_refused", client, now_us, person_id=here.person.id, account_id=theirs.id
+                )  # fmt: skip
             return now_us
 
     def take_calls(self, account_id: str, refused_us: int) -> None:
-        refused = api_key.c.account_id == account_id, api_key.c.revoked_us == refused_us
+        is_open = exists().where(account.c.id == account_id, account.c.closed_us.is_(None))
+        refused = api_key.c.account_id == account_id, api_key.c.revoked_us == refused_us, is_open
         with self._database.write() as connection:
             connection.execute(update(api_key).where(*refused).values(revoked_us=None))
 
@@ -47,6 +63,13 @@ class StoredClosing:
             write_down(
                 connection, "account_deleted", client, now_us, person_id=here.person.id, account_id=theirs.id
             )  # fmt: skip
+
+
+def _refused_before(connection: Connection, account_id: str) -> int:
+    """When the keys were refused by a deletion that has not ended, as far as the database knows; 0 where by none."""
+    still = exists().where(api_key.c.account_id == account_id, api_key.c.revoked_us == audit.c.at_us)
+    begun = audit.c.account_id == account_id, audit.c.what == "keys_refused", still
+    return connection.execute(select(func.max(audit.c.at_us)).where(*begun)).scalar() or 0
 
 
 def _end_keys(connection: Connection, account_id: str, now_us: int) -> None:

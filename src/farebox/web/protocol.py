@@ -18,7 +18,6 @@ from farebox.web.request import new_call_id
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: to close at once would reset the connection and lose it the answer.
 LINGER_SECONDS: Final = 2.0
-BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # all but the tab, which a value may have
 
 
@@ -111,7 +110,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._have_read()
-        if self.parser.should_upgrade() and not BODY_HEADERS.isdisjoint(name for name, _ in self.headers):
+        if self.parser.should_upgrade() and any(_announces_body(*header) for header in self.headers):
             # The parser would not read its body as one, but as the next request.
             self.send_400_response("A request that asks for another protocol has no body here; leave its Upgrade out.")
             return
@@ -174,3 +173,8 @@ class Protocol(HttpToolsProtocol):
         self.transport.write(b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], b"\r\n".join(map(b": ".join, headers)), body))
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+
+def _announces_body(name: bytes, value: bytes) -> bool:
+    # Java's HttpClient sends a length of 0 with an Upgrade on whatever has no body.
+    return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")

@@ -1,6 +1,5 @@
 """The unpaid endpoints, on FastAPI: health, readiness, usage, and the pages of the documentation."""
 
-import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -31,9 +30,6 @@ from farebox.web.openapi import READ, SECURITY, refusals
 from farebox.web.problem import problem
 from farebox.web.request import read_key
 from farebox.web.shapes import CallOut, HealthOut, ModelOut, ModelsOut, ReadyOut, UsageOut, call_of, models_of, usage_of
-
-log = logging.getLogger("farebox.web")
-
 
 HouseOf = Callable[[], House]
 """The running system; there is none before start-up."""
@@ -157,8 +153,7 @@ def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request]
         return answer(request, of_validation(error))
 
     @app.exception_handler(Exception)
-    async def broken(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, route_of(request), exc_info=error)
+    async def broken(request: Request, _: Exception) -> Response:  # logged where all that fails comes by, in `Farebox`
         return answer(request, InternalError("Something went wrong on our side. Try again."))
 
 

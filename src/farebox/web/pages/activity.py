@@ -27,6 +27,7 @@ WORDS: Final = {
     "invitation_revoked": "revoked the invitation of {about}",
     "invited": "invited {about} as {role}",
     "joined": "joined as {role}",
+    "keys_refused": "had all keys refused, to delete the account",
     "left": "left the account",
     "limit_mails_off": "switched the mails about limits off for themselves",
     "limit_mails_on": "switched the mails about limits on for themselves",
