@@ -205,8 +205,7 @@ def test_a_key_that_is_refused_for_a_while_is_no_payment_that_failed(counter: Co
     watch.look({topped_up})
     assert counter.mails_of(topped_up) == []
     counter.stripe.heal()
-    counter.rows("UPDATE top_up SET next_us = 1 WHERE account_id = :id", id=topped_up)
-    watch.look(set())
+    _ask_again(counter, topped_up, watch)
     assert left(counter, topped_up) == 14 * USD
 
 
@@ -217,8 +216,7 @@ def test_a_payment_whose_answer_was_lost_is_made_once(counter: Counter, topped_u
     watch.look({topped_up})
     assert left(counter, topped_up) == 4 * USD
     counter.stripe.heal()
-    counter.rows("UPDATE top_up SET next_us = 1 WHERE account_id = :id", id=topped_up)
-    watch.look(set())
+    _ask_again(counter, topped_up, watch)
     assert left(counter, topped_up) == 14 * USD
     assert len(payments(counter, topped_up)) == 2
 
