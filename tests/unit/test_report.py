@@ -70,6 +70,15 @@ def test_invoices_close_though_no_webhook_has_come_for_months() -> None:
     assert closed_until_us(known, draft_is_over) == JANUARY
 
 
+def test_in_the_hour_after_a_renewal_only_the_invoice_of_the_period_before_is_open() -> None:
+    now = JANUARY + 5 * MINUTE_US
+    known = Standing(NOVEMBER, JANUARY, JANUARY + 31 * DAY_US, 0)  # heard of only now, and of no invoice
+    assert closed_until_us(known, now) == DECEMBER
+    assert [counts_at_us(call, DECEMBER, now) for call in (DECEMBER - 1, DECEMBER)] == [now, DECEMBER]
+    by_year = Standing(NOVEMBER, NOVEMBER + 365 * DAY_US, NOVEMBER + 730 * DAY_US, 0)
+    assert closed_until_us(by_year, by_year.period_start_us + MINUTE_US) == NOVEMBER
+
+
 def test_what_stripe_would_find_too_old_counts_now() -> None:
     now = JANUARY
     assert counts_at_us(now - OLDEST_US, 0, now) == now

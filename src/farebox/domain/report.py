@@ -10,6 +10,7 @@ MINUTE_US: Final = 60 * MICROSECONDS
 HOUR_US: Final = 60 * MINUTE_US
 DRAFT_US: Final = 50 * MINUTE_US
 """Stripe keeps a renewal's invoice open for an hour: what comes in its last minutes is left for the next one."""
+MONTH_US_MAX: Final = 31 * DAY_US
 OLDEST_US: Final = 34 * DAY_US
 """Stripe takes what is up to 35 days old."""
 AMBIGUOUS_US: Final = 23 * HOUR_US
@@ -38,7 +39,11 @@ def closed_until_us(standing: Standing, now_us: int) -> int:
     the first period there is no invoice.
     """
     begun = standing.anchor_us if standing.anchor_us <= standing.period_start_us else 0  # else a trial lasts
-    over = [end for end in (standing.period_start_us, standing.period_end_us) if end + DRAFT_US <= now_us]
+    ends = [standing.period_start_us, standing.period_end_us]
+    if 0 < standing.period_end_us - standing.period_start_us <= MONTH_US_MAX:
+        # In the hour after a renewal the invoice before is a draft, and the one before that is closed.
+        ends.append(period_at(standing.anchor_us, standing.period_start_us - 1).start_us)
+    over = [end for end in ends if end + DRAFT_US <= now_us]
     if standing.period_end_us and standing.period_end_us in over:  # periods have begun since, though nobody told
         over.append(period_at(standing.anchor_us, now_us - DRAFT_US).start_us)
     return max(standing.invoiced_until_us, begun, *over)
