@@ -130,6 +130,7 @@ def line_of(
     if own is not None and not is_replaced and _is_in_time(admitted_us, sent_us, own):
         return own
     is_late = any(not _is_in_time(admitted_us, sent_us, one) for one in broken_off if _is_within(admitted_us, one))
+    is_late = is_late or sent_us - admitted_us >= TOO_OLD_US  # then it counts when it is sent, whatever was then
     return _at(sent_us, lines) if own is not None or is_replaced or is_late else None
 
 
