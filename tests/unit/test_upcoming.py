@@ -45,6 +45,12 @@ def test_what_was_used_on_the_plan_before_is_told_though_the_plan_of_now_charges
     assert [line[:2] for line in lines(next_invoice(ACTIVE, SMALL, SMALL, USED, NOVEMBER))] == [(USED, 4), (1, 900)]
 
 
+def test_what_an_ended_subscription_left_behind_is_not_told_where_the_new_one_bills_no_use() -> None:
+    for has_line, told in ((1, [(USED, 4), (1, 900)]), (None, [(USED, 4), (1, 900)]), (0, [(1, 900)])):
+        of = ACTIVE._replace(has_usage_line=has_line)
+        assert [line[:2] for line in lines(next_invoice(of, SMALL, SMALL, USED, NOVEMBER))] == told, has_line
+
+
 def test_what_stripe_charges_for_the_next_period_is_told_though_the_file_has_another_price_by_now() -> None:
     bought = ACTIVE._replace(price_nanodollars=19 * 10**9)
     for after in (PRO, SMALL):

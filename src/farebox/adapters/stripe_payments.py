@@ -297,6 +297,7 @@ def _subscription(found: stripe.Subscription) -> Subscription:
         trial_end_us=_us(found.trial_end) if found.trial_end else None,
         ends_at_period_end=bool(cancel_at and cancel_at <= period.current_period_end) or found.cancel_at_period_end,
         price_nanodollars=_price(base) if base is not None else None,
+        has_usage_line=any(item.price.lookup_key in usage_keys(()) for item in items),
     )
 
 

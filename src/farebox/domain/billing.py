@@ -31,6 +31,8 @@ class Subscription(NamedTuple):
     ends_at_period_end: bool
     price_nanodollars: int | None = None
     """What its plan costs from the next period on; None where that is no amount in cents."""
+    has_usage_line: bool = False
+    """Whether use comes onto its invoices."""
 
     @property
     def is_ours(self) -> bool:

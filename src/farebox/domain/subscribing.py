@@ -28,7 +28,7 @@ class Known(NamedTuple):
 
     `price_nanodollars` is what `plan` costs each period, though the founder's file may say another price by now;
     `next_price_nanodollars` is what Stripe charges for the next one. None is not known: the file's price holds. With
-    a `next_plan` it is None until Stripe has that plan.
+    a `next_plan` it is None until Stripe has that plan. `has_usage_line` says whether use comes onto its invoices.
     """
 
     account_id: str
@@ -45,6 +45,7 @@ class Known(NamedTuple):
     told: str = ""
     price_nanodollars: int | None = None
     next_price_nanodollars: int | None = None
+    has_usage_line: int | None = None
 
     @property
     def is_live(self) -> bool:
@@ -95,7 +96,7 @@ def follow(
     row = Known(
         fetched.account_id, fetched.id, fetched.status, plan, next_plan, fetched.period_start_us, fetched.period_end_us,
         fetched.trial_end_us, int(fetched.ends_at_period_end), same.invoiced_until_us if same else 0, fetched_us, told,
-        price, fetched.price_nanodollars if next_plan in {"", fetched.plan} else None,
+        price, fetched.price_nanodollars if next_plan in {"", fetched.plan} else None, int(fetched.has_usage_line),
     )  # fmt: skip
     return Followed(row, after, is_live and (not has_begun or after.anchor_us != paying.anchor_us), news)
 

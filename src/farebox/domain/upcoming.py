@@ -22,6 +22,8 @@ class Subscribed(NamedTuple):
     """Whether it is over when the period is."""
     price_nanodollars: int | None = None
     """What the next period costs, as Stripe has it; where that is not known, it is the plan's price."""
+    has_usage_line: int | None = None
+    """Whether use comes onto its invoices; None is not known."""
 
 
 def next_invoice(subscribed: Subscribed, plan: Plan, after: Plan, used_nanodollars: int, now_us: int) -> Invoice | None:
@@ -35,8 +37,9 @@ def next_invoice(subscribed: Subscribed, plan: Plan, after: Plan, used_nanodolla
         now_us: the moment it is told.
     """
     lines = []
-    # What is used in a trial is not invoiced: Stripe has no line for it. What another plan left behind is.
-    if (plan.is_invoiced or used_nanodollars) and subscribed.status != "trialing":
+    # What is used in a trial is not invoiced: Stripe has no line for it. What another plan left is, if it has one.
+    can_bill_use = subscribed.has_usage_line != 0 and subscribed.status != "trialing"
+    if (plan.is_invoiced or used_nanodollars) and can_bill_use:
         cents = cents_of(used_nanodollars)
         lines.append(InvoiceLine("Calls beyond the plan", used_nanodollars, cents, *subscribed.period, is_usage=True))
     if not subscribed.ends:

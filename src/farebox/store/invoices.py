@@ -73,7 +73,7 @@ class StoredInvoices:
             closed_us = closed_until_us(Standing(row[-1], *period, row.invoiced_until_us), now_us)
             used, calls, held = _not_invoiced(connection, account_id, period, closed_us)
             ends, price = bool(row.ends_at_period_end), row.next_price_nanodollars
-            subscribed = Subscribed(row.id, row.status, row[-1], period, ends, price)
+            subscribed = Subscribed(row.id, row.status, row[-1], period, ends, price, row.has_usage_line)
             return Ahead(now_us, subscribed, row.plan, row.next_plan or row.plan, used, calls, held)
 
     def behind(self, account_id: str, span: Period, before: str) -> Behind:

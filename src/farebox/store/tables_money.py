@@ -52,6 +52,7 @@ subscription = Table(
     text_column("told"),  # what its owners were written to last: '', 'failed' or 'lapsed'
     int_column("price_nanodollars", nullable=True),  # what `plan` costs each period
     int_column("next_price_nanodollars", nullable=True),  # what the next period costs, as Stripe has it
+    int_column("has_usage_line", nullable=True),  # whether use comes onto its invoices
     sqlite_with_rowid=False,
 )  # fmt: skip
 

@@ -74,6 +74,15 @@ def test_whoever_bought_before_is_told_the_old_price_and_others_the_new_one(coun
     assert told(counter, ada) == 2_900
 
 
+def test_it_is_known_whether_a_subscription_has_a_line_for_use(counter: Counter) -> None:
+    """Stripe goes on with one for whoever has moved to a plan without it."""
+    ada, bob, year = counter.subscribed("pro"), counter.subscribed("basic"), counter.subscribed("yearly")
+    buy.change_plan(counter.till, counter.row(ada), "basic")
+    for one in (ada, bob, year):
+        counter.hear(one)
+    assert [known_of(counter, one).has_usage_line for one in (ada, bob, year)] == [1, 0, 1]
+
+
 def test_a_row_of_before_is_told_by_the_file_until_it_is_fetched_again(counter: Counter) -> None:
     ada = counter.subscribed("pro")
     unknown = "UPDATE subscription SET price_nanodollars = NULL, next_price_nanodollars = NULL WHERE account_id = :id"
