@@ -207,19 +207,46 @@ def test_what_comes_behind_a_body_is_no_header() -> None:
         assert answer.partition(b"\r\n\r\n")[2].split(b"; ") == [b"host,connection,transfer-encoding"] * 2
 
 
-def test_who_asks_for_another_protocol_with_a_body_is_refused_and_the_body_is_no_request(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("head", [
+    b"POST /whole HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 20\r\n\r\n",
+    b"CONNECT here:80 HTTP/1.1\r\nhost: here:80\r\ntransfer-encoding: chunked\r\n\r\n",
+])  # fmt: skip
+def test_who_asks_for_another_connection_with_a_body_is_refused_and_the_body_is_no_request(
+    head: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for wanted, length, packets in (
-        (b"websocket", b"content-length: 20", 1),
-        (b"h2c", b"transfer-encoding: chunked", 2),
-    ):
-        head = get("/whole", method="POST", headers=b"connection: upgrade\r\nupgrade: %b\r\n%b\r\n" % (wanted, length))
-        answer, _ = asyncio.run(talk(head + get("/named") if packets == 1 else head, get("/named")))
+    for packets in ((head + get("/named"),), (head, get("/named"))):
+        answer, _ = asyncio.run(talk(*packets))
         assert answer.startswith(b"HTTP/1.1 400 ")
-        assert b"leave its Upgrade out" in answer
+        assert b"has no body here" in answer
         assert answer.count(b"HTTP/1.1") == 1
     assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.mark.parametrize("hosts", [b"", b"host: here\r\nhost: there\r\n"])
+def test_a_request_has_one_host(hosts: bytes) -> None:
+    answer, _ = asyncio.run(talk(b"POST /whole HTTP/1.1\r\n%bcontent-length: 3\r\n\r\n 42" % hosts, get("/whole")))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"has one Host header" in answer
+    assert (answer.count(b"HTTP/1.1 400 "), answer.count(b"HTTP/1.1 200 ")) == (1, 0)
+    answer, _ = asyncio.run(talk(b"GET /whole HTTP/1.0\r\n\r\n"))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("framed", [(b"content-length: 3\r\n", b" 42"),
+                                    (b"transfer-encoding: chunked\r\n", b"3\r\n 42\r\n0\r\n\r\n")])  # fmt: skip
+def test_a_body_comes_through_though_its_head_asks_for_http_2(framed: tuple[bytes, bytes]) -> None:
+    """Java's HttpClient sends it so, and `curl --http2`; what comes behind it is the next request."""
+    headers, body = framed
+    headers += b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+    one, other = get("/whole", method="POST", headers=headers, body=body), get("/named")
+    for packets in ((one + one + other,), (one[:60], one[60 : -len(body)], body + one, other)):
+        answer, _ = asyncio.run(talk(*packets))
+        assert answer.count(b"whole 42") == 2, packets
+        assert answer.count(b"HTTP/1.1 200 ") == 3
+        assert answer.endswith(b"host,connection; host,connection")
+    one = get("/named", method="POST", headers=headers, body=body)
+    answer, _ = asyncio.run(talk(one + other))
+    assert b"upgrade" not in answer
 
 
 def test_who_asks_for_another_protocol_with_a_length_of_0_is_answered_in_this_one() -> None:

@@ -21,7 +21,7 @@ FIRST_ONLY: Final = "no; the first call is, once"
 
 ADVICE: Final[dict[type[CallError], Advice]] = {
     errors.BadRequest: Advice(
-        "The request is not HTTP, its body did not arrive within 30 s, or it has one and an `Upgrade` header.",
+        "The request is not HTTP/1.1, has no `Host` header or two, or its body did not arrive within 30 s.",
         "Send it whole; a body that is not JSON is a 422.",
     ),
     errors.RequestRefused: Advice(

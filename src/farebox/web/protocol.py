@@ -7,6 +7,7 @@ from asyncio import TimerHandle, Transport
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.routing import WebSocketRoute
 from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -85,6 +86,8 @@ class Protocol(HttpToolsProtocol):
     _unread_bytes = 0
     _refused = False
     _until_head: TimerHandle | None = None
+    _head_again = b""
+    """The head of a request that asks for another protocol and has a body, as it would be without that wish."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -102,17 +105,39 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         self._unread_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._unread_bytes > HEAD_BYTES_MAX and not self._refused:
             self.send_400_response(f"The request's head is larger than {HEAD_BYTES_MAX:,} bytes.")
         elif self._unread_bytes and self._until_head is None:
             self._wait_for_head()
 
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self.send_400_response("This is not a request in HTTP/1.1.")
+        except HttpParserUpgrade as upgrade:
+            head, self._head_again = self._head_again, b""
+            if head:
+                self.parser = HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+                self._feed(head + data[upgrade.args[0] :])
+            elif self._should_upgrade():
+                self.handle_websocket_upgrade()
+
     def on_headers_complete(self) -> None:
         self._have_read()
+        hosts = [name for name, _ in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
+            self.send_400_response("A request in HTTP/1.1 has one Host header.")
+            return
         if self.parser.should_upgrade() and any(_announces_body(*header) for header in self.headers):
-            # The parser would not read its body as one, but as the next request.
-            self.send_400_response("A request that asks for another protocol has no body here; leave its Upgrade out.")
+            # The parser would not read its body as one, but as the next request. Java's HttpClient sends such.
+            if self._should_upgrade() or self.parser.get_method() == b"CONNECT":
+                self.send_400_response("A request that asks for another protocol has no body here; leave that out.")
+            else:
+                self._head_again = self._head_without_upgrade()
             return
         super().on_headers_complete()
         # The request has the list from before: what comes behind a chunked body is no header (RFC 9110, 6.5.1).
@@ -120,12 +145,19 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._have_read()
-        super().on_body(body)
+        if not self._refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._have_read()
-        if not self._refused:
+        if not self._refused and not self._head_again:
             super().on_message_complete()
+
+    def _head_without_upgrade(self) -> bytes:
+        """For a server may ignore that wish (RFC 9110, section 7.8)."""
+        first = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = (b": ".join(header) for header in self.headers if header[0] != b"upgrade")
+        return b"\r\n".join([first, *kept, b"", b""])
 
     def _have_read(self) -> None:
         self._unread_bytes = 0
