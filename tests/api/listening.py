@@ -27,14 +27,17 @@ class Listening:
     _reader: asyncio.StreamReader = field(init=False, repr=False)
     _writer: asyncio.StreamWriter = field(init=False, repr=False)
 
-    async def open(self, *, receive_bytes: int | None = None) -> Self:
-        """Connect and send the request; `receive_bytes` bounds what the system takes without being read."""
+    async def open(self, *, receive_bytes: int | None = None, behind: bytes = b"") -> Self:
+        """Connect and send the request, and what comes behind it on the same connection.
+
+        `receive_bytes` bounds what the system takes without being read.
+        """
         parts = urlsplit(self.request.url)
         self._reader, self._writer = await asyncio.open_connection(parts.hostname, parts.port, limit=READ_BYTES)
         if receive_bytes is not None:
             connection = self._writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        self._writer.write(self.request.encoded())
+        self._writer.write(self.request.encoded() + behind)
         await self._writer.drain()
         return self
 

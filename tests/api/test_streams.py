@@ -21,6 +21,7 @@ UPSTREAM = {
     "/v1/responses": "/v1/responses",
 }
 SILENCE_SECONDS_MAX: Final = 30  # as it is set where nothing is said of it
+BEHIND: Final = b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n"  # it waits for the stream's end, on the same connection
 TEXT = "and dog fun joy now our run sun " * 8  # 64 tokens of 4 bytes
 
 
@@ -57,13 +58,22 @@ def test_200_streams_cut_anywhere_are_paid_as_far_as_they_came(
     chance = random.Random(seed)
     for path in set(UPSTREAM.values()):
         upstream.program(Behaviour(text=TEXT, chunk_seconds=0.03, latency_seconds=0.1), path=path)
-    cuts = [(chance.choice(PATHS), chance.choice((None, *range(12))), chance.random() < 0.5) for _ in range(200)]
+    cuts = [
+        (
+            chance.choice(PATHS),
+            chance.choice((None, *range(12))),
+            chance.random() < 0.5,
+            chance.choice((b"", b"", BEHIND)),
+        )
+        for _ in range(200)
+    ]
     keys = shop.new_keys("open", len(cuts))
 
     async def listen(number: int, gate: asyncio.Semaphore) -> Listening:
-        path, after, rudely = cuts[number]
+        path, after, rudely, behind = cuts[number]
         async with gate:
-            listening = await Listening(asks(served, path, keys[number], f"cut{number} short")).open()
+            listening = Listening(asks(served, path, keys[number], f"cut{number} short"))
+            await listening.open(behind=behind)
             if after is None:
                 await asyncio.sleep(chance.uniform(0, 0.08))  # before the first piece
             else:
@@ -80,10 +90,10 @@ def test_200_streams_cut_anywhere_are_paid_as_far_as_they_came(
     left = asyncio.run(listen_to_all())
     wait_until(lambda: shop.held() == 0, "all calls to be recorded")
     calls = {prompt_of(call): call for path in set(UPSTREAM.values()) for call in upstream.calls(path=path)}
-    for number, (path, after, _) in enumerate(cuts):
+    for number, (path, after, _, behind) in enumerate(cuts):
         rows = shop.records("state, marks, input_tokens, output_tokens, endpoint", keys[number])
         call = calls.get(f"cut{number}")
-        what = f"stream {number} of {path} cut after {after}: {rows}, {call}"
+        what = f"stream {number} of {path} cut after {after}, before {behind!r}: {rows}, {call}"
         if call is None:  # left before the request had reached the provider
             assert [written for *_, written, _ in rows] in ([], [0]), what
             continue

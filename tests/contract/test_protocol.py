@@ -258,6 +258,38 @@ def test_who_asks_for_another_protocol_with_a_length_of_0_is_answered_in_this_on
     assert answer.endswith(b"\r\n\r\nwhole")
 
 
+def test_who_leaves_is_gone_for_the_answer_under_way_though_another_request_waits_behind_it() -> None:
+    gone = asyncio.Event()
+
+    async def until_left(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        telling = asyncio.create_task(tell(send))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        telling.cancel()
+        gone.set()
+
+    async def tell(send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        while True:
+            await send({"type": "http.response.body", "body": b"piece", "more_body": True})
+            await asyncio.sleep(0.01)
+
+    async def leave() -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(until_left, http=Wire, lifespan="off", log_level="critical"))
+        serving = asyncio.create_task(server.serve([listener]))
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(get("/", headers=b"") + get("/whole"))
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        await asyncio.wait_for(gone.wait(), SECONDS_MAX)
+        server.should_exit = True
+        await serving
+
+    asyncio.run(leave())
+
+
 def test_an_answer_that_never_gets_its_body_is_a_failure() -> None:
     answer, _ = asyncio.run(talk(get("/broken", headers=b"")))
     assert answer.startswith(b"HTTP/1.1 500 ")

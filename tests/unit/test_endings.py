@@ -25,6 +25,7 @@ from farebox.domain.ledger import Ending, Hold, Mark, Spent, settle
 from farebox.ports import Recorded, Reply, Streamed
 from farebox.sandbox.model import SandboxStream
 from farebox.testing import call
+from farebox.web.endpoint import HttpListener
 from tests.unit.asking import run
 
 TEXTS: Final = {"messages": [{"role": "user", "content": "Say hello"}]}
@@ -34,7 +35,7 @@ class Listening:
     """A listener, who leaves when it is told to."""
 
     def __init__(self) -> None:
-        self.has_begun = False
+        self.has_begun = self.is_gone = False
         self.heard: list[bytes] = []
         self.leave = asyncio.Event()
 
@@ -193,6 +194,31 @@ def test_who_leaves_before_the_first_piece_pays_for_what_was_asked() -> None:
     assert (passed.ending, passed.has_left) == ("post", True)
     assert (wire.spent.input_tokens, wire.spent.output_tokens) == (6, 0)
     assert wire.spent.marks == (Mark.CUT, Mark.ESTIMATED)
+
+
+def test_who_cannot_be_sent_to_any_more_has_left_and_pays_for_what_came() -> None:
+    sent: list[object] = []
+
+    async def send(message: Any) -> None:  # noqa: ANN401  # ASGI's
+        sent.append(message)
+        if len(sent) > 2:
+            raise RuntimeError("the handler is closed")
+
+    async def receive() -> Any:  # noqa: ANN401  # nobody tells that the client has gone
+        await asyncio.Event().wait()
+
+    made = call()
+
+    async def scene() -> Any:  # noqa: ANN401  # a Passed
+        listener = HttpListener("req_1", receive, send)
+        passed = await pass_on(made._wire, Asking(), listener)
+        await listener.end(b"")
+        return passed
+
+    passed = run(scene())
+    assert (passed.ending, passed.error, passed.has_left) == ("post", None, True)
+    assert Mark.CUT in made.spent.marks
+    assert made.spent.output_tokens > 0
 
 
 def test_who_leaves_after_words_that_no_model_was_asked_for_pays_for_them() -> None:

@@ -1,7 +1,6 @@
 """Pass a stream on, and end it rightly: at its end, when its listener leaves, when the model breaks off."""
 
 import asyncio
-from collections.abc import Awaitable
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -18,17 +17,23 @@ class Listener(Protocol):
 
     has_begun: bool
     """Whether anything has gone out."""
+    is_gone: bool
+    """Whether a piece could not be sent: then nobody listens any more."""
 
     def admitted(self, standing: Standing) -> None:
         """Told before the first piece: where the caller stands."""
         ...
 
-    def send(self, piece: bytes) -> Awaitable[None]:
-        """Done when there is room for more: a slow reader holds the model back."""
+    async def send(self, piece: bytes) -> None:
+        """Done when there is room for more: a slow reader holds the model back.
+
+        Raises:
+            Exception: whatever the server raises where the listener has gone.
+        """
         ...
 
     async def end(self, piece: bytes) -> None:
-        """Send the last piece."""
+        """Send the last piece, if anybody still listens."""
         ...
 
     async def left(self) -> None:
@@ -69,7 +74,7 @@ async def pass_on(wire: Wire, work: StreamWork, listener: Listener) -> Passed:
     try:
         seconds_max = max(wire.deadline - monotonic(), 0) + LAST_SECONDS
         await asyncio.wait((passing, leaving), timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
-        has_left, is_over = leaving.done(), passing.done()
+        has_left, is_over = leaving.done() or listener.is_gone, passing.done()
     finally:
         leaving.cancel()
         passing.cancel()

@@ -2,7 +2,6 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -122,7 +121,7 @@ class HttpListener:
     """Who a stream goes to, over HTTP."""
 
     def __init__(self, call_id: str, receive: Receive, send: Send) -> None:
-        self.has_begun = False
+        self.has_begun = self.is_gone = False
         self._headers = [(b"content-type", SSE.encode()), NO_STORE, (b"x-accel-buffering", b"no")]
         self._headers.append((b"x-request-id", call_id.encode()))
         self._receive = receive
@@ -131,13 +130,20 @@ class HttpListener:
     def admitted(self, standing: Standing) -> None:
         self._headers += limit_headers(standing)
 
-    def send(self, piece: bytes) -> Awaitable[None]:
+    async def send(self, piece: bytes) -> None:
         message = {"type": "http.response.body", "body": piece, "more_body": True}
-        return self._send(message) if self.has_begun else self._begin(message)
+        try:
+            await (self._send(message) if self.has_begun else self._begin(message))
+        except Exception:
+            self.is_gone = True  # a server may say so by any error (ASGI's specification of HTTP, 2.4)
+            raise
 
     async def end(self, piece: bytes) -> None:
         message = {"type": "http.response.body", "body": piece, "more_body": False}
-        await (self._send(message) if self.has_begun else self._begin(message))
+        try:
+            await (self._send(message) if self.has_begun else self._begin(message))
+        except Exception as error:  # noqa: BLE001  # whoever has gone is told nothing
+            log.debug("the end of a stream was not taken: %r", error)
 
     async def _begin(self, first: Message) -> None:
         self.has_begun = True

@@ -41,6 +41,7 @@ class _Cycle(RequestResponseCycle):
             self._start = message
             return
         if self._start is not None:
+            self.disconnected = self.disconnected or self.transport.is_closing()
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 start = self._start
                 whole = self._whole(start["status"], list(start.get("headers", ())), message.get("body", b""))
@@ -86,6 +87,7 @@ class Protocol(HttpToolsProtocol):
     _unread_bytes = 0
     _refused = False
     _until_head: TimerHandle | None = None
+    _answered: RequestResponseCycle | None = None
     _head_again = b""
     """The head of a request that asks for another protocol and has a body, as it would be without that wish."""
 
@@ -95,10 +97,15 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_read()
+        cycle = self._answered  # uvicorn tells the newest request alone, which may wait behind this one
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.__class__ = _Cycle  # uvicorn has no place to name another
+        self._answered = cycle
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
