@@ -100,7 +100,8 @@ def test_200_streams_cut_anywhere_are_paid_as_far_as_they_came(
         [(state, marks, _, written, endpoint)] = rows
         assert (state, endpoint) == ("posted", path), what
         assert "cut" in marks.split(), what
-        assert abs(written - call.tokens_streamed) <= 1, what
+        # With a request behind it, only a piece that cannot be sent tells; meanwhile the provider may send another two.
+        assert abs(written - call.tokens_streamed) <= (3 if behind else 1), what
         assert call.outcome == "client_left", what
         assert (call.ended_at or 0) - (left[number].left_at or 0) <= 1, what
     shop.assert_sums()

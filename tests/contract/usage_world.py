@@ -79,7 +79,7 @@ class UsageWorld:
         )  # fmt: skip
         self.rows(
             "INSERT INTO subscription VALUES"
-            " (:id, :sub, 'active', 'pro', '', :start, :end, NULL, 0, :until, 0, '', NULL, NULL)",
+            " (:id, :sub, 'active', 'pro', '', :start, :end, NULL, 0, :until, 0, '', NULL, NULL, NULL)",
             id=name, sub=f"sub_{name}", start=start_us, end=end_us, until=invoiced_until_us,
         )  # fmt: skip
 
