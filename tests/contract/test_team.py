@@ -9,7 +9,7 @@ import pytest
 from farebox.account import sessions, team
 from farebox.account.log_in import ask_for_link, log_in_by_link
 from farebox.domain.people import DAY_US, LinkGone, NotAllowed, PersonError, TooOften
-from farebox.ports_people import Visit
+from farebox.ports_people import Arrival, Visit
 from farebox.store import team as stored
 from farebox.store.database import Database
 from farebox.store.outbox import StoredOutbox
@@ -85,7 +85,7 @@ def test_somebody_new_sets_a_password_and_is_in(world: TeamWorld) -> None:
     assert (json.loads(data), account_id) == ({"account": ADA, "by": ADA, "role": "member"}, world.ada.account.id)
     found = team.look_at_invitation(world.desk, token)
     assert (found.is_new, found.account.email, found.invitation.email) == (True, ADA, BEA)
-    for password in ("", "short"):
+    for password in ("", "short", BEA):
         with pytest.raises(PersonError) as told:
             world.accept(token, password)
         assert told.value.field == "password"
@@ -93,6 +93,7 @@ def test_somebody_new_sets_a_password_and_is_in(world: TeamWorld) -> None:
     assert came is not None
     here = world.visit(came.cookie)
     assert (here.email, here.account.id, here.role, here.others) == (BEA, world.ada.account.id, "member", ())
+    assert here.session.began == "mail"
     assert world.log_in(GOOD, BEA)
     with pytest.raises(LinkGone):
         world.accept(token)
@@ -112,6 +113,14 @@ def test_somebody_known_joins_without_a_password_and_is_not_let_in_by_the_link(w
     assert (here.account.email, here.role) == (BEA, "owner"), "where they were they still are"
     assert [other.email for other in here.others] == [ADA]
     assert world.roles() == {ADA: "owner", BEA: "owner"}
+
+
+def test_who_was_known_at_the_invitation_and_is_forgotten_before_they_accept_needs_a_password(world: TeamWorld) -> None:
+    link_id = world.invite().partition("-")[0]
+    with pytest.raises(PersonError) as told:
+        world.desk.upkeep.team.accept(link_id, None, Arrival("a digest", "mail", CLIENT))
+    assert told.value.field == "password"
+    assert world.roles() == {ADA: "owner"}
 
 
 def test_only_the_newest_invitation_works_and_none_that_was_revoked_or_is_old(world: TeamWorld) -> None:
@@ -165,11 +174,13 @@ def test_eight_who_accept_at_once_are_one_person(world: TeamWorld) -> None:
 
 @pytest.mark.parametrize("change", ["state = 'suspended'", "closed_us = 1"])
 def test_nobody_joins_an_account_that_nobody_can_work_in(world: TeamWorld, change: str) -> None:
-    token = world.invite()
+    world.join(CEM)
+    new, known = world.invite(), world.invite(CEM)
     world.rows(f"UPDATE account SET {change}")
-    with pytest.raises(NotAllowed):
-        world.accept(token)
-    assert world.rows("SELECT count(*) FROM person") == [(1,)]
+    for token in (new, known):
+        with pytest.raises(NotAllowed):
+            world.accept(token)
+    assert (world.count("person"), world.roles()) == (2, {ADA: "owner"})
 
 
 def test_who_cannot_be_invited(world: TeamWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +192,8 @@ def test_who_cannot_be_invited(world: TeamWorld, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(PersonError) as told:
         world.invite(CEM, "admin")
     assert told.value.field == "role"
+    eve = world.visit(world.join("eve@example.com").cookie)
+    world.invite("0@example.com", by=eve)  # who is elsewhere takes no room here
     monkeypatch.setattr(stored, "TEAM_MAX", 4)
     for number in range(2):
         world.invite(f"{number}@example.com")
@@ -241,6 +254,14 @@ def test_ids_of_another_account_are_nobody_here(world: TeamWorld) -> None:
     assert not people.revoke(eve, token.partition("-")[0], CLIENT)
     assert not people.switch(eve, world.ada.account.id, CLIENT)
     assert world.accept(token).came
+
+
+def test_a_role_is_of_one_account(world: TeamWorld) -> None:
+    at_home = world.join(BEA).cookie
+    world.accept(world.invite(role="owner"))
+    assert world.desk.upkeep.team.set_role(world.ada, world.person(BEA), "member", CLIENT)
+    assert (world.visit(at_home).account.email, world.visit(at_home).role) == (BEA, "owner")
+    assert world.roles() == {ADA: "owner", BEA: "member"}
 
 
 def test_a_removal_ends_the_sessions_here_and_forgets_who_is_nowhere_else(world: TeamWorld) -> None:
