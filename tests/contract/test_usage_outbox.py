@@ -13,7 +13,7 @@ from farebox.domain.report import DRAFT_US, HOUR_US, MINUTE_US
 from farebox.ports_money import PaymentRefused, UsageEvent
 from farebox.store.database import Database
 from farebox.store.usage_outbox import FILL, ROWS_MAX
-from tests.contract.usage_world import CENT, UsageWorld, lost_answer
+from tests.contract.usage_world import CENT, UsageWorld, lose, lost_answer
 
 
 @pytest.fixture
@@ -241,12 +241,6 @@ def test_the_last_chance_sends_what_waits_even_if_it_waits_to_be_tried_again(
 # -- Stripe's sums
 
 
-def lose(world: UsageWorld, *, counted: bool) -> None:
-    """An event that is held, as nobody knows what became of it."""
-    (world.meter.after if counted else world.meter.before).append(lost_answer())
-    assert world.report.send_all() == 0
-
-
 def test_a_look_at_the_sums_settles_what_is_in_doubt_and_reports_anew_what_was_not_counted(world: UsageWorld) -> None:
     world.call("ada", 11)
     lose(world, counted=True)
@@ -262,6 +256,7 @@ def test_a_look_at_the_sums_settles_what_is_in_doubt_and_reports_anew_what_was_n
     world.pass_time(2 * HOUR_US)
     world.report.look()
     assert world.states() == {"sent": 3, "dropped": 1}
+    assert world.rows("SELECT * FROM usage_check WHERE counted_nanodollars <> reported_nanodollars") == []
     world.report.look()
     assert world.states() == {"sent": 4, "dropped": 1}
     assert world.meter.total("cus_ada") == world.ledger("ada") == 28
@@ -348,6 +343,17 @@ def test_a_days_look_is_not_lost_with_a_database_that_goes_away(
 ) -> None:
     with monkeypatch.context() as away:
         away.setattr(world.checks, "everybody", Mock(side_effect=LedgerUnavailable("away")))
+        with pytest.raises(LedgerUnavailable):
+            world.check.look()
+    world.check.look()
+    assert asked == ["cus_ada"]
+
+
+def test_who_was_to_be_looked_at_as_the_database_went_away_is_looked_at_next(
+    world: UsageWorld, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as away:
+        away.setattr(world.checks, "spans", Mock(side_effect=LedgerUnavailable("away")))
         with pytest.raises(LedgerUnavailable):
             world.check.look()
     world.check.look()
