@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
+from unittest.mock import Mock
 
 import pytest
 
@@ -31,12 +32,16 @@ from farebox.store.outbox import StoredOutbox
 from farebox.store.plans import lost_plans
 from farebox.store.reconcile import reconcile
 from farebox.store.reports import usage
+from farebox.store.tables import metadata
 from farebox.web.pages.activity import in_words
 from tests.contract.test_team import BEA, CEM, TeamWorld
 from tests.contract.world import ADA, CLIENT, GOOD, PRODUCT, SECRET, together
 from tests.services.sums import check_sums_at
 
 MONEY: Final = ("usage_record", "rollup_daily", "meter")
+FORGOTTEN: Final = ("idempotency", "limit_mark", "top_up")
+LIMIT_MARK: Final = "INSERT INTO limit_mark VALUES (:id, 1, 'calls', 50, 1)"
+TOP_UP: Final = "INSERT INTO top_up VALUES (:id, '$10', 1, '', '', NULL)"
 KEY_NAME: Final = "Ada's own laptop"
 
 
@@ -114,12 +119,17 @@ def test_what_names_anybody_goes_and_the_money_rows_stay(world: ClosingWorld) ->
     world.rows("INSERT INTO passkey VALUES ('k', :ada, :key, 0, '', 'phone', 1, NULL)", ada=world.person(ADA), key=b"k")
     world.rows("INSERT INTO recovery_code VALUES (:ada, 'x', NULL)", ada=world.person(ADA))
     account_id = world.ada_account
+    world.rows("UPDATE account SET spend_cap_nanodollars = 7")
+    world.rows(LIMIT_MARK, id=account_id)
+    world.rows(TOP_UP, id=account_id)
+    woken = world.woken
     asyncio.run(scene())
-    for table in ("person", "member", "session", "link", "passkey", "recovery_code", "idempotency", "limit_mark"):
+    assert world.woken > woken, "the last mails go out now"
+    for table in ("person", "member", "session", "link", "passkey", "recovery_code", *FORGOTTEN):
         assert world.count(table) == 0, table
-    [row] = world.rows("SELECT id, email, plan, closed_us FROM account")
-    assert row[:3] == (account_id, f"(deleted) {account_id}", "free")
-    assert row[3]
+    [row] = world.rows("SELECT id, email, plan, spend_cap_nanodollars, closed_us FROM account")
+    assert row[:4] == (account_id, f"(deleted) {account_id}", "free", None)
+    assert row[4]
     [key] = world.rows("SELECT name, revoked_us FROM api_key")
     assert key[0] == ""
     assert key[1]
@@ -168,6 +178,32 @@ def test_who_is_elsewhere_as_well_stays_there(world: ClosingWorld) -> None:
     assert world.is_out(here, world.ada_cookie)
     assert world.visit(at_home).others == ()
     assert world.log_in(GOOD, CEM)
+
+
+def test_another_account_keeps_all_it_has(world: ClosingWorld) -> None:
+    eve = world.visit(world.join("eve@example.com").cookie)
+    works, ended = (create_key(world.accounts, SECRET, "till", eve.account.email).row.id for _ in range(2))
+    world.invite(CEM, by=eve)
+    for sql in (LIMIT_MARK, TOP_UP, "INSERT INTO idempotency VALUES (:id, 'once', '', 'req_1', 0, 1, '', NULL)"):
+        world.rows(sql, id=eve.account.id)
+
+    def kept() -> list[str]:
+        tables = [table.name for table in metadata.sorted_tables if "account_id" in table.c]
+        found = [row for name in tables for row in world.rows(f"SELECT * FROM {name}")]
+        return sorted(str(row) for row in found if eve.account.id in row)
+
+    closing, before = world.desk.upkeep.closing, kept()
+    refused_us = closing.refuse_calls(world.ada, CLIENT)
+    assert kept() == before
+    world.rows("UPDATE api_key SET revoked_us = :us WHERE id = :id", us=refused_us, id=ended)  # of the same moment
+    before = kept()
+    closing.take_calls(world.ada_account, refused_us)
+    assert kept() == before
+    closing.refuse_calls(world.ada, CLIENT)
+    world.close()
+    assert kept() == before
+    assert closing.refuse_calls(eve, CLIENT) > refused_us, "that of Ada's is no deletion of Eve's"
+    assert world.rows("SELECT 1 FROM api_key WHERE id = :id AND revoked_us IS NOT NULL", id=works) == [(1,)]
 
 
 def test_the_address_is_free_for_a_new_account(world: ClosingWorld) -> None:
@@ -220,17 +256,16 @@ def test_no_call_is_taken_while_what_the_account_pays_for_is_ended(world: Closin
     assert world.rows("SELECT 1 FROM account WHERE closed_us IS NULL") == ([(1,)] if is_away else [])
 
 
+@pytest.mark.parametrize("error", [LedgerUnavailable("away"), KeyboardInterrupt()], ids=repr)
 def test_the_keys_work_on_where_what_is_paid_is_ended_and_the_account_cannot_be_closed(
-    world: ClosingWorld, monkeypatch: pytest.MonkeyPatch
+    world: ClosingWorld, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    def away(*_: object) -> None:
-        raise LedgerUnavailable("away")
-
-    till = world.till(lambda _: None)
-    monkeypatch.setattr(world.desk.upkeep.closing, "close", away)
-    with pytest.raises(LedgerUnavailable):
+    till, revoked = world.till(lambda _: None), create_key(world.accounts, SECRET, "till", ADA)
+    world.keys.revoke(world.ada, CLIENT, revoked.row.id)  # a moment ago, by its owner: that is no deletion under way
+    monkeypatch.setattr(world.desk.upkeep.closing, "close", Mock(side_effect=error))
+    with pytest.raises(type(error)):
         close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
-    assert world.key_works()
+    assert world.rows("SELECT id FROM api_key WHERE revoked_us IS NULL") == [(world.key.row.id,)]
     [line, *_] = world.desk.upkeep.archive.happened(world.ada_account, None)
     assert (in_words(line), line.email) == ("had all keys refused, to delete the account", ADA)
 
@@ -269,9 +304,11 @@ def test_a_deletion_takes_over_the_keys_of_one_that_broke_off(
 
 
 def test_a_closed_accounts_keys_are_never_given_back(world: ClosingWorld) -> None:
-    account_id, refused_us = world.ada_account, world.desk.upkeep.closing.refuse_calls(world.ada, CLIENT)
+    ada, refused_us = world.ada, world.desk.upkeep.closing.refuse_calls(world.ada, CLIENT)
     world.close()
-    world.desk.upkeep.closing.take_calls(account_id, refused_us)
+    world.desk.upkeep.closing.take_calls(ada.account.id, refused_us)
+    with pytest.raises(NotAllowed):
+        world.keys.add(ada, CLIENT, world.key.row._replace(id="key_new", digest="new"), 10)
     assert not world.key_works()
 
 

@@ -228,6 +228,7 @@ def test_members_may_look_and_nothing_more(world: TeamWorld) -> None:
         lambda: world.desk.upkeep.plans.choose(bea, "pro", CLIENT),
         lambda: world.desk.upkeep.plans.set_spend_cap(bea, 1, CLIENT),
         lambda: world.desk.upkeep.plans.set_limit_mails(bea, CLIENT, wanted=False),
+        lambda: world.desk.upkeep.closing.refuse_calls(bea, CLIENT),
         lambda: world.desk.upkeep.closing.close(bea, CLIENT),
     ]
     before = world.rows("SELECT * FROM account"), world.roles(), world.count("link")
@@ -269,11 +270,14 @@ def test_a_removal_ends_the_sessions_here_and_forgets_who_is_nowhere_else(world:
     bea = world.person(BEA)
     world.rows("INSERT INTO passkey VALUES ('k', :bea, :key, 0, '', 'phone', 1, NULL)", bea=bea, key=b"k")
     ask_for_link(world.desk, CLIENT, email=BEA, purpose="magic")
+    world.rows("INSERT INTO mail VALUES ('m', :bea, 'new_password', '{}', NULL, 1, NULL, 1, 1, '', NULL)", bea=BEA)
+    elsewhere = world.invite(by=world.visit(world.join("eve@example.com").cookie))
     assert team.remove(world.desk, world.ada, CLIENT, bea)
     assert world.is_out(*cookies)
     assert world.roles() == {ADA: "owner"}
-    assert world.traces_of(bea, BEA) == ["mail: removed"]
-    assert world.accept(world.invite(), OTHER).came, "and may be invited again"
+    assert world.traces_of(bea, BEA) == ["link", "mail: invite", "mail: removed"], "Eve still wants her"
+    assert world.accept(elsewhere, OTHER).came
+    assert world.accept(world.invite(), ""), "and may be invited again"
     assert world.is_out(*cookies)
 
 
@@ -283,6 +287,7 @@ def test_who_is_elsewhere_as_well_keeps_all_but_the_sessions_here(world: TeamWor
     here = world.log_in(GOOD, BEA)
     assert world.desk.upkeep.team.switch(world.visit(here), world.ada.account.id, CLIENT)
     assert world.visit(here).account.email == ADA
+    world.rows("UPDATE member SET role = 'member' WHERE person_id = :bea", bea=world.person(BEA))
     team.remove(world.desk, world.ada, CLIENT, world.person(BEA))
     assert world.is_out(here)
     assert world.visit(at_home).account.email == BEA
@@ -308,6 +313,7 @@ def test_a_session_that_a_removal_missed_does_not_live_again(world: TeamWorld) -
 
 def test_an_account_is_never_without_an_owner(world: TeamWorld) -> None:
     world.invited_in()
+    world.join("eve@example.com")  # an owner, of another one
     people, ada, bea = world.desk.upkeep.team, world.ada.person.id, world.person(BEA)
     with pytest.raises(NotAllowed, match="needs an owner"):
         people.remove(world.ada, ada, CLIENT)
