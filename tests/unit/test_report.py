@@ -79,6 +79,12 @@ def test_in_the_hour_after_a_renewal_only_the_invoice_of_the_period_before_is_op
     assert closed_until_us(by_year, by_year.period_start_us + MINUTE_US) == NOVEMBER
 
 
+def test_our_bounds_lie_within_those_of_stripe() -> None:
+    assert DRAFT_US < HOUR_US, "a renewal's invoice is open for an hour"
+    assert OLDEST_US < 35 * DAY_US, "what is older is refused"
+    assert AMBIGUOUS_US < DAY_US, "an identifier is known for so long"
+
+
 def test_what_stripe_would_find_too_old_counts_now() -> None:
     now = JANUARY
     assert counts_at_us(now - OLDEST_US, 0, now) == now
@@ -132,6 +138,8 @@ def test_a_sum_that_no_choice_comes_to_settles_nothing() -> None:
     assert counted_of(0, []) == set()
     assert counted_of(5, [1] * 13) is None
     assert counted_of(13, [1] * 13) == set(range(13))
+    assert counted_of(0, [1] * 13) == set()
+    assert counted_of(1, [1] * 12) == {0}
 
 
 def test_an_invoices_lines_come_back_as_they_were_kept() -> None:
