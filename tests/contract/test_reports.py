@@ -166,6 +166,22 @@ def test_a_sum_that_is_off_is_found_where_it_lies(of_one: Database, statement: s
     assert {f"call: {name.partition(': ')[2]}" if name.startswith("call ") else name for name in what} == expected
 
 
+def test_each_figure_of_a_meter_and_of_a_days_sum_is_compared(of_one: Database) -> None:
+    figures = {
+        "meter": {
+            f"{side}_{unit}" for side in ("posted", "held") for unit in ("calls", "tokens", "nanodollars")
+        },
+        "rollup_daily": {
+            "posted", "voided", "expired", "calls", "tokens", "input_tokens", "output_tokens", "charge_nanodollars",
+            "cost_nanodollars",
+        },
+    }  # fmt: skip
+    for table, names in figures.items():
+        tamper(of_one, f"UPDATE {table} SET {', '.join(f'{name} = {name} + 1' for name in names)}")
+    found_of = {finding.what.rpartition(": ")[2] for finding in found(of_one)}
+    assert found_of == figures["meter"] | figures["rollup_daily"]
+
+
 def test_a_call_that_is_both_held_and_ended_is_found(of_one: Database) -> None:
     held = ", ".join(Hold._fields)
     call_id = one_call(of_one)
