@@ -89,6 +89,9 @@ def test_a_person_gets_what_is_theirs(world: TeamWorld) -> None:
         "INSERT INTO passkey VALUES ('k', :bea, :key, 0, '', 'phone', 1, NULL)", bea=bea.person.id, key=b"secret"
     )
     world.rows("INSERT INTO identity VALUES ('https://issuer.example', '7', :bea, 1)", bea=bea.person.id)
+    ada = world.ada.person.id
+    world.rows("INSERT INTO passkey VALUES ('l', :ada, :key, 0, '', 'laptop', 1, NULL)", ada=ada, key=b"secret")
+    world.rows("INSERT INTO identity VALUES ('https://issuer.example', '8', :ada, 1)", ada=ada)
     found = opened(export_person(world.desk, bea, CLIENT))
     [person] = found["person"]
     assert (person["email"], person["has_password"], person["has_second_factor"]) == (BEA, 1, 0)
@@ -98,6 +101,12 @@ def test_a_person_gets_what_is_theirs(world: TeamWorld) -> None:
     assert [row["subject"] for row in found["log_ins_elsewhere"]] == ["7"]
     assert {row["template"] for row in found["mails"]} == {"confirm", "invite"}
     assert {"joined", "logged_in"} <= {row["what"] for row in found["activity"]}
+    for name, table, mine in (
+        ("sessions", "session", "person_id = :id"), ("activity", "audit", "person_id = :id"),
+        ("mails", "mail", "email = :email"),
+    ):  # fmt: skip
+        rows = world.rows(f"SELECT id FROM {table} WHERE {mine}", id=bea.person.id, email=BEA)
+        assert sorted(row["id"] for row in found[name]) == sorted(row[0] for row in rows) != []
     text = json.dumps(found)
     for secret in ("digest", "public_key", "password_hash", "hash of", world.ada.person.id):
         assert secret not in text
@@ -152,6 +161,7 @@ def test_the_log_is_read_page_by_page_without_gap_or_repetition(world: TeamWorld
             "INSERT INTO audit VALUES (:id, :at, :account, NULL, 'thing_done', '', '{}')",
             id=f"audit_{number:032x}", at=number // 3, account=account_id,
         )  # fmt: skip
+    world.rows("INSERT INTO audit VALUES ('audit_elsewhere', 1, 'acct_elsewhere', NULL, 'thing_done', '', '{}')")
     found, before = [], None
     while page := world.desk.upkeep.archive.happened(account_id, before):
         assert len(page) <= ACTIVITY_MAX

@@ -185,6 +185,12 @@ def test_one_secret_is_sealed_in_another_way_each_time() -> None:
     assert vault.seal(b"a secret", "person_1") != vault.seal(b"a secret", "person_1")
 
 
+def test_what_is_sealed_is_read_under_the_secret_of_its_server_alone() -> None:
+    sealed = AesVault(SECRET).seal(b"a secret", "person_1")
+    assert AesVault(SECRET).unseal(sealed, "person_1") == b"a secret"
+    assert AesVault(b"another secret of the tests, as long").unseal(sealed, "person_1") is None
+
+
 def test_the_step_before_the_second_factor_ends_in_ten_minutes(world: Guarded) -> None:
     token = world.first()
     world.rows("UPDATE link SET expires_us = expires_us - :us WHERE purpose = 'code'", us=10 * 60 * 10**6)
