@@ -1,14 +1,17 @@
 """What is asked of Stripe for somebody who buys, tops up or leaves for good; and when nothing is, any more."""
 
+from dataclasses import replace
 from typing import Any, cast, get_args
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 
 from farebox.account.buy import buy_plan, end_for_good
 from farebox.account.till import CannotBuy, Till
-from farebox.account.top_up import NOT_KNOWN, pay
-from farebox.domain.billing import LIVE, Subscription, SubscriptionStatus
+from farebox.account.top_up import NEEDS_YOU, NOT_KNOWN, TopUpWatch, pay
+from farebox.domain.billing import LIVE, Payment, PaymentStatus, Subscription, SubscriptionStatus
+from farebox.domain.events import PaymentFailed
+from farebox.domain.ledger import Outcome, State
 from farebox.domain.people import HOUR_US
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
@@ -21,6 +24,7 @@ ADA = AccountRow("acct_1", "ada@example.com", "free", "active", 0, 0, customer_i
 PRODUCT = Product("Till", plans=(Plan("free", calls=20), Plan("pro", usd=29, calls=1000)))
 STATUSES = get_args(SubscriptionStatus)
 OVER = {"canceled", "incomplete_expired"}
+ATTEMPT = Attempt("acct_1", "small", "attempt_1", begun_us=0)
 
 
 def till(stripe: Mock, known: Known | None = None, now_us: int = 0) -> Till:
@@ -53,6 +57,64 @@ def test_whatever_may_still_be_charged_is_ended_for_good(status: SubscriptionSta
 def test_a_top_up_is_asked_after_for_a_day_and_no_longer(hours: int, *, is_over: bool) -> None:
     """Stripe forgets its key after a day, and would make it once more."""
     stripe, top_ups = Mock(paid_off_session=Mock(side_effect=PaymentsUnavailable("away"))), Mock()
-    pay(till(stripe, now_us=hours * HOUR_US), top_ups, Attempt("acct_1", "small", "attempt_1", begun_us=0))
+    pay(till(stripe, now_us=hours * HOUR_US), top_ups, ATTEMPT)
     assert (top_ups.end.call_count, top_ups.put_off.call_count) == ((1, 0) if is_over else (0, 1))
     assert NOT_KNOWN in str(top_ups.end.call_args) or not is_over
+
+
+def paid(status: PaymentStatus) -> Payment:
+    return Payment("pi_1", "cus_1", "acct_1", "small", status, 1000, 0, "", 10**10, 30)
+
+
+@pytest.mark.parametrize("status", get_args(PaymentStatus))
+def test_a_top_up_is_over_when_it_is_paid_or_needs_its_owner_and_not_before(status: PaymentStatus) -> None:
+    here, seen = till(Mock(paid_off_session=Mock(return_value=paid(status)))), Mock()
+    credit = cast("Mock", here.credit)
+    credit.grant.return_value = True
+    seen.attach_mock(credit.grant, "grant")
+    pay(here, seen.top_ups, ATTEMPT)
+    names = [name for name, _, _ in seen.mock_calls]
+    if status == "processing":
+        assert names == ["top_ups.put_off"]
+    elif status == "succeeded":
+        assert names == ["grant", "top_ups.end"], "the next one begins when its credit counts"
+        assert seen.top_ups.end.call_args.args == ("acct_1", "attempt_1", "", "")
+    else:
+        assert names == ["top_ups.end"]
+        assert seen.top_ups.end.call_args.args[2] == NEEDS_YOU
+
+
+@pytest.mark.parametrize("owners", [0, 2])
+def test_a_top_up_that_failed_is_told_and_its_mails_go_out_now(owners: int) -> None:
+    here, top_ups = (
+        till(Mock(paid_off_session=Mock(return_value=paid("canceled")))),
+        Mock(end=Mock(return_value=owners)),
+    )
+    mail_written, tell = Mock(), Mock()
+    pay(replace(here, mail_written=mail_written, tell=tell), top_ups, ATTEMPT)
+    assert (mail_written.call_count, tell.mock_calls) == (min(owners, 1), [call(PaymentFailed("acct_1", "free"))])
+
+
+def test_nothing_is_topped_up_for_an_account_that_was_deleted() -> None:
+    stripe, top_ups = Mock(), Mock()
+    here = till(stripe)
+    cast("Mock", here.billing).account.return_value = ADA._replace(closed_us=1)
+    pay(here, top_ups, ATTEMPT)
+    assert (stripe.mock_calls, top_ups.end.call_count) == ([], 1)
+
+
+def test_a_call_that_took_of_credit_has_it_looked_at_and_no_other_does() -> None:
+    watch, outcome = TopUpWatch(Mock(), Mock()), Outcome(State.POSTED, 1, 0, 0, 0, 0, 7, 0, "", "[]", "", 0)
+    for one in (outcome, outcome._replace(invoiced_nanodollars=7)):
+        watch.recorded(Mock(account_id="acct_1"), one, None)
+    assert watch._rounds._marked == set()
+    watch.recorded(Mock(account_id="acct_1"), outcome._replace(prepaid_nanodollars=7), None)
+    assert watch._rounds._marked == {"acct_1"}
+
+
+def test_all_accounts_whose_credit_is_low_are_looked_at_page_by_page() -> None:
+    pages = {"": ["acct_1", "acct_2"], "acct_2": ["acct_3"], "acct_3": []}
+    top_ups = Mock(claim_due=Mock(return_value=None), low_among=Mock(return_value=[]), low=Mock(side_effect=pages.get))
+    top_ups.claim.return_value = None
+    TopUpWatch(top_ups, Mock()).look(set())
+    assert [one.args for one in top_ups.claim.mock_calls] == [("acct_1",), ("acct_2",), ("acct_3",)]
