@@ -100,10 +100,15 @@ def test_each_mark_is_told_of_once_to_the_owner(watched: Watched) -> None:
     assert [number for number, count in enumerate(sent, 1) if count] == [10, 16, 20]
     assert watched.mails() == [(ADA, "calls", 50), (ADA, "calls", 80), (ADA, "calls", 100)]
     assert [watch.look_at_all() for watch in watched.watches] == [0] * 8
-    data = json.loads(watched.rows("SELECT data FROM mail WHERE template = 'limit' ORDER BY created_us LIMIT 1")[0][0])
-    assert (data["account"], data["used"], data["most"], data["then"]) == (
-        ADA, "10", "20 calls", "At the limit, calls are refused until then."
-    )  # fmt: skip
+    told = [
+        json.loads(data)
+        for (data,) in watched.rows("SELECT data FROM mail WHERE template = 'limit' ORDER BY created_us")
+    ]
+    assert [(data["account"], data["used"], data["most"], data["then"]) for data in told] == [
+        (ADA, "10", "20 calls", "At the limit, calls are refused until then."),
+        (ADA, "16", "20 calls", "At the limit, calls are refused until then."),
+        (ADA, "20", "20 calls", "Further calls are refused until then."),
+    ]
 
 
 def test_eight_processes_that_look_at_once_write_one_mail(watched: Watched) -> None:
@@ -154,6 +159,7 @@ def test_a_plan_that_charges_beyond_its_calls_says_what_they_cost(watched: Watch
             "Each further call costs $1.00. Your credit pays it; without credit, calls are refused.",
         ),
         (Plan("p", tokens=9), True, "Further calls are refused until then."),
+        (Plan("p", credit_usd=9), False, "At the limit, calls are refused until then."),
     ],
 )  # fmt: skip
 def test_what_goes_on_beyond_a_limit_is_told_with_its_price(plan: Plan, is_over: bool, sentence: str) -> None:  # noqa: FBT001
@@ -226,9 +232,34 @@ def test_an_account_that_is_closed_or_whose_plan_is_gone_is_left_alone(watched: 
     watched.call(*[1] * 10, tells=False)
     watched.on("gone")
     assert watched.first.look_at_all() == 0
+    watched.on("free")
+    marks = StoredLimitMarks(watched.database)
+    [use] = marks.use([watched.account.id])
     watched.on("free", closed_us=1)
     assert watched.first.look_at_all() == 0
+    assert marks.use([watched.account.id]) == []
+    assert marks.note(use, "calls", (50,), "{}") == 0, "it was closed a moment ago"
     assert watched.mails() == []
+
+
+def test_what_another_process_has_told_of_is_not_told_again(watched: Watched) -> None:
+    marks = StoredLimitMarks(watched.database)
+    watched.call(*[1] * 10, tells=False)
+    [use] = marks.use([watched.account.id])
+    assert [marks.note(use, "calls", (50,), '{"what": "calls", "percent": 50}') for _ in range(2)] == [1, 0]
+    assert watched.mails() == [(ADA, "calls", 50)]
+    later = use._replace(meter=use.meter._replace(period_start_us=use.meter.period_end_us))
+    assert marks.noted(use.account_id, use.meter.period_start_us) == {("calls", 50)}
+    assert marks.noted(use.account_id, later.meter.period_start_us) == set()
+    assert marks.noted(use.account_id, use.meter.period_start_us - 1) == set()
+
+
+def test_more_accounts_than_are_read_at_once_are_all_looked_at(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farebox.account.limit_mails.AT_ONCE", 2)
+    watched.call(*[1] * 10, tells=False)
+    assert watched.first.look_at(["0", "1", "2", watched.account.id, "zz"]) == 1
 
 
 def test_all_accounts_are_looked_at_page_by_page(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,3 +59,5 @@ def test_a_call_matters_that_may_have_reached_a_mark() -> None:
     assert may_matter(HOLD, outcome(charge=1), plan, meter(6)), "the customer's own cap is not known here"
     assert may_matter(HOLD, outcome(), None, None), "nor is anything after a lost answer"
     assert not may_matter(HOLD._replace(mode="test"), outcome(charge=1), plan, meter(5))
+    assert may_matter(HOLD, outcome(tokens=1), Plan("pro", calls=10, tokens=10), meter(1, 5))
+    assert not may_matter(HOLD, outcome(tokens=1), Plan("pro", calls=10, tokens=10), meter(1, 4))
