@@ -17,6 +17,7 @@ from farebox.domain.ledger import Hold, Outcome, Spent
 from farebox.domain.period import DAY_US
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
+from farebox.domain.wallet import text_of
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.findings import Finding
@@ -150,8 +151,14 @@ GRANTS_DAMAGED: Final = {
     "UPDATE credit_grant SET due_back_nanodollars = 5 WHERE amount_nanodollars = 1000000000": {
         "taken_back_nanodollars"
     },
+    "UPDATE credit_grant SET amount_nanodollars = spent_nanodollars, held_nanodollars = 0"
+    " WHERE held_nanodollars > 0 AND spent_nanodollars > 0": {"held_nanodollars", "left"},
+    "UPDATE credit_grant SET taken_back_nanodollars = amount_nanodollars, due_back_nanodollars = amount_nanodollars,"
+    " spent_nanodollars = 0, held_nanodollars = 0 WHERE held_nanodollars = 0 AND spent_nanodollars > 0": {
+        "spent_nanodollars", "left"
+    },
     "UPDATE account SET has_credit = 0": {"has_credit"},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", GRANTS_DAMAGED)
@@ -165,6 +172,31 @@ def test_a_lost_grant_is_named(filled: Database) -> None:
     [(grant_id,)] = query(filled, "SELECT min(id) FROM credit_grant WHERE spent_nanodollars > 0")
     tamper(filled, f"DELETE FROM credit_grant WHERE id = '{grant_id}'")
     assert [finding.what for finding in found(filled)] == [f"grant {grant_id}"]
+
+
+def test_a_lost_grant_is_named_that_is_only_held_of(filled: Database) -> None:
+    tamper(filled, f"UPDATE hold SET credit = '{text_of([('grant_gone', 1)])}'")
+    assert "grant grant_gone" in {finding.what for finding in found(filled)}
+
+
+def test_what_is_due_back_of_a_grant_that_is_spent_is_nothing_wrong(filled: Database) -> None:
+    tamper(
+        filled,
+        "UPDATE credit_grant SET due_back_nanodollars = amount_nanodollars"
+        " WHERE spent_nanodollars = amount_nanodollars",
+    )
+    assert found(filled) == []
+
+
+def test_a_row_for_the_invoice_of_a_call_that_adds_nothing_to_it_is_found(filled: Database) -> None:
+    call_id = one(filled, "plan = 'prepaid' AND invoiced_nanodollars = 0")
+    columns = "call_id, account_id, period_start_us, admitted_us"
+    tamper(
+        filled,
+        f"INSERT INTO usage_outbox ({columns}, customer, nanodollars) SELECT {columns}, 'cus_prepaid', 7"
+        f" FROM usage_record WHERE call_id = '{call_id}'",
+    )
+    assert [finding.what for finding in found(filled)] == [f"call {call_id}: row for the invoice"]
 
 
 def make_many(database: Database) -> int:

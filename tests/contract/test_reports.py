@@ -157,7 +157,10 @@ def test_an_altered_row_does_not_come_to_what_it_says(of_one: Database, change: 
         ("UPDATE hold SET held_tokens = held_tokens + 1", {"call: held_tokens", "meter: held_tokens"}),
         ("UPDATE hold SET key_id = 'key_of_nobody'", {"call: key_id"}),
         ("UPDATE hold SET admitted_us = 1", {"call: admitted_us"}),
+        (f"UPDATE hold SET admitted_us = (SELECT period_end_us FROM meter WHERE {LIVE_METER})", {"call: admitted_us"}),
         ("DELETE FROM api_key", {"call: key_id"}),
+        ("UPDATE api_key SET mode = 'test'", {"call: key_id"}),
+        ("UPDATE api_key SET account_id = 'acct_of_nobody'", {"call: key_id"}),
     ],
 )  # fmt: skip
 def test_a_sum_that_is_off_is_found_where_it_lies(of_one: Database, statement: str, expected: set[str]) -> None:
@@ -196,6 +199,36 @@ def test_more_than_the_plan_has_is_worth_a_note_and_no_more(filled: Database) ->
     assert report.findings == []
     assert {note.partition(" has used")[0] for note in report.notes} == {"calls@example.com", "tokens@example.com"}
     assert any("calls, over the 100 of plan 'calls'" in note for note in report.notes)
+
+
+def test_what_is_held_counts_towards_a_limit_and_a_limit_that_is_just_reached_is_not_passed(of_one: Database) -> None:
+    [(posted, held)] = query(of_one, f"SELECT posted_calls, held_calls FROM meter WHERE {LIVE_METER}")
+    assert held > 0
+
+    def notes(calls: int) -> int:
+        return len(reconcile(of_one, {"calls": Plan("calls", calls=calls)}).notes)
+
+    assert (notes(posted + held), notes(posted + held - 1)) == (0, 1)
+    tamper(of_one, "UPDATE meter SET period_start_us = 1, period_end_us = 2")
+    assert notes(1) == 0, "that is over"
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        ("posted_nanodollars = 3, held_nanodollars = 3", 1),
+        ("posted_nanodollars = 3, held_nanodollars = 2", 0),
+        ("posted_nanodollars = 9, name = 'test'", 0),
+        ("posted_nanodollars = 9, period_start_us = 1, period_end_us = 2", 0),
+    ],
+)
+def test_what_is_spent_beyond_a_cap_is_of_this_period_held_or_posted_and_not_of_test_keys(
+    of_one: Database, change: str, count: int
+) -> None:
+    tamper(of_one, "UPDATE account SET spend_cap_nanodollars = 5 WHERE email = 'calls@example.com'")
+    tamper(of_one, f"UPDATE meter SET {change} WHERE {LIVE_METER}")
+    notes = reconcile(of_one, PRODUCT.by_name).notes
+    assert sum("their own cap" in note for note in notes) == count
 
 
 def test_calls_that_are_held_too_long_are_worth_a_note(database: Database) -> None:
