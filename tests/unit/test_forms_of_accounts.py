@@ -40,6 +40,15 @@ def test_the_forms_are_found() -> None:
     assert text.count(SAYS) > 15
 
 
+@pytest.mark.parametrize("template", sorted((OURS / "mail").glob("*.*")), ids=lambda path: path.name)
+def test_a_mail_that_leads_to_a_page_of_an_account_says_of_which(template: Path) -> None:
+    text = template.read_text(encoding="utf-8")
+    led_to = re.findall(r"\{\{ url \}\}(/\w+|\{\{ .*? \}\})", text)
+    ours = {"{{ '/plan' | of_account(account_id) }}", "{{ '/credit' | of_account(account_id) }}"}
+    assert set(led_to) <= ours | {"/login", "/signup", "/reset"}
+    assert bool(ours & set(led_to)) == template.stem.startswith(("limit", "payment_", "top_up_"))
+
+
 def test_an_address_says_which_account_it_is_of() -> None:
     assert of_account("/plan", "acct_1") == "/plan?account=acct_1"
     assert of_account("/plan/paid?cs=x", "acct_1") == "/plan/paid?cs=x&account=acct_1"
