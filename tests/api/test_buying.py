@@ -239,7 +239,7 @@ def test_a_payment_that_fails_is_told_on_the_page_and_by_mail(buyer: Buyer) -> N
     wait_until(lambda: len(server.to(buyer.email)) == 2, "the mail")
     letter = server.to(buyer.email)[-1]
     assert letter["subject"] == "A payment for Till failed"
-    assert "https://till.example/plan" in text_of(letter)
+    assert f"https://till.example/plan?account={buyer.account}\n" in text_of(letter)
 
 
 @pytest.mark.alone

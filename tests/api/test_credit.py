@@ -59,7 +59,7 @@ def test_of_two_hundred_callers_exactly_the_fifty_pass_that_credit_pays_for(
             body = assert_problem(reply, 402, "payment_required")
             assert "can come to $0.01 beyond it" in body["detail"]
             assert "An owner can buy credit at /credit." in body["detail"]
-            assert body["page"].endswith("/credit")
+            assert body["page"].endswith(f"/credit?account={shop.account_of(key)}")
             assert reply.headers["x-prepaid-remaining-nanodollars"] == "0"
     found = grants(shop, key)
     assert [grant.amount_nanodollars for grant in found] == [75_000_000, 205_000_000, 220_000_000]

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import pytest
 
 from farebox.account.desk import new_token
+from farebox.domain.pages import of_account
 from tests.api.neighbours import Neighbours, Route, files_in, routes_of
 from tests.api.place import PASSWORD, Place, numbers
 from tests.services.browser import Browser, Page
@@ -179,6 +180,20 @@ def test_a_member_does_nothing_that_only_owners_may(street: Neighbours, routes: 
         page = street.mia.post(filled(street, route.path), **form(street)) if route.method == "POST" else (
             street.mia.get(filled(street, route.path)))  # fmt: skip
         assert (page.status, "Only an owner of this account may do this" in page.text) == (403, True), route
+
+
+def test_whoever_works_in_another_account_by_now_does_nothing_there(street: Neighbours, routes: list[Route]) -> None:
+    """A form, or a link, of a page of Ada's, in a session that is in Eve's."""
+    names = street.names_of("eve")
+    before = street.rows(names)
+    for route in routes:
+        if route.where == "pages" and ACCESS[route.path] in {"customer", "owner"}:
+            path = of_account(filled(street, route.path), street.own.account)
+            page = street.eve.post(path, **form(street)) if route.method == "POST" else street.eve.get(path)
+            assert (page.status, "an account that you are not in" in page.text) == (409, True), (route, page.text)
+            assert ("Nothing was done." in page.text) == (route.method == "POST"), route
+            assert not any(name in page.text for name in street.own.secret), route
+    assert street.rows(names) == before
 
 
 def test_a_suspended_account_sees_and_changes_nothing(street: Neighbours, routes: list[Route]) -> None:

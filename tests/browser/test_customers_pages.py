@@ -4,7 +4,7 @@ import json
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sqlalchemy import Connection, insert, text, update
 
 from farebox.domain.people import Link, Passkey, Person
@@ -58,6 +58,27 @@ def test_a_page_with_nothing_yet_is_as_it_should_be(
 ) -> None:
     be(reader, settled.new)
     inspector.assert_page(reader, f"{settled.window.url}{path}", name=f"fresh{path.replace('/', '-')}")
+
+
+def test_a_link_to_another_account_leads_there_by_a_button(window: Window, reader: Page, inspector: Inspector) -> None:
+    with window.database() as database:
+        here, there = (new_customer(database, SECRET.encode(), "pro", age_days=0) for _ in range(2))
+        with database.write() as connection:
+            connection.execute(update(account).where(account.c.id == there.account.id).values(email=LONG))
+            mine = {"account_id": here.account.id, "now_us": 0, "there": there.account.id}
+            connection.execute(text(
+                "INSERT INTO member (account_id, person_id, role, joined_us) "
+                "SELECT :there, person_id, role, :now_us FROM member WHERE account_id = :account_id"
+            ), mine)  # fmt: skip
+    be(reader, here)
+    link = f"{window.url}/plan?account={there.account.id}"
+    inspector.assert_page(reader, link, name="another-account", status=409)
+    button = reader.get_by_role("button", name=f"Switch to {LONG}")
+    button.focus()
+    reader.keyboard.press("Enter")
+    reader.wait_for_url("**next=%2Fplan%3Faccount%3D**")  # the cookie of `be` does not go along with a redirect
+    reader.goto(link)
+    expect(reader.get_by_role("heading", name="Plan", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["/signup/sent", "/left", "/deleted"])  # the others are with the ways to log in

@@ -237,6 +237,31 @@ def test_what_is_wrong_is_told_beside_its_field_which_has_the_focus(product: Pro
     expect(inside.locator("#text")).to_contain_text('"<b>bold</b>"')  # as text
 
 
+def test_a_call_is_not_made_by_an_account_that_was_switched_to_in_another_tab(product: Product, inside: Page) -> None:
+    product.sql(
+        "INSERT INTO account (id, email, plan, state, created_us, anchor_us) "
+        "SELECT 'acct_two', 'two@example.com', plan, state, created_us, anchor_us FROM account WHERE email = ?",
+        "ada@example.com",
+    )
+    product.sql(
+        "INSERT INTO member (account_id, person_id, role, joined_us) "
+        "SELECT 'acct_two', id, 'owner', created_us FROM person WHERE email = ?", "ada@example.com"
+    )  # fmt: skip
+    inside.goto(f"{product.url}/playground/tagline")
+    other = inside.context.new_page()
+    other.goto(f"{product.url}/team")
+    other.get_by_label("Account").first.select_option("two@example.com")
+    other.get_by_role("button", name="Switch").first.click()
+    other.wait_for_url("**/overview")
+    run(inside)
+    told = "This page is of the account ada@example.com, and you work in two@example.com by now. Nothing was done."
+    expect(inside.get_by_role("alert")).to_contain_text(told)
+    assert product.records("two@example.com") == []
+    inside.get_by_role("button", name="Switch").first.click()  # back, as the old page has it
+    inside.wait_for_url("**/overview")
+    product.sql("DELETE FROM member WHERE account_id = 'acct_two'")
+
+
 def test_over_the_limit_the_way_to_the_plan_is_shown(product: Product, browser: Browser) -> None:
     context = browser.new_context(locale="en-GB")
     page = context.new_page()

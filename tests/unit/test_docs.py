@@ -17,6 +17,7 @@ from farebox.domain.catalogue import for_sale
 from farebox.domain.dialects import chat, responses
 from farebox.domain.errors import CallError, all_errors
 from farebox.domain.pack import Pack
+from farebox.domain.pages import of_account
 from farebox.domain.plan import Plan
 from farebox.domain.providers import PROVIDERS
 from farebox.settings import Settings
@@ -163,6 +164,7 @@ def test_the_example_is_a_body_as_the_service_writes_it() -> None:
     [example] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     shown_body: dict[str, Any] = json.loads(example)
     error = errors.QuotaExceeded(shown_body["detail"], retry_after_seconds=1)
+    error.page = of_account("/plan", "acct_5f0c1d2e3a4b5c6d")
     _, _, body = problem(error, shown_body["instance"], "https://api.example.com")
     written: dict[str, Any] = json.loads(body)
     shown_body["error"]["message"] = written["error"]["message"]  # cut short on the page

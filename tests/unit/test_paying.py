@@ -98,7 +98,7 @@ def test_where_there_is_no_overage_the_plan_stops(plan: Plan) -> None:
     kept = {"calls": plan.calls, "tokens": plan.tokens, "credit_usd": plan.credit_usd}
     error = refused(Plan("pro", **kept), FULL, grant("a", 10**9))  # type: ignore[arg-type]
     assert type(error) is QuotaExceeded
-    assert error.page == "/plan"
+    assert error.page == "/plan?account=acct"
 
 
 def test_a_token_price_that_no_sum_could_hold_is_refused() -> None:
@@ -121,7 +121,7 @@ def test_credit_pays_before_the_invoice_and_what_was_not_used_is_given_back() ->
 def test_in_a_trial_which_no_invoice_follows_only_credit_pays_for_what_is_beyond(plan: Plan) -> None:
     trying = CALLER._replace(trial_end_us=NOW_US + 1)
     error = refused(plan, FULL, caller=trying)
-    assert (type(error), error.page) == (PaymentRequired, "/plan")
+    assert (type(error), error.page) == (PaymentRequired, "/plan?account=acct")
     assert "when its trial is over: at 2026-" in error.detail
     assert posted(admitted(plan, FULL, grant("a", 10**6), caller=trying)).invoiced_nanodollars == 0
     admitted(plan, METER, caller=trying)
@@ -142,7 +142,7 @@ def test_a_prepaid_plan_passes_what_credit_covers_whole_and_refuses_the_rest(pla
     assert (whole.hold.credit, whole.hold.customer) == (f"a:{needs}", "")
     error = refused(prepaid(plan), FULL, grant("a", needs - 1))
     assert type(error) is PaymentRequired
-    assert error.page == "/credit"
+    assert error.page == "/credit?account=acct"
     assert f"can come to $0.{needs:09d}".rstrip("0") in error.detail
     assert f"credit has $0.{needs - 1:09d}. An owner can buy credit at /credit." in error.detail
     assert admitted(prepaid(plan), METER).hold.credit == ""
@@ -204,7 +204,7 @@ def test_without_a_free_plan_a_lapsed_account_is_told_to_pay() -> None:
     assert isinstance(decision, Refused)
     assert type(decision.error) is PaymentRequired
     assert "payment failed" in decision.error.detail
-    assert decision.error.page == "/plan"
+    assert decision.error.page == "/plan?account=acct"
 
 
 def test_a_lapsed_account_is_not_invoiced_for_what_its_free_plan_would_charge() -> None:

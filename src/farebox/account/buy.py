@@ -12,6 +12,7 @@ from farebox.domain.billing import LIVE, Bought
 from farebox.domain.catalogue import keys_of, pack_key
 from farebox.domain.money import format_usd, usd_to_nanodollars
 from farebox.domain.pack import Pack
+from farebox.domain.pages import of_account
 from farebox.domain.plan import Plan
 from farebox.domain.subscribing import NOT_BEGUN, Known
 from farebox.ports import AccountRow
@@ -60,7 +61,7 @@ def buy_plan(till: Till, account: AccountRow, name: str) -> str:
     with _asking():
         customer = customer_of(till, account)
         return till.payments.checkout_plan(
-            account.id, customer, keys_of(plan), trial_days, _paid_url(till), f"{till.url}/plan"
+            account.id, customer, keys_of(plan), trial_days, _paid_url(till, account), _page(till, "/plan", account)
         )
 
 
@@ -75,7 +76,9 @@ def buy_pack(till: Till, account: AccountRow, name: str) -> str:
         raise CannotBuy("There is no such pack for sale.")
     with _asking():
         customer = customer_of(till, account)
-        return till.payments.checkout_pack(account.id, customer, bought(pack), _paid_url(till), f"{till.url}/credit")
+        return till.payments.checkout_pack(
+            account.id, customer, bought(pack), _paid_url(till, account), _page(till, "/credit", account)
+        )
 
 
 def portal(till: Till, account: AccountRow) -> str:
@@ -87,7 +90,7 @@ def portal(till: Till, account: AccountRow) -> str:
     if not account.customer_id:
         raise CannotBuy("There is nothing to look after yet: nothing was bought.")
     with _asking():
-        return till.payments.portal(customer_of(till, account), f"{till.url}/plan")
+        return till.payments.portal(customer_of(till, account), _page(till, "/plan", account))
 
 
 def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "credit", "waiting"]:
@@ -327,5 +330,10 @@ def _forget_wish(till: Till, known: Known) -> None:
         raise PaymentsUnavailable(f"{known.id} is not back on {known.plan} yet")
 
 
-def _paid_url(till: Till) -> str:
-    return f"{till.url}/plan/paid?cs={{CHECKOUT_SESSION_ID}}"
+def _paid_url(till: Till, account: AccountRow) -> str:
+    return _page(till, "/plan/paid?cs={CHECKOUT_SESSION_ID}", account)
+
+
+def _page(till: Till, path: str, account: AccountRow) -> str:
+    """Where Stripe sends somebody back to."""
+    return till.url + of_account(path, account.id)

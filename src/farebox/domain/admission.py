@@ -20,6 +20,7 @@ from farebox.domain.errors import (
 )
 from farebox.domain.ledger import Hold, Meter, State, charge_for_cost, charge_for_tokens, hold_on
 from farebox.domain.money import format_usd
+from farebox.domain.pages import of_account
 from farebox.domain.period import MICROSECONDS, iso
 from farebox.domain.plan import Plan, has_lapsed
 from farebox.domain.prices import Price, worst_cost_nanodollars
@@ -188,7 +189,7 @@ def decide(
         return Refused(no_plan(caller, now_us))
     standing = Standing(plan, meter, now_us, cap, None if grants is None else wallet.balance(grants, now_us))
     if caller.state == "past_due":
-        return Refused(PaymentRequired(PAYMENT_FAILED), standing)
+        return Refused(_to_pay(caller, PAYMENT_FAILED), standing)
     if plan.is_metered_in_money and ask.price is None:
         return Refused(PriceUnknown(f"The price of the model {ask.model!r} is not known."), standing)
     hold = _worst_case(caller, plan, meter, ask, now_us)
@@ -241,8 +242,14 @@ def again(earlier: Earlier | None, once: Once, standing: Standing) -> Answered |
 def no_plan(caller: Caller, now_us: int) -> PaymentRequired:
     """The refusal of a caller who has no plan in force: it is no longer offered, or not paid for."""
     if has_lapsed(caller, now_us):
-        return PaymentRequired(PAYMENT_FAILED)
-    return PaymentRequired(f"The plan '{caller.plan}' is no longer offered. Choose another plan at /plan.")
+        return _to_pay(caller, PAYMENT_FAILED)
+    return _to_pay(caller, f"The plan '{caller.plan}' is no longer offered. Choose another plan at /plan.")
+
+
+def _to_pay(caller: Caller, detail: str, page: str = "/plan") -> PaymentRequired:
+    error = PaymentRequired(detail)
+    error.page = of_account(page, caller.account_id)
+    return error
 
 
 def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int) -> Hold:
@@ -295,31 +302,24 @@ def _payers(caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[G
     credit = wallet.balance(grants, hold.admitted_us)
     trial_end_us = caller.trial_end_us
     if credit < beyond and trial_end_us is not None and hold.admitted_us < trial_end_us:
-        return _is_on_trial(plan, trial_end_us)
+        return _is_on_trial(caller, plan, trial_end_us)
     # Where the last invoice was not paid, there is not going to be another one.
     if credit < beyond and (plan.prepaid or has_lapsed(caller, hold.admitted_us)):
-        return _lacks_credit(plan, beyond, credit)
+        return _lacks_credit(caller, plan, beyond, credit)
     frozen = wallet.allocate(grants, beyond, hold.admitted_us) if credit else ""
     customer = caller.customer if plan.is_invoiced and credit < beyond else ""
     return hold._replace(customer=customer, credit=frozen)
 
 
-def _lacks_credit(plan: Plan, beyond: int, credit: int) -> PaymentRequired:
-    error = PaymentRequired(
-        f"What plan '{plan.name}' includes this month is used. This call can come to {format_usd(beyond)} beyond it, "
-        f"and the account's credit has {format_usd(credit)}. An owner can buy credit at /credit."
-    )
-    error.page = "/credit"
-    return error
+def _lacks_credit(caller: Caller, plan: Plan, beyond: int, credit: int) -> PaymentRequired:
+    used = f"What plan '{plan.name}' includes this month is used. This call can come to {format_usd(beyond)} beyond it"
+    advice = "An owner can buy credit at /credit."
+    return _to_pay(caller, f"{used}, and the account's credit has {format_usd(credit)}. {advice}", "/credit")
 
 
-def _is_on_trial(plan: Plan, trial_end_us: int) -> PaymentRequired:
-    error = PaymentRequired(
-        f"What plan '{plan.name}' includes this month is used, and more of it can be had when its trial is over: at "
-        f"{iso(trial_end_us)[:19]}Z."
-    )
-    error.page = "/plan"
-    return error
+def _is_on_trial(caller: Caller, plan: Plan, trial_end_us: int) -> PaymentRequired:
+    used = f"What plan '{plan.name}' includes this month is used"
+    return _to_pay(caller, f"{used}, and more of it can be had when its trial is over: at {iso(trial_end_us)[:19]}Z.")
 
 
 def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceeded | None:
@@ -382,7 +382,7 @@ def _quota(
         retry_after_seconds=seconds_up(meter.period_end_us - now_us),
     )
     error.policy = policy
-    error.page = page
+    error.page = of_account(page, meter.account_id)
     return error
 
 

@@ -17,7 +17,7 @@ class CallError(Exception):
         detail: a sentence for the customer that says what to do.
         retry_after_seconds: when trying again makes sense, or None.
         param: the field of the request that is wrong, or None.
-        page: the service's page where the customer can do something about it, as '/plan', or nothing.
+        page: the service's page where the customer can do something about it, as '/plan?account=acct_1', or nothing.
         standing: where the caller stands, for the limit headers; None where that is not known.
     """
 
@@ -113,7 +113,6 @@ class InvalidApiKey(CallError):
 
 class PaymentRequired(CallError):
     status, code, title, kind = 402, "payment_required", "Payment required", "insufficient_quota"
-    page = "/plan"
 
 
 class AccountSuspended(CallError):
@@ -136,7 +135,6 @@ class QuotaExceeded(CallError):
     should_retry = False
     policy = "monthly"
     """Which limit it is: of the plan's, as the RateLimit headers name it, or the customer's own."""
-    page = "/plan"
 
 
 # -- The model, or we, cannot ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Final
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from farebox.domain.pages import of_account
 from farebox.domain.people import link_token
 from farebox.domain.product import Product
 from farebox.ports_people import Due, Letter
@@ -26,6 +27,7 @@ class Letters:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
+        self._templates.filters.update(of_account=of_account)
         self._templates.globals.update(product=product, url=url)
         self._url = url
         self._secret = secret
@@ -34,7 +36,8 @@ class Letters:
         """The letter; its subject is the first line of the text."""
         mail = due.mail
         link = f"{self._url}/link/{link_token(self._secret, mail.link_id)}" if mail.link_id is not None else ""
-        values = {**json.loads(mail.data), "email": mail.email, "link": link, "is_known": due.is_known}
+        about = {"email": mail.email, "account_id": mail.account_id, "link": link, "is_known": due.is_known}
+        values = json.loads(mail.data) | about
         text = self._templates.get_template(f"mail/{mail.template}.txt").render(values)
         subject, _, body = text.partition("\n")
         subject = " ".join(subject.split())

@@ -89,6 +89,7 @@ def test_an_owner_is_written_to_at_each_mark_once(ada: Member, bea: Member) -> N
         for said in (text_of(letter), html_of(letter)):
             assert "switch these mails off" in said
             assert f"The account {ada.email} has used" in said
+            assert f"https://till.example/plan?account={ada.own_account_id}" in said
     assert "calls are refused until then" in text_of(ada.place.server.to(ada.email)[-1])
     assert ada.browser.get("/plan").text.count(">reached<") == 3
     assert [letter["Subject"] for letter in ada.place.server.to(bea.email)] == [f"{ada.email} invites you to Till"]

@@ -56,6 +56,50 @@ def test_whoever_is_logged_in_as_the_invited_goes_on_in_the_account(ada: Member,
     assert f"Who can work in the account {eve.email}." in eve.browser.get("/team").text
 
 
+def test_a_form_of_a_page_acts_on_the_account_that_the_page_is_of_or_not_at_all(
+    ada: Member, bea: Member, eve: Member
+) -> None:
+    """Eve has Ada's team in a tab, works in her own account since, and sends the tab's forms."""
+    eve.browser.post(ada.invite(eve.email, "owner"))
+    ours, hers = ada.own_account_id, eve.own_account_id
+    tab = eve.browser.get("/team").text
+    path = f"/team/members/{bea.person_id}/remove?account={ours}"
+    for action in (path, f"/team/invite?account={ours}", f"/team/leave?account={ours}"):
+        assert f'action="{action}"' in tab
+    eve.browser.post("/switch", account=hers)
+    for action in (path, f"/team/leave?account={ours}", f"/plan/cap?account={ours}", f"/keys?account={ours}"):
+        page = eve.browser.post(action, cap="1", name="Website", mode="live")
+        told = f"This page is of the account {ada.email}, and you work in {eve.email} by now. Nothing was done."
+        assert (page.status, told in page.text) == (409, True), action
+    assert (bea.is_in, eve.columns("spend_cap_nanodollars")) == (True, (None,))
+    assert f"Who can work in the account {eve.email}." in eve.browser.get("/team").text, "nobody is switched or out"
+    page = eve.browser.post(path)
+    fields = dict(re.findall(r'<input type="hidden" name="(account|next)" value="(.*?)">', page.text))
+    assert fields == {"account": ours, "next": "/team"}
+    assert 'href="/team">Go on in' in page.text
+    assert eve.browser.post("/switch", **fields).header("location") == "/team"
+    assert eve.browser.post(path).header("location") == "/team?told=removed"
+    assert not bea.is_in
+
+
+def test_a_link_to_a_page_of_another_account_switches_nothing_by_itself(ada: Member, eve: Member) -> None:
+    eve.browser.post(ada.invite(eve.email, "owner"))
+    ours, hers = ada.own_account_id, eve.own_account_id
+    eve.browser.post("/switch", account=hers)
+    for path in (f"/plan?account={ours}", f"/credit?account={ours}", f"/plan/paid?cs=cs_1&account={ours}"):
+        page = eve.browser.get(path)
+        told = f"This link is of the account {ada.email}, and you work in {eve.email}."
+        assert (page.status, told in page.text) == (409, True), path
+        assert f'name="next" value="{path.replace("&", "&amp;")}"' in page.text
+        assert eve.browser.get(f"/plan?account={hers}").status == 200
+    plan = f"/plan?account={ours}"
+    assert eve.browser.post("/switch", account=ours, next=plan).header("location") == plan
+    assert eve.browser.get(plan).status == 200
+    assert eve.browser.post("/switch", account=hers, next="//evil.example").header("location") == "/overview"
+    stranger = eve.place.browser().get(f"/plan?account={ours}")
+    assert stranger.header("location") == f"/login?next=%2Fplan%3Faccount%3D{ours}", "and it survives the log-in"
+
+
 def test_an_invitation_lets_nobody_in_who_has_a_log_in(ada: Member, eve: Member) -> None:
     path, stranger = ada.invite(eve.email), eve.place.browser()
     page = stranger.post(path, password="a password of mine")
@@ -136,7 +180,7 @@ def test_a_member_sees_people_and_plan_and_can_change_nothing(ada: Member, bea: 
     team, plan = bea.browser.get("/team").text, bea.browser.get("/plan").text
     assert ada.email in team
     for form in ("/team/invite", "/role", "/remove", "/revoke", "/plan/choose", "/plan/cap", "/plan/mails"):
-        assert f'{form}"' not in team + plan
+        assert f"{form}?account=" not in team + plan
     before = ada.columns("*")
     link_id = ada.place.shop.scalar(
         "SELECT max(id) FROM link WHERE account_id = %s AND used_us IS NULL", ada.account_id

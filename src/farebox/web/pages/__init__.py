@@ -34,6 +34,7 @@ from farebox.web.pages import (
     texts,
     usage,
 )
+from farebox.web.pages.another_account import add_another_account
 from farebox.web.pages.frame import Frame, add_errors
 from farebox.web.pages.guard import Guard
 from farebox.web.pages.told import add_person_errors
@@ -65,4 +66,5 @@ def pages(site: Site) -> ASGIApp:
         app.include_router(router)
     add_errors(app, frame)
     add_person_errors(app, frame)
+    add_another_account(app, frame)
     return Guard(app, frame.error, site.public_url)

@@ -17,6 +17,7 @@ from farebox.web.pages.visitor import (
     Visitor,
     client_of,
     forget_cookie,
+    is_path,
     see_other,
 )
 
@@ -87,10 +88,15 @@ def _add_members(router: APIRouter, frame: Frame) -> None:
         return _leave(frame, request, visitor)
 
     @router.post("/switch")
-    def switched(request: Request, visitor: Visitor, account: Annotated[str, Form()] = "") -> Response:
+    def switched(
+        request: Request,
+        visitor: Visitor,
+        account: Annotated[str, Form()] = "",
+        next: Annotated[str, Form()] = HOME,  # noqa: A002  # as elsewhere
+    ) -> Response:
         if not upkeep.team.switch(visitor, account, client_of(request)):
             raise NotFound(NO_ACCOUNT)
-        return see_other(HOME)
+        return see_other(next if is_path(next) else HOME)
 
 
 def _leave(frame: Frame, request: Request, visitor: Visit) -> Response:

@@ -9,6 +9,7 @@ from fastapi import Depends, HTTPException, Request, Response
 
 from farebox.account import sessions
 from farebox.account.desk import LoggedIn
+from farebox.domain.pages import ACCOUNT
 from farebox.domain.people import LINK_US, SESSION_MAX_US, Client, is_fresh
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Visit
@@ -22,6 +23,15 @@ URL_CHARS: Final = "%/:?#[]@!$&'()*+,;="  # what means something in an address, 
 HOP_WITH_PORT: Final = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?", re.ASCII)
 LOGGED_OUT: Final = "You are logged out, so nothing was done. Log in and try again."
 OWNERS_ONLY: Final = "Only an owner of this account may do this. Ask one of them."
+
+
+class OfAnotherAccount(Exception):
+    """What was asked for is of another account than the one that the session works in."""
+
+    def __init__(self, visit: Visit, account_id: str) -> None:
+        super().__init__(account_id)
+        self.visit = visit
+        self.account_id = account_id
 
 
 def site_of(request: Request) -> Site:
@@ -51,10 +61,19 @@ def visit_of(request: Request) -> Visit | None:
 
 
 def visitor(request: Request) -> Visit:
-    """Whoever is logged in; a stranger is sent to log in first."""
+    """Whoever is logged in; a stranger is sent to log in first.
+
+    The session may have moved to another account since a page's form, or a mail's link, was made (decision 29).
+
+    Raises:
+        OfAnotherAccount: it has.
+    """
     found = visit_of(request)
     if found is None:
         _send_away(request)
+    account_id = request.query_params.get(ACCOUNT, found.account.id)
+    if account_id != found.account.id:
+        raise OfAnotherAccount(found, account_id)
     return found
 
 
