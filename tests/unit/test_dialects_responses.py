@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from farebox.domain.dialects import RESPONSES, Completion, Usage
 from farebox.domain.dialects.base import UNREADABLE, Event
-from farebox.domain.dialects.responses import ENDS, ITEM_TYPES, TEXT_DELTAS, UNMETERED
+from farebox.domain.dialects.refusals import UNMETERED
+from farebox.domain.dialects.responses import ENDS, ITEM_TYPES, TEXT_DELTAS
 from farebox.domain.errors import InvalidRequest
 from farebox.domain.ledger import TOKENS_MAX
 from tests.unit.anything import (
@@ -244,9 +245,12 @@ def check(request: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", UNMETERED)
-@pytest.mark.parametrize("value", [{}, [], "", 1, True, "resp_1", {"id": "x"}], ids=repr)
-def test_what_the_provider_keeps_or_goes_on_with_is_refused(name: str, value: object) -> None:
-    assert refused(**{name: value}).param == name
+def test_what_the_provider_keeps_or_goes_on_with_is_refused(name: str) -> None:
+    values: list[Any] = [{}, [], "", 1, True, "resp_1", {"id": "x"}]
+    for value in values:
+        assert refused(**{name: value}).param == name
+    for off in (None, False):
+        check({name: off})
 
 
 @pytest.mark.parametrize(
@@ -262,12 +266,6 @@ def test_what_the_provider_keeps_or_goes_on_with_is_refused(name: str, value: ob
 )
 def test_what_is_to_be_kept_for_longer_than_usual_is_refused(more: dict[str, Any]) -> None:
     assert refused(**more).param in {"prompt_cache_options", "prompt_cache_breakpoint", "cache_control"}
-
-
-@pytest.mark.parametrize("name", UNMETERED)
-@pytest.mark.parametrize("value", [None, False])
-def test_a_field_that_is_switched_off_passes(name: str, value: object) -> None:
-    check({name: value})
 
 
 @pytest.mark.parametrize(
