@@ -24,8 +24,8 @@ log = logging.getLogger("farebox.upstream")
 
 OK: Final = 200
 SERVER_ERRORS: Final = 500
-RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
-BUSY_STATUSES: Final = frozenset({429, 503})
+BUSY_STATUSES: Final = frozenset({429, 503, 529})  # 529 is Anthropic's
+RETRIED_STATUSES: Final = BUSY_STATUSES | {408, 500, 502, 504, 520, 521, 522, 523, 524}  # from 520 on: Cloudflare's
 REFUSED_STATUSES: Final = frozenset({400, 413, 422})
 BUSY_SECONDS: Final = 5
 BUSY_SECONDS_MAX: Final = 3600
