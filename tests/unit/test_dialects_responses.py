@@ -207,6 +207,12 @@ def test_what_is_no_event_is_an_error(data: bytes) -> None:
     assert not reader.is_done
 
 
+def test_half_of_a_character_is_read_and_is_a_question_mark() -> None:
+    event = rb'{"type": "response.output_text.delta", "delta": "\ud83d"}'
+    assert RESPONSES.stream().read(event) == (Event.PASS, "?")
+    assert RESPONSES.read(body(message("@")).replace(b"@", rb"\ud83d")).text == "?"
+
+
 @pytest.mark.parametrize("kind", [None, [], {}, 5, "response.unheard_of"])
 def test_an_event_that_nobody_knows_passes(kind: object) -> None:
     assert RESPONSES.stream().read(json.dumps({"type": kind}).encode()) == (Event.PASS, "")

@@ -13,6 +13,7 @@ from farebox.domain.dialects.base import (
     JsonObject,
     Usage,
     has_only_texts,
+    json_in_halves,
     json_object,
     text_of,
     usage_of,
@@ -171,7 +172,7 @@ class ChatStream:
         try:
             event = from_json(data)
         except ValueError:
-            return Event.ERROR, ""
+            event = json_in_halves(data)
         if not isinstance(event, dict) or event.get("error"):
             return Event.ERROR, ""
         if event.get("usage"):

@@ -11,6 +11,7 @@ from farebox.domain.dialects.base import (
     Event,
     JsonObject,
     Usage,
+    json_in_halves,
     json_object,
     text_of,
     usage_of,
@@ -110,7 +111,9 @@ class ResponsesStream:
         try:
             event = from_json(data)
         except ValueError:
-            return (Event.END if data == b"[DONE]" else Event.ERROR), ""
+            if data == b"[DONE]":
+                return Event.END, ""
+            event = json_in_halves(data)
         kind = event.get("type") if isinstance(event, dict) else "error"
         if not isinstance(kind, str):
             return Event.PASS, ""
