@@ -75,12 +75,17 @@ def only_row(shop: Shop, key: str) -> tuple[dict[str, Any], list[dict[str, Any]]
 
 
 FAILURES = [Behaviour(status=500), Behaviour(status=429), Behaviour(status=401), Behaviour(fault="reset")]
+# A stream that has begun is not begun again; it has by its first event, unless that is an error.
+UNBEGUN = [Behaviour(fault="error_event", cut_after_chunks=0), Behaviour(fault="plain_json")]
 
 
 @pytest.mark.parametrize(
     ("how", "is_stream"),
-    # A stream that has begun is not begun again.
-    [*((how, is_stream) for how in FAILURES for is_stream in (False, True)), (Behaviour(fault="bad_json"), False)],
+    [
+        *((how, is_stream) for how in FAILURES for is_stream in (False, True)),
+        *((how, True) for how in UNBEGUN),
+        (Behaviour(fault="bad_json"), False),
+    ],
     ids=str,
 )
 def test_where_one_provider_fails_the_next_one_answers(

@@ -184,6 +184,8 @@ def test_a_model_that_is_not_listed_is_refused(
         ("/v1/responses", "background", True),
         ("/v1/responses", "input", [{"type": "item_reference", "id": "msg_1"}]),
         ("/v1/responses", "max_output_tokens", -1),
+        ("/v1/responses", "plugins", [{"id": "web", "max_results": 50}]),
+        ("/v1/embeddings", "models", ["text-embedding-3-large"]),
     ],
 )
 def test_what_costs_more_than_its_tokens_is_refused(

@@ -83,6 +83,7 @@ BUSY = [
     (Behaviour(status=429, retry_after="9" * 5_000), 3600),
     (Behaviour(status=503), 5),
     (Behaviour(status=503, retry_after=2), 2),
+    (Behaviour(status=529), 5),
 ]
 
 
@@ -261,6 +262,8 @@ def test_failed_calls_are_sent_again_as_often_as_the_setting_says(shop: Shop, up
     ] = [  # what the provider does to each attempt → the answer, and what the attempts came to
         (Behaviour(status=500), 502, [500, 500, 500]),
         (Behaviour(status=503, retry_after=1), 503, [503, 503, 503]),
+        (Behaviour(status=529, retry_after=1), 503, [529, 529, 529]),
+        (Behaviour(status=522), 502, [522, 522, 522]),
         (Behaviour(status=429, retry_after=60), 503, [429]),  # past the deadline: not even tried
         (Behaviour(status=400), 502, [400]),  # will not go away by itself
         (Behaviour(fault="close"), 502, [None, None, None]),
@@ -269,7 +272,8 @@ def test_failed_calls_are_sent_again_as_often_as_the_setting_says(shop: Shop, up
     ]
     upstream.program_next(Behaviour(status=500), Behaviour(fault="reset"))  # for the prompt without a marker
     keys = shop.new_keys("credit", len(cases) + 1)
-    with shop.served(workers=1, FAREBOX_UPSTREAM_RETRIES_MAX="2", FAREBOX_CALL_SECONDS_MAX="20") as served:
+    often = {"FAREBOX_UPSTREAM_RETRIES_MAX": "2", "FAREBOX_BREAKER_FAILURES": "0", "FAREBOX_CALL_SECONDS_MAX": "20"}
+    with shop.served(workers=1, **often) as served:
         prompts = [f"{PROMPT} {how.marker()}" for how, _, _ in cases] + [PROMPT]
         replies = fire_all([ask(served, key, prompt) for key, prompt in zip(keys, prompts, strict=True)])
     cases.append((Behaviour(), 200, [500, None, 200]))

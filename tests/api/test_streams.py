@@ -1,11 +1,13 @@
 """Streams are exact, whoever hangs up: each has one row, and what was not sent is not paid."""
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+from openai import APIError, OpenAI
 
 from tests.api.listening import Listening
 from tests.api.shop import Shop, assert_problem, send
@@ -170,6 +172,22 @@ def test_a_stream_that_the_provider_cuts_says_so_and_is_paid_as_far_as_it_came(
     [call] = upstream.calls(path=UPSTREAM[path])
     assert abs(written - call.tokens_streamed) <= 1
     shop.assert_sums()
+
+
+def test_a_response_that_breaks_off_is_an_error_for_openais_client(
+    shop: Shop, served: Served, upstream: FakeUpstream
+) -> None:
+    how = Behaviour(fault="error_event", cut_after_chunks=9, chunk_seconds=0.01, text=TEXT)
+    upstream.program(how, path="/v1/responses")
+    key = shop.new_key("open")
+    with OpenAI(base_url=f"{served.url}/v1", api_key=key, max_retries=0) as client:
+        events = client.responses.create(model="gpt-4o-mini", input="Say hello", stream=True)
+        with pytest.raises(APIError) as told:
+            list(events)
+    assert told.value.code == "upstream_failed"
+    lines = [line for line in whole(served, "/v1/responses", key).body.splitlines() if line.startswith(b"data:")]
+    numbers = [json.loads(line[5:])["sequence_number"] for line in lines]
+    assert numbers == list(range(len(lines)))
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -224,9 +224,7 @@ def test_a_connection_that_is_kept_has_neither_the_time_nor_the_bytes_of_the_cal
     asyncio.run(scene())
 
 
-def test_a_connection_that_the_server_closed_or_nobody_used_for_long_is_replaced(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_connection_that_the_server_closed_or_nobody_used_for_long_is_replaced() -> None:
     async def scene() -> None:
         async with serving(sized(b"a"), closes=True) as (server, connections):
             for _ in range(3):
@@ -236,13 +234,32 @@ def test_a_connection_that_the_server_closed_or_nobody_used_for_long_is_replaced
             assert server.connections == 3
         async with serving(*[sized(b"a")] * 9) as (server, connections):
             await connections.send(request(b"{}"), SOON_SECONDS)
-            monkeypatch.setattr(http1, "IDLE_SECONDS_MAX", -1)
+            connections._idle_seconds_max = -1
             await connections.send(request(b"{}"), SOON_SECONDS)
-            monkeypatch.undo()
             assert server.connections == 2
             await asyncio.wait_for(server.gone.wait(), SOON_SECONDS)
 
     both(scene)
+
+
+def test_a_connection_is_left_before_a_server_that_is_near_or_says_so_closes_it() -> None:
+    async def scene() -> None:
+        far = Connections("localhost", 1, is_secure=True, connect_seconds_max=1)
+        assert far._idle_seconds_max == http1.IDLE_SECONDS_MAX
+        told = sized(b"a", head=OK + b"Keep-Alive: timeout=3, max=9\r\n")
+        async with serving(sized(b"a"), told, sized(b"a")) as (server, connections):
+            left_after = []
+            for _ in range(3):
+                await connections.send(request(b"{}"), SOON_SECONDS)
+                left_after.append(connections._idle_seconds_max)
+            near = OpenAIUpstream(f"http://localhost:{server.port}/v1", None)
+            await (await near.stream("/responses", b"{}", SOON_SECONDS)).close()
+            assert near._streams is not None
+            assert near._streams._session.connector._keepalive_timeout == 4  # type: ignore[union-attr]
+            await near.close()
+        assert left_after == [4, 2, 2]
+
+    asyncio.run(scene())
 
 
 @pytest.mark.parametrize(

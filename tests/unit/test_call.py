@@ -211,11 +211,27 @@ def test_a_wrong_answer_is_repaired_once() -> None:
 
 
 def test_an_answer_that_stays_wrong_is_an_error_and_a_repair_that_does_not_fit_too() -> None:
-    with pytest.raises(UpstreamUnfit):
-        run(call(answers=["no", "no again"]).ask("x", Lead))
     made = call(answers=["one two three four five six seven eight"], max_output_tokens=8)
     with pytest.raises(UpstreamUnfit):
         run(made.ask("x", Lead))
+
+
+@pytest.mark.parametrize(
+    ("out", "kinds"),
+    [(Lead, "string_too_short, literal_error, missing"), (dict[str, int], "int_parsing")],
+    ids=["fields", "keys"],
+)
+def test_the_log_tells_what_was_wrong_and_not_a_word_of_the_answer(
+    out: Any,  # noqa: ANN401
+    kinds: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said = json.dumps({"name": "§", "stage": "a secret"} if out is Lead else {"secret": "no"})
+    with pytest.raises(UpstreamUnfit):
+        run(call(answers=["a secret", said]).ask("x", out))
+    assert caplog.messages[-1].endswith(f"the model did not keep to the form: {kinds}")
+    assert "secret" not in caplog.text
+    assert "§" not in caplog.text
 
 
 # -- Streaming

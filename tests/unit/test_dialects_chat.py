@@ -163,7 +163,6 @@ def test_a_text_of_blanks_is_a_text() -> None:
         body() + b"}",
         body() + b"\x00",
         body().replace(b"Hello!", b"\xff\xff"),
-        body().replace(b"Hello!", b"\\ud800"),
         body().replace(b"Hello!", b"\n"),
         b'{"choices": ' + too_deep[0] + b"}",
         b'{"choices": [], "usage": ' + too_deep[2] + b"}",
@@ -230,6 +229,19 @@ def test_the_last_usage_of_a_stream_counts_and_an_unreadable_one_does_not() -> N
     for usage in (USAGE, {**USAGE, "completion_tokens": 9, "total_tokens": 21}, {"prompt_tokens": -1}, None):
         reader.read(json.dumps({"choices": [{"delta": {}}], "usage": usage}).encode())
     assert reader.usage == Usage(12, 0, 9)
+
+
+def test_half_of_a_character_is_read_and_is_a_question_mark() -> None:
+    """JavaScript cuts texts in the middle of an emoji, and writes them so."""
+    found = CHAT.read(body("@").replace(b"@", rb"\ud83d\uDE00 and \ud83d"))
+    assert found == Completion("😀 and ?", Usage(12, 0, 7), has_message=True, text_bytes=10)
+    reader = CHAT.stream()
+    event = b'{"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}'
+    for half in (rb"\ud83d", rb"\uDE00"):
+        assert reader.skim(b"data: " + event % half + b"\n\n") is None
+        assert reader.read(event % half) == (Event.PASS, "?")
+    assert reader.read(event[:-1] % half) == (Event.ERROR, "")
+    assert reader.read(b"[" * 100_000 + half) == (Event.ERROR, "")
 
 
 @pytest.mark.parametrize(

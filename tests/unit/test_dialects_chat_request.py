@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.domain.dialects import CHAT, estimated_tokens, input_tokens_max
-from farebox.domain.dialects.chat import ANSWERS_MAX, UNMETERED
+from farebox.domain.dialects.chat import ANSWERS_MAX
+from farebox.domain.dialects.refusals import UNMETERED
 from farebox.domain.errors import InvalidRequest
 from farebox.domain.ledger import TOKENS_MAX
 from tests.unit.anything import json_of

@@ -14,7 +14,7 @@ from typer.main import get_command
 from farebox.cli.commands import cli
 from farebox.domain import errors
 from farebox.domain.catalogue import for_sale
-from farebox.domain.dialects import chat, responses
+from farebox.domain.dialects import chat, embeddings, responses
 from farebox.domain.errors import CallError, all_errors
 from farebox.domain.pack import Pack
 from farebox.domain.pages import of_account
@@ -122,7 +122,7 @@ def test_the_plans_and_packs_of_the_page_can_be_sold() -> None:
 # -- The OpenAI wire
 
 
-@pytest.mark.parametrize("name", sorted(chat.NAMES | responses.NAMES))
+@pytest.mark.parametrize("name", sorted(chat.NAMES | responses.NAMES | embeddings.NAMES))
 def test_a_field_that_is_refused_or_bounded_is_named(name: str) -> None:
     if name not in PASSES:
         assert f"`{name}`" in (DOCS / "openai-wire.md").read_text(encoding="utf-8")

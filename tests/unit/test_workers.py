@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from farebox.cli import workers
+from farebox.cli import server, workers
 from farebox.cli.workers import Workers, processors_usable
 
 HAS: int = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -132,6 +132,10 @@ def test_a_restart_is_left_for_an_order_to_end(monkeypatch: pytest.MonkeyPatch) 
     parent.restart_all()
     assert parent.processes == [new, second]
     assert (slow.is_alive(), slow in parent._leaving) == (True, True)
+
+
+def test_a_connection_is_kept_for_longer_than_clients_and_load_balancers_keep_theirs() -> None:
+    assert server._config("x:y", 1, 5).timeout_keep_alive > 60
 
 
 def test_while_one_is_replaced_another_that_dies_is_replaced_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ It follows no redirects, asks for no compression, and sends nothing twice (docs/
 """
 
 import asyncio
+import re
 import zlib
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import Final, NamedTuple, cast
@@ -12,6 +13,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 IDLE_SECONDS_MAX: Final = 30.0
 """Unused for longer, a connection may have been dropped on its way without a word."""
+NEAR_IDLE_SECONDS_MAX: Final = 4.0
+"""The same without TLS: such servers are near, and many (as Node's) close after 5 s, just when a request comes."""
+KEPT_SECONDS: Final = re.compile(rb"timeout=(\d{1,6})")
 HEAD_BYTES_MAX: Final = 65_536
 ANSWER_BYTES_MAX: Final = 256 << 20
 FRAMED: Final = frozenset({b"content-length", b"transfer-encoding"})
@@ -42,6 +46,7 @@ class Connections:
         self._loop = asyncio.get_running_loop()
         self._idle: dict[_Connection, float] = {}
         """Those that wait for a request, and since when; the last one is taken first."""
+        self._idle_seconds_max = IDLE_SECONDS_MAX if is_secure else NEAR_IDLE_SECONDS_MAX
         self._is_closed = False
 
     async def send(self, request: bytes, seconds_max: float) -> Answer:
@@ -61,6 +66,9 @@ class Connections:
             raise
         finally:
             timer.cancel()
+        told = KEPT_SECONDS.search(answer.headers.get(b"keep-alive", b""))
+        if told is not None:  # a second less: a request that meets the server's closing on its way has failed
+            self._idle_seconds_max = min(self._idle_seconds_max, float(told[1]) - 1)
         if connection.is_reusable() and not self._is_closed:
             self._idle[connection] = self._loop.time()
         else:
@@ -75,7 +83,7 @@ class Connections:
 
     def _taken(self) -> "_Connection | None":
         """The connection that was used last; those that nobody has used for long are closed on the way."""
-        oldest_allowed = self._loop.time() - IDLE_SECONDS_MAX
+        oldest_allowed = self._loop.time() - self._idle_seconds_max
         while self._idle:
             oldest = next(iter(self._idle))
             if self._idle[oldest] > oldest_allowed:

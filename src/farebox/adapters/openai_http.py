@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from farebox.adapters.http1 import OK, Answer, Connections
+from farebox.adapters.http1 import NEAR_IDLE_SECONDS_MAX, OK, Answer, Connections
 from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
 from farebox.domain.providers import PROVIDERS, Provider, is_here
 from farebox.ports import Reply, Streamed
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS_MAX: Final = 10
 IDLE_SECONDS_MAX: Final = 30.0
+STREAMS_KEPT_SECONDS: Final = 15.0
 PATHS: Final = ("/chat/completions", "/responses", "/embeddings")
 BUILTIN_HEADERS: Final = {"content-type": "application/json", "accept": "application/json"}
 OWN_HEADERS: Final = {"accept-encoding": "identity", "user-agent": "farebox"}
@@ -94,7 +95,10 @@ class OpenAIUpstream:
         if self._streams is None:
             from farebox.adapters.openai_stream import Streams  # noqa: PLC0415  # 10 MB that plain calls do not need
 
-            self._streams = Streams(self._headers, proxy=self._proxy, idle_seconds_max=self._idle_seconds_max)
+            kept_seconds = STREAMS_KEPT_SECONDS if self._address.scheme == "https" else NEAR_IDLE_SECONDS_MAX
+            self._streams = Streams(
+                self._headers, proxy=self._proxy, idle_seconds_max=self._idle_seconds_max, kept_seconds=kept_seconds
+            )
         return await self._streams.open(self._urls[path], body, seconds_max, accept)
 
     def _open(self) -> Connections:

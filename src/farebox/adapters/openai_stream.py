@@ -23,12 +23,15 @@ class Streams:
         headers: sent with each request.
         proxy: what leads there; None where the provider is asked itself.
         idle_seconds_max: the longest silence after a stream's first piece.
+        kept_seconds: how long a connection that nobody uses may be used again.
     """
 
-    def __init__(self, headers: Mapping[str, str], *, proxy: str | None, idle_seconds_max: float) -> None:
+    def __init__(
+        self, headers: Mapping[str, str], *, proxy: str | None, idle_seconds_max: float, kept_seconds: float
+    ) -> None:
         self._idle_seconds_max = idle_seconds_max
         self._session = ClientSession(
-            connector=TCPConnector(limit=0),
+            connector=TCPConnector(limit=0, keepalive_timeout=kept_seconds),
             headers={**headers, **OWN_HEADERS},
             trust_env=False,  # a ~/.netrc would be asked for another key than ours
             proxy=proxy,

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 from pydantic_core import from_json
 
 from farebox.call.service import Model
+from farebox.call.sse import begins, has_first
+from farebox.domain.dialects import Dialect
 from farebox.domain.errors import (
     CallError,
     RequestRefused,
@@ -24,8 +26,8 @@ log = logging.getLogger("farebox.upstream")
 
 OK: Final = 200
 SERVER_ERRORS: Final = 500
-RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
-BUSY_STATUSES: Final = frozenset({429, 503})
+BUSY_STATUSES: Final = frozenset({429, 503, 529})  # 529 is Anthropic's
+RETRIED_STATUSES: Final = BUSY_STATUSES | {408, 500, 502, 504, 520, 521, 522, 523, 524}  # from 520 on: Cloudflare's
 REFUSED_STATUSES: Final = frozenset({400, 413, 422})
 BUSY_SECONDS: Final = 5
 BUSY_SECONDS_MAX: Final = 3600
@@ -49,13 +51,13 @@ class Attempt(NamedTuple):
 
 
 async def try_once(
-    model: Model, path: str, body: bytes, deadline: float, *, is_stream: bool, fair_seconds: float
+    model: Model, dialect: Dialect, body: bytes, deadline: float, *, is_stream: bool, fair_seconds: float
 ) -> Attempt:
     """Ask a model once, unless its provider is out of order. Whatever comes of it is in the attempt.
 
     Args:
         model: whom to ask.
-        path: what of the provider.
+        dialect: which of the provider's endpoints, and how its answer is read.
         body: the request.
         deadline: monotonic seconds: until when it may take.
         is_stream: whether the answer comes in pieces.
@@ -70,9 +72,9 @@ async def try_once(
     seconds_max = max(deadline - started, 0.001)
     try:
         if is_stream:
-            attempt = await _open(model, path, body, seconds_max)
+            attempt = await _open(model, dialect, body, seconds_max)
         else:
-            attempt = Attempt(model, started, await model.upstream.send(path, body, seconds_max))
+            attempt = Attempt(model, started, await model.upstream.send(dialect.path, body, seconds_max))
     except UpstreamError as error:
         if seconds_max >= fair_seconds or not isinstance(error, UpstreamTimeout):
             breaker.failed(monotonic())
@@ -89,26 +91,37 @@ async def try_once(
     return attempt
 
 
-async def _open(model: Model, path: str, body: bytes, seconds_max: float) -> Attempt:
-    """Open a stream as far as its first piece: until then, another model may still be asked.
+async def _open(model: Model, dialect: Dialect, body: bytes, seconds_max: float) -> Attempt:
+    """Open a stream as far as its first event: until then, another model may still be asked.
 
     A model may think for long before it says anything, so the wait is bounded by the deadline alone.
     """
     started = monotonic()
-    stream = await model.upstream.stream(path, body, seconds_max)
+    stream = await model.upstream.stream(dialect.path, body, seconds_max)
     try:
         if stream.status != OK:
             reply = Reply(stream.status, stream.headers, await _read_bounded(stream))
             await stream.close()
             return Attempt(model, started, reply)
-        piece = await stream.read()
+        piece = await _read_first(stream)
     except BaseException:
         await stream.close()
         raise
-    if not piece:
+    if not piece or not begins(dialect, piece):
         await stream.close()
-        raise UpstreamFailed(UNREADABLE)
+        raise UpstreamFailed(FAILED if piece else UNREADABLE)
     return Attempt(model, started, Reply(stream.status, stream.headers, b""), stream=stream, piece=piece)
+
+
+async def _read_first(stream: Streamed) -> bytes:
+    """What comes until the first event is there: as a rule, it comes in one piece."""
+    piece = await stream.read()
+    while piece and not has_first(piece):
+        more = await stream.read()
+        if not more:
+            break
+        piece += more
+    return piece
 
 
 async def _read_bounded(stream: Streamed) -> bytes:

@@ -143,7 +143,7 @@ class Call:
         try:
             return cast("Out", form.read(await self._text(request, model)))
         except (ValidationError, CallTooLarge) as error:
-            self.log.warning("the model did not keep to the form: %s", error)
+            self.log.warning("the model did not keep to the form: %s", _kinds(error))
             raise UpstreamUnfit(UNFIT) from None
 
     async def stream(
@@ -202,6 +202,14 @@ def _chat(prompt: str | Messages, system: str | None, max_tokens: int | None, op
     if max_tokens is not None:
         request["max_tokens"] = max_tokens
     return request
+
+
+def _kinds(error: ValidationError | CallTooLarge) -> str:
+    """What was wrong, without a word of the answer: its words stand in messages, and its keys in places."""
+    if isinstance(error, CallTooLarge):
+        return error.detail
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return ", ".join(fault["type"] for fault in faults[:FAULTS_MAX])
 
 
 def _again(said: str, error: ValidationError) -> Messages:

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Self
 
 from farebox.call.attempt import FAILED
+from farebox.call.sse import BLANK, is_silent, payload_of
 from farebox.call.wire import Opened, Question, Wire
 from farebox.domain.dialects import StreamReader, Usage
 from farebox.domain.dialects.base import Event
@@ -14,7 +14,6 @@ from farebox.domain.errors import UpstreamError, UpstreamFailed
 from farebox.domain.ledger import Mark
 
 EVENT_BYTES_MAX: Final = 16 << 20
-BLANK: Final = re.compile(rb"\n\r?\n")
 # After the proper end the provider has only to close its body, which lets its connection be used again.
 DRAIN_SECONDS: Final = 0.05
 BROKEN: Final = "The model broke off in the middle of its answer. Try again."
@@ -139,7 +138,9 @@ class MeteredStream:
 
     def _event(self, event: bytes) -> tuple[bytes, str]:
         """What of one event goes on now, and the text that it adds."""
-        payload = _payload(event)
+        payload = payload_of(event)
+        if not payload and not is_silent(event):
+            return b"", ""
         what, text = self._reader.read(payload) if payload else (Event.PASS, "")
         if what is Event.ERROR:
             raise UpstreamFailed(BROKEN)
@@ -162,8 +163,3 @@ class MeteredStream:
 
 async def _nothing() -> bytes:
     return b""
-
-
-def _payload(event: bytes) -> bytes:
-    """What an event of several lines says: the data beside its name, or nothing in a comment."""
-    return b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")).strip()

@@ -60,7 +60,7 @@ class Answer(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A streamed answer that has begun: with its first piece, another model can no longer be asked."""
+    """A streamed answer that has begun: with its first event, another model can no longer be asked."""
 
     model: Model
     stream: Streamed
@@ -292,7 +292,7 @@ class Wire:
                 self.asks += 1
                 try:
                     attempt = await try_once(
-                        model, dialect.path, body, self.deadline,
+                        model, dialect, body, self.deadline,
                         is_stream=is_stream, fair_seconds=self.service.call_seconds_max / 2,
                     )  # fmt: skip
                 except asyncio.CancelledError:

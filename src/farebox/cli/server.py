@@ -22,6 +22,7 @@ from farebox.settings import LISTENING_VARIABLE
 BACKLOG: Final = 2048
 SHARES_OUT: Final = sys.platform == "linux"
 PORTS_TRIED: Final = 20
+IDLE_SECONDS: Final = 75  # clients and load balancers keep a connection for up to 60, and must be the first to leave it
 STUCK_SECONDS: Final = 20  # a worker that is silent for so long is replaced; on a busy machine it may start for as long
 LOGGING: Final = {
     "version": 1,
@@ -146,6 +147,7 @@ def _config(factory: str, workers: int, grace_seconds: int, watched: Path | None
     return uvicorn.Config(
         factory, factory=True, workers=workers, http="farebox.web.protocol:Protocol", log_config=LOGGING,
         log_level="warning", access_log=False, backlog=BACKLOG, server_header=False, proxy_headers=False,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=grace_seconds,
         timeout_worker_healthcheck=STUCK_SECONDS,
         reload=watched is not None, reload_dirs=[str(watched)] if watched else None,

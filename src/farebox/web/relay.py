@@ -1,7 +1,8 @@
 """The OpenAI wire: POST /v1/chat/completions, /v1/responses and /v1/embeddings, as bytes, so that nothing is lost."""
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import to_json
 
@@ -19,6 +20,7 @@ from farebox.web.problem import problem
 from farebox.web.request import Head, once_of, read_writable
 
 EXAMPLE = '{"model": "…", "messages": [{"role": "user", "content": "…"}]}'
+NUMBER: Final = re.compile(rb'"sequence_number": ?(\d{1,15})')
 
 
 def chains_by_name(listed: tuple[ModelName, ...], chain: Chain) -> dict[str, Chain]:
@@ -112,13 +114,19 @@ class RelayStream:
         self._question = question
         self._public_url = public_url
         self._tail: list[bytes] = []
+        self._last = b""
 
     async def run(self, wire: Wire, listener: Listener) -> None:
         wire.is_relay = True
-        async with MeteredStream(wire, self._question, with_usage=self._with_usage) as stream:
-            async for passed, _ in stream:
-                if passed:
-                    await listener.send(passed)
+        last = b""
+        try:
+            async with MeteredStream(wire, self._question, with_usage=self._with_usage) as stream:
+                async for passed, _ in stream:
+                    if passed:
+                        last = passed
+                        await listener.send(passed)
+        finally:
+            self._last = last
         self._tail = stream.tail
 
     def end(self, receipt: Receipt) -> bytes:
@@ -128,9 +136,12 @@ class RelayStream:
     def broken(self, error: CallError, call_id: str) -> bytes:
         body = problem(error, call_id, self._public_url)[2]
         if self._question.dialect.path == "/responses":
-            return b"event: error\ndata: " + to_json({"type": "error", **_error(error)}) + b"\n\n"
+            return b"event: error\ndata: " + to_json(self._error_event(error)) + b"\n\n"
         return b"data: " + body + b"\n\n"
 
-
-def _error(error: CallError) -> dict[str, Any]:
-    return {"code": error.code, "message": error.detail, "param": error.param}
+    def _error_event(self, error: CallError) -> dict[str, Any]:
+        """As OpenAI has it, with its number; its Python client raises only for what is in `error`."""
+        told: dict[str, Any] = {"code": error.code, "message": error.detail, "param": error.param}
+        numbers = NUMBER.findall(self._last)
+        number = int(numbers[-1]) + 1 if numbers else 0
+        return {"type": "error", "sequence_number": number, **told, "error": {**told, "type": error.kind}}

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 HEAD_END = b"\r\n\r\n"
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def take_request(buffer: bytearray) -> Request | None:
 
 
 def head(status: int, headers: Mapping[str, str]) -> bytes:
-    phrase = HTTPStatus(status).phrase
+    phrase = PHRASES.get(status, "Unheard Of")  # such as 529
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode("latin-1")
 

@@ -13,20 +13,14 @@ from farebox.domain.dialects.base import (
     JsonObject,
     Usage,
     has_only_texts,
+    json_in_halves,
     json_object,
     text_of,
     usage_of,
     whole_number,
     written_bytes,
 )
-from farebox.domain.dialects.refusals import (
-    refuse,
-    refuse_lasting,
-    refuse_other_spellings,
-    refuse_parts,
-    refuse_tier,
-    refuse_tools,
-)
+from farebox.domain.dialects.refusals import COSTLY, refuse_costly, refuse_lasting, refuse_parts
 from farebox.domain.errors import InvalidRequest
 
 ANSWERS_MAX: Final = 128
@@ -37,27 +31,9 @@ ORDINARY: Final = LIMITS | {
     "stream_options", "temperature", "top_p", "user",
 }  # fmt: skip
 SCHEMALESS: Final = ORDINARY - {"response_format"}  # no number of these, the messages apart, is a part of the prompt
-UNMETERED: Final = {
-    "audio": "audio is billed at other prices.",
-    "web_search_options": "the provider bills searches apart.",
-    "search_parameters": "the provider bills searches apart.",
-    "enable_search": "the provider bills searches apart.",
-    "best_of": "it makes answers that are paid and not shown.",
-    "prediction": "what the model does not take of it is billed as output, above any limit.",
-    "access_programs": "what the provider allows its own customer is not for others.",
-    "deferred": "the answer would come after the call.",
-    "speed": "other speeds have other prices.",
-    "extra_body": "what a provider has of its own cannot be metered.",
-    "plugins": "the provider bills them apart.",
-    "preset": "the founder chooses the models.",
-    "models": "the founder chooses the models.",
-    "route": "the founder chooses the models.",
-    "provider": "the founder chooses the provider.",
-}
-NAMES: Final = frozenset({
-    *UNMETERED, "model", "messages", "max_tokens", "max_completion_tokens", "n", "tools", "functions", "modalities",
-    "service_tier", "stream", "stream_options",
-})  # fmt: skip
+NAMES: Final = COSTLY | {
+    "model", "messages", "max_tokens", "max_completion_tokens", "n", "functions", "stream", "stream_options",
+}  # fmt: skip
 _REASONING: Final = re.compile(r"(ft:)?(o\d|gpt-[5-9])", re.ASCII)
 _WRITTEN: Final = ("content", "refusal", "reasoning_content", "reasoning")
 
@@ -88,14 +64,7 @@ class Chat:
 
     def check(self, request: JsonObject) -> None:
         if not request.keys() <= ORDINARY:
-            refuse_other_spellings(request, NAMES)
-            refuse(request, UNMETERED)
-            refuse_tools(request.get("tools"))
-            refuse_tier(request)
-            if request.get("modalities") not in (None, [], ["text"]):
-                raise InvalidRequest(
-                    "modalities is ['text'] here: sound and images have other prices.", param="modalities"
-                )
+            refuse_costly(request, NAMES)
             refuse_lasting(request, request.get("tools"))
         messages = request.get("messages")
         if has_only_texts(messages):
@@ -203,7 +172,7 @@ class ChatStream:
         try:
             event = from_json(data)
         except ValueError:
-            return Event.ERROR, ""
+            event = json_in_halves(data)
         if not isinstance(event, dict) or event.get("error"):
             return Event.ERROR, ""
         if event.get("usage"):

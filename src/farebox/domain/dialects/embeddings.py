@@ -13,11 +13,12 @@ from farebox.domain.dialects.base import (
     count,
     json_object,
 )
-from farebox.domain.dialects.refusals import refuse_other_spellings
+from farebox.domain.dialects.refusals import COSTLY, refuse_costly, refuse_lasting
 from farebox.domain.errors import InvalidRequest
 
-NAMES: Final = frozenset({"model", "input"})
-ORDINARY: Final = NAMES | {"dimensions", "encoding_format", "user"}  # the input apart, no part of the prompt
+NAMES: Final = COSTLY | {"model", "input"}
+ORDINARY: Final = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
+"""Fields that cost nothing but tokens, and are no part of the prompt, the input apart."""
 
 
 class Embeddings:
@@ -27,7 +28,9 @@ class Embeddings:
     stream = None
 
     def check(self, request: JsonObject) -> None:
-        refuse_other_spellings(request, NAMES)
+        if not request.keys() <= ORDINARY:
+            refuse_costly(request, NAMES)
+            refuse_lasting(request, request.get("tools"))
         given = request.get("input")
         # Some models also embed images; how many tokens those have is not known before.
         listed: list[Any] = given if isinstance(given, list) else [given]

@@ -12,22 +12,61 @@ CACHE_MARKS: Final = ("cache_control", "prompt_cache_breakpoint", "prompt_cache_
 CACHE_OPTIONS: Final = frozenset({"mode", "ttl"})
 CACHE_TTLS: Final = (None, "5m", "30m")  # what providers do by themselves
 URL_HEAD_CHARS: Final = 64
+KEPT: Final = "what the provider keeps belongs to all customers together, and its size is not known."
+SEARCHES: Final = "the provider bills searches apart."
+FOUNDERS: Final = "the founder chooses the models."
+# One list for all dialects: providers and gateways take a field of the one on the endpoint of the other.
+UNMETERED: Final = {
+    "audio": "audio is billed at other prices.",
+    "web_search_options": SEARCHES,
+    "search_parameters": SEARCHES,
+    "enable_search": SEARCHES,
+    "best_of": "it makes answers that are paid and not shown.",
+    "prediction": "what the model does not take of it is billed as output, above any limit.",
+    "access_programs": "what the provider allows its own customer is not for others.",
+    "background": "it would go on after the call.",
+    "background_options": "it would go on after the call.",
+    "deferred": "the answer would come after the call.",
+    "context_management": "the provider would write summaries beside the answer.",
+    "previous_response_id": KEPT,
+    "conversation": KEPT,
+    "prompt": KEPT,
+    "speed": "other speeds have other prices.",
+    "extra_body": "what a provider has of its own cannot be metered.",
+    "plugins": "the provider bills them apart.",
+    "preset": FOUNDERS,
+    "models": FOUNDERS,
+    "route": FOUNDERS,
+    "provider": "the founder chooses the provider.",
+}
+COSTLY: Final = frozenset({*UNMETERED, "tools", "modalities", "service_tier"})
 PART_TYPES: Final = (
     *TEXT_TYPES, *IMAGE_TYPES, "input_text", "refusal", "thinking", "reasoning_text", "summary_text",
 )  # fmt: skip
 
 
-def refuse(request: Mapping[str, Any], unmetered: Mapping[str, str]) -> None:
+def refuse_costly(request: JsonObject, names: frozenset[str]) -> None:
     """Refuse fields that cost money which no token count shows, or reach for what is not in the request.
+
+    Args:
+        request: what is asked.
+        names: the fields which a dialect reads, or refuses: no other may be taken for one of them.
 
     Raises:
         InvalidRequest: the first of them that is set; an empty object can be enough to set it.
     """
-    if unmetered.keys().isdisjoint(request):
-        return  # as nearly always
-    for name, why in unmetered.items():
-        if request.get(name) not in (None, False):
-            raise InvalidRequest(f"{name} is not offered here: {why} Leave it out.", param=name)
+    refuse_other_spellings(request, names)
+    if not UNMETERED.keys().isdisjoint(request):
+        for name, why in UNMETERED.items():
+            if request.get(name) not in (None, False):
+                raise InvalidRequest(f"{name} is not offered here: {why} Leave it out.", param=name)
+    refuse_tools(request.get("tools"))
+    if request.get("service_tier") not in (None, "auto", "default"):
+        raise InvalidRequest(
+            "service_tier is not offered here: other tiers have other prices. Leave it out.", param="service_tier"
+        )
+    if request.get("modalities") not in (None, [], ["text"]):
+        raise InvalidRequest("modalities is ['text'] here: sound and images have other prices.", param="modalities")
 
 
 def refuse_other_spellings(request: Mapping[str, Any], names: frozenset[str]) -> None:
@@ -39,18 +78,6 @@ def refuse_other_spellings(request: Mapping[str, Any], names: frozenset[str]) ->
     for name in request:
         if name not in names and name.casefold() in names:
             raise InvalidRequest(f"{name} is not a field. Write {name.casefold()}.", param=name)
-
-
-def refuse_tier(request: Mapping[str, Any]) -> None:
-    """Refuse the tiers that a price list does not have.
-
-    Raises:
-        InvalidRequest: another tier than the usual one.
-    """
-    if request.get("service_tier") not in (None, "auto", "default"):
-        raise InvalidRequest(
-            "service_tier is not offered here: other tiers have other prices. Leave it out.", param="service_tier"
-        )
 
 
 def refuse_lasting(request: JsonObject, *lists: object) -> None:

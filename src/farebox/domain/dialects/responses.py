@@ -11,33 +11,17 @@ from farebox.domain.dialects.base import (
     Event,
     JsonObject,
     Usage,
+    json_in_halves,
     json_object,
     text_of,
     usage_of,
     whole_number,
     written_bytes,
 )
-from farebox.domain.dialects.refusals import (
-    refuse,
-    refuse_lasting,
-    refuse_other_spellings,
-    refuse_parts,
-    refuse_tier,
-    refuse_tools,
-)
+from farebox.domain.dialects.refusals import COSTLY, KEPT, refuse_costly, refuse_lasting, refuse_parts
 from farebox.domain.errors import InvalidRequest
 
-KEPT: Final = "what the provider keeps belongs to all customers together, and its size is not known."
-UNMETERED: Final = {
-    "previous_response_id": KEPT,
-    "conversation": KEPT,
-    "prompt": KEPT,
-    "background": "it would go on after the call.",
-    "access_programs": "what the provider allows its own customer is not for others.",
-    "context_management": "the provider would write summaries beside the answer.",
-    "speed": "other speeds have other prices.",
-}
-NAMES: Final = frozenset({*UNMETERED, "model", "input", "max_output_tokens", "tools", "service_tier", "stream"})
+NAMES: Final = COSTLY | {"model", "input", "max_output_tokens", "stream"}
 ITEM_TYPES: Final = (
     None, "message", "reasoning", "function_call", "function_call_output",
     "custom_tool_call", "custom_tool_call_output",
@@ -61,10 +45,7 @@ class Responses:
     path = "/responses"
 
     def check(self, request: JsonObject) -> None:
-        refuse_other_spellings(request, NAMES)
-        refuse(request, UNMETERED)
-        refuse_tools(request.get("tools"))
-        refuse_tier(request)
+        refuse_costly(request, NAMES)
         items = request.get("input")
         for item in items if isinstance(items, list) else ():
             kind = item.get("type") if isinstance(item, dict) else None
@@ -130,7 +111,9 @@ class ResponsesStream:
         try:
             event = from_json(data)
         except ValueError:
-            return (Event.END if data == b"[DONE]" else Event.ERROR), ""
+            if data == b"[DONE]":
+                return Event.END, ""
+            event = json_in_halves(data)
         kind = event.get("type") if isinstance(event, dict) else "error"
         if not isinstance(kind, str):
             return Event.PASS, ""

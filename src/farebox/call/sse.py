@@ -1,0 +1,38 @@
+"""The events of a provider's stream, as bytes: where one ends, what it says, and whether a stream has begun by it."""
+
+import re
+from typing import Final
+
+from farebox.domain.dialects import Dialect
+from farebox.domain.dialects.base import Event
+
+BLANK: Final = re.compile(rb"\n\r?\n")
+# How an event begins that says nothing: a comment, a name alone, or no more than an empty line.
+SILENT: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?::|(?:data|event|id|retry)[:\r\n]|\Z)")
+FIRST_BYTES_MAX: Final = 65_536  # a first event may be longer, and is then not looked at
+
+
+def payload_of(event: bytes) -> bytes:
+    """What an event of several lines says: the data beside its name, or nothing in a comment."""
+    return b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")).strip()
+
+
+def is_silent(event: bytes) -> bool:
+    """Whether what says nothing is an event at all: a gateway's page, say, is none."""
+    return SILENT.match(event) is not None
+
+
+def has_first(piece: bytes) -> bool:
+    """Whether a stream has come so far that it can be told whether it begins."""
+    return len(piece) > FIRST_BYTES_MAX or BLANK.search(piece) is not None
+
+
+def begins(dialect: Dialect, piece: bytes) -> bool:
+    """Whether a stream begins so: its first event is one, and no error."""
+    assert dialect.stream is not None, "who asks for a stream has looked"
+    end = BLANK.search(piece)
+    payload = payload_of(piece[: end and end.end()])
+    if not payload or (end is None and len(piece) > FIRST_BYTES_MAX):
+        return is_silent(piece)
+    reader = dialect.stream()
+    return reader.read(payload)[0] is not Event.ERROR or reader.usage is not None
