@@ -1,6 +1,7 @@
 """A stream begins with its first event: what is none, or an error, goes to nobody, and another model is asked."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from farebox.call import sse
 from farebox.call.metered import MeteredStream
 from farebox.call.sse import begins
+from farebox.domain.breaker import Breaker
 from farebox.domain.dialects import CHAT, RESPONSES
 from farebox.domain.errors import UpstreamFailed
 from farebox.sandbox.model import STREAM_HEADERS, SandboxStream
@@ -85,6 +87,19 @@ def test_an_error_is_waited_for_in_pieces_and_nothing_behind_a_first_event_is() 
     with pytest.raises(EOFError):
         run(begin(stream))
     assert left == [LAST]
+
+
+def test_an_error_that_may_be_about_one_request_alone_puts_the_provider_out_of_order_for_nobody() -> None:
+    for pieces, is_open in (((ERROR,), False), ((PAGE,), False), ((), True)):
+        stream, _ = served(*pieces)
+        wire = stream._wire
+        breaker = Breaker(1, 60)
+        models = (wire.service.models["live"][0]._replace(breaker=breaker),)
+        wire.service = replace(wire.service, models={"live": models, "test": models})
+        stream._question = stream._question._replace(models=models)
+        with pytest.raises(UpstreamFailed):
+            run(passed(stream))
+        assert breaker.is_open == is_open, pieces
 
 
 def test_of_a_page_in_the_middle_of_a_stream_nothing_is_passed_on() -> None:

@@ -107,10 +107,13 @@ async def _open(model: Model, dialect: Dialect, body: bytes, seconds_max: float)
     except BaseException:
         await stream.close()
         raise
-    if not piece or not begins(dialect, piece):
-        await stream.close()
-        raise UpstreamFailed(FAILED if piece else UNREADABLE)
-    return Attempt(model, started, Reply(stream.status, stream.headers, b""), stream=stream, piece=piece)
+    if piece and begins(dialect, piece):
+        return Attempt(model, started, Reply(stream.status, stream.headers, b""), stream=stream, piece=piece)
+    await stream.close()
+    if not piece:
+        raise UpstreamFailed(UNREADABLE)
+    # Not raised, as that tells the breaker: what was said under a 200 may be about this request alone.
+    return Attempt(model, started, error=UpstreamFailed(FAILED))
 
 
 async def _read_first(stream: Streamed) -> bytes:
