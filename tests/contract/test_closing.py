@@ -12,7 +12,7 @@ import pytest
 from farebox.account import team
 from farebox.account.close import close_account
 from farebox.account.deliver import Post
-from farebox.account.keys import KeyTerms, NewKey, create_key
+from farebox.account.keys import KeyTerms, NewKey, create_key, find_key
 from farebox.account.log_in import ask_for_link
 from farebox.account.sign_up import sign_up
 from farebox.account.till import CannotBuy
@@ -24,8 +24,8 @@ from farebox.ports import Kept
 from farebox.ports_money import PaymentsUnavailable
 from farebox.ports_people import Due, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
-from farebox.store.closing import UNDER_WAY_US
 from farebox.store.database import Database
+from farebox.store.deleting import UNDER_WAY_US
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.outbox import StoredOutbox
 from farebox.store.plans import lost_plans
@@ -231,8 +231,9 @@ def test_the_keys_work_on_where_what_is_paid_is_ended_and_the_account_cannot_be_
     with pytest.raises(LedgerUnavailable):
         close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
     assert world.key_works()
-    [line, *_] = world.desk.upkeep.archive.happened(world.ada_account, None)
-    assert (in_words(line), line.email) == ("had all keys refused, to delete the account", ADA)
+    again, refused, *_ = world.desk.upkeep.archive.happened(world.ada_account, None)
+    assert (in_words(refused), refused.email) == ("had all keys refused, to delete the account", ADA)
+    assert (in_words(again), again.email) == ("had the keys work again, as the account could not be deleted", ADA)
 
 
 def test_a_second_deletion_waits_for_the_first_and_the_first_gives_its_keys_back(world: ClosingWorld) -> None:
@@ -259,19 +260,63 @@ def test_a_deletion_takes_over_the_keys_of_one_that_broke_off(
     died_us, now_us = closing.refuse_calls(world.ada, CLIENT), Database.now_us
     monkeypatch.setattr(Database, "now_us", lambda *of: now_us(*of) + UNDER_WAY_US)
     late_us = closing.refuse_calls(world.ada, CLIENT)
-    closing.take_calls(world.ada_account, died_us)
+    closing.take_calls(world.ada, CLIENT, died_us)
     assert not world.key_works()
-    closing.take_calls(world.ada_account, late_us)
+    closing.take_calls(world.ada, CLIENT, late_us)
     assert world.key_works()
     with pytest.raises(CannotBuy):
         close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
     assert world.key_works()
 
 
+@pytest.mark.parametrize("is_founder", [False, True])
+def test_a_key_that_is_revoked_while_the_account_is_being_deleted_stays_revoked(
+    world: ClosingWorld, *, is_founder: bool
+) -> None:
+    key = world.key.row
+
+    def revoked(_: str) -> None:
+        if is_founder:
+            found = find_key(world.accounts, SECRET, key.last4)
+            assert world.accounts.revoke_key(found.account_id, found.id)
+        else:
+            assert world.keys.revoke(ada, CLIENT, key.id)
+        assert not world.keys.revoke(ada, CLIENT, key.id)  # it is by now
+        raise PaymentsUnavailable("away")
+
+    till, ada = world.till(revoked), world.ada
+    with pytest.raises(CannotBuy):
+        close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
+    assert not world.key_works()
+    noted = world.rows("SELECT data FROM audit WHERE what = 'key_revoked'")
+    assert noted == ([] if is_founder else [(json.dumps({"key": key.id}),)])
+
+
+def test_no_key_is_made_or_replaced_while_the_account_is_being_deleted(world: ClosingWorld) -> None:
+    old, new = world.key.row, world.key.row._replace(id="key_2", digest="another")
+
+    def away(_: str) -> None:
+        with pytest.raises(NotAllowed, match="it can have no new key now"):
+            world.keys.add(ada, CLIENT, new, 9)
+        with pytest.raises(NotAllowed, match="it can have no new key now"):
+            world.keys.replace(ada, CLIENT, old, new, 1, 9)
+        with pytest.raises(FounderError, match="it can have no new key now"):
+            world.accounts.add_key(new)
+        with pytest.raises(FounderError, match="it can have no new key now"):
+            world.accounts.replace_key(old, new, 1)
+        raise PaymentsUnavailable("away")
+
+    world.accounts.revoke_key(old.account_id, old.id)  # so that the deletion has none to refuse
+    till, ada = world.till(away), world.ada
+    with pytest.raises(CannotBuy):
+        close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
+    assert world.keys.add(ada, CLIENT, new, 9) == "made"
+
+
 def test_a_closed_accounts_keys_are_never_given_back(world: ClosingWorld) -> None:
-    account_id, refused_us = world.ada_account, world.desk.upkeep.closing.refuse_calls(world.ada, CLIENT)
+    ada, refused_us = world.ada, world.desk.upkeep.closing.refuse_calls(world.ada, CLIENT)
     world.close()
-    world.desk.upkeep.closing.take_calls(account_id, refused_us)
+    world.desk.upkeep.closing.take_calls(ada, CLIENT, refused_us)
     assert not world.key_works()
 
 

@@ -27,6 +27,7 @@ WORDS: Final = {
     "invitation_revoked": "revoked the invitation of {about}",
     "invited": "invited {about} as {role}",
     "joined": "joined as {role}",
+    "keys_given_back": "had the keys work again, as the account could not be deleted",
     "keys_refused": "had all keys refused, to delete the account",
     "left": "left the account",
     "limit_mails_off": "switched the mails about limits off for themselves",
