@@ -15,6 +15,10 @@ NO_NEW_KEY: Final = (
     "This account is being deleted at this moment, or that broke off: it can have no new key now. Try again in five "
     "minutes."
 )
+OWNERS_STAY: Final = (
+    "This account is being deleted at this moment, or that broke off: no owner can be removed, become a member or "
+    "leave now. Try again in five minutes."
+)
 
 
 def lock_keys(connection: Connection, account_id: str) -> None:
