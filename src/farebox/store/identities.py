@@ -48,8 +48,9 @@ class StoredIdentities:
             is_sqlite = self._database.is_sqlite
             who = person_for(connection, known.email, None, now_us, is_sqlite=is_sqlite)
             opened = open_account(
-                connection, who, Start(plan, self._must_pay), now_us, arrival.client, is_sqlite=is_sqlite
-            )
+                connection, who, Start(plan, self._must_pay), now_us, arrival.client,
+                is_sqlite=is_sqlite, is_asked=False,
+            )  # fmt: skip
             # An address alone does not do what a second factor protects: they connect it themselves.
             if who.totp_secret is None:
                 self._note(connection, who, known, service, arrival.client, now_us, is_told=not opened)

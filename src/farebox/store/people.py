@@ -111,8 +111,9 @@ class StoredPeople:
                 return None
             who = person_for(connection, used.email, password_hash, now_us, is_sqlite=self._database.is_sqlite)
             opened = open_account(
-                connection, who, Start(plan, self._must_pay), now_us, arrival.client, is_sqlite=self._database.is_sqlite
-            )
+                connection, who, Start(plan, self._must_pay), now_us, arrival.client,
+                is_sqlite=self._database.is_sqlite, is_asked=True,
+            )  # fmt: skip
             return let_in(connection, who, arrival, now_us, is_new_account=opened)
 
     def come_in(self, link_id: str, purpose: Purpose, arrival: Arrival, password_hash: str | None) -> Entered | None:
