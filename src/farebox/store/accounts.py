@@ -1,13 +1,19 @@
 """Accounts and keys in the database."""
 
+from typing import Final
+
 from sqlalchemy import ColumnElement, Connection, Table, case, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.errors import FounderError
+from farebox.domain.people import Client
 from farebox.ports import AccountRow, KeyRow
+from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.deleting import is_refused_only, lock_keys, why_no_key
 from farebox.store.tables import account, api_key
+
+FOUNDER: Final = Client("", "")  # by the command line: nobody who logs in
 
 
 class StoredAccounts:
@@ -27,7 +33,10 @@ class StoredAccounts:
 
     def add_account(self, row: AccountRow) -> bool:
         with self._database.write() as connection:
-            return self._insert(connection, account, row._asdict())
+            is_new = self._insert(connection, account, row._asdict())
+            if is_new:
+                self._note(connection, "account_opened", row.id)
+            return is_new
 
     def set_plan(self, account_id: str, plan: str) -> None:
         with self._database.write() as connection:
@@ -51,12 +60,18 @@ class StoredAccounts:
     def add_key(self, row: KeyRow) -> bool:
         with self._database.write() as connection:
             self._allow_key(connection, row)
-            return self._insert(connection, api_key, row._asdict())
+            is_new = self._insert(connection, api_key, row._asdict())
+            if is_new:
+                self._note(connection, "key_created", row.account_id, key=row.id)
+            return is_new
 
     def revoke_key(self, account_id: str, key_id: str) -> bool:
         with self._database.write() as connection:
             lock_keys(connection, account_id)
-            return revoke(connection, account_id, key_id, self._database.now_us(connection))
+            revoked = revoke(connection, account_id, key_id, self._database.now_us(connection))
+            if revoked:
+                self._note(connection, "key_revoked", account_id, key=key_id)
+            return revoked
 
     def replace_key(self, old: KeyRow, new: KeyRow, grace_us: int) -> bool:
         with self._database.write() as connection:
@@ -64,6 +79,7 @@ class StoredAccounts:
             if not end_for_successor(connection, old, grace_us, self._database.now_us(connection)):
                 return False
             connection.execute(insert(api_key).values(new._asdict()))
+            self._note(connection, "key_rotated", new.account_id, key=old.id, successor=new.id)
             return True
 
     def _allow_key(self, connection: Connection, new: KeyRow) -> None:
@@ -71,6 +87,10 @@ class StoredAccounts:
         refused = why_no_key(connection, new.account_id, self._database.now_us(connection))
         if refused is not None:
             raise FounderError(refused)
+
+    def _note(self, connection: Connection, what: str, account_id: str, **facts: str) -> None:
+        now_us = self._database.now_us(connection)
+        write_down(connection, what, FOUNDER, now_us, account_id=account_id, by="founder", **facts)
 
     def _insert(self, connection: Connection, table: Table, values: dict[str, object]) -> bool:
         dialect = sqlite if self._database.is_sqlite else postgresql
