@@ -200,11 +200,15 @@ class Accounts(Protocol):
         ...
 
     def find_keys(self, what: str, digest: str) -> list[KeyRow]:
-        """The keys with this id or digest, and those not revoked that end in these four characters."""
+        """The keys with this id or digest, and those that nobody revoked that end in these four characters."""
         ...
 
     def add_key(self, row: KeyRow) -> bool:
-        """False, and nothing added, where the key is there already."""
+        """False, and nothing added, where the key is there already.
+
+        Raises:
+            FounderError: the account was deleted, or is being deleted.
+        """
         ...
 
     def revoke_key(self, account_id: str, key_id: str) -> bool:
@@ -212,7 +216,11 @@ class Accounts(Protocol):
         ...
 
     def replace_key(self, old: KeyRow, new: KeyRow, grace_us: int) -> bool:
-        """Add a key, and have the old one expire; False, and nothing done, where the old one no longer works."""
+        """Add a key, and have the old one expire; False, and nothing done, where the old one no longer works.
+
+        Raises:
+            FounderError: the account was deleted, or is being deleted.
+        """
         ...
 
 

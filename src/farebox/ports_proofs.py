@@ -68,7 +68,11 @@ class Passkeys(Protocol):
 
     def find(self, passkey_id: str) -> Passkey | None: ...
     def add(self, person: Person, passkey: Passkey, client: Client) -> bool:
-        """False where somebody has it already."""
+        """False where somebody has it already.
+
+        Raises:
+            NotAllowed: the person was deleted meanwhile.
+        """
         ...
 
     def rename(self, person_id: str, passkey_id: str, name: str) -> bool: ...
@@ -113,7 +117,11 @@ class Identities(Protocol):
         ...
 
     def connect(self, person: Person, known: Known, service: str, client: Client) -> bool:
-        """Give a person an identity; False where another has it."""
+        """Give a person an identity; False where another has it.
+
+        Raises:
+            NotAllowed: the person was deleted meanwhile.
+        """
         ...
 
     def disconnect(self, person: Person, issuer: str, subject: str, service: str, client: Client) -> bool: ...

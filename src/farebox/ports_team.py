@@ -218,8 +218,11 @@ class Closing(Protocol):
         """
         ...
 
-    def take_calls(self, account_id: str, refused_us: int) -> None:
-        """Have the keys that were refused at this moment work again, unless the account is closed."""
+    def take_calls(self, here: Visit, client: Client, refused_us: int) -> None:
+        """Have the keys that were refused at this moment work again, unless the account is closed.
+
+        Those that somebody has revoked meanwhile stay revoked.
+        """
         ...
 
     def close(self, here: Visit, client: Client) -> None:

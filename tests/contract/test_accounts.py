@@ -20,6 +20,7 @@ from farebox.ports import AccountRow, KeyRow
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.plans import lost_plans
+from farebox.wiring_people import upkeep_of
 
 SECRET: Final = b"a secret of the tests, long enough"
 PRODUCT: Final = Product("Till", plans=(Plan("free", calls=20), Plan("pro", calls=5_000)))
@@ -253,6 +254,23 @@ def test_a_rotation_happens_as_a_whole_or_not_at_all(accounts: StoredAccounts) -
     with pytest.raises(IntegrityError):
         accounts.replace_key(old.row, other.row._replace(id="key_new"), HOUR_US)  # its digest is there already
     assert accounts.list_keys() == before
+
+
+@pytest.mark.usefixtures("ada")
+def test_what_the_founder_does_is_in_the_accounts_activity_once(accounts: StoredAccounts, database: Database) -> None:
+    old = create(accounts)
+    new = rotate_key(accounts, SECRET, "till", old.row, 3600)
+    for _ in range(2):
+        accounts.add_key(new.row)
+        accounts.revoke_key(new.row.account_id, new.row.id)
+    lines = upkeep_of(database, print).archive.happened(old.row.account_id, None)
+    key, successor = {"key": old.row.id}, {"key": new.row.id}
+    assert [(line.what, line.email, line.facts) for line in reversed(lines)] == [
+        ("account_opened", None, {"by": "founder"}),
+        ("key_created", None, {"by": "founder"} | key),
+        ("key_rotated", None, {"by": "founder", "successor": new.row.id} | key),
+        ("key_revoked", None, {"by": "founder"} | successor),
+    ]
 
 
 # -- the key of `farebox dev`

@@ -1,8 +1,12 @@
 """A new address: by a link to it that only its person can use, and with notices to the one before."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
+from sqlalchemy import text
 
 from farebox.account.address import ask_for_address, change_address
 from farebox.account.deliver import reason_not_to_send
@@ -13,6 +17,7 @@ from farebox.domain.people import LinkGone, NotAllowed, PersonError, TooOften, W
 from farebox.ports_people import Visit
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
+from farebox.store.household import lock_account
 from farebox.store.outbox import StoredOutbox
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, World
 
@@ -149,3 +154,17 @@ def test_the_same_address_and_what_is_none_are_told(world: Moving) -> None:
         with pytest.raises(PersonError) as told:
             world.ask(email)
         assert told.value.field == "email"
+
+
+def test_an_address_is_changed_in_the_order_in_which_somebody_is_removed(migrated_pg_url: str) -> None:
+    with closing(Database(migrated_pg_url)) as database, ThreadPoolExecutor(1) as pool:
+        world = Moving(database)
+        here, token = world.here, world.ask()
+        with database.write() as removing:
+            lock_account(removing, here.account.id)
+            changed = pool.submit(world.change, token, here)
+            while not removing.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted")).first() and not changed.done():
+                time.sleep(0.01)
+            removing.execute(text("SELECT 1 FROM person FOR UPDATE NOWAIT"))  # whoever waits for us has not locked it
+        changed.result()
+        assert world.here.email == NEW

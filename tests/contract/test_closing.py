@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
-from unittest.mock import Mock
 
 import pytest
 
@@ -16,16 +15,13 @@ from farebox.account.deliver import Post
 from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.log_in import ask_for_link
 from farebox.account.sign_up import sign_up
-from farebox.account.till import CannotBuy
 from farebox.domain.admission import Admitted, Ask, Once, Refused
-from farebox.domain.errors import FounderError, InvalidApiKey, LedgerUnavailable
+from farebox.domain.errors import FounderError, InvalidApiKey
 from farebox.domain.ledger import Spent
 from farebox.domain.people import NotAllowed, PersonError
 from farebox.ports import Kept
-from farebox.ports_money import PaymentsUnavailable
 from farebox.ports_people import Due, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
-from farebox.store.closing import UNDER_WAY_US
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.outbox import StoredOutbox
@@ -33,7 +29,6 @@ from farebox.store.plans import lost_plans
 from farebox.store.reconcile import reconcile
 from farebox.store.reports import usage
 from farebox.store.tables import metadata
-from farebox.web.pages.activity import in_words
 from tests.contract.test_team import BEA, CEM, TeamWorld
 from tests.contract.world import ADA, CLIENT, GOOD, PRODUCT, SECRET, together
 from tests.services.sums import check_sums_at
@@ -197,7 +192,7 @@ def test_another_account_keeps_all_it_has(world: ClosingWorld) -> None:
     assert kept() == before
     world.rows("UPDATE api_key SET revoked_us = :us WHERE id = :id", us=refused_us, id=ended)  # of the same moment
     before = kept()
-    closing.take_calls(world.ada_account, refused_us)
+    closing.take_calls(world.ada, CLIENT, refused_us)
     assert kept() == before
     closing.refuse_calls(world.ada, CLIENT)
     world.close()
@@ -232,84 +227,6 @@ def test_an_account_is_closed_once_though_both_owners_close_it(world: ClosingWor
     assert sorted(type(each).__name__ for each in came) == ["NoneType", "NotAllowed"]
     assert world.rows("SELECT count(*) FROM audit WHERE what = 'account_deleted'") == [(1,)]
     assert world.rows("SELECT count(*) FROM mail WHERE template = 'account_deleted'") == [(2,)]
-
-
-@pytest.mark.parametrize("is_away", [True, False])
-def test_no_call_is_taken_while_what_the_account_pays_for_is_ended(world: ClosingWorld, *, is_away: bool) -> None:
-    seen: list[bool] = []
-
-    def refuses() -> bool:
-        return not world.key_works()
-
-    def cancel(_: str) -> None:
-        seen.append(refuses())
-        if is_away:
-            raise PaymentsUnavailable("away")
-
-    till = world.till(cancel)
-    till.invoice_open = lambda _: seen.append(refuses())
-    try:
-        close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
-    except CannotBuy:
-        assert is_away
-    assert (seen, refuses()) == ([True, True], not is_away)
-    assert world.rows("SELECT 1 FROM account WHERE closed_us IS NULL") == ([(1,)] if is_away else [])
-
-
-@pytest.mark.parametrize("error", [LedgerUnavailable("away"), KeyboardInterrupt()], ids=repr)
-def test_the_keys_work_on_where_what_is_paid_is_ended_and_the_account_cannot_be_closed(
-    world: ClosingWorld, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
-    till, revoked = world.till(lambda _: None), create_key(world.accounts, SECRET, "till", ADA)
-    world.keys.revoke(world.ada, CLIENT, revoked.row.id)  # a moment ago, by its owner: that is no deletion under way
-    monkeypatch.setattr(world.desk.upkeep.closing, "close", Mock(side_effect=error))
-    with pytest.raises(type(error)):
-        close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
-    assert world.rows("SELECT id FROM api_key WHERE revoked_us IS NULL") == [(world.key.row.id,)]
-    [line, *_] = world.desk.upkeep.archive.happened(world.ada_account, None)
-    assert (in_words(line), line.email) == ("had all keys refused, to delete the account", ADA)
-
-
-def test_a_second_deletion_waits_for_the_first_and_the_first_gives_its_keys_back(world: ClosingWorld) -> None:
-    def second(_: str) -> None:
-        with pytest.raises(NotAllowed, match="Look again in five minutes"):
-            close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
-        raise PaymentsUnavailable("away")
-
-    till = world.till(second)
-    ada = world.ada
-    with pytest.raises(CannotBuy):
-        close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
-    assert world.key_works()
-    close_account(world.desk, ada, CLIENT, typed=ADA, till=world.till(lambda _: None))  # at once, as nothing is open
-
-
-def test_a_deletion_takes_over_the_keys_of_one_that_broke_off(
-    world: ClosingWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: str) -> None:
-        raise PaymentsUnavailable("away")
-
-    till, closing = world.till(fail), world.desk.upkeep.closing
-    died_us, now_us = closing.refuse_calls(world.ada, CLIENT), Database.now_us
-    monkeypatch.setattr(Database, "now_us", lambda *of: now_us(*of) + UNDER_WAY_US)
-    late_us = closing.refuse_calls(world.ada, CLIENT)
-    closing.take_calls(world.ada_account, died_us)
-    assert not world.key_works()
-    closing.take_calls(world.ada_account, late_us)
-    assert world.key_works()
-    with pytest.raises(CannotBuy):
-        close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
-    assert world.key_works()
-
-
-def test_a_closed_accounts_keys_are_never_given_back(world: ClosingWorld) -> None:
-    ada, refused_us = world.ada, world.desk.upkeep.closing.refuse_calls(world.ada, CLIENT)
-    world.close()
-    world.desk.upkeep.closing.take_calls(ada.account.id, refused_us)
-    with pytest.raises(NotAllowed):
-        world.keys.add(ada, CLIENT, world.key.row._replace(id="key_new", digest="new"), 10)
-    assert not world.key_works()
 
 
 def test_who_accepts_while_the_account_is_closed_is_in_none_of_it(world: ClosingWorld) -> None:

@@ -271,3 +271,16 @@ def test_who_has_only_a_service_still_gets_in_by_mail_when_it_is_gone(world: Els
     disconnect(world.desk, here, CLIENT, world.issuer.url, "subject-1")
     ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")
     assert log_in_by_link(world.desk, CLIENT, token=world.token("magic")).cookie
+
+
+def test_who_is_deleted_while_the_service_is_asked_has_nothing_connected(world: Elsewhere) -> None:
+    world.issuer.be("subject-2", "work@example.com")
+    here = world.visit(world.join().cookie)
+    gone = world.leave(person_id=here.person.id)
+    answer = world.agree(gone)
+    world.rows("DELETE FROM mail")
+    world.rows("DELETE FROM person")
+    with pytest.raises(NotAllowed, match="your log-in was deleted meanwhile"):
+        world.come_back(gone, answer, here=here)
+    assert world.identities() == []
+    assert world.count("mail") == 0

@@ -218,3 +218,14 @@ def test_there_are_so_many_passkeys_and_no_more(world: Keyed) -> None:
     )
     with pytest.raises(NotAllowed, match="remove one first"):
         ask_to_make_passkey(world.desk, world.here, CLIENT, PLACE)
+
+
+def test_who_was_deleted_has_no_passkey_added_and_none_removed(world: Keyed) -> None:
+    here, known = world.here, world.passkey
+    world.rows("DELETE FROM mail")
+    world.rows("DELETE FROM person")
+    with pytest.raises(NotAllowed, match="your log-in was deleted meanwhile"):
+        world.add(here, Authenticator())
+    with pytest.raises(NotAllowed, match="your log-in was deleted meanwhile"):
+        remove_passkey(world.desk, here, CLIENT, known.id)
+    assert (world.count("passkey"), world.count("mail")) == (1, 0)

@@ -39,5 +39,5 @@ def _close_what_is_paid(closing: Closing, here: Visit, client: Client, till: Til
         end_for_good(till, here.account)
         closing.close(here, client)
     except BaseException:
-        closing.take_calls(here.account.id, refused_us)
+        closing.take_calls(here, client, refused_us)
         raise

@@ -1,11 +1,19 @@
 """Accounts and keys in the database."""
 
+from typing import Final
+
 from sqlalchemy import ColumnElement, Connection, Table, case, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from farebox.domain.errors import FounderError
+from farebox.domain.people import Client
 from farebox.ports import AccountRow, KeyRow
+from farebox.store.audit import write_down
 from farebox.store.database import Database
+from farebox.store.deleting import is_refused_only, lock_keys, why_no_key
 from farebox.store.tables import account, api_key
+
+FOUNDER: Final = Client("", "")  # by the command line: nobody who logs in
 
 
 class StoredAccounts:
@@ -24,7 +32,11 @@ class StoredAccounts:
         return AccountRow(*row) if row is not None else None
 
     def add_account(self, row: AccountRow) -> bool:
-        return self._insert(account, row._asdict())
+        with self._database.write() as connection:
+            is_new = self._insert(connection, account, row._asdict())
+            if is_new:
+                self._note(connection, "account_opened", row.id)
+            return is_new
 
     def set_plan(self, account_id: str, plan: str) -> None:
         with self._database.write() as connection:
@@ -40,31 +52,50 @@ class StoredAccounts:
             return [(row[0], KeyRow(*row[1:])) for row in connection.execute(found)]
 
     def find_keys(self, what: str, digest: str) -> list[KeyRow]:
-        ends_so = (api_key.c.last4 == what) & api_key.c.revoked_us.is_(None)
+        ends_so = (api_key.c.last4 == what) & _is_unrevoked()
         meant = or_(api_key.c.id == what, api_key.c.digest == digest, ends_so)
         with self._database.read() as connection:
             return [KeyRow(*row) for row in connection.execute(select(api_key).where(meant).order_by(api_key.c.id))]
 
     def add_key(self, row: KeyRow) -> bool:
-        return self._insert(api_key, row._asdict())
+        with self._database.write() as connection:
+            self._allow_key(connection, row)
+            is_new = self._insert(connection, api_key, row._asdict())
+            if is_new:
+                self._note(connection, "key_created", row.account_id, key=row.id)
+            return is_new
 
     def revoke_key(self, account_id: str, key_id: str) -> bool:
         with self._database.write() as connection:
-            return revoke(connection, account_id, key_id, self._database.now_us(connection))
+            lock_keys(connection, account_id)
+            revoked = revoke(connection, account_id, key_id, self._database.now_us(connection))
+            if revoked:
+                self._note(connection, "key_revoked", account_id, key=key_id)
+            return revoked
 
     def replace_key(self, old: KeyRow, new: KeyRow, grace_us: int) -> bool:
         with self._database.write() as connection:
+            self._allow_key(connection, new)
             if not end_for_successor(connection, old, grace_us, self._database.now_us(connection)):
                 return False
             connection.execute(insert(api_key).values(new._asdict()))
+            self._note(connection, "key_rotated", new.account_id, key=old.id, successor=new.id)
             return True
 
-    def _insert(self, table: Table, values: dict[str, object]) -> bool:
+    def _allow_key(self, connection: Connection, new: KeyRow) -> None:
+        lock_keys(connection, new.account_id)
+        refused = why_no_key(connection, new.account_id, self._database.now_us(connection))
+        if refused is not None:
+            raise FounderError(refused)
+
+    def _note(self, connection: Connection, what: str, account_id: str, **facts: str) -> None:
+        now_us = self._database.now_us(connection)
+        write_down(connection, what, FOUNDER, now_us, account_id=account_id, by="founder", **facts)
+
+    def _insert(self, connection: Connection, table: Table, values: dict[str, object]) -> bool:
         dialect = sqlite if self._database.is_sqlite else postgresql
         statement = dialect.insert(table).values(values).on_conflict_do_nothing()
-        statement = statement.execution_options(preserve_rowcount=True)
-        with self._database.write() as connection:
-            return connection.execute(statement).rowcount > 0
+        return connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount > 0
 
 
 def _address(email: str) -> str:
@@ -81,9 +112,8 @@ def works(now_us: int) -> ColumnElement[bool]:
 
 
 def revoke(connection: Connection, account_id: str, key_id: str, now_us: int) -> bool:
-    """Revoke a key; False where it was before."""
-    one = is_key(account_id, key_id) & api_key.c.revoked_us.is_(None)
-    return _changes(connection, one, revoked_us=now_us)
+    """Revoke a key of those that are locked, one that a deletion refuses for good; False where it was before."""
+    return _changes(connection, is_key(account_id, key_id) & _is_unrevoked(), revoked_us=now_us)
 
 
 def end_for_successor(connection: Connection, old: KeyRow, grace_us: int, now_us: int) -> bool:
@@ -92,6 +122,10 @@ def end_for_successor(connection: Connection, old: KeyRow, grace_us: int, now_us
     # A key that is being replaced already keeps its end, or rotating it again would prolong it.
     ends = case((api_key.c.expires_us < end_us, api_key.c.expires_us), else_=end_us)
     return _changes(connection, is_key(old.account_id, old.id) & works(now_us), expires_us=ends)
+
+
+def _is_unrevoked() -> ColumnElement[bool]:
+    return or_(api_key.c.revoked_us.is_(None), is_refused_only())
 
 
 def _changes(connection: Connection, which: ColumnElement[bool], **values: object) -> bool:

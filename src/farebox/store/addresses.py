@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Connection, and_, exists, func, select, update
+from sqlalchemy import Connection, Select, and_, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from farebox.domain.people import Client, Link, NotAllowed, Person, Session
@@ -33,6 +33,7 @@ class StoredAddresses:
         now_us = self._database.now_us(connection)
         found = connection.execute(select(link).where(usable(link_id, now_us), link.c.purpose == "change")).first()
         asked = Link(*found) if found is not None else None
+        _lock_owned(connection, here.person_id)
         who = locked(connection, person.c.id == here.person_id)
         if asked is None or who is None or asked.person_id != who.id or _has_newer(connection, asked):
             return False
@@ -53,14 +54,23 @@ def _has_newer(connection: Connection, asked: Link) -> bool:
     return bool(connection.execute(newest).scalar_one() > asked.created_us)
 
 
+def _lock_owned(connection: Connection, person_id: str) -> None:
+    """The accounts before the person, as who removes somebody or deletes one does: else each waits for the other."""
+    theirs = account.c.id.in_(_owned(person_id))
+    connection.execute(select(account.c.id).where(theirs).order_by(account.c.id).with_for_update())
+
+
+def _owned(person_id: str) -> Select[str]:
+    return select(member.c.account_id).where(member.c.person_id == person_id, member.c.role == "owner")
+
+
 def _take_along(connection: Connection, who: Person, email: str) -> None:
     """The account that has its owner's address gets the new one too.
 
     Raises:
         NotAllowed: another account has it.
     """
-    own = select(member.c.account_id).where(member.c.person_id == who.id, member.c.role == "owner")
-    theirs = and_(account.c.email == who.email, account.c.id.in_(own))
+    theirs = and_(account.c.email == who.email, account.c.id.in_(_owned(who.id)))
     if not connection.execute(select(exists().where(theirs))).scalar():
         return
     if connection.execute(select(exists().where(account.c.email == email))).scalar():

@@ -35,29 +35,48 @@ class Start(NamedTuple):
 
 
 def open_account(
-    connection: Connection, who: Person, start: Start, now_us: int, client: Client, *, is_sqlite: bool
+    connection: Connection, who: Person, start: Start, now_us: int, client: Client, *, is_sqlite: bool, is_asked: bool
 ) -> bool:
-    """Have somebody without an account own one: that of their address where nobody is in it yet, else a new one.
+    """Have somebody own an account: that of their address where nobody is in it yet, else a new one.
+
+    An owner gets no second one; and whoever is in an account of others, one of their own only where they asked for it.
 
     Raises:
-        NotAllowed: the account of this address belongs to others.
+        NotAllowed: they are in none, and the account of this address belongs to others.
     """
-    if connection.execute(select(exists().where(member.c.person_id == who.id))).scalar():
+    roles = connection.execute(select(member.c.role).where(member.c.person_id == who.id)).scalars().all()
+    if "owner" in roles or (roles and not is_asked):
         return False
+    if claim_account(connection, who, now_us, client):
+        return True
     dialect = sqlite if is_sqlite else postgresql
     new = AccountRow(f"acct_{secrets.token_hex(8)}", who.email, start.plan, "active", now_us, now_us)
     if start.must_pay:
         new = new._replace(grace_until_us=now_us)
-    connection.execute(dialect.insert(account).values(new._asdict()).on_conflict_do_nothing())
-    found = select(account).where(account.c.email == who.email).with_for_update()
-    theirs = AccountRow(*connection.execute(found).one())
-    if theirs.id != new.id and connection.execute(select(exists().where(member.c.account_id == theirs.id))).scalar():
-        raise NotAllowed("The account of this address belongs to a team. Ask its owner for an invitation.")
-    owner = {"account_id": theirs.id, "person_id": who.id, "role": "owner", "joined_us": now_us}
-    connection.execute(insert(member).values(owner))
-    what = "account_opened" if theirs.id == new.id else "account_claimed"
-    write_down(connection, what, client, now_us, person_id=who.id, account_id=theirs.id)
+    opening = dialect.insert(account).values(new._asdict()).on_conflict_do_nothing()
+    if connection.execute(opening.execution_options(preserve_rowcount=True)).rowcount:
+        _own(connection, new.id, who, "account_opened", now_us, client)
+        return True
+    if roles:
+        return False
+    raise NotAllowed("The account of this address belongs to a team. Ask its owner for an invitation.")
+
+
+def claim_account(connection: Connection, who: Person, now_us: int, client: Client) -> bool:
+    """Have somebody own the account of their address, where nobody is in it: the founder opened it for them."""
+    is_empty = ~exists().where(member.c.account_id == account.c.id)
+    theirs = select(account.c.id).where(account.c.email == who.email, is_empty)
+    account_id = connection.execute(theirs.with_for_update(of=account)).scalar()
+    if account_id is None:
+        return False
+    _own(connection, account_id, who, "account_claimed", now_us, client)
     return True
+
+
+def _own(connection: Connection, account_id: str, who: Person, what: str, now_us: int, client: Client) -> None:
+    owner = {"account_id": account_id, "person_id": who.id, "role": "owner", "joined_us": now_us}
+    connection.execute(insert(member).values(owner))
+    write_down(connection, what, client, now_us, person_id=who.id, account_id=account_id)
 
 
 def let_in(
@@ -74,6 +93,8 @@ def let_in(
     Raises:
         NotAllowed: they have no account that they may work in.
     """
+    if who.totp_secret is None or is_proven:
+        claim_account(connection, who, now_us, arrival.client)
     theirs = _account_of(connection, who)
     if who.totp_secret is not None and not is_proven:
         return Entered(who, theirs, is_new_account, _ask_for_code(connection, who, arrival, now_us))

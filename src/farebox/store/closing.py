@@ -2,18 +2,18 @@
 
 from typing import Final
 
-from sqlalchemy import Connection, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, case, delete, func, or_, select, update
 
 from farebox.domain.people import Client, NotAllowed, mails_to
 from farebox.ports_people import Visit
 from farebox.store.audit import write_down
 from farebox.store.database import Database
+from farebox.store.deleting import GIVEN_BACK, REFUSED, is_refused_only, is_under_way, last_refusal
 from farebox.store.household import forget_counts, lock_own, say_farewell, take_out
 from farebox.store.tables import account, api_key, idempotency
 from farebox.store.tables_money import top_up
-from farebox.store.tables_people import audit, limit_mark, link, mail, member
+from farebox.store.tables_people import limit_mark, link, mail, member
 
-UNDER_WAY_US: Final = 5 * 60 * 1_000_000  # longer than Stripe is asked: a deletion that is older has broken off
 UNDER_WAY: Final = (
     "This account is being deleted at this moment, or that broke off. Look again in five minutes: where the account is "
     "still there, delete it again."
@@ -30,22 +30,26 @@ class StoredClosing:
         with self._database.write() as connection:
             theirs = lock_own(connection, here)
             now_us = self._database.now_us(connection)
-            before_us = _refused_before(connection, theirs.id)
-            if now_us - before_us < UNDER_WAY_US:
+            if is_under_way(connection, theirs.id, now_us):
                 raise NotAllowed(UNDER_WAY, field="address")
-            working = or_(api_key.c.revoked_us.is_(None), api_key.c.revoked_us == before_us)
+            working = or_(api_key.c.revoked_us.is_(None), is_refused_only())
             theirs_working = update(api_key).where(api_key.c.account_id == theirs.id, working)
-            if connection.execute(theirs_working.values(revoked_us=now_us)).rowcount:
-                write_down(
-                    connection, "keys_refused", client, now_us, person_id=here.person.id, account_id=theirs.id
-                )  # fmt: skip
+            connection.execute(theirs_working.values(revoked_us=now_us))
+            write_down(connection, REFUSED, client, now_us, person_id=here.person.id, account_id=theirs.id)
             return now_us
 
-    def take_calls(self, account_id: str, refused_us: int) -> None:
-        is_open = exists().where(account.c.id == account_id, account.c.closed_us.is_(None))
-        refused = api_key.c.account_id == account_id, api_key.c.revoked_us == refused_us, is_open
+    def take_calls(self, here: Visit, client: Client, refused_us: int) -> None:
+        account_id = here.account.id
         with self._database.write() as connection:
+            closed = select(account.c.closed_us).where(account.c.id == account_id).with_for_update()
+            if connection.execute(closed).scalar() is not None:
+                return
+            if connection.execute(last_refusal(account_id)).scalar() != refused_us:
+                return  # they are another deletion's by now
+            refused = api_key.c.account_id == account_id, api_key.c.revoked_us == refused_us
             connection.execute(update(api_key).where(*refused).values(revoked_us=None))
+            now_us = self._database.now_us(connection)
+            write_down(connection, GIVEN_BACK, client, now_us, person_id=here.person.id, account_id=account_id)
 
     def close(self, here: Visit, client: Client) -> None:
         with self._database.write() as connection:
@@ -65,17 +69,11 @@ class StoredClosing:
             )  # fmt: skip
 
 
-def _refused_before(connection: Connection, account_id: str) -> int:
-    """When the keys were refused by a deletion that has not ended, as far as the database knows; 0 where by none."""
-    still = exists().where(api_key.c.account_id == account_id, api_key.c.revoked_us == audit.c.at_us)
-    begun = audit.c.account_id == account_id, audit.c.what == "keys_refused", still
-    return connection.execute(select(func.max(audit.c.at_us)).where(*begun)).scalar() or 0
-
-
 def _end_keys(connection: Connection, account_id: str, now_us: int) -> None:
     """Revoke them, and forget what they were called and what they were; calls still lead to their ids."""
     ended = {
-        "revoked_us": func.coalesce(api_key.c.revoked_us, now_us), "name": "", "digest": api_key.c.id + " (deleted)"
+        "revoked_us": case((is_refused_only(), now_us), else_=func.coalesce(api_key.c.revoked_us, now_us)),
+        "name": "", "digest": api_key.c.id + " (deleted)",
     }  # fmt: skip
     connection.execute(update(api_key).where(api_key.c.account_id == account_id).values(ended))
 

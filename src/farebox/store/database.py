@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from farebox.domain.errors import FounderError, LedgerUnavailable
+from farebox.domain.errors import FounderError, InvalidRequest, LedgerUnavailable
 from farebox.store.filelock import FileLock
 from farebox.store.migrations import HEAD
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SQLITE_BUSY_SECONDS: Final = 10
 SQLITE_CACHE_KIB: Final = 1024
 MEMORY: Final = ":memory:"
+NUL: Final = "What was sent has a character that is in no text here: NUL (%00). Leave it out, or open the page again."
 POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "connect_timeout": 3,  # seconds
     "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage
@@ -155,6 +156,7 @@ class Database:
 
         Raises:
             LedgerUnavailable: the database cannot be reached or written to.
+            InvalidRequest: it was asked for, or given, a text with a NUL.
         """
         with (
             self._as_unavailable(),
@@ -170,6 +172,7 @@ class Database:
 
         Raises:
             LedgerUnavailable: the database cannot be reached.
+            InvalidRequest: it was asked for a text with a NUL.
         """
         with self._as_unavailable(), self.engine.connect() as connection:
             if not self.is_sqlite:
@@ -191,6 +194,9 @@ class Database:
         except DBAPIError as error:
             if isinstance(error.orig, self.outages) or error.connection_invalidated:
                 raise unavailable(error.orig or error) from error
+            # A text with a NUL, which PostgreSQL has none of. SQLite has, and there nothing is found by it.
+            if isinstance(error.orig, self._driver.DataError) and "NUL" in str(error.orig):
+                raise InvalidRequest(NUL) from error
             raise
 
     def now_us(self, connection: "Connection") -> int:

@@ -18,6 +18,7 @@ from farebox.domain.people import (
 )
 from farebox.ports import AccountRow
 from farebox.ports_people import Visit
+from farebox.store.deleting import OWNERS_STAY, is_under_way
 from farebox.store.people import notice
 from farebox.store.tables import account, metadata
 from farebox.store.tables_people import audit, guess, link, mail, member, person, session
@@ -61,12 +62,14 @@ def role_of(connection: Connection, account_id: str, person_id: str) -> Role | N
     return found
 
 
-def keep_an_owner(connection: Connection, account_id: str, person_id: str) -> None:
-    """Look whether the account has another owner than this person.
+def keep_an_owner(connection: Connection, account_id: str, person_id: str, now_us: int) -> None:
+    """Look whether this person can cease to be an owner of the account.
 
     Raises:
-        NotAllowed: it has not.
+        NotAllowed: it has no other one, or one is deleting it, and may have ended what it pays for.
     """
+    if is_under_way(connection, account_id, now_us):
+        raise NotAllowed(OWNERS_STAY)
     others = and_(member.c.account_id == account_id, member.c.role == "owner", member.c.person_id != person_id)
     if not connection.execute(select(exists().where(others))).scalar():
         raise NotAllowed(LAST_OWNER)

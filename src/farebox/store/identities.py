@@ -9,7 +9,7 @@ from farebox.ports_proofs import Known
 from farebox.store.arrivals import Start, let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.people import locked, tell_of
+from farebox.store.people import locked, still_there, tell_of
 from farebox.store.tables_people import identity, person
 
 CONNECTED = "{service} was connected: whoever can log in there can log in here."
@@ -48,8 +48,9 @@ class StoredIdentities:
             is_sqlite = self._database.is_sqlite
             who = person_for(connection, known.email, None, now_us, is_sqlite=is_sqlite)
             opened = open_account(
-                connection, who, Start(plan, self._must_pay), now_us, arrival.client, is_sqlite=is_sqlite
-            )
+                connection, who, Start(plan, self._must_pay), now_us, arrival.client,
+                is_sqlite=is_sqlite, is_asked=False,
+            )  # fmt: skip
             # An address alone does not do what a second factor protects: they connect it themselves.
             if who.totp_secret is None:
                 self._note(connection, who, known, service, arrival.client, now_us, is_told=not opened)
@@ -57,18 +58,20 @@ class StoredIdentities:
 
     def connect(self, who: Person, known: Known, service: str, client: Client) -> bool:
         with self._database.write() as connection:
+            found = still_there(connection, who)  # the service was asked, which takes its time
             owner = _owner_of(connection, known)
             if owner is None:
-                self._note(connection, who, known, service, client, self._database.now_us(connection), is_told=True)
+                self._note(connection, found, known, service, client, self._database.now_us(connection), is_told=True)
             return owner in {None, who.id}
 
     def disconnect(self, who: Person, issuer: str, subject: str, service: str, client: Client) -> bool:
         with self._database.write() as connection:
+            found = still_there(connection, who)
             one = and_(identity.c.person_id == who.id, identity.c.issuer == issuer, identity.c.subject == subject)
             if connection.execute(delete(identity).where(one)).rowcount == 0:
                 return False
             now_us = self._database.now_us(connection)
-            tell_of(connection, who, DISCONNECTED.format(service=service), now_us)
+            tell_of(connection, found, DISCONNECTED.format(service=service), now_us)
             write_down(connection, "identity_removed", client, now_us, person_id=who.id, issuer=issuer)
             return True
 

@@ -11,7 +11,8 @@ from farebox.ports_people import SEEN_DAYS, KeyMade, KeyUsed, Visit
 from farebox.store.accounts import end_for_successor, is_key, revoke, works
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.tables import account, api_key, meter, rollup_daily
+from farebox.store.deleting import lock_keys, why_no_key
+from farebox.store.tables import api_key, meter, rollup_daily
 
 LISTED_MAX: Final = 300
 
@@ -75,6 +76,7 @@ class StoredKeys:
 
     def revoke(self, here: Visit, client: Client, key_id: str) -> bool:
         with self._database.write() as connection:
+            lock_keys(connection, here.account.id)
             now_us = self._database.now_us(connection)
             revoked = revoke(connection, here.account.id, key_id, now_us)
             if revoked:
@@ -83,10 +85,11 @@ class StoredKeys:
 
 
 def _hindered(connection: Connection, new: KeyRow, others_max: int, now_us: int) -> KeyMade | None:
-    """Why there cannot be one more key; the account is locked, so that two at once are counted one by one."""
-    theirs = select(account.c.closed_us).where(account.c.id == new.account_id)
-    if connection.execute(theirs.with_for_update(key_share=True)).scalar() is not None:
-        raise NotAllowed("This account was deleted.")
+    """Why there cannot be one more key; they are locked, so that two at once are counted one by one."""
+    lock_keys(connection, new.account_id)
+    refused = why_no_key(connection, new.account_id, now_us)
+    if refused is not None:
+        raise NotAllowed(refused)
     mine = api_key.c.account_id == new.account_id
     if connection.execute(select(api_key.c.id).where(mine, api_key.c.id == new.id)).first() is not None:
         return "again"

@@ -8,7 +8,7 @@ from farebox.ports_people import Arrival, Entered
 from farebox.store.arrivals import let_in
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.people import locked, tell_of
+from farebox.store.people import locked, still_there, tell_of
 from farebox.store.tables_people import passkey, person, session
 
 ADDED = "A passkey was added. Its name: {name}"
@@ -35,10 +35,11 @@ class StoredPasskeys:
         dialect = sqlite if self._database.is_sqlite else postgresql
         statement = dialect.insert(passkey).values(new._asdict()).on_conflict_do_nothing()
         with self._database.write() as connection:
+            found = still_there(connection, who)
             if connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount == 0:
                 return False
             now_us = self._database.now_us(connection)
-            tell_of(connection, who, ADDED.format(name=new.name), now_us)
+            tell_of(connection, found, ADDED.format(name=new.name), now_us)
             write_down(connection, "passkey_added", client, now_us, person_id=who.id)
             return True
 
@@ -49,12 +50,13 @@ class StoredPasskeys:
 
     def remove(self, who: Person, passkey_id: str, client: Client) -> bool:
         with self._database.write() as connection:
+            found = still_there(connection, who)
             is_it = _is_theirs(who.id, passkey_id)
             name = connection.execute(select(passkey.c.name).where(is_it)).scalar()
             if name is None or connection.execute(delete(passkey).where(is_it)).rowcount == 0:
                 return False
             now_us = self._database.now_us(connection)
-            tell_of(connection, who, REMOVED.format(name=name), now_us)
+            tell_of(connection, found, REMOVED.format(name=name), now_us)
             write_down(connection, "passkey_removed", client, now_us, person_id=who.id)
             return True
 

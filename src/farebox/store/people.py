@@ -13,6 +13,7 @@ from farebox.domain.people import (
     Client,
     Link,
     Mail,
+    NotAllowed,
     Person,
     Purpose,
     Session,
@@ -28,6 +29,7 @@ from farebox.store.tables_people import guess, link, mail, member, person, sessi
 
 MAILED: tuple[Purpose, ...] = ("confirm", "magic", "reset", "code", "change")
 OTHERS_MAX = 50
+NOBODY = "You are in no account any more, so your log-in was deleted meanwhile. Nothing was done here."
 
 
 class StoredPeople:
@@ -109,8 +111,9 @@ class StoredPeople:
                 return None
             who = person_for(connection, used.email, password_hash, now_us, is_sqlite=self._database.is_sqlite)
             opened = open_account(
-                connection, who, Start(plan, self._must_pay), now_us, arrival.client, is_sqlite=self._database.is_sqlite
-            )
+                connection, who, Start(plan, self._must_pay), now_us, arrival.client,
+                is_sqlite=self._database.is_sqlite, is_asked=True,
+            )  # fmt: skip
             return let_in(connection, who, arrival, now_us, is_new_account=opened)
 
     def come_in(self, link_id: str, purpose: Purpose, arrival: Arrival, password_hash: str | None) -> Entered | None:
@@ -255,6 +258,18 @@ def locked(connection: Connection, which: ColumnElement[bool]) -> Person | None:
     """A person whom nobody else changes until the transaction's end."""
     row = connection.execute(select(person).where(which).with_for_update()).first()
     return Person(*row) if row is not None else None
+
+
+def still_there(connection: Connection, who: Person) -> Person:
+    """Somebody who was there a moment ago, locked: what is theirs goes when they go, and none of it comes after.
+
+    Raises:
+        NotAllowed: they were deleted meanwhile.
+    """
+    found = locked(connection, person.c.id == who.id)
+    if found is None:
+        raise NotAllowed(NOBODY)
+    return found
 
 
 def _set_password(

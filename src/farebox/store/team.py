@@ -126,11 +126,11 @@ class StoredTeam:
             before = role_of(connection, account_id, person_id)
             if before is None or before == role:
                 return before is not None
+            now_us = self._database.now_us(connection)
             if before == "owner":
-                keep_an_owner(connection, account_id, person_id)
+                keep_an_owner(connection, account_id, person_id, now_us)
             one = and_(member.c.account_id == account_id, member.c.person_id == person_id)
             connection.execute(update(member).where(one).values(role=role))
-            now_us = self._database.now_us(connection)
             facts = {"person": person_id, "role": role}
             write_down(
                 connection, "role_changed", client, now_us, person_id=here.person.id, account_id=account_id, **facts
@@ -144,9 +144,9 @@ class StoredTeam:
             role = role_of(connection, theirs.id, person_id)
             if role is None:
                 return False
-            if role == "owner":
-                keep_an_owner(connection, theirs.id, person_id)
             now_us = self._database.now_us(connection)
+            if role == "owner":
+                keep_an_owner(connection, theirs.id, person_id, now_us)
             who = take_out(connection, theirs.id, person_id)
             if who is not None:
                 say_farewell(connection, who, "removed", now_us, account=theirs.email)

@@ -210,9 +210,11 @@ def test_an_account_is_deleted_with_its_keys_its_people_and_its_address(ada: Mem
 
 
 def test_what_happened_is_told_the_newest_first_page_by_page(ada: Member, bea: Member) -> None:
+    ada.place.shop.farebox("keys", "create", ada.email)
     page = ada.browser.get("/settings/activity").text
     assert (
-        page.index("joined as a member")
+        page.index("<b>The people who run this service</b> made an API key")
+        < page.index("joined as a member")
         < page.index(f"invited {bea.email} as a member")
         < page.index("opened the account")
     )

@@ -61,6 +61,35 @@ def test_an_account_without_members_is_claimed_by_who_confirms_its_address(world
     assert world.count("account") == 1
 
 
+@pytest.mark.parametrize("role", ["owner", "member"])
+def test_who_is_in_a_team_finds_the_account_that_the_founder_opened_for_them_at_the_next_log_in(
+    world: World, role: str
+) -> None:
+    theirs = in_a_team(world, role)
+    made = sign_up(StoredAccounts(world.database), PRODUCT, ADA, "pro")
+    here = world.visit(world.log_in())
+    assert {here.account.id, *(each.id for each in here.others)} == {made.id, theirs}
+    assert world.rows("SELECT role FROM member WHERE account_id = :id", id=made.id) == [("owner",)]
+    assert world.told == [SignedUp(theirs, "free", ADA)], "as the command has told of it itself"
+
+
+def test_a_member_of_a_team_who_signs_up_has_an_account_of_their_own_and_an_owner_no_second_one(world: World) -> None:
+    theirs = in_a_team(world, "member")
+    here = world.visit(world.join().cookie)
+    assert (here.account.email, here.role, [each.id for each in here.others]) == (ADA, "owner", [theirs])
+    assert world.visit(world.join().cookie).account == here.account
+    assert world.told[1:] == [SignedUp(here.account.id, "free", ADA)]
+    assert world.count("account") == 2
+
+
+def in_a_team(world: World, role: str) -> str:
+    """Have Ada be in an account of others, and in no other one; its id."""
+    here = world.visit(world.join().cookie)
+    world.rows("UPDATE account SET email = 'bea@example.com'")
+    world.rows("UPDATE member SET role = :role", role=role)
+    return here.account.id
+
+
 def test_an_account_that_others_are_in_is_not_claimed_by_its_address(world: World) -> None:
     theirs = world.visit(world.join().cookie)
     world.rows("UPDATE person SET email = 'ada@elsewhere.example' WHERE id = :id", id=theirs.person.id)

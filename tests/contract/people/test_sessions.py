@@ -8,6 +8,7 @@ import pytest
 from farebox.account import sessions
 from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import ask_for_link, log_in, log_in_by_link, reset_password
+from farebox.domain.errors import InvalidRequest
 from farebox.domain.people import (
     SESSION_IDLE_US,
     SESSION_MAX_US,
@@ -34,6 +35,16 @@ def test_log_out_ends_the_session_at_the_server(world: World) -> None:
     sessions.log_out(world.desk, first)
     assert world.is_out(first)
     assert world.visit(second)
+
+
+def test_an_id_with_a_nul_is_nobodys_and_no_failure_of_ours(world: World) -> None:
+    here = world.visit(world.join().cookie)
+    for ask in (lambda nul: world.people.end_session(here.person.id, nul), lambda nul: world.keys.find("acct_1", nul)):
+        if world.database.is_sqlite:
+            assert not ask("\0")
+        else:
+            with pytest.raises(InvalidRequest, match="NUL"):
+                ask("\0")
 
 
 def test_a_change_of_password_ends_every_other_session_and_open_link(world: World) -> None:
