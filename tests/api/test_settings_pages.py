@@ -119,6 +119,25 @@ def test_a_strangers_passkey_does_not_show_it(fort: Fort, ada: Customer) -> None
     assert ada.browser.post(f"{SECURITY}/totp").header("location").startswith(CONFIRM)
 
 
+# -- The second factor
+
+
+def test_the_page_of_the_recovery_codes_can_be_loaded_again_and_the_way_back_says_that_it_is_on(fort: Fort) -> None:
+    ada = Guarded(fort)
+    again = ada.browser.post(f"{SECURITY}/totp/on", code="the one of before")
+    assert (again.status, [code in again.text for code in ada.codes]) == (200, [True] * 10)
+    del ada.browser.cookies["__Host-totp"]
+    for page in (
+        ada.browser.post(f"{SECURITY}/totp/on", code=ada.code()),
+        ada.browser.post(f"{SECURITY}/totp"),
+        ada.browser.get(f"{SECURITY}/totp"),
+    ):
+        assert (page.status, page.header("location")) == (303, f"{SECURITY}?told=already")
+    told = ada.browser.get(f"{SECURITY}?told=already").text
+    assert "Keep its entry in your app. If you do not have the recovery codes, make new ones." in told
+    assert "Make new recovery codes" in told
+
+
 # -- Address and password
 
 

@@ -66,6 +66,11 @@ class Guarded(World):
         return log_in_by_code(self.desk, CLIENT, token=token or self.first(), code=code)
 
 
+def turn_on(world: Guarded, here: Visit, token: str, secret: bytes) -> list[str]:
+    code = code_at(secret, step_of(world.people.now_us()))
+    return turn_on_second_factor(world.desk, here, CLIENT, token=token, code=code)
+
+
 @pytest.fixture
 def world(database: Database) -> Guarded:
     return Guarded(database)
@@ -158,8 +163,11 @@ def test_new_recovery_codes_replace_the_old_ones(world: Guarded) -> None:
 def test_another_persons_codes_are_none(world: Guarded) -> None:
     eve = world.visit(world.join("eve@example.com").cookie)
     token = begin_second_factor(world.desk, eve, CLIENT)
-    with pytest.raises(LinkGone):
+    with pytest.raises(NotAllowed):
         turn_on_second_factor(world.desk, world.here, CLIENT, token=token, code="000000")
+    pia = world.visit(world.join("pia@example.com").cookie)
+    with pytest.raises(LinkGone):
+        turn_on_second_factor(world.desk, pia, CLIENT, token=token, code="000000")
     world.rows("UPDATE person SET totp_secret = (SELECT totp_secret FROM person WHERE email = :ada) WHERE id = :eve",
                ada=ADA, eve=eve.person.id)  # fmt: skip
     came = log_in(world.desk, CLIENT, email="eve@example.com", password=GOOD)
@@ -234,9 +242,48 @@ def test_it_is_turned_off_with_all_its_codes_and_on_again_anew(world: Guarded) -
 
 
 def test_it_is_turned_on_once_and_a_step_begun_earlier_does_not_replace_it(world: Guarded) -> None:
-    with pytest.raises(NotAllowed):
-        begin_second_factor(world.desk, world.here, CLIENT)
-    with pytest.raises(LinkGone):
+    for begin in (
+        lambda: begin_second_factor(world.desk, world.here, CLIENT),
+        lambda: enrolment(world.desk, world.here, world.begun),
+    ):
+        with pytest.raises(NotAllowed):
+            begin()
+    cookie = world.join("eve@example.com").cookie
+    eve = world.visit(cookie)
+    begun = [begin_second_factor(world.desk, eve, CLIENT) for _ in range(2)]
+    secrets = [base64.b32decode(enrolment(world.desk, eve, token).text) for token in begun]
+    turn_on(world, eve, begun[0], secrets[0])
+    before = world.rows("SELECT totp_secret FROM person WHERE id = :eve", eve=eve.person.id)
+    for visit in (eve, world.visit(cookie)):
+        with pytest.raises(NotAllowed, match="Keep its entry"):
+            turn_on(world, visit, begun[1], secrets[1])
+    assert world.rows("SELECT totp_secret FROM person WHERE id = :eve", eve=eve.person.id) == before
+
+
+def test_a_second_press_of_the_button_shows_the_same_recovery_codes(world: Guarded) -> None:
+    cookie = world.join("eve@example.com").cookie
+    eve = world.visit(cookie)
+    token = begin_second_factor(world.desk, eve, CLIENT)
+    secret = base64.b32decode(enrolment(world.desk, eve, token).text)
+    came = together(4, lambda: turn_on(world, eve, token, secret))
+    assert [each == came[0] for each in came] == [True] * 4
+    again = turn_on_second_factor(world.desk, world.visit(cookie), CLIENT, token=token, code="an old one")
+    assert again == came[0]
+    assert len(world.rows("SELECT 1 FROM audit WHERE what = 'second_factor_on'")) == 2, "hers, and that of Ada"
+
+
+def test_recovery_codes_that_count_no_longer_are_not_shown_again(world: Guarded) -> None:
+    new_recovery_codes(world.desk, world.here, CLIENT)
+    with pytest.raises(NotAllowed, match="Keep its entry"):
+        turn_on_second_factor(world.desk, world.here, CLIENT, token=world.begun, code=world.code())
+    turn_off_second_factor(world.desk, world.here, CLIENT)
+    with pytest.raises(LinkGone, match="remove the entry"):
+        turn_on_second_factor(world.desk, world.here, CLIENT, token=world.begun, code=world.code())
+
+
+def test_a_ceremony_that_is_over_says_to_keep_the_entry_of_what_is_on(world: Guarded) -> None:
+    world.rows("DELETE FROM ceremony")
+    with pytest.raises(NotAllowed, match="Keep its entry"):
         turn_on_second_factor(world.desk, world.here, CLIENT, token=world.begun, code=world.code())
 
 
