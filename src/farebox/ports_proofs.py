@@ -37,6 +37,10 @@ class SecondFactors(Protocol):
 
     def person(self, person_id: str) -> Person | None: ...
     def codes_left(self, person_id: str) -> int: ...
+    def codes(self, person_id: str) -> set[str]:
+        """The digests of the recovery codes that were made last, used or not."""
+        ...
+
     def turn_on(self, person: Person, sealed: bytes, step: int, codes: Sequence[str], client: Client) -> bool:
         """Have a second factor, whose step is used, and recovery codes by their digests; False where there is one."""
         ...
@@ -49,8 +53,11 @@ class SecondFactors(Protocol):
         """Have none any more; what has begun to turn one on is over."""
         ...
 
-    def replace_codes(self, person: Person, codes: Sequence[str], client: Client) -> bool:
-        """Other recovery codes instead of all there are; False without a second factor."""
+    def replace_codes(self, person: Person, old: set[str], codes: Sequence[str], client: Client) -> bool:
+        """Other recovery codes instead of the old; False where these are not there, or no second factor is.
+
+        True, with nothing done, where it has been done.
+        """
         ...
 
     def log_in(self, link_id: str, shown: Shown, arrival: Arrival) -> Entered | None:

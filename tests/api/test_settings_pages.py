@@ -13,6 +13,7 @@ from tests.services.mail import text_of
 from tests.services.process import wait_until
 
 CONFIRM: Final = "/settings/confirm?next="
+CODE: Final = re.compile(r"[2-9a-z]{4}(?:-[2-9a-z]{4}){3}")
 GUARDED: Final[dict[str, dict[str, str]]] = {
     "/settings/address": {"email": "thief@example.com"},
     "/settings/password": {"current": PASSWORD, "password": OTHER},
@@ -44,6 +45,12 @@ def connecting(browser: Browser) -> str:
     found = re.search(r'href="(/oauth/github\?connect=[^"]+)"', browser.get(SECURITY).text)
     assert found is not None
     return found[1].replace("&amp;", "&")
+
+
+def form_of_codes(browser: Browser) -> str:
+    found = re.search(r'/codes"><input type="hidden" name="form" value="([^"]+)"', browser.get(SECURITY).text)
+    assert found is not None
+    return found[1]
 
 
 # -- Showing again who one is
@@ -94,7 +101,7 @@ def test_who_has_a_second_factor_shows_that_and_not_only_the_password(fort: Fort
     page = ada.browser.post("/settings/confirm", password=PASSWORD)
     assert (page.status, "Show your second factor" in page.text) == (403, True)
     assert ada.browser.post("/settings/confirm", code=ada.code()).header("location") == "/settings"
-    assert ada.browser.post(f"{SECURITY}/codes").status == 200
+    assert ada.browser.post(f"{SECURITY}/codes", form=form_of_codes(ada.browser)).status == 200
 
 
 def test_a_passkey_or_a_mailed_link_shows_it_too(fort: Fort, ada: Customer) -> None:
@@ -136,6 +143,19 @@ def test_the_page_of_the_recovery_codes_can_be_loaded_again_and_the_way_back_say
     told = ada.browser.get(f"{SECURITY}?told=already").text
     assert "Keep its entry in your app. If you do not have the recovery codes, make new ones." in told
     assert "Make new recovery codes" in told
+
+
+def test_a_form_for_new_recovery_codes_shows_the_same_ones_when_it_comes_again(fort: Fort) -> None:
+    ada = Guarded(fort)
+    forms = [form_of_codes(ada.browser) for _ in range(2)]
+    shown = [CODE.findall(ada.browser.post(f"{SECURITY}/codes", form=forms[0]).text) for _ in range(2)]
+    assert len(shown[0]) == 10
+    assert shown[0] == shown[1]
+    for form in (forms[1], ""):  # of another tab, and of none
+        page = ada.browser.post(f"{SECURITY}/codes", form=form)
+        assert page.header("location") == f"{SECURITY}?told=newer"
+    assert "so nothing was done now" in ada.browser.get(f"{SECURITY}?told=newer").text
+    assert ada.first().post("/login/code", code=shown[0][0]).header("location") == "/overview"
 
 
 # -- Address and password

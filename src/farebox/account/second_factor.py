@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from farebox.account.desk import Desk, LoggedIn, arrive, begin_ceremony, ceremony_digest, new_token
 from farebox.account.log_in import take_guess
+from farebox.account.own_keys import FormUsed
 from farebox.domain import people as rules
 from farebox.domain.people import Began, Client, LinkGone, NotAllowed, Person, PersonError, codes_of
 from farebox.domain.second_factor import (
@@ -93,15 +94,27 @@ def turn_off_second_factor(desk: Desk, here: Visit, client: Client) -> None:
     desk.mail_written()
 
 
-def new_recovery_codes(desk: Desk, here: Visit, client: Client) -> list[str]:
-    """Other recovery codes instead of all there are.
+def form_of_codes(desk: Desk, here: Visit) -> str:
+    """What a form that asks for new recovery codes brings along: which ones it is to replace, and random bits."""
+    return f"{_mark(desk, here.person, desk.proofs.second_factors.codes(here.person.id))}.{new_token()}"
+
+
+def new_recovery_codes(desk: Desk, here: Visit, client: Client, form: str) -> list[str]:
+    """Other recovery codes instead of all there are; the same ones again for a form that comes again.
 
     Raises:
         NotAllowed: there is no second factor.
+        FormUsed: there are other codes since the form was shown.
     """
-    codes, digests = _codes_of(desk, here.person, new_token())
-    if not desk.proofs.second_factors.replace_codes(here.person, digests, client):
+    if here.person.totp_secret is None:
         raise NotAllowed(NONE)
+    old = desk.proofs.second_factors.codes(here.person.id)
+    codes, digests = _codes_of(desk, here.person, form)
+    if old == set(digests):
+        return codes
+    is_of_these = form.partition(".")[0] == _mark(desk, here.person, old)
+    if not is_of_these or not desk.proofs.second_factors.replace_codes(here.person, old, digests, client):
+        raise FormUsed("There are newer recovery codes, so nothing was done.")
     desk.mail_written()
     return codes
 
@@ -166,6 +179,11 @@ def _codes_of(desk: Desk, person: Person, token: str) -> tuple[list[str], list[s
     ]
     codes = [recovery_code(int(seal, 16)) for seal in seals]
     return codes, [_digest(desk, person, read_code(code).text) for code in codes]
+
+
+def _mark(desk: Desk, person: Person, digests: set[str]) -> str:
+    """What tells these recovery codes from those that come after them."""
+    return rules.digest(desk.secret, f"mark of codes of {person.id}", " ".join(sorted(digests)))
 
 
 def _digest(desk: Desk, person: Person, plain: str) -> str:

@@ -35,6 +35,10 @@ class StoredSecondFactors:
             left = and_(recovery_code.c.person_id == person_id, recovery_code.c.used_us.is_(None))
             return connection.execute(select(func.count()).select_from(recovery_code).where(left)).scalar_one()
 
+    def codes(self, person_id: str) -> set[str]:
+        with self._database.read() as connection:
+            return _codes(connection, person_id)
+
     def turn_on(self, who: Person, sealed: bytes, step: int, codes: Sequence[str], client: Client) -> bool:
         with self._database.write() as connection:
             found = locked(connection, person.c.id == who.id)
@@ -50,7 +54,7 @@ class StoredSecondFactors:
     def is_on(self, who: Person, sealed: bytes, codes: Sequence[str]) -> bool:
         with self._database.read() as connection:
             found = connection.execute(select(person.c.totp_secret).where(person.c.id == who.id)).scalar()
-            return found == sealed and _codes(connection, who) == set(codes)
+            return found == sealed and _codes(connection, who.id) == set(codes)
 
     def turn_off(self, who: Person, client: Client) -> None:
         with self._database.write() as connection:
@@ -65,11 +69,14 @@ class StoredSecondFactors:
             tell_of(connection, found, OFF, now_us)
             write_down(connection, "second_factor_off", client, now_us, person_id=who.id)
 
-    def replace_codes(self, who: Person, codes: Sequence[str], client: Client) -> bool:
+    def replace_codes(self, who: Person, old: set[str], codes: Sequence[str], client: Client) -> bool:
         with self._database.write() as connection:
             found = locked(connection, person.c.id == who.id)
             if found is None or found.totp_secret is None:
                 return False
+            present = _codes(connection, who.id)
+            if present != old:
+                return present == set(codes)
             now_us = self._database.now_us(connection)
             _set_codes(connection, who, codes)
             tell_of(connection, found, CODES, now_us)
@@ -104,8 +111,8 @@ def _is(who: Person) -> Update:
     return update(person).where(person.c.id == who.id)
 
 
-def _codes(connection: Connection, who: Person) -> set[str]:
-    return set(connection.scalars(select(recovery_code.c.digest).where(recovery_code.c.person_id == who.id)))
+def _codes(connection: Connection, person_id: str) -> set[str]:
+    return set(connection.scalars(select(recovery_code.c.digest).where(recovery_code.c.person_id == person_id)))
 
 
 def _set_codes(connection: Connection, who: Person, codes: Sequence[str]) -> None:

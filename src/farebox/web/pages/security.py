@@ -6,9 +6,11 @@ from fastapi import APIRouter, Form, Request, Response
 from markupsafe import Markup
 
 from farebox.account.elsewhere import disconnect, label_of
+from farebox.account.own_keys import FormUsed
 from farebox.account.second_factor import (
     begin_second_factor,
     enrolment,
+    form_of_codes,
     new_recovery_codes,
     turn_off_second_factor,
     turn_on_second_factor,
@@ -30,6 +32,7 @@ TOLD: Final = {
         "The second factor is on already. Keep its entry in your app. "
         "If you do not have the recovery codes, make new ones."
     ),
+    "newer": "New recovery codes were made since you opened that page, so nothing was done now. The newest ones count.",
     "off": "The second factor is off.",
     "passkey": "The passkey is added. You can log in with it from now on.",
     "renamed": "The passkey has its new name.",
@@ -73,6 +76,7 @@ def security_page(
         form=form_of(error, **values),
         is_fresh=is_fresh(visitor.session, desk.people.now_us()),
         told=TOLD.get(request.query_params.get("told", "")),
+        codes_form=form_of_codes(desk, visitor),
         codes_left=desk.proofs.second_factors.codes_left(person.id),
         passkeys=desk.proofs.passkeys.of(person.id),
         identities=[(each, label_of(desk, each.issuer)) for each in identities],
@@ -119,8 +123,11 @@ def _add_once_on(router: APIRouter, frame: Frame) -> None:
         return see_other(f"{HERE}?told=off")
 
     @router.post(f"{HERE}/codes")
-    def made(request: Request, visitor: Fresh) -> Response:
-        codes = new_recovery_codes(frame.site.desk, visitor, client_of(request))
+    def made(request: Request, visitor: Fresh, form: Annotated[str, Form()] = "") -> Response:
+        try:
+            codes = new_recovery_codes(frame.site.desk, visitor, client_of(request), form)
+        except FormUsed:
+            return see_other(f"{HERE}?told=newer")
         return frame.page(request, "recovery_codes.html", visitor=visitor, codes=codes, is_new=False, told="")
 
 
