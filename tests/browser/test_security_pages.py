@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, CDPSession, Page, expect
+from playwright.sync_api import Browser, CDPSession, Page, Route, expect
 
 from farebox.domain.second_factor import code_at, step_of
 from tests.browser.conftest import SECRET
@@ -192,6 +192,34 @@ def test_the_pages_of_the_second_factor_are_as_they_should_be(door: Door, page: 
     inspector.assert_here(page, "recovery-codes")
     inspector.assert_page(page, f"{door.url}{SECURITY}", name="settings-security-on")
     inspector.assert_page(page, f"{door.url}/settings/confirm", name="settings-confirm-code")
+
+
+def test_a_form_is_sent_once_and_its_button_comes_back(door: Door, page: Page) -> None:
+    sent: list[str] = []
+
+    def nothing_comes(route: Route) -> None:
+        sent.append(route.request.method)
+        route.fulfill(status=204)
+
+    page.clock.install()
+    page.goto(f"{door.url}/login/link")
+    page.route("**/login/link", nothing_comes)
+    page.get_by_label("E-mail address").fill("nobody@example.com")
+    button = page.get_by_role("button", name="Send me a link")
+    for count in (1, 2):
+        button.click()
+        expect(button).to_have_attribute("aria-disabled", "true")
+        button.click(force=True)
+        page.get_by_label("E-mail address").press("Enter")
+        if count == 1:
+            page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        else:
+            page.clock.fast_forward(10_000)
+        expect(button).not_to_have_attribute("aria-disabled", "true")
+        assert sent == ["POST"] * count
+    page.unroute("**/login/link")
+    button.click()
+    expect(page).to_have_url(f"{door.url}/login/link/sent")
 
 
 def test_somebody_new_logs_in_elsewhere_and_comes_back(door: Door, page: Page) -> None:
