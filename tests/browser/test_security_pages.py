@@ -222,6 +222,13 @@ def test_a_form_is_sent_once_and_its_button_comes_back(door: Door, page: Page) -
     expect(page).to_have_url(f"{door.url}/login/link/sent")
 
 
+def test_a_link_that_was_used_a_moment_ago_is_a_page_as_well(door: Door, page: Page, inspector: Inspector) -> None:
+    door.join("lea@example.com")
+    link = re.search(r"http://[^/]+(/link/\S+)", text_of(door.mails.to("lea@example.com")[0]))
+    assert link is not None
+    inspector.assert_page(page, f"{door.url}{link[1]}", name="link-used", status=410)
+
+
 def test_somebody_new_logs_in_elsewhere_and_comes_back(door: Door, page: Page) -> None:
     subject = "kim@example.com"
     answer = PlainBrowser(door.provider.url)._send(

@@ -17,6 +17,8 @@ from farebox.web.site import Network, Site
 SESSION: Final = "__Host-session"
 CODE: Final = "__Host-code"
 SIGN_UP: Final = "__Host-signup"
+OPENED: Final = "__Host-link"
+"""Of the browser that has opened a link, so that it, and no other, comes in by it once more (`link_again`)."""
 HOME: Final = "/overview"
 URL_CHARS: Final = "%/:?#[]@!$&'()*+,;="  # what means something in an address, and what is quoted already
 HOP_WITH_PORT: Final = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?", re.ASCII)

@@ -1,0 +1,28 @@
+"""What a link leads to when it comes again a moment after it was used."""
+
+from fastapi import Request, Response
+
+from farebox.account.link_again import find_used
+from farebox.domain.people import SESSION_MAX_US, LinkGone
+from farebox.domain.period import MICROSECONDS
+from farebox.web.pages.frame import Frame
+from farebox.web.pages.visitor import HOME, OPENED, SESSION, see_other, set_cookie, visit_of
+
+
+def used_page(frame: Frame, request: Request, token: str, gone: LinkGone) -> Response:
+    """In, where this browser has used it or is in already; else that it was used just now.
+
+    Raises:
+        LinkGone: it was not.
+    """
+    found = find_used(frame.site.desk, token=token, opened=request.cookies.get(OPENED, ""))
+    if found is None:
+        raise gone
+    if found.here is not None:
+        response = see_other(HOME)
+        set_cookie(response, SESSION, found.cookie, SESSION_MAX_US // MICROSECONDS)
+        return response
+    here = visit_of(request)
+    if here is not None and here.email == found.link.email:
+        return see_other("/settings?told=address" if found.link.purpose == "change" else HOME)
+    return frame.page(request, "link_used.html", status=410, purpose=found.link.purpose)
