@@ -18,6 +18,7 @@ from farebox.web.pages.frame import Frame
 from farebox.web.pages.link_again import used_page
 from farebox.web.pages.told import form_again
 from farebox.web.pages.visitor import (
+    FIRST,
     HOME,
     OPENED,
     SIGN_UP,
@@ -27,9 +28,9 @@ from farebox.web.pages.visitor import (
     see_other,
     set_cookie,
     visitor,
+    welcomed,
 )
 
-FIRST: Final = "/playground"  # so that the first call is a click away
 OPENED_SECONDS: Final = 3600
 
 
@@ -103,7 +104,8 @@ def _use(frame: Frame, request: Request, token: str, password: str) -> Response:
     if found.purpose == "confirm":
         browser = request.cookies.get(SIGN_UP, "")
         came, wish = confirm(desk, client, token=token, browser=browser, opened=opened)
-        response = arrived(request, came, _first(frame, wish) if came.entered.is_new_account else HOME)
+        first = welcomed(_first(frame, wish), came.entered.person) if came.entered.is_new_account else HOME
+        response = arrived(request, came, first)
         forget_cookie(response, SIGN_UP)
         return response
     if found.purpose == "magic":

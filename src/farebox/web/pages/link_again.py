@@ -6,7 +6,7 @@ from farebox.account.link_again import find_used
 from farebox.domain.people import SESSION_MAX_US, LinkGone
 from farebox.domain.period import MICROSECONDS
 from farebox.web.pages.frame import Frame
-from farebox.web.pages.visitor import HOME, OPENED, SESSION, see_other, set_cookie, visit_of
+from farebox.web.pages.visitor import FIRST, HOME, OPENED, SESSION, see_other, set_cookie, visit_of, welcomed
 
 
 def used_page(frame: Frame, request: Request, token: str, gone: LinkGone) -> Response:
@@ -19,7 +19,8 @@ def used_page(frame: Frame, request: Request, token: str, gone: LinkGone) -> Res
     if found is None:
         raise gone
     if found.here is not None:
-        response = see_other(HOME)
+        is_new = found.link.purpose == "confirm" and found.here.person.created_us == found.link.used_us
+        response = see_other(welcomed(FIRST, found.here.person) if is_new else HOME)
         set_cookie(response, SESSION, found.cookie, SESSION_MAX_US // MICROSECONDS)
         return response
     here = visit_of(request)
