@@ -2,6 +2,7 @@
 
 import re
 from typing import Final
+from urllib.parse import unquote
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_a_stolen_session_changes_nothing_that_a_log_in_needs(fort: Fort, ada: C
     before, mails = fort.shop.query(sql, ada.email), len(fort.server.to("thief@example.com"))
     for path, fields in GUARDED.items():
         page = ada.browser.post(path, **fields)
-        assert (page.status, page.header("location")) == (303, f"{CONFIRM}%2Foverview"), path
+        assert (page.status, page.header("location")) == (303, f"{CONFIRM}%2Foverview%3Ftold%3Dnot-done"), path
     for path in (f"{SECURITY}/totp", connects):
         assert ada.browser.get(path).header("location").startswith(CONFIRM), path
     assert fort.shop.query(sql, ada.email) == before
@@ -81,7 +82,7 @@ def test_after_the_password_one_is_back_on_the_page_for_ten_minutes(fort: Fort, 
     fort.make_stale(ada.email)
     ada.browser.referer = f"{ORIGIN}{SECURITY}?told=off"
     page = ada.browser.post(f"{SECURITY}/totp")
-    assert page.header("location") == f"{CONFIRM}%2Fsettings%2Fsecurity"
+    assert page.header("location") == f"{CONFIRM}%2Fsettings%2Fsecurity%3Ftold%3Dnot-done"
     page = ada.browser.post("/settings/confirm", password="not the password", next=SECURITY)
     assert (page.status, "This is not your password" in page.text) == (422, True)
     assert ada.browser.post(f"{SECURITY}/totp").status == 303
@@ -90,6 +91,19 @@ def test_after_the_password_one_is_back_on_the_page_for_ten_minutes(fort: Fort, 
     assert ada.browser.post(f"{SECURITY}/totp").header("location") == f"{SECURITY}/totp"
     fort.shop.query("UPDATE session SET authenticated_us = authenticated_us - 600000000")
     assert ada.browser.post(f"{SECURITY}/totp").header("location").startswith(CONFIRM)
+
+
+def test_who_sends_a_form_after_its_ten_minutes_is_told_that_nothing_was_changed(fort: Fort, ada: Customer) -> None:
+    fort.make_stale(ada.email)
+    ada.browser.referer = f"{ORIGIN}/settings"
+    shown = ada.browser.post("/settings/password", current=PASSWORD, password=OTHER).header("location")
+    assert "Nothing was changed yet" in ada.browser.get(shown).text
+    back = unquote(shown.removeprefix(CONFIRM))
+    assert "send it once more" not in ada.browser.get(back).text, "they cannot yet"
+    assert ada.browser.post("/settings/confirm", password=PASSWORD, next=back).header("location") == back
+    assert "Now you can: send it once more" in ada.browser.get(back).text
+    for path in ("/settings/confirm", "/settings"):
+        assert "Nothing was changed" not in ada.browser.get(path).text
 
 
 def test_who_has_a_second_factor_shows_that_and_not_only_the_password(fort: Fort) -> None:

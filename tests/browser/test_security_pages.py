@@ -2,10 +2,13 @@
 
 import base64
 import re
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +35,7 @@ class Door:
     served: Served
     mails: MailServer
     provider: Served
+    database: Path
 
     @property
     def url(self) -> str:
@@ -58,7 +62,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
             "OIDC_CLIENT_SECRET": "y", "OIDC_NAME": "Example", "GITHUB_CLIENT_ID": "x", "GITHUB_CLIENT_SECRET": "y",
         }  # fmt: skip
         with Served(env=settings, cwd=folder) as served:
-            yield Door(served, mails, provider)
+            yield Door(served, mails, provider, folder / "farebox.db")
             assert "Traceback" not in served.output()
 
 
@@ -134,6 +138,12 @@ def test_a_passkey_is_added_lets_in_and_shows_who_one_is(door: Door, page: Page,
     page.goto(f"{door.url}{SECURITY}")
     page.get_by_role("button", name="Remove my laptop").click()
     expect(page.get_by_role("status")).to_contain_text("The passkey is removed.")
+    with closing(sqlite3.connect(door.database)) as database, database:
+        database.execute("UPDATE session SET authenticated_us = 0")
+    page.get_by_label("Name of the new passkey").fill("too late")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_role("heading", name="Show that it is you")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Nothing was changed yet")
 
 
 def test_a_device_that_does_not_know_its_person_lets_nobody_in(door: Door, page: Page) -> None:

@@ -21,6 +21,8 @@ OPENED: Final = "__Host-link"
 """Of the browser that has opened a link, so that it, and no other, comes in by it once more (`link_again`)."""
 HOME: Final = "/overview"
 FIRST: Final = "/playground"  # where somebody new begins, so that the first call is a click away
+NOT_DONE: Final = "told=not-done"
+"""On the way back to a form that was sent when its time was over: so nothing was done, and it is to be sent again."""
 NOT_KEPT: Final = "not-kept"
 URL_CHARS: Final = "%/:?#[]@!$&'()*+,;="  # what means something in an address, and what is quoted already
 HOP_WITH_PORT: Final = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?", re.ASCII)
@@ -72,7 +74,8 @@ def owner(visit: Annotated[Visit, Depends(visitor)]) -> Visit:
 def fresh(request: Request, visit: Annotated[Visit, Depends(visitor)]) -> Visit:
     """Whoever showed a moment ago who they are; others are sent to show it again, and come back to the page."""
     if not is_fresh(visit.session, site_of(request).desk.people.now_us()):
-        raise HTTPException(303, headers={"location": f"/settings/confirm?next={quote(page_of(request), safe='')}"})
+        page = page_of(request) if request.method == "GET" else f"{page_of(request)}?{NOT_DONE}"
+        raise HTTPException(303, headers={"location": f"/settings/confirm?next={quote(page, safe='')}"})
     return visit
 
 
