@@ -78,6 +78,10 @@ class People(Protocol):
         """A link that can be used now: it was not, it is not too old, and there is no newer one of its kind."""
         ...
 
+    def used_lately(self, link_id: str) -> Link | None:
+        """A link that was used, and not only made void, a moment ago."""
+        ...
+
     def confirm(self, link_id: str, password_hash: str | None, plan: str, arrival: Arrival) -> Entered | None:
         """Use a link that confirms an address: have the person, and an account of theirs, and let them in.
 

@@ -37,13 +37,27 @@ class SecondFactors(Protocol):
 
     def person(self, person_id: str) -> Person | None: ...
     def codes_left(self, person_id: str) -> int: ...
+    def codes(self, person_id: str) -> set[str]:
+        """The digests of the recovery codes that were made last, used or not."""
+        ...
+
     def turn_on(self, person: Person, sealed: bytes, step: int, codes: Sequence[str], client: Client) -> bool:
         """Have a second factor, whose step is used, and recovery codes by their digests; False where there is one."""
         ...
 
-    def turn_off(self, person: Person, client: Client) -> None: ...
-    def replace_codes(self, person: Person, codes: Sequence[str], client: Client) -> bool:
-        """Other recovery codes instead of all there are; False without a second factor."""
+    def is_on(self, person: Person, sealed: bytes, codes: Sequence[str]) -> bool:
+        """Whether this very second factor is on, with these recovery codes, used or not."""
+        ...
+
+    def turn_off(self, person: Person, client: Client) -> None:
+        """Have none any more; what has begun to turn one on is over."""
+        ...
+
+    def replace_codes(self, person: Person, old: set[str], codes: Sequence[str], client: Client) -> bool:
+        """Other recovery codes instead of the old; False where these are not there, or no second factor is.
+
+        True, with nothing done, where it has been done.
+        """
         ...
 
     def log_in(self, link_id: str, shown: Shown, arrival: Arrival) -> Entered | None:

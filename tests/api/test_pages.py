@@ -231,7 +231,7 @@ def test_what_pages_load_is_kept_for_good_under_an_address_that_changes_with_it(
     client = serve(Farebox(brand=Brand(colour="#0f766e")))
     html = client.get("/").text
     loaded = re.findall(r'"(/static/[0-9a-f]{12}/[^"]+)"', html)
-    assert len(loaded) == 6
+    assert len(loaded) == 7
     for address in loaded:
         reply = client.get(address)
         assert reply.status_code == 200

@@ -129,6 +129,65 @@ def test_a_link_that_was_used_and_one_of_an_older_mail_are_gone(place: Place, ad
     assert place.browser().post(newer).status == 410
 
 
+def test_a_link_that_is_pressed_again_lets_in_the_browser_that_opened_it_and_nobody_else(place: Place) -> None:
+    email = f"ada{next(numbers)}@example.com"
+    browser, thief = place.browser(), place.browser()
+    browser.post("/signup", email=email, password=PASSWORD)
+    path = place.link_to(email)
+    for each in (browser, thief):
+        each.get(path)
+    before = dict(browser.cookies)
+    assert browser.post(path).status == 303
+    session = browser.cookies["__Host-session"]
+    browser.cookies = before  # its first answer was thrown away
+    page = thief.post(path)
+    assert (page.status, "used a moment ago" in page.text, "/login" in page.text) == (410, True, True)
+    assert not is_in(thief)
+    assert browser.post(path).header("location") == "/playground"
+    assert browser.cookies["__Host-session"] == session
+    assert browser.get(path).header("location") == "/playground", "and says nothing strange to who is in"
+    browser.post("/logout")
+    assert browser.get(path).status == 410
+    place.shop.query("UPDATE link SET used_us = used_us - 120000000 WHERE email = %s", email)
+    assert "a newer one was sent" in browser.post(path).text
+
+
+def test_who_opens_the_link_on_the_phone_is_told_that_the_password_of_the_laptop_is_not_kept(place: Place) -> None:
+    email, phone = f"ada{next(numbers)}@example.com", place.browser()
+    place.browser().post("/signup", email=email, password=PASSWORD)
+    path = place.link_to(email)
+    phone.get(path)
+    opened = dict(phone.cookies)
+    for _ in range(2):
+        phone.cookies = dict(opened)
+        page = phone.post(path)
+        assert page.header("location") == "/playground?told=not-kept"
+        page = phone.get(phone.get(page.header("location")).header("location"))
+        assert "so the password that you chose there was not kept" in page.text
+        assert '<a href="/settings#the-password">Set one</a>' in page.text
+    assert "was not kept" in phone.get("/plan?told=not-kept").text
+    assert phone.post("/settings/password", password=PASSWORD).status == 303
+    assert "was not kept" not in phone.get("/plan?told=not-kept").text
+    assert is_in(place.log_in(email)[0])
+
+
+def test_a_reset_and_a_change_of_address_that_are_pressed_again_lead_on(place: Place, ada: str) -> None:
+    browser = place.browser()
+    browser.post("/reset", email=ada)
+    path = place.link_to(ada, 2)
+    browser.get(path)
+    before = dict(browser.cookies)
+    for _ in range(2):
+        browser.cookies = dict(before)
+        assert browser.post(path, password=OTHER).header("location") == "/overview"
+        assert is_in(browser)
+    new = f"ada{next(numbers)}@example.com"
+    browser.post("/settings/address", email=new)
+    path = place.link_to(new)
+    for _ in range(2):
+        assert browser.post(path).header("location") == "/settings?told=address"
+
+
 def test_a_reset_sets_the_password_and_ends_every_session(place: Place, ada: str) -> None:
     inside, _ = place.log_in(ada)
     browser = place.browser()

@@ -14,7 +14,7 @@ from tests.services.authenticator import PRESENT
 from tests.services.browser import Browser
 
 FLAGS: Final = re.compile(
-    r"__Host-(?:session|code|signup|totp|passkey|oauth)=[^;]+; HttpOnly; Max-Age=\d+; Path=/; SameSite=lax; Secure"
+    r"__Host-(?:session|code|signup|link|totp|passkey|oauth)=[^;]+; HttpOnly; Max-Age=\d+; Path=/; SameSite=lax; Secure"
 )
 TRICKS: Final = ("//evil.example", "/\\evil.example", "https:evil.example", "/\t/evil.example")
 
@@ -53,18 +53,19 @@ def test_session_fixation_each_way_in_has_a_session_of_its_own(fort: Fort) -> No
 
 def test_cookie_flags_of_every_cookie(fort: Fort) -> None:
     ada = Guarded(fort)
-    browser = ada.first()
+    browser, eve = ada.first(), fort.new_email()
     found = [
         browser.post("/login/code", code=ada.code()),
         fort.log_in(ada.email)[1],
         browser.post("/login/passkey/options"),
         browser.get("/oauth/github"),
-        fort.browser().post("/signup", email=fort.new_email(), password=PASSWORD),
+        fort.browser().post("/signup", email=eve, password=PASSWORD),
+        fort.browser().get(fort.link_to(eve)),
         fort.joined(fort.new_email()).post(f"{SECURITY}/totp"),
     ]
     cookies = [value for page in found for name, value in page.headers if name == "set-cookie"]
     names = {cookie.partition("=")[0] for cookie in cookies if "Max-Age=0;" not in cookie}
-    assert names == {f"__Host-{name}" for name in ("session", "code", "signup", "totp", "passkey", "oauth")}
+    assert names == {f"__Host-{name}" for name in ("session", "code", "signup", "link", "totp", "passkey", "oauth")}
     for cookie in cookies:
         assert FLAGS.fullmatch(cookie.replace('=""', "=-")), cookie
 

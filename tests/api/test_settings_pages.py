@@ -2,6 +2,7 @@
 
 import re
 from typing import Final
+from urllib.parse import unquote
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.services.mail import text_of
 from tests.services.process import wait_until
 
 CONFIRM: Final = "/settings/confirm?next="
+CODE: Final = re.compile(r"[2-9a-z]{4}(?:-[2-9a-z]{4}){3}")
 GUARDED: Final[dict[str, dict[str, str]]] = {
     "/settings/address": {"email": "thief@example.com"},
     "/settings/password": {"current": PASSWORD, "password": OTHER},
@@ -46,6 +48,12 @@ def connecting(browser: Browser) -> str:
     return found[1].replace("&amp;", "&")
 
 
+def form_of_codes(browser: Browser) -> str:
+    found = re.search(r'/codes"><input type="hidden" name="form" value="([^"]+)"', browser.get(SECURITY).text)
+    assert found is not None
+    return found[1]
+
+
 # -- Showing again who one is
 
 
@@ -57,7 +65,7 @@ def test_a_stolen_session_changes_nothing_that_a_log_in_needs(fort: Fort, ada: C
     before, mails = fort.shop.query(sql, ada.email), len(fort.server.to("thief@example.com"))
     for path, fields in GUARDED.items():
         page = ada.browser.post(path, **fields)
-        assert (page.status, page.header("location")) == (303, f"{CONFIRM}%2Foverview"), path
+        assert (page.status, page.header("location")) == (303, f"{CONFIRM}%2Foverview%3Ftold%3Dnot-done"), path
     for path in (f"{SECURITY}/totp", connects):
         assert ada.browser.get(path).header("location").startswith(CONFIRM), path
     assert fort.shop.query(sql, ada.email) == before
@@ -74,7 +82,7 @@ def test_after_the_password_one_is_back_on_the_page_for_ten_minutes(fort: Fort, 
     fort.make_stale(ada.email)
     ada.browser.referer = f"{ORIGIN}{SECURITY}?told=off"
     page = ada.browser.post(f"{SECURITY}/totp")
-    assert page.header("location") == f"{CONFIRM}%2Fsettings%2Fsecurity"
+    assert page.header("location") == f"{CONFIRM}%2Fsettings%2Fsecurity%3Ftold%3Dnot-done"
     page = ada.browser.post("/settings/confirm", password="not the password", next=SECURITY)
     assert (page.status, "This is not your password" in page.text) == (422, True)
     assert ada.browser.post(f"{SECURITY}/totp").status == 303
@@ -83,6 +91,19 @@ def test_after_the_password_one_is_back_on_the_page_for_ten_minutes(fort: Fort, 
     assert ada.browser.post(f"{SECURITY}/totp").header("location") == f"{SECURITY}/totp"
     fort.shop.query("UPDATE session SET authenticated_us = authenticated_us - 600000000")
     assert ada.browser.post(f"{SECURITY}/totp").header("location").startswith(CONFIRM)
+
+
+def test_who_sends_a_form_after_its_ten_minutes_is_told_that_nothing_was_changed(fort: Fort, ada: Customer) -> None:
+    fort.make_stale(ada.email)
+    ada.browser.referer = f"{ORIGIN}/settings"
+    shown = ada.browser.post("/settings/password", current=PASSWORD, password=OTHER).header("location")
+    assert "Nothing was changed yet" in ada.browser.get(shown).text
+    back = unquote(shown.removeprefix(CONFIRM))
+    assert "send it once more" not in ada.browser.get(back).text, "they cannot yet"
+    assert ada.browser.post("/settings/confirm", password=PASSWORD, next=back).header("location") == back
+    assert "Now you can: send it once more" in ada.browser.get(back).text
+    for path in ("/settings/confirm", "/settings"):
+        assert "Nothing was changed" not in ada.browser.get(path).text
 
 
 def test_who_has_a_second_factor_shows_that_and_not_only_the_password(fort: Fort) -> None:
@@ -94,7 +115,7 @@ def test_who_has_a_second_factor_shows_that_and_not_only_the_password(fort: Fort
     page = ada.browser.post("/settings/confirm", password=PASSWORD)
     assert (page.status, "Show your second factor" in page.text) == (403, True)
     assert ada.browser.post("/settings/confirm", code=ada.code()).header("location") == "/settings"
-    assert ada.browser.post(f"{SECURITY}/codes").status == 200
+    assert ada.browser.post(f"{SECURITY}/codes", form=form_of_codes(ada.browser)).status == 200
 
 
 def test_a_passkey_or_a_mailed_link_shows_it_too(fort: Fort, ada: Customer) -> None:
@@ -117,6 +138,38 @@ def test_a_strangers_passkey_does_not_show_it(fort: Fort, ada: Customer) -> None
     page = ada.browser.post("/settings/confirm/passkey", answer=eves.show(asked.text, ORIGIN))
     assert (page.status, "is not known here" in page.text) == (422, True)
     assert ada.browser.post(f"{SECURITY}/totp").header("location").startswith(CONFIRM)
+
+
+# -- The second factor
+
+
+def test_the_page_of_the_recovery_codes_can_be_loaded_again_and_the_way_back_says_that_it_is_on(fort: Fort) -> None:
+    ada = Guarded(fort)
+    again = ada.browser.post(f"{SECURITY}/totp/on", code="the one of before")
+    assert (again.status, [code in again.text for code in ada.codes]) == (200, [True] * 10)
+    del ada.browser.cookies["__Host-totp"]
+    for page in (
+        ada.browser.post(f"{SECURITY}/totp/on", code=ada.code()),
+        ada.browser.post(f"{SECURITY}/totp"),
+        ada.browser.get(f"{SECURITY}/totp"),
+    ):
+        assert (page.status, page.header("location")) == (303, f"{SECURITY}?told=already")
+    told = ada.browser.get(f"{SECURITY}?told=already").text
+    assert "Keep its entry in your app. If you do not have the recovery codes, make new ones." in told
+    assert "Make new recovery codes" in told
+
+
+def test_a_form_for_new_recovery_codes_shows_the_same_ones_when_it_comes_again(fort: Fort) -> None:
+    ada = Guarded(fort)
+    forms = [form_of_codes(ada.browser) for _ in range(2)]
+    shown = [CODE.findall(ada.browser.post(f"{SECURITY}/codes", form=forms[0]).text) for _ in range(2)]
+    assert len(shown[0]) == 10
+    assert shown[0] == shown[1]
+    for form in (forms[1], ""):  # of another tab, and of none
+        page = ada.browser.post(f"{SECURITY}/codes", form=form)
+        assert page.header("location") == f"{SECURITY}?told=newer"
+    assert "so nothing was done now" in ada.browser.get(f"{SECURITY}?told=newer").text
+    assert ada.first().post("/login/code", code=shown[0][0]).header("location") == "/overview"
 
 
 # -- Address and password

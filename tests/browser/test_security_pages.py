@@ -2,14 +2,17 @@
 
 import base64
 import re
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, CDPSession, Page, expect
+from playwright.sync_api import Browser, CDPSession, Page, Route, expect
 
 from farebox.domain.second_factor import code_at, step_of
 from tests.browser.conftest import SECRET
@@ -32,6 +35,7 @@ class Door:
     served: Served
     mails: MailServer
     provider: Served
+    database: Path
 
     @property
     def url(self) -> str:
@@ -58,7 +62,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
             "OIDC_CLIENT_SECRET": "y", "OIDC_NAME": "Example", "GITHUB_CLIENT_ID": "x", "GITHUB_CLIENT_SECRET": "y",
         }  # fmt: skip
         with Served(env=settings, cwd=folder) as served:
-            yield Door(served, mails, provider)
+            yield Door(served, mails, provider, folder / "farebox.db")
             assert "Traceback" not in served.output()
 
 
@@ -134,6 +138,12 @@ def test_a_passkey_is_added_lets_in_and_shows_who_one_is(door: Door, page: Page,
     page.goto(f"{door.url}{SECURITY}")
     page.get_by_role("button", name="Remove my laptop").click()
     expect(page.get_by_role("status")).to_contain_text("The passkey is removed.")
+    with closing(sqlite3.connect(door.database)) as database, database:
+        database.execute("UPDATE session SET authenticated_us = 0")
+    page.get_by_label("Name of the new passkey").fill("too late")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_role("heading", name="Show that it is you")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Nothing was changed yet")
 
 
 def test_a_device_that_does_not_know_its_person_lets_nobody_in(door: Door, page: Page) -> None:
@@ -192,6 +202,41 @@ def test_the_pages_of_the_second_factor_are_as_they_should_be(door: Door, page: 
     inspector.assert_here(page, "recovery-codes")
     inspector.assert_page(page, f"{door.url}{SECURITY}", name="settings-security-on")
     inspector.assert_page(page, f"{door.url}/settings/confirm", name="settings-confirm-code")
+
+
+def test_a_form_is_sent_once_and_its_button_comes_back(door: Door, page: Page) -> None:
+    sent: list[str] = []
+
+    def nothing_comes(route: Route) -> None:
+        sent.append(route.request.method)
+        route.fulfill(status=204)
+
+    page.clock.install()
+    page.goto(f"{door.url}/login/link")
+    page.route("**/login/link", nothing_comes)
+    page.get_by_label("E-mail address").fill("nobody@example.com")
+    button = page.get_by_role("button", name="Send me a link")
+    for count in (1, 2):
+        button.click()
+        expect(button).to_have_attribute("aria-disabled", "true")
+        button.click(force=True)
+        page.get_by_label("E-mail address").press("Enter")
+        if count == 1:
+            page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        else:
+            page.clock.fast_forward(10_000)
+        expect(button).not_to_have_attribute("aria-disabled", "true")
+        assert sent == ["POST"] * count
+    page.unroute("**/login/link")
+    button.click()
+    expect(page).to_have_url(f"{door.url}/login/link/sent")
+
+
+def test_a_link_that_was_used_a_moment_ago_is_a_page_as_well(door: Door, page: Page, inspector: Inspector) -> None:
+    door.join("lea@example.com")
+    link = re.search(r"http://[^/]+(/link/\S+)", text_of(door.mails.to("lea@example.com")[0]))
+    assert link is not None
+    inspector.assert_page(page, f"{door.url}{link[1]}", name="link-used", status=410)
 
 
 def test_somebody_new_logs_in_elsewhere_and_comes_back(door: Door, page: Page) -> None:

@@ -9,9 +9,11 @@ import pytest
 from farebox.account.again import show_code_again, show_password_again, ways_of
 from farebox.account.desk import LoggedIn
 from farebox.account.log_in import log_in
+from farebox.account.own_keys import FormUsed
 from farebox.account.second_factor import (
     begin_second_factor,
     enrolment,
+    form_of_codes,
     log_in_by_code,
     new_recovery_codes,
     turn_off_second_factor,
@@ -53,6 +55,9 @@ class Guarded(World):
     def here(self) -> Visit:
         return self.visit(self.cookie)
 
+    def new_codes(self, form: str = "") -> list[str]:
+        return new_recovery_codes(self.desk, self.here, CLIENT, form or form_of_codes(self.desk, self.here))
+
     def code(self, off: int = 0) -> str:
         return code_at(self.secret, step_of(self.people.now_us()) + off)
 
@@ -64,6 +69,11 @@ class Guarded(World):
 
     def show(self, code: str, token: str = "") -> LoggedIn:
         return log_in_by_code(self.desk, CLIENT, token=token or self.first(), code=code)
+
+
+def turn_on(world: Guarded, here: Visit, token: str, secret: bytes) -> list[str]:
+    code = code_at(secret, step_of(world.people.now_us()))
+    return turn_on_second_factor(world.desk, here, CLIENT, token=token, code=code)
 
 
 @pytest.fixture
@@ -149,17 +159,45 @@ def test_one_recovery_code_shown_by_many_at_once_lets_one_in(world: Guarded) -> 
 
 
 def test_new_recovery_codes_replace_the_old_ones(world: Guarded) -> None:
-    fresh = new_recovery_codes(world.desk, world.here, CLIENT)
+    fresh = world.new_codes()
     with pytest.raises(PersonError, match=WRONG):
         world.show(world.codes[0])
     assert world.show(fresh[0]).cookie
 
 
+def test_one_form_for_new_codes_sent_many_times_shows_the_codes_that_count(world: Guarded) -> None:
+    form = form_of_codes(world.desk, world.here)
+    shown = together(6, lambda: world.new_codes(form))
+    codes = world.new_codes(form)
+    assert shown == [codes] * 6
+    assert world.show(codes[0]).cookie
+    assert world.new_codes(form) == codes
+    with pytest.raises(PersonError, match=WRONG):
+        world.show(codes[0])
+    assert world.rows("SELECT count(*) FROM audit WHERE what = 'recovery_codes_made'") == [(1,)]
+
+
+def test_of_several_forms_for_new_codes_one_counts_and_an_older_one_brings_no_codes_back(world: Guarded) -> None:
+    forms = [form_of_codes(world.desk, world.here) for _ in range(6)]
+    shown = together(6, lambda: world.new_codes(forms.pop()))
+    lists = [each for each in shown if isinstance(each, list)]
+    assert [len(lists), sum(isinstance(each, FormUsed) for each in shown)] == [1, 5]
+    older = form_of_codes(world.desk, world.here)
+    world.new_codes(older)
+    newest = world.new_codes()
+    with pytest.raises(FormUsed):
+        world.new_codes(older)
+    assert world.show(newest[0]).cookie
+
+
 def test_another_persons_codes_are_none(world: Guarded) -> None:
     eve = world.visit(world.join("eve@example.com").cookie)
     token = begin_second_factor(world.desk, eve, CLIENT)
-    with pytest.raises(LinkGone):
+    with pytest.raises(NotAllowed):
         turn_on_second_factor(world.desk, world.here, CLIENT, token=token, code="000000")
+    pia = world.visit(world.join("pia@example.com").cookie)
+    with pytest.raises(LinkGone):
+        turn_on_second_factor(world.desk, pia, CLIENT, token=token, code="000000")
     world.rows("UPDATE person SET totp_secret = (SELECT totp_secret FROM person WHERE email = :ada) WHERE id = :eve",
                ada=ADA, eve=eve.person.id)  # fmt: skip
     came = log_in(world.desk, CLIENT, email="eve@example.com", password=GOOD)
@@ -229,7 +267,7 @@ def test_it_is_turned_off_with_all_its_codes_and_on_again_anew(world: Guarded) -
         world.show(world.code(), token)
     assert log_in(world.desk, CLIENT, email=ADA, password=GOOD).cookie
     with pytest.raises(NotAllowed):
-        new_recovery_codes(world.desk, world.here, CLIENT)
+        world.new_codes()
     begun = begin_second_factor(world.desk, world.here, CLIENT)
     with pytest.raises(PersonError, match=WRONG):
         turn_on_second_factor(world.desk, world.here, CLIENT, token=begun, code=world.code())
@@ -240,9 +278,48 @@ def test_it_is_turned_off_with_all_its_codes_and_on_again_anew(world: Guarded) -
 
 
 def test_it_is_turned_on_once_and_a_step_begun_earlier_does_not_replace_it(world: Guarded) -> None:
-    with pytest.raises(NotAllowed):
-        begin_second_factor(world.desk, world.here, CLIENT)
-    with pytest.raises(LinkGone):
+    for begin in (
+        lambda: begin_second_factor(world.desk, world.here, CLIENT),
+        lambda: enrolment(world.desk, world.here, world.begun),
+    ):
+        with pytest.raises(NotAllowed):
+            begin()
+    cookie = world.join("eve@example.com").cookie
+    eve = world.visit(cookie)
+    begun = [begin_second_factor(world.desk, eve, CLIENT) for _ in range(2)]
+    secrets = [base64.b32decode(enrolment(world.desk, eve, token).text) for token in begun]
+    turn_on(world, eve, begun[0], secrets[0])
+    before = world.rows("SELECT totp_secret FROM person WHERE id = :eve", eve=eve.person.id)
+    for visit in (eve, world.visit(cookie)):
+        with pytest.raises(NotAllowed, match="Keep its entry"):
+            turn_on(world, visit, begun[1], secrets[1])
+    assert world.rows("SELECT totp_secret FROM person WHERE id = :eve", eve=eve.person.id) == before
+
+
+def test_a_second_press_of_the_button_shows_the_same_recovery_codes(world: Guarded) -> None:
+    cookie = world.join("eve@example.com").cookie
+    eve = world.visit(cookie)
+    token = begin_second_factor(world.desk, eve, CLIENT)
+    secret = base64.b32decode(enrolment(world.desk, eve, token).text)
+    came = together(4, lambda: turn_on(world, eve, token, secret))
+    assert [each == came[0] for each in came] == [True] * 4
+    again = turn_on_second_factor(world.desk, world.visit(cookie), CLIENT, token=token, code="an old one")
+    assert again == came[0]
+    assert len(world.rows("SELECT 1 FROM audit WHERE what = 'second_factor_on'")) == 2, "hers, and that of Ada"
+
+
+def test_recovery_codes_that_count_no_longer_are_not_shown_again(world: Guarded) -> None:
+    world.new_codes()
+    with pytest.raises(NotAllowed, match="Keep its entry"):
+        turn_on_second_factor(world.desk, world.here, CLIENT, token=world.begun, code=world.code())
+    turn_off_second_factor(world.desk, world.here, CLIENT)
+    with pytest.raises(LinkGone, match="remove the entry"):
+        turn_on_second_factor(world.desk, world.here, CLIENT, token=world.begun, code=world.code())
+
+
+def test_a_ceremony_that_is_over_says_to_keep_the_entry_of_what_is_on(world: Guarded) -> None:
+    world.rows("DELETE FROM ceremony")
+    with pytest.raises(NotAllowed, match="Keep its entry"):
         turn_on_second_factor(world.desk, world.here, CLIENT, token=world.begun, code=world.code())
 
 

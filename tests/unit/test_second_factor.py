@@ -12,8 +12,8 @@ from farebox.domain.second_factor import (
     STEP_US,
     code_at,
     key_uri,
-    new_recovery_code,
     read_code,
+    recovery_code,
     secret_text,
     step_of,
     step_shown,
@@ -69,7 +69,7 @@ def test_the_app_is_told_the_secret_and_whose_it_is() -> None:
 
 
 def test_a_recovery_code_can_be_read_aloud_and_is_long() -> None:
-    codes = {new_recovery_code(random.Random(seed).randrange) for seed in range(100)}
+    codes = {recovery_code(random.Random(seed).getrandbits(256)) for seed in range(100)}
     assert len(codes) == 100
     assert all(re.fullmatch(rf"(?:[{RECOVERY_ALPHABET}]{{4}}-){{3}}[{RECOVERY_ALPHABET}]{{4}}", code) for code in codes)
     assert not set("01ilo") & set(RECOVERY_ALPHABET)

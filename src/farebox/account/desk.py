@@ -93,9 +93,11 @@ class LoggedIn(NamedTuple):
     code: str
 
 
-def arrive(desk: Desk, began: Began, client: Client, enter: Callable[[Arrival], Entered | None]) -> LoggedIn | None:
+def arrive(
+    desk: Desk, began: Began, client: Client, enter: Callable[[Arrival], Entered | None], token: str = ""
+) -> LoggedIn | None:
     """Let somebody in under a new session, whose token exists here and in the cookie only."""
-    token = new_token()
+    token = token or new_token()
     entered = enter(Arrival(rules.digest(desk.secret, "session", token), began, client))
     if entered is None:
         return None
@@ -115,6 +117,11 @@ def find_link(desk: Desk, token: str) -> Link:
     if link is None:
         raise LinkGone(GONE)
     return link
+
+
+def token_by_link(desk: Desk, link: Link, opened: str) -> str:
+    """The token of the session that a link begins. It can be made again by the cookie of the browser that opened it."""
+    return rules.session_token(desk.secret, link.id, opened) if opened else new_token()
 
 
 def mail_link(

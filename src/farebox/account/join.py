@@ -4,7 +4,7 @@ import hmac
 import json
 from typing import Any
 
-from farebox.account.desk import GONE, Desk, LoggedIn, arrive, find_link, mail_link, new_token
+from farebox.account.desk import GONE, Desk, LoggedIn, arrive, find_link, mail_link, new_token, token_by_link
 from farebox.domain.events import SignedUp
 from farebox.domain.passwords import check_password
 from farebox.domain.people import (
@@ -45,7 +45,7 @@ def ask_to_join(desk: Desk, client: Client, *, email: str, password: str, plan: 
     return browser
 
 
-def confirm(desk: Desk, client: Client, *, token: str, browser: str) -> tuple[LoggedIn, str]:
+def confirm(desk: Desk, client: Client, *, token: str, browser: str, opened: str = "") -> tuple[LoggedIn, str]:
     """Use the link: have the person and an account, on the product's first plan, and log them in; the plan they want.
 
     The password counts only in the browser that chose it: else whoever signs up with somebody's address would know
@@ -62,7 +62,10 @@ def confirm(desk: Desk, client: Client, *, token: str, browser: str) -> tuple[Lo
     is_theirs = bool(browser) and hmac.compare_digest(chosen["browser"], digest(desk.secret, "browser", browser))
     password_hash = str(chosen["password_hash"]) if is_theirs else None
     plan = desk.product.plans[0].name
-    came = arrive(desk, "mail", client, lambda arrival: desk.people.confirm(link.id, password_hash, plan, arrival))
+    came = arrive(
+        desk, "mail", client, lambda arrival: desk.people.confirm(link.id, password_hash, plan, arrival),
+        token_by_link(desk, link, opened),
+    )  # fmt: skip
     if came is None:
         raise LinkGone(GONE)
     account = came.entered.account

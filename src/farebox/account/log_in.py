@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NoReturn
 
-from farebox.account.desk import GONE, Desk, LoggedIn, arrive, find_link, mail_link
+from farebox.account.desk import GONE, Desk, LoggedIn, arrive, find_link, mail_link, token_by_link
 from farebox.domain.passwords import CHARS_MAX, check_password
 from farebox.domain.people import (
     Allowance,
@@ -62,7 +62,7 @@ def ask_for_link(
         mail_link(desk, purpose, address, **({"next": next_path} if next_path else {}))
 
 
-def log_in_by_link(desk: Desk, client: Client, *, token: str) -> LoggedIn:
+def log_in_by_link(desk: Desk, client: Client, *, token: str, opened: str = "") -> LoggedIn:
     """Let in whoever reads the mail of this address.
 
     Raises:
@@ -70,13 +70,16 @@ def log_in_by_link(desk: Desk, client: Client, *, token: str) -> LoggedIn:
         NotAllowed: they may not come in.
     """
     link = find_link(desk, token)
-    came = arrive(desk, "mail", client, lambda arrival: desk.people.come_in(link.id, "magic", arrival, None))
+    came = arrive(
+        desk, "mail", client, lambda arrival: desk.people.come_in(link.id, "magic", arrival, None),
+        token_by_link(desk, link, opened),
+    )  # fmt: skip
     if came is None:
         raise LinkGone(GONE)
     return came
 
 
-def reset_password(desk: Desk, client: Client, *, token: str, password: str) -> LoggedIn:
+def reset_password(desk: Desk, client: Client, *, token: str, password: str, opened: str = "") -> LoggedIn:
     """Set a new password and let its owner in; every other session of theirs ends.
 
     Raises:
@@ -90,7 +93,10 @@ def reset_password(desk: Desk, client: Client, *, token: str, password: str) -> 
         raise LinkGone(GONE)
     check_password(password, email=link.email, product=desk.product.name)
     password_hash = desk.passwords.hash(password)
-    came = arrive(desk, "mail", client, lambda arrival: desk.people.come_in(link.id, "reset", arrival, password_hash))
+    came = arrive(
+        desk, "mail", client, lambda arrival: desk.people.come_in(link.id, "reset", arrival, password_hash),
+        token_by_link(desk, link, opened),
+    )  # fmt: skip
     if came is None:
         raise LinkGone(GONE)
     desk.mail_written()

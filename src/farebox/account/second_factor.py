@@ -4,16 +4,17 @@ import json
 import secrets
 from typing import Final, NamedTuple, NoReturn
 
-from farebox.account.desk import Desk, LoggedIn, arrive, begin_ceremony, ceremony_digest
+from farebox.account.desk import Desk, LoggedIn, arrive, begin_ceremony, ceremony_digest, new_token
 from farebox.account.log_in import take_guess
+from farebox.account.own_keys import FormUsed
 from farebox.domain import people as rules
 from farebox.domain.people import Began, Client, LinkGone, NotAllowed, Person, PersonError, codes_of
 from farebox.domain.second_factor import (
     RECOVERY_CODES,
     SECRET_BYTES,
     key_uri,
-    new_recovery_code,
     read_code,
+    recovery_code,
     secret_text,
     step_shown,
 )
@@ -24,7 +25,7 @@ AGAIN: Final = "Your log-in took too long, or was begun again elsewhere. Log in 
 TURN_ON_AGAIN: Final = "This took too long. Begin once more, and remove the entry that your app has by now."
 WRONG: Final = "This code does not hold. Each is good once, and for a minute; wait for the next one."
 NONE: Final = "There is no second factor."
-ON_ALREADY: Final = "There is a second factor already."
+ON_ALREADY: Final = "The second factor is on already. Keep its entry in your app."
 INSTEAD: Final = "log in with a passkey, if you have one."
 
 
@@ -53,13 +54,19 @@ def enrolment(desk: Desk, here: Visit, token: str) -> Enrolment:
 
     Raises:
         LinkGone: it took too long, or was somebody else's.
+        NotAllowed: there is a second factor already.
     """
+    if here.person.totp_secret is not None:
+        raise NotAllowed(ON_ALREADY)
     secret = _begun(desk, here, token)[0]
     return Enrolment(secret_text(secret), key_uri(secret, here.person.email, desk.product.name))
 
 
 def turn_on_second_factor(desk: Desk, here: Visit, client: Client, *, token: str, code: str) -> list[str]:
-    """Have the second factor, now that the app shows its code; the recovery codes, which are shown this once.
+    """Have the second factor, now that the app shows its code; the recovery codes.
+
+    Whoever sends the same again gets the same codes, while the ceremony lives: a browser whose button is pressed twice
+    throws the first answer away. They are kept nowhere: the ceremony's token, which its cookie has, makes them again.
 
     Raises:
         PersonError: the code is wrong, or there were too many guesses to look at this one.
@@ -67,15 +74,17 @@ def turn_on_second_factor(desk: Desk, here: Visit, client: Client, *, token: str
         NotAllowed: there is a second factor already.
     """
     secret, sealed = _begun(desk, here, token)
-    take_guess(desk, [codes_of(here.person.id)], INSTEAD)
-    step = step_shown(secret, read_code(code).text, desk.people.now_us(), None)
-    if step is None:
-        raise PersonError(WRONG, field="code")
-    codes, digests = _new_codes(desk, here.person)
-    if not desk.proofs.second_factors.turn_on(here.person, sealed, step, digests, client):
+    codes, digests = _codes_of(desk, here.person, token)
+    if here.person.totp_secret is None:
+        take_guess(desk, [codes_of(here.person.id)], INSTEAD)
+        step = step_shown(secret, read_code(code).text, desk.people.now_us(), None)
+        if step is None:
+            raise PersonError(WRONG, field="code")
+        if desk.proofs.second_factors.turn_on(here.person, sealed, step, digests, client):
+            desk.mail_written()
+            return codes
+    if not desk.proofs.second_factors.is_on(here.person, sealed, digests):
         raise NotAllowed(ON_ALREADY)
-    desk.proofs.ceremonies.end(ceremony_digest(desk, token), "totp")
-    desk.mail_written()
     return codes
 
 
@@ -85,15 +94,27 @@ def turn_off_second_factor(desk: Desk, here: Visit, client: Client) -> None:
     desk.mail_written()
 
 
-def new_recovery_codes(desk: Desk, here: Visit, client: Client) -> list[str]:
-    """Other recovery codes instead of all there are.
+def form_of_codes(desk: Desk, here: Visit) -> str:
+    """What a form that asks for new recovery codes brings along: which ones it is to replace, and random bits."""
+    return f"{_mark(desk, here.person, desk.proofs.second_factors.codes(here.person.id))}.{new_token()}"
+
+
+def new_recovery_codes(desk: Desk, here: Visit, client: Client, form: str) -> list[str]:
+    """Other recovery codes instead of all there are; the same ones again for a form that comes again.
 
     Raises:
         NotAllowed: there is no second factor.
+        FormUsed: there are other codes since the form was shown.
     """
-    codes, digests = _new_codes(desk, here.person)
-    if not desk.proofs.second_factors.replace_codes(here.person, digests, client):
+    if here.person.totp_secret is None:
         raise NotAllowed(NONE)
+    old = desk.proofs.second_factors.codes(here.person.id)
+    codes, digests = _codes_of(desk, here.person, form)
+    if old == set(digests):
+        return codes
+    is_of_these = form.partition(".")[0] == _mark(desk, here.person, old)
+    if not is_of_these or not desk.proofs.second_factors.replace_codes(here.person, old, digests, client):
+        raise FormUsed("There are newer recovery codes, so nothing was done.")
     desk.mail_written()
     return codes
 
@@ -145,13 +166,24 @@ def _begun(desk: Desk, here: Visit, token: str) -> tuple[bytes, bytes]:
     sealed = bytes.fromhex(json.loads(found.data)["sealed"]) if found is not None else b""
     secret = desk.proofs.vault().unseal(sealed, here.person.id)
     if found is None or found.person_id != here.person.id or secret is None:
+        if here.person.totp_secret is not None:
+            raise NotAllowed(ON_ALREADY)
         raise LinkGone(TURN_ON_AGAIN)
     return secret, sealed
 
 
-def _new_codes(desk: Desk, person: Person) -> tuple[list[str], list[str]]:
-    codes = [new_recovery_code(secrets.randbelow) for _ in range(RECOVERY_CODES)]
+def _codes_of(desk: Desk, person: Person, token: str) -> tuple[list[str], list[str]]:
+    """The recovery codes that a random token stands for, and what is stored of them."""
+    seals = [
+        rules.digest(desk.secret, f"new codes of {person.id}", f"{token} {each}") for each in range(RECOVERY_CODES)
+    ]
+    codes = [recovery_code(int(seal, 16)) for seal in seals]
     return codes, [_digest(desk, person, read_code(code).text) for code in codes]
+
+
+def _mark(desk: Desk, person: Person, digests: set[str]) -> str:
+    """What tells these recovery codes from those that come after them."""
+    return rules.digest(desk.secret, f"mark of codes of {person.id}", " ".join(sorted(digests)))
 
 
 def _digest(desk: Desk, person: Person, plain: str) -> str:

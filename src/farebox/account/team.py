@@ -4,7 +4,7 @@ import json
 import secrets
 from typing import Final, NamedTuple
 
-from farebox.account.desk import GONE, Desk, LoggedIn, find_link, new_mail, new_token, take
+from farebox.account.desk import GONE, Desk, LoggedIn, find_link, new_mail, take, token_by_link
 from farebox.domain.passwords import check_password
 from farebox.domain.people import (
     LINK_US,
@@ -75,7 +75,7 @@ def look_at_invitation(desk: Desk, token: str) -> Invited:
     return found
 
 
-def accept(desk: Desk, client: Client, *, token: str, password: str) -> Accepted:
+def accept(desk: Desk, client: Client, *, token: str, password: str, opened: str = "") -> Accepted:
     """Have the invited address join. Whoever reads its mail can do that, and only somebody new is let in by it.
 
     A known person is not: the link lives for days and may be passed on, so it opens nothing that they have elsewhere.
@@ -91,7 +91,7 @@ def accept(desk: Desk, client: Client, *, token: str, password: str) -> Accepted
     if found.is_new:
         check_password(password, email=found.invitation.email, product=desk.product.name)
         password_hash = desk.passwords.hash(password)
-    cookie = new_token()
+    cookie = token_by_link(desk, find_link(desk, token), opened)
     arrival = Arrival(digest(desk.secret, "session", cookie), "mail", client)
     joined = desk.upkeep.team.accept(found.invitation.id, password_hash, arrival)
     if joined is None:

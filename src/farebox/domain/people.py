@@ -30,6 +30,9 @@ LINK_US: Final[dict[Purpose, int]] = {
     "code": 10 * MINUTE_US,  # the second step of a log-in: never mailed
 }
 
+USED_LATELY_US: Final = 2 * MINUTE_US
+"""How long the browser that used a link finds its way by it once more: its button may have been pressed twice."""
+
 LAST_MAILS: Final = frozenset({"removed", "account_deleted"})
 """Mails whose address and words are forgotten once they are sent: there may be no such person any more."""
 
@@ -308,6 +311,12 @@ def link_token(secret: bytes, link_id: str) -> str:
     """The token of a link, which is made again whenever it is needed, and kept nowhere."""
     seal = hmac.digest(secret, f"link {link_id}".encode(), "sha256")
     return f"{link_id}-{base62(int.from_bytes(seal), TOKEN_CHARS)}"
+
+
+def session_token(secret: bytes, link_id: str, opened: str) -> str:
+    """The token of the session that a link begins in the browser that opened it, which has the cookie `opened`."""
+    seal = hmac.digest(secret, f"session of {link_id} {opened}".encode(), "sha256")
+    return base62(int.from_bytes(seal), TOKEN_CHARS)
 
 
 def link_id_of(secret: bytes, token: str) -> str | None:

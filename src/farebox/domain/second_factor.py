@@ -3,7 +3,6 @@
 import base64
 import hmac
 import re
-from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -70,7 +69,10 @@ def key_uri(secret: bytes, email: str, product: str) -> str:
     return f"otpauth://totp/{quote(issuer)}:{quote(email)}?{urlencode(more, quote_via=quote)}"
 
 
-def new_recovery_code(choose: Callable[[int], int]) -> str:
-    """A code of about 80 random bits, to be written down; `choose(n)` is a random number below n."""
-    plain = "".join(RECOVERY_ALPHABET[choose(len(RECOVERY_ALPHABET))] for _ in range(RECOVERY_CHARS))
+def recovery_code(number: int) -> str:
+    """A code of about 80 bits of a larger random number, to be written down."""
+    plain = ""
+    for _ in range(RECOVERY_CHARS):
+        number, place = divmod(number, len(RECOVERY_ALPHABET))
+        plain += RECOVERY_ALPHABET[place]
     return "-".join(plain[start : start + GROUP_CHARS] for start in range(0, RECOVERY_CHARS, GROUP_CHARS))

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, 
 from farebox.domain.people import (
     SEEN_EVERY_US,
     SESSION_IDLE_US,
+    USED_LATELY_US,
     Allowance,
     Client,
     Link,
@@ -30,6 +31,7 @@ from farebox.store.tables_people import guess, link, mail, member, person, sessi
 MAILED: tuple[Purpose, ...] = ("confirm", "magic", "reset", "code", "change")
 OTHERS_MAX = 50
 NOBODY = "You are in no account any more, so your log-in was deleted meanwhile. Nothing was done here."
+USED = "{}"  # what a link carries once it was used
 
 
 class StoredPeople:
@@ -101,6 +103,13 @@ class StoredPeople:
         with self._database.read() as connection:
             is_usable = usable(link_id, self._database.now_us(connection))
             row = connection.execute(select(link).where(is_usable)).first()
+        return Link(*row) if row is not None else None
+
+    def used_lately(self, link_id: str) -> Link | None:
+        with self._database.read() as connection:
+            since_us = self._database.now_us(connection) - USED_LATELY_US
+            is_used = and_(link.c.id == link_id, link.c.used_us > since_us, link.c.data == USED)
+            row = connection.execute(select(link).where(is_used)).first()
         return Link(*row) if row is not None else None
 
     def confirm(self, link_id: str, password_hash: str | None, plan: str, arrival: Arrival) -> Entered | None:
@@ -244,7 +253,7 @@ def use_link(connection: Connection, link_id: str, purpose: Purpose, now_us: int
     is_usable = and_(usable(link_id, now_us), link.c.purpose == purpose)
     row = connection.execute(select(link).where(is_usable)).first()
     # What it carries has done its service: a password's hash is not to lie about.
-    done = update(link).where(is_usable).values(used_us=now_us, data="{}")
+    done = update(link).where(is_usable).values(used_us=now_us, data=USED)
     if row is None or connection.execute(done).rowcount == 0:
         return None
     return Link(*row)

@@ -11,7 +11,7 @@ from farebox.store.arrivals import let_in
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.people import locked, tell_of, usable, use_link
-from farebox.store.tables_people import link, person, recovery_code, session
+from farebox.store.tables_people import ceremony, link, person, recovery_code, session
 
 ON = "A second factor was turned on: from now on a code is asked for at each log-in."
 OFF = "The second factor was turned off."
@@ -35,6 +35,10 @@ class StoredSecondFactors:
             left = and_(recovery_code.c.person_id == person_id, recovery_code.c.used_us.is_(None))
             return connection.execute(select(func.count()).select_from(recovery_code).where(left)).scalar_one()
 
+    def codes(self, person_id: str) -> set[str]:
+        with self._database.read() as connection:
+            return _codes(connection, person_id)
+
     def turn_on(self, who: Person, sealed: bytes, step: int, codes: Sequence[str], client: Client) -> bool:
         with self._database.write() as connection:
             found = locked(connection, person.c.id == who.id)
@@ -47,6 +51,11 @@ class StoredSecondFactors:
             write_down(connection, "second_factor_on", client, now_us, person_id=who.id)
             return True
 
+    def is_on(self, who: Person, sealed: bytes, codes: Sequence[str]) -> bool:
+        with self._database.read() as connection:
+            found = connection.execute(select(person.c.totp_secret).where(person.c.id == who.id)).scalar()
+            return found == sealed and _codes(connection, who.id) == set(codes)
+
     def turn_off(self, who: Person, client: Client) -> None:
         with self._database.write() as connection:
             found = locked(connection, person.c.id == who.id)
@@ -55,14 +64,19 @@ class StoredSecondFactors:
             now_us = self._database.now_us(connection)
             connection.execute(_is(who).values(totp_secret=None, totp_last_step=None))
             _set_codes(connection, who, ())
+            begun = and_(ceremony.c.person_id == who.id, ceremony.c.kind == "totp")
+            connection.execute(delete(ceremony).where(begun))
             tell_of(connection, found, OFF, now_us)
             write_down(connection, "second_factor_off", client, now_us, person_id=who.id)
 
-    def replace_codes(self, who: Person, codes: Sequence[str], client: Client) -> bool:
+    def replace_codes(self, who: Person, old: set[str], codes: Sequence[str], client: Client) -> bool:
         with self._database.write() as connection:
             found = locked(connection, person.c.id == who.id)
             if found is None or found.totp_secret is None:
                 return False
+            present = _codes(connection, who.id)
+            if present != old:
+                return present == set(codes)
             now_us = self._database.now_us(connection)
             _set_codes(connection, who, codes)
             tell_of(connection, found, CODES, now_us)
@@ -95,6 +109,10 @@ class StoredSecondFactors:
 
 def _is(who: Person) -> Update:
     return update(person).where(person.c.id == who.id)
+
+
+def _codes(connection: Connection, person_id: str) -> set[str]:
+    return set(connection.scalars(select(recovery_code.c.digest).where(recovery_code.c.person_id == person_id)))
 
 
 def _set_codes(connection: Connection, who: Person, codes: Sequence[str]) -> None:

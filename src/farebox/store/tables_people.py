@@ -103,7 +103,7 @@ Index("identity_person", identity.c.person_id)
 
 ceremony = Table(
     "ceremony", metadata,
-    # Found by the digest of a cookie; gone as soon as its browser comes back.
+    # Found by the digest of a cookie; gone as soon as its browser comes back, but for a second factor's.
     text_column("digest", primary_key=True),
     text_column("kind"),
     text_column("person_id", nullable=True),

@@ -39,7 +39,9 @@ def test_somebody_new_comes_in_by_the_mail_and_a_password(place: Place, ada: Mem
     assert email in team
     assert place.log_in(email)[0].get("/team").status == 200
     for page in (browser.get(path), browser.post(path, password=PASSWORD)):
-        assert page.status == 410
+        assert page.header("location") == "/overview"
+    for page in (place.browser().get(path), place.browser().post(path, password=PASSWORD)):
+        assert (page.status, "you have joined: log in here" in page.text) == (410, True)
 
 
 def test_whoever_is_logged_in_as_the_invited_goes_on_in_the_account(ada: Member, eve: Member) -> None:

@@ -6,7 +6,7 @@ from farebox.account.team import accept, look_at_invitation
 from farebox.domain.people import PersonError
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_of
-from farebox.web.pages.visitor import HOME, arrived, client_of, see_other, visit_of
+from farebox.web.pages.visitor import HOME, OPENED, arrived, client_of, see_other, visit_of
 
 
 def invitation_page(frame: Frame, request: Request, token: str, error: PersonError | None = None) -> Response:
@@ -22,9 +22,9 @@ def invitation_page(frame: Frame, request: Request, token: str, error: PersonErr
 
 def accepted(frame: Frame, request: Request, token: str, password: str) -> Response:
     """Join; whoever is logged in as the one invited goes on in the new account."""
-    desk, client = frame.site.desk, client_of(request)
+    desk, client, opened = frame.site.desk, client_of(request), request.cookies.get(OPENED, "")
     try:
-        joined, came = accept(desk, client, token=token, password=password)
+        joined, came = accept(desk, client, token=token, password=password, opened=opened)
     except PersonError as error:
         if not error.field:
             raise

@@ -12,7 +12,7 @@ from farebox.ports_people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.passkeys import PASSKEY, asked, place_of, token_of
 from farebox.web.pages.told import form_of
-from farebox.web.pages.visitor import Visitor, client_of, forget_cookie, is_path, see_other
+from farebox.web.pages.visitor import NOT_DONE, Visitor, client_of, forget_cookie, is_path, see_other
 
 HERE: Final = "/settings/confirm"
 SETTINGS: Final = "/settings"
@@ -84,6 +84,7 @@ def _page(frame: Frame, request: Request, visitor: Visit, next_path: str, error:
         form=form_of(error),
         ways=ways_of(frame.site.desk, visitor),
         next=next_path,
+        is_not_done=next_path.endswith(f"?{NOT_DONE}"),
     )
 
 

@@ -90,9 +90,12 @@ class Frame:
     ) -> HTMLResponse:
         """A page made of a template; what the template needs comes as `values`."""
         path = request.url.path
-        html = self.templates.get_template(template).render(
-            path=path, url=f"{self.site.public_url}{path}" if self.site.public_url else "", **values
-        )
+        usual = {
+            "path": path,
+            "url": f"{self.site.public_url}{path}" if self.site.public_url else "",
+            "is_not_done": request.query_params.get("told") == "not-done",  # see `fresh` in visitor.py
+        }
+        html = self.templates.get_template(template).render(usual | values)
         response = HTMLResponse(html, status, {"cache-control": cache})
         if (
             cache == FOR_STRANGERS

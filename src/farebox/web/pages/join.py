@@ -6,26 +6,38 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request, Response
 
 from farebox.account.address import change_address
-from farebox.account.desk import find_link
+from farebox.account.desk import find_link, new_token
 from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import log_in_by_link, reset_password
-from farebox.domain.people import LINK_US, LinkGone, PersonError
+from farebox.domain.people import LINK_US, Link, LinkGone, PersonError
 from farebox.domain.period import MICROSECONDS
 from farebox.web.pages.accept import accepted, invitation_page
 from farebox.web.pages.crowd import Crowd
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
+from farebox.web.pages.link_again import used_page
 from farebox.web.pages.told import form_again
-from farebox.web.pages.visitor import HOME, SIGN_UP, arrived, client_of, forget_cookie, see_other, set_cookie, visitor
+from farebox.web.pages.visitor import (
+    FIRST,
+    HOME,
+    OPENED,
+    SIGN_UP,
+    arrived,
+    client_of,
+    forget_cookie,
+    see_other,
+    set_cookie,
+    visitor,
+    welcomed,
+)
 
-FIRST: Final = "/playground"  # so that the first call is a click away
+OPENED_SECONDS: Final = 3600
 
 
 def routes(frame: Frame) -> APIRouter:
     router = APIRouter()
     _add_sign_up(router, frame)
     _add_link(router, frame)
-    _add_used(router, frame)
     return router
 
 
@@ -62,40 +74,62 @@ def _add_sign_up(router: APIRouter, frame: Frame) -> None:
 def _add_link(router: APIRouter, frame: Frame) -> None:
     @router.get("/link/{token}")
     def link(request: Request, token: str) -> Response:
-        found = find_link(frame.site.desk, token)
-        if found.purpose == "change":
-            visitor(request)  # only who asked for it can use it: others log in first
-        if found.purpose == "invite":
-            return invitation_page(frame, request, token)
-        return frame.page(request, "link.html", form=FormState(), purpose=found.purpose, email=found.email)
+        try:
+            page = _link_page(frame, request, token)
+        except LinkGone as gone:
+            return used_page(frame, request, token, gone)
+        set_cookie(page, OPENED, request.cookies.get(OPENED) or new_token(), OPENED_SECONDS)
+        return page
 
-
-def _add_used(router: APIRouter, frame: Frame) -> None:
     @router.post("/link/{token}")
     def used(request: Request, token: str, password: Annotated[str, Form()] = "") -> Response:
-        desk, client = frame.site.desk, client_of(request)
-        found = find_link(desk, token)
-        if found.purpose == "confirm":
-            came, wish = confirm(desk, client, token=token, browser=request.cookies.get(SIGN_UP, ""))
-            response = arrived(request, came, _first(frame, wish) if came.entered.is_new_account else HOME)
-            forget_cookie(response, SIGN_UP)
-            return response
-        if found.purpose == "magic":
-            next_path = str(json.loads(found.data).get("next", HOME))
-            return arrived(request, log_in_by_link(desk, client, token=token), next_path)
-        if found.purpose == "change":
-            change_address(desk, visitor(request), client, token=token)
-            return see_other("/settings?told=address")
-        if found.purpose == "invite":
-            return accepted(frame, request, token, password)
-        if found.purpose != "reset":
-            raise LinkGone("This link is for something else. Ask for a new one.")
         try:
-            return arrived(request, reset_password(desk, client, token=token, password=password), HOME)
-        except PersonError as error:
-            if not error.field:
-                raise
-            return form_again(frame, request, "link.html", error, purpose=found.purpose, email=found.email)
+            return _use(frame, request, token, password)
+        except LinkGone as gone:
+            return used_page(frame, request, token, gone)
+
+
+def _link_page(frame: Frame, request: Request, token: str) -> Response:
+    found = find_link(frame.site.desk, token)
+    if found.purpose == "change":
+        visitor(request)  # only who asked for it can use it: others log in first
+    if found.purpose == "invite":
+        return invitation_page(frame, request, token)
+    return frame.page(request, "link.html", form=FormState(), purpose=found.purpose, email=found.email)
+
+
+def _use(frame: Frame, request: Request, token: str, password: str) -> Response:
+    desk, client, opened = frame.site.desk, client_of(request), request.cookies.get(OPENED, "")
+    found = find_link(desk, token)
+    if found.purpose == "confirm":
+        browser = request.cookies.get(SIGN_UP, "")
+        came, wish = confirm(desk, client, token=token, browser=browser, opened=opened)
+        first = welcomed(_first(frame, wish), came.entered.person) if came.entered.is_new_account else HOME
+        response = arrived(request, came, first)
+        forget_cookie(response, SIGN_UP)
+        return response
+    if found.purpose == "magic":
+        next_path = str(json.loads(found.data).get("next", HOME))
+        return arrived(request, log_in_by_link(desk, client, token=token, opened=opened), next_path)
+    if found.purpose == "change":
+        change_address(desk, visitor(request), client, token=token)
+        return see_other("/settings?told=address")
+    if found.purpose == "invite":
+        return accepted(frame, request, token, password)
+    if found.purpose != "reset":
+        raise LinkGone("This link is for something else. Ask for a new one.")
+    return _reset(frame, request, found, token, password)
+
+
+def _reset(frame: Frame, request: Request, found: Link, token: str, password: str) -> Response:
+    desk, opened = frame.site.desk, request.cookies.get(OPENED, "")
+    try:
+        came = reset_password(desk, client_of(request), token=token, password=password, opened=opened)
+    except PersonError as error:
+        if not error.field:
+            raise
+        return form_again(frame, request, "link.html", error, purpose=found.purpose, email=found.email)
+    return arrived(request, came, HOME)
 
 
 def _first(frame: Frame, wish: str) -> str:

@@ -16,7 +16,7 @@ from farebox.web.pages.frame import Frame
 from farebox.web.pages.sale import leads_to, sale_of, way_to
 from farebox.web.pages.told import form_of
 from farebox.web.pages.use_words import limits
-from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, see_other
+from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, is_not_kept, see_other
 from farebox.web.pages.words import money
 
 HERE: Final = "/plan"
@@ -103,6 +103,7 @@ def plan_page(
         gauges=limits(plan, meter, cap) if plan is not None else [],
         marked=[(one.limit, LABELS[one.limit]) for one in marked if one.most],
         percents=PERCENTS,
+        is_not_kept=is_not_kept(request, visitor),
         told=TOLD.get(request.query_params.get("told", "")),
     )
     return leads_to(frame, page)

@@ -24,7 +24,7 @@ from farebox.web.pages.offers import Offer, callable_offers
 from farebox.web.pages.paying import PaidRequest, PassedOn
 from farebox.web.pages.snippets import snippets
 from farebox.web.pages.typed import Typed, body_of, named, read_typed, request_of, typed_of
-from farebox.web.pages.visitor import Visitor, client_of, see_other
+from farebox.web.pages.visitor import NOT_KEPT, Visitor, client_of, is_not_kept, see_other
 from farebox.web.request import ClientGone, read_body
 
 MODES: Final[tuple[Mode, Mode]] = ("live", "test")
@@ -108,6 +108,7 @@ class Playground:
             stand=stand, offer=stand.offer, stands=list(self.stands.values()), filled=filled, outcome=outcome,
             problem=problem, wrong=wrong, once=secrets.token_hex(16), code=self.code(request, stand, filled.values),
             gone=[mode for mode, key in keys if key.state == "gone"],
+            is_not_kept=is_not_kept(request, visitor),
             is_first=all(key.is_first for _, key in keys), has_provider=stand.endpoint.house.has_provider,
         )  # fmt: skip
 
@@ -141,9 +142,9 @@ class Playground:
 
 def _add_forms(router: APIRouter, playground: Playground) -> None:
     @router.get("/playground")
-    def first(visitor: Visitor) -> Response:
-        del visitor
-        return see_other(next(iter(playground.stands.values())).place)
+    def first(request: Request, visitor: Visitor) -> Response:
+        place = next(iter(playground.stands.values())).place
+        return see_other(f"{place}?told={NOT_KEPT}" if is_not_kept(request, visitor) else place)
 
     @router.get("/playground/{name}")
     def form(request: Request, visitor: Visitor, name: str, mode: Mode = "live") -> Response:

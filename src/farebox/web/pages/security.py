@@ -6,25 +6,33 @@ from fastapi import APIRouter, Form, Request, Response
 from markupsafe import Markup
 
 from farebox.account.elsewhere import disconnect, label_of
+from farebox.account.own_keys import FormUsed
 from farebox.account.second_factor import (
     begin_second_factor,
     enrolment,
+    form_of_codes,
     new_recovery_codes,
     turn_off_second_factor,
     turn_on_second_factor,
 )
-from farebox.domain.people import CEREMONY_US, PersonError, is_fresh
+from farebox.domain.people import CEREMONY_US, NotAllowed, PersonError, is_fresh
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Visit
 from farebox.web.pages.elsewhere import mark_of
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_of
-from farebox.web.pages.visitor import Fresh, Visitor, client_of, forget_cookie, see_other, set_cookie
+from farebox.web.pages.visitor import Fresh, Visitor, client_of, see_other, set_cookie
 
 TOTP: Final = "__Host-totp"
 HERE: Final = "/settings/security"
+ALREADY: Final = f"{HERE}?told=already"
 TOLD: Final = {
     "on": "The second factor is on.",
+    "already": (
+        "The second factor is on already. Keep its entry in your app. "
+        "If you do not have the recovery codes, make new ones."
+    ),
+    "newer": "New recovery codes were made since you opened that page, so nothing was done now. The newest ones count.",
     "off": "The second factor is off.",
     "passkey": "The passkey is added. You can log in with it from now on.",
     "renamed": "The passkey has its new name.",
@@ -48,7 +56,8 @@ def routes(frame: Frame) -> APIRouter:
         disconnect(frame.site.desk, visitor, client_of(request), issuer, subject)
         return see_other(f"{HERE}?told=disconnected")
 
-    _add_second_factor(router, frame)
+    _add_turning_on(router, frame)
+    _add_once_on(router, frame)
     return router
 
 
@@ -67,6 +76,7 @@ def security_page(
         form=form_of(error, **values),
         is_fresh=is_fresh(visitor.session, desk.people.now_us()),
         told=TOLD.get(request.query_params.get("told", "")),
+        codes_form=form_of_codes(desk, visitor),
         codes_left=desk.proofs.second_factors.codes_left(person.id),
         passkeys=desk.proofs.passkeys.of(person.id),
         identities=[(each, label_of(desk, each.issuer)) for each in identities],
@@ -75,9 +85,11 @@ def security_page(
     )
 
 
-def _add_second_factor(router: APIRouter, frame: Frame) -> None:
+def _add_turning_on(router: APIRouter, frame: Frame) -> None:
     @router.post(f"{HERE}/totp")
     def begun(request: Request, visitor: Fresh) -> Response:
+        if visitor.person.totp_secret is not None:
+            return see_other(ALREADY)
         token = begin_second_factor(frame.site.desk, visitor, client_of(request))
         response = see_other(f"{HERE}/totp")
         set_cookie(response, TOTP, token, CEREMONY_US // MICROSECONDS)
@@ -85,6 +97,8 @@ def _add_second_factor(router: APIRouter, frame: Frame) -> None:
 
     @router.get(f"{HERE}/totp")
     def form(request: Request, visitor: Fresh) -> Response:
+        if visitor.person.totp_secret is not None:
+            return see_other(ALREADY)
         return _totp_page(frame, request, visitor)
 
     @router.post(f"{HERE}/totp/on")
@@ -92,22 +106,28 @@ def _add_second_factor(router: APIRouter, frame: Frame) -> None:
         desk, client, token = frame.site.desk, client_of(request), request.cookies.get(TOTP, "")
         try:
             codes = turn_on_second_factor(desk, visitor, client, token=token, code=code)
+        except NotAllowed:
+            return see_other(ALREADY)
         except PersonError as error:
             if not error.field and error.retry_after_seconds is None:
                 raise
             return _totp_page(frame, request, visitor, error)
-        page = frame.page(request, "recovery_codes.html", visitor=visitor, codes=codes, is_new=True, told=TOLD["on"])
-        forget_cookie(page, TOTP)
-        return page
+        # The cookie stays while it lives: by it, the page that is loaded again shows the same codes.
+        return frame.page(request, "recovery_codes.html", visitor=visitor, codes=codes, is_new=True, told=TOLD["on"])
 
+
+def _add_once_on(router: APIRouter, frame: Frame) -> None:
     @router.post(f"{HERE}/totp/off")
     def turned_off(request: Request, visitor: Fresh) -> Response:
         turn_off_second_factor(frame.site.desk, visitor, client_of(request))
         return see_other(f"{HERE}?told=off")
 
     @router.post(f"{HERE}/codes")
-    def made(request: Request, visitor: Fresh) -> Response:
-        codes = new_recovery_codes(frame.site.desk, visitor, client_of(request))
+    def made(request: Request, visitor: Fresh, form: Annotated[str, Form()] = "") -> Response:
+        try:
+            codes = new_recovery_codes(frame.site.desk, visitor, client_of(request), form)
+        except FormUsed:
+            return see_other(f"{HERE}?told=newer")
         return frame.page(request, "recovery_codes.html", visitor=visitor, codes=codes, is_new=False, told="")
 
 

@@ -10,7 +10,7 @@ from fastapi import Depends, HTTPException, Request, Response
 from farebox.account import sessions
 from farebox.account.desk import LoggedIn
 from farebox.domain.pages import ACCOUNT
-from farebox.domain.people import LINK_US, SESSION_MAX_US, Client, is_fresh
+from farebox.domain.people import LINK_US, SESSION_MAX_US, Client, Person, is_fresh
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Visit
 from farebox.web.site import Network, Site
@@ -18,7 +18,13 @@ from farebox.web.site import Network, Site
 SESSION: Final = "__Host-session"
 CODE: Final = "__Host-code"
 SIGN_UP: Final = "__Host-signup"
+OPENED: Final = "__Host-link"
+"""Of the browser that has opened a link, so that it, and no other, comes in by it once more (`link_again`)."""
 HOME: Final = "/overview"
+FIRST: Final = "/playground"  # where somebody new begins, so that the first call is a click away
+NOT_DONE: Final = "told=not-done"
+"""On the way back to a form that was sent when its time was over: so nothing was done, and it is to be sent again."""
+NOT_KEPT: Final = "not-kept"
 URL_CHARS: Final = "%/:?#[]@!$&'()*+,;="  # what means something in an address, and what is quoted already
 HOP_WITH_PORT: Final = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?", re.ASCII)
 LOGGED_OUT: Final = "You are logged out, so nothing was done. Log in and try again."
@@ -87,7 +93,8 @@ def owner(visit: Annotated[Visit, Depends(visitor)]) -> Visit:
 def fresh(request: Request, visit: Annotated[Visit, Depends(visitor)]) -> Visit:
     """Whoever showed a moment ago who they are; others are sent to show it again, and come back to the page."""
     if not is_fresh(visit.session, site_of(request).desk.people.now_us()):
-        raise HTTPException(303, headers={"location": f"/settings/confirm?next={quote(page_of(request), safe='')}"})
+        page = page_of(request) if request.method == "GET" else f"{page_of(request)}?{NOT_DONE}"
+        raise HTTPException(303, headers={"location": f"/settings/confirm?next={quote(page, safe='')}"})
     return visit
 
 
@@ -100,6 +107,16 @@ def is_path(path: str) -> bool:
     """Whether it is a place on this very site, where one may be sent after logging in."""
     parts = urlsplit(path)
     return path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and not parts.netloc
+
+
+def welcomed(path: str, person: Person) -> str:
+    """Where somebody new goes on; without a password, they are told there that the one of their sign-up is not kept."""
+    return path if person.password_hash is not None else f"{path}?told={NOT_KEPT}"
+
+
+def is_not_kept(request: Request, visit: Visit) -> bool:
+    """Whether to tell them so: they opened the link in another browser than the one that they signed up in."""
+    return visit.person.password_hash is None and request.query_params.get("told") == NOT_KEPT
 
 
 def see_other(path: str) -> Response:

@@ -33,6 +33,10 @@ function answer({ id, rawId, type, response }) {
 
 async function ask(form) {
   const response = await fetch(form.dataset.passkey, { method: "POST", headers: { accept: "application/json" } });
+  if (response.redirected) {
+    location.assign(response.url); // to show first that it is you
+    return new Promise(() => {});
+  }
   const said = await response.json();
   if (!response.ok) throw new Error(said.detail);
   const asked = question(said);
