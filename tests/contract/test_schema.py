@@ -143,6 +143,8 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     database = Database(empty_url)
+    if database.path is not None:
+        database.path.touch()
     with database.write() as connection:
         connection.exec_driver_sql("CREATE TABLE rollup_daily (in_the_way TEXT)")
     before = dump(database)

@@ -13,6 +13,7 @@ from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
 from farebox.settings import Settings, secret_of
+from farebox.store import sqlite_file
 from farebox.store.database import CONNECTIONS_MAX, Database
 from farebox.store.health import (
     DatabaseTrouble,
@@ -57,7 +58,11 @@ def _check(database: Database, settings: Settings, product: Product | None, work
         if found:
             return
     try:
-        if database.path is not None and not database.path.exists():
+        if database.path is not None and not sqlite_file.has_data(database.path):
+            away = sqlite_file.lost(database.path)
+            if away is not None:
+                yield fix("database", *away)
+                return
             yield ok("database", f"{database.path} will be made at the first start")
             _secret_of(settings)
             return

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from farebox.domain.errors import FounderError, LedgerUnavailable
+from farebox.store import sqlite_file
 from farebox.store.filelock import FileLock
 from farebox.store.migrations import HEAD
 
@@ -89,16 +90,20 @@ class Database:
     def connect(self, *, busy_seconds: float = SQLITE_BUSY_SECONDS) -> Any:  # noqa: ANN401  # of either driver
         """A driver's connection, outside SQLAlchemy. On SQLite it waits so long for who has locked the file.
 
+        It never makes the file: a new one in the place of one that is away would cost the calls in its -wal.
+
         Raises:
             Exception: one of `outages`.
         """
         if not self.is_sqlite:
             return self._driver.connect(**self._conninfo)
-        target = f"file:farebox-{id(self)}?mode=memory&cache=shared" if self.is_memory else str(self.path)
+        target = f"file:farebox-{id(self)}?mode=memory&cache=shared"
+        if self.path is not None:
+            if sqlite_file.lost(self.path) is not None:
+                raise sqlite3.OperationalError("the database's file is away, and its -wal is there")
+            target = sqlite_file.address_of(self.path.absolute())
         # Farebox begins its transactions itself, and closes a connection on another thread than it opened it.
-        connection = sqlite3.connect(
-            target, busy_seconds, isolation_level=None, check_same_thread=False, uri=self.is_memory
-        )
+        connection = sqlite3.connect(target, busy_seconds, isolation_level=None, check_same_thread=False, uri=True)
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
             with self.writers_turn():  # SQLite refuses the switch at once while another process is writing
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -209,6 +214,8 @@ class Database:
             LedgerUnavailable: the database cannot be reached.
         """
         try:
+            if self.path is not None and not self.path.exists():
+                return None
             with closing(self.connect()) as connection:
                 return read_revision(connection.cursor(), is_sqlite=self.is_sqlite)
         except self.outages as error:
@@ -218,9 +225,10 @@ class Database:
         """Bring the schema up to date. Safe to run again, and by several processes at once.
 
         Raises:
-            FounderError: the schema is of a newer Farebox.
+            FounderError: the schema is of a newer Farebox, or a file of SQLite's is away whose -wal is there.
             LedgerUnavailable: the database cannot be reached or written to.
         """
+        self._make_file()
         found = self.revision()
         if found == HEAD:
             return
@@ -236,6 +244,14 @@ class Database:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def _make_file(self) -> None:
+        try:
+            if self.path is not None and not sqlite_file.has_data(self.path):
+                with self.writers_turn():
+                    sqlite_file.make(self.path)
+        except OSError as error:
+            raise unavailable(error) from error
 
     def close(self) -> None:
         if "engine" in self.__dict__:
