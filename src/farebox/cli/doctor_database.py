@@ -15,6 +15,7 @@ from farebox.domain.product import Product
 from farebox.settings import Settings, secret_of
 from farebox.store import sqlite_file
 from farebox.store.database import CONNECTIONS_MAX, Database
+from farebox.store.foreign import foreign
 from farebox.store.health import (
     DatabaseTrouble,
     connections_allowed,
@@ -85,9 +86,8 @@ def _folder(path: Path) -> Iterator[Finding]:
 
 
 def _inside(database: Database, settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
-    found = revision(database)
-    if found != HEAD:
-        yield _not_migrated(database, found)
+    if revision(database) != HEAD:
+        yield _not_migrated(database)
         _secret_of(settings)
         return
     try_write(database)
@@ -103,9 +103,11 @@ def _inside(database: Database, settings: Settings, product: Product | None, wor
             yield note("usage", sentence)
 
 
-def _not_migrated(database: Database, found: str | None) -> Finding:
-    if found is not None and found > HEAD:
-        return fix("database", f"it is at revision {found}, of a newer Farebox", "install that version of Farebox")
+def _not_migrated(database: Database) -> Finding:
+    with told():
+        wrong = foreign(database)
+    if wrong is not None:
+        return fix("database", f"it {wrong[0]}", wrong[1])
     if database.is_sqlite:
         return ok("database", f"{database.path} will be brought up to date at the next start")
     return fix("database", "its tables are not the ones that this version needs", "farebox migrate")

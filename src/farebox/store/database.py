@@ -225,18 +225,18 @@ class Database:
         """Bring the schema up to date. Safe to run again, and by several processes at once.
 
         Raises:
-            FounderError: the schema is of a newer Farebox, or a file of SQLite's is away whose -wal is there.
+            FounderError: it is not this Farebox's to do, or a file of SQLite's is away whose -wal is there.
             LedgerUnavailable: the database cannot be reached or written to.
         """
         self._make_file()
-        found = self.revision()
-        if found == HEAD:
+        if self.revision() == HEAD:
             return
-        if found is not None:
-            refuse_newer(found)
         from alembic import command  # noqa: PLC0415  # see the top
         from alembic.config import Config  # noqa: PLC0415
 
+        from farebox.store.foreign import refuse_foreign  # noqa: PLC0415
+
+        refuse_foreign(self)
         config = Config()
         config.set_main_option("script_location", str(resources.files("farebox.store") / "migrations"))
         with self.write() as connection:
@@ -260,16 +260,6 @@ class Database:
             self._anchor.close()
         if self.lock is not None:
             self.lock.close()
-
-
-def refuse_newer(found: str) -> None:
-    """Refuse a schema that we cannot know.
-
-    Raises:
-        FounderError: it is of a newer Farebox.
-    """
-    if found > HEAD:
-        raise FounderError(f"The database is at revision {found}, of a newer Farebox; install that version.")
 
 
 def read_revision(cursor: Any, *, is_sqlite: bool) -> str | None:  # noqa: ANN401
