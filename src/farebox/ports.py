@@ -77,10 +77,10 @@ class Ledger(Protocol):
         ...
 
     async def check(self) -> None:
-        """Ask the database for a sign of life.
+        """Ask the database for a sign of life; where it did not take a call lately, whether it takes what is written.
 
         Raises:
-            LedgerUnavailable: there is none, or the schema is not the one this code needs.
+            LedgerUnavailable: there is none, or it takes nothing, or the schema is not the one this code needs.
         """
         ...
 

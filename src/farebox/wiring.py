@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -33,7 +34,7 @@ from farebox.ports_money import Invoices
 from farebox.sandbox.mailbox import Mailbox
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
-from farebox.store.database import Database, refuse_newer
+from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.migrations import HEAD
@@ -281,14 +282,18 @@ def open_store(settings: Settings, folder: Path) -> tuple[Database, bytes]:
         FounderError: it is not migrated, or belongs to another secret.
         LedgerUnavailable: it cannot be reached.
     """
-    database = Database(settings.database_url)
-    if database.is_sqlite:
-        database.migrate()
-    elif (found := database.revision()) != HEAD:
-        refuse_newer(found or "")
-        raise FounderError("The database's tables are not the ones this version needs. Run: farebox migrate")
-    secret = secret_of(settings, folder)
-    _check_secret(database, secret)
+    with ExitStack() as refused:
+        database = refused.enter_context(closing(Database(settings.database_url)))
+        if database.is_sqlite:
+            database.migrate()
+        elif database.revision() != HEAD:
+            from farebox.store.foreign import refuse_foreign  # noqa: PLC0415  # SQLAlchemy, for the sake of a refusal
+
+            refuse_foreign(database)
+            raise FounderError("The database's tables are not the ones this version needs. Run: farebox migrate")
+        secret = secret_of(settings, folder)
+        _check_secret(database, secret)
+        refused.pop_all()  # it stays open
     return database, secret
 
 

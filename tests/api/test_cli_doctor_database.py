@@ -15,6 +15,8 @@ from farebox.domain.errors import FounderError
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.store.database import Database
+from farebox.store.migrations import HEAD
+from farebox.wiring import open_store
 from tests.services.command import printed
 from tests.services.examined import fixes, set_to
 from tests.services.postgres import PostgresServer
@@ -87,6 +89,41 @@ def test_a_database_of_a_newer_farebox_is_told(empty_url: str, monkeypatch: pyte
         pytest.raises(FounderError, match="of a newer Farebox; install that"),
     ):
         database.migrate()
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("statement", "wrong"),
+    [
+        ("UPDATE alembic_version SET version_num = 'abc'", "is at revision 'abc', which no Farebox has: it is another"),
+        ("UPDATE alembic_version SET version_num = '00005'", "is at revision '00005', which no Farebox has: it is"),
+        ("DELETE FROM alembic_version", "has a table 'account' and no revision of a Farebox: it is another program's"),
+        ("DROP TABLE alembic_version", "has a table 'account' and no revision of a Farebox: it is another program's"),
+    ],
+)
+def test_a_database_of_another_program_or_without_its_revision_is_told_alike_by_all(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, statement: str, wrong: str
+) -> None:
+    settings = set_to(monkeypatch, FAREBOX_DATABASE_URL=empty_url)
+    with closing(Database(migrated(empty_url))) as database:
+        with database.write() as connection:
+            connection.exec_driver_sql(statement)
+        [mistake] = mistakes(monkeypatch, empty_url)
+        assert mistake.startswith(f"database: it {wrong}")
+        assert " → set FAREBOX_DATABASE_URL to a database of its own, or restore this one" in mistake
+        for refusing in (database.migrate, lambda: open_store(settings, Path.cwd())):
+            with pytest.raises(FounderError, match=f"^The database {wrong}.*; set FAREBOX_DATABASE_URL to a database"):
+                refusing()
+
+
+def test_tables_of_others_beside_it_are_in_nobodys_way(empty_url: str) -> None:
+    with closing(Database(empty_url)) as database:
+        if database.path is not None:
+            database.path.touch()
+        with database.write() as connection:
+            connection.exec_driver_sql("CREATE TABLE orders (id TEXT)")
+        database.migrate()
+        assert database.revision() == HEAD
 
 
 @pytest.mark.usefixtures("bare")

@@ -194,7 +194,7 @@ def test_a_database_of_a_newer_version_is_told_as_that(shop: tuple[Path, dict[st
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     done = farebox(folder, *command, **settings)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "at revision 9999, of a newer Farebox; install that version." in done.stderr
+    assert "The database is at revision 9999, of a newer Farebox; install that version of Farebox." in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,8 @@ def test_more_spent_than_the_customers_own_cap_is_worth_a_note_and_no_more(till:
 def migrate_to(database: Database, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(resources.files("farebox.store") / "migrations"))
+    if database.path is not None:
+        database.path.touch()
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)

@@ -58,11 +58,14 @@ def test_a_database_that_takes_no_writes_is_an_outage_and_a_record_waits_for_its
         await asyncio.to_thread(set_read_only, migrated_pg_url, on=True)
         with pytest.raises(LedgerUnavailable):
             await ledger.admit(ask("req_2"))
+        with pytest.raises(LedgerUnavailable):
+            await ledger.check()
         waiting = asyncio.create_task(ledger.record(admitted.hold, "post", NOTHING_SPENT, time.monotonic() + 30))
         await asyncio.sleep(0.5)
         assert not waiting.done()
         await asyncio.to_thread(set_read_only, migrated_pg_url, on=False)
         assert (await waiting).outcome.state is State.POSTED
+        await ledger.check()
         await ledger.close()
 
     asyncio.run(call())

@@ -143,16 +143,18 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     database = Database(empty_url)
+    if database.path is not None:
+        database.path.touch()
     with database.write() as connection:
-        connection.exec_driver_sql("CREATE TABLE rollup_daily (in_the_way TEXT)")
+        connection.exec_driver_sql("CREATE TABLE idempotency_expires (in_the_way TEXT)")
     before = dump(database)
     with pytest.raises(Exception) as failed:  # noqa: PT011  # each driver has an error of its own
         database.migrate()
-    assert "rollup_daily" in f"{failed.value!r} {failed.value.__cause__!r}"
+    assert "idempotency_expires" in f"{failed.value!r} {failed.value.__cause__!r}"
     assert dump(database) == before
     assert database.revision() is None
     with database.write() as connection:
-        connection.exec_driver_sql("DROP TABLE rollup_daily")
+        connection.exec_driver_sql("DROP TABLE idempotency_expires")
     database.migrate()
     assert database.revision() == HEAD
     database.close()

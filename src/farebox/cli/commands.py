@@ -2,7 +2,7 @@
 
 import typer
 
-from farebox.cli import accounts, dev, doctor, keys, migrate, new, reconcile, serve, stripe, usage
+from farebox.cli import accounts, backup, dev, doctor, keys, migrate, new, reconcile, serve, stripe, usage
 
 cli = typer.Typer(
     name="farebox",
@@ -20,4 +20,5 @@ cli.add_typer(usage.cli, name="usage")
 cli.add_typer(stripe.cli, name="stripe")
 cli.command("reconcile")(reconcile.reconcile)
 cli.command("migrate")(migrate.migrate)
+cli.command("backup")(backup.backup)
 cli.command("doctor")(doctor.doctor)

@@ -13,7 +13,9 @@ from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
 from farebox.settings import Settings, secret_of
+from farebox.store import sqlite_file
 from farebox.store.database import CONNECTIONS_MAX, Database
+from farebox.store.foreign import foreign
 from farebox.store.health import (
     DatabaseTrouble,
     connections_allowed,
@@ -57,7 +59,11 @@ def _check(database: Database, settings: Settings, product: Product | None, work
         if found:
             return
     try:
-        if database.path is not None and not database.path.exists():
+        if database.path is not None and not sqlite_file.has_data(database.path):
+            away = sqlite_file.lost(database.path)
+            if away is not None:
+                yield fix("database", *away)
+                return
             yield ok("database", f"{database.path} will be made at the first start")
             _secret_of(settings)
             return
@@ -80,9 +86,8 @@ def _folder(path: Path) -> Iterator[Finding]:
 
 
 def _inside(database: Database, settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
-    found = revision(database)
-    if found != HEAD:
-        yield _not_migrated(database, found)
+    if revision(database) != HEAD:
+        yield _not_migrated(database)
         _secret_of(settings)
         return
     try_write(database)
@@ -98,9 +103,11 @@ def _inside(database: Database, settings: Settings, product: Product | None, wor
             yield note("usage", sentence)
 
 
-def _not_migrated(database: Database, found: str | None) -> Finding:
-    if found is not None and found > HEAD:
-        return fix("database", f"it is at revision {found}, of a newer Farebox", "install that version of Farebox")
+def _not_migrated(database: Database) -> Finding:
+    with told():
+        wrong = foreign(database)
+    if wrong is not None:
+        return fix("database", f"it {wrong[0]}", wrong[1])
     if database.is_sqlite:
         return ok("database", f"{database.path} will be brought up to date at the next start")
     return fix("database", "its tables are not the ones that this version needs", "farebox migrate")

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from farebox.domain.errors import FounderError, InvalidRequest, LedgerUnavailable
+from farebox.store import sqlite_file
 from farebox.store.filelock import FileLock
 from farebox.store.migrations import HEAD
 
@@ -90,16 +91,20 @@ class Database:
     def connect(self, *, busy_seconds: float = SQLITE_BUSY_SECONDS) -> Any:  # noqa: ANN401  # of either driver
         """A driver's connection, outside SQLAlchemy. On SQLite it waits so long for who has locked the file.
 
+        It never makes the file: a new one in the place of one that is away would cost the calls in its -wal.
+
         Raises:
             Exception: one of `outages`.
         """
         if not self.is_sqlite:
             return self._driver.connect(**self._conninfo)
-        target = f"file:farebox-{id(self)}?mode=memory&cache=shared" if self.is_memory else str(self.path)
+        target = f"file:farebox-{id(self)}?mode=memory&cache=shared"
+        if self.path is not None:
+            if sqlite_file.lost(self.path) is not None:
+                raise sqlite3.OperationalError("the database's file is away, and its -wal is there")
+            target = sqlite_file.address_of(self.path.absolute())
         # Farebox begins its transactions itself, and closes a connection on another thread than it opened it.
-        connection = sqlite3.connect(
-            target, busy_seconds, isolation_level=None, check_same_thread=False, uri=self.is_memory
-        )
+        connection = sqlite3.connect(target, busy_seconds, isolation_level=None, check_same_thread=False, uri=True)
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
             with self.writers_turn():  # SQLite refuses the switch at once while another process is writing
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -215,6 +220,8 @@ class Database:
             LedgerUnavailable: the database cannot be reached.
         """
         try:
+            if self.path is not None and not self.path.exists():
+                return None
             with closing(self.connect()) as connection:
                 return read_revision(connection.cursor(), is_sqlite=self.is_sqlite)
         except self.outages as error:
@@ -224,17 +231,18 @@ class Database:
         """Bring the schema up to date. Safe to run again, and by several processes at once.
 
         Raises:
-            FounderError: the schema is of a newer Farebox.
+            FounderError: it is not this Farebox's to do, or a file of SQLite's is away whose -wal is there.
             LedgerUnavailable: the database cannot be reached or written to.
         """
-        found = self.revision()
-        if found == HEAD:
+        self._make_file()
+        if self.revision() == HEAD:
             return
-        if found is not None:
-            refuse_newer(found)
         from alembic import command  # noqa: PLC0415  # see the top
         from alembic.config import Config  # noqa: PLC0415
 
+        from farebox.store.foreign import refuse_foreign  # noqa: PLC0415
+
+        refuse_foreign(self)
         config = Config()
         config.set_main_option("script_location", str(resources.files("farebox.store") / "migrations"))
         with self.write() as connection:
@@ -243,6 +251,14 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    def _make_file(self) -> None:
+        try:
+            if self.path is not None and not sqlite_file.has_data(self.path):
+                with self.writers_turn():
+                    sqlite_file.make(self.path)
+        except OSError as error:
+            raise unavailable(error) from error
+
     def close(self) -> None:
         if "engine" in self.__dict__:
             self.engine.dispose()
@@ -250,16 +266,6 @@ class Database:
             self._anchor.close()
         if self.lock is not None:
             self.lock.close()
-
-
-def refuse_newer(found: str) -> None:
-    """Refuse a schema that we cannot know.
-
-    Raises:
-        FounderError: it is of a newer Farebox.
-    """
-    if found > HEAD:
-        raise FounderError(f"The database is at revision {found}, of a newer Farebox; install that version.")
 
 
 def read_revision(cursor: Any, *, is_sqlite: bool) -> str | None:  # noqa: ANN401

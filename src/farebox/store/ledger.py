@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from farebox.store.cursor import Cursor
 from farebox.store.database import Database, unavailable
 from farebox.store.inline import CommitLost, InlineLedger
 from farebox.store.migrations import HEAD
+from farebox.store.notes import try_write
 from farebox.store.statements import PostgresStatements, SqliteStatements
 
 log = logging.getLogger("farebox.ledger")
@@ -99,6 +101,7 @@ class GroupCommitLedger:
         self._in_hand: Sequence[_Waiting] = ()
         self._in_hand_since: float | None = None
         self._is_closed = False
+        self._failed_to_write = False
         self._saw_end = False
         self._watcher: asyncio.Task[None] | None = None
 
@@ -164,6 +167,9 @@ class GroupCommitLedger:
         revision: str | None = await self._put(Alive(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
         if revision is None or revision < HEAD:  # a newer one is being rolled out; see docs/decisions/0027
             raise LedgerUnavailable("The service is being set up. Try again shortly.", retry_after_seconds=5)
+        if self._failed_to_write:  # what answers may still take nothing, as on a full disk
+            await asyncio.to_thread(try_write, self._database)
+            self._failed_to_write = False
 
     # -- The event loop's side ---------------------------------------------------------------------------------
 
@@ -181,6 +187,7 @@ class GroupCommitLedger:
         try:
             result = self._inline.run(item)
         except CommitLost as lost:
+            self._failed_to_write = True
             if isinstance(item, Finish):
                 return None  # which finds what was written, if it was
             if isinstance(lost.result, Admitted):
@@ -257,11 +264,9 @@ class GroupCommitLedger:
     def _drained(self) -> list[_Waiting]:
         """What nobody has taken yet; records are put back, since they are to be written all the same."""
         drained: list[_Waiting | None] = []
-        try:
+        with suppress(queue.Empty):
             while True:
                 drained.append(self._waiting.get_nowait())
-        except queue.Empty:
-            pass
         for waiting in drained:
             if waiting is None or isinstance(waiting.item, Finish):
                 self._waiting.put(waiting)
@@ -272,8 +277,7 @@ class GroupCommitLedger:
     def _work(self) -> None:
         courtesy = Courtesy()
         while not self._saw_end or self._again:
-            batch = self._take()
-            self._again = []
+            batch, self._again = self._take(), []
             now = time.monotonic()
             if any(w.until < now for w in batch):
                 late = [w for w in batch if _is_late(w, now)]
@@ -304,15 +308,13 @@ class GroupCommitLedger:
     def _arrived(self, most: int) -> list[_Waiting]:
         """What waits at this moment."""
         arrived: list[_Waiting] = []
-        try:
+        with suppress(queue.Empty):
             while len(arrived) < most:
                 waiting = self._waiting.get_nowait()
                 if waiting is None:
                     self._saw_end = True
                 else:
                     arrived.append(waiting)
-        except queue.Empty:
-            pass
         return arrived
 
     def _commit(self, batch: list[_Waiting], arrived: Callable[[int], list[_Waiting]] = _nothing) -> None:
@@ -320,6 +322,7 @@ class GroupCommitLedger:
         try:
             self._reply(batch, self._transact(batch, arrived))
         except LedgerUnavailable as error:
+            self._failed_to_write = True
             log.warning("the database did not take a batch of %d: %r", len(batch), error.__cause__)
             now = time.monotonic()
             retries = [_retry_of(w, now, is_ending=self._saw_end) for w in batch]
@@ -348,8 +351,7 @@ class GroupCommitLedger:
                         now = time.monotonic()
                         _void_told(batch, now)
                         self._writing_until = now + WRITING_SECONDS
-                    results = run([w.item for w in batch], cursor, self._statements, self._plans)
-                    committing = results
+                    results = committing = run([w.item for w in batch], cursor, self._statements, self._plans)
                     self._connection.commit()
                     return results
             except LedgerUnavailable:

@@ -2,11 +2,14 @@
 
 from contextlib import closing
 from typing import Final
+from uuid import uuid4
 
 from farebox.store.database import Database, unavailable
+from farebox.store.own_connection import OwnConnection
 
 READ: Final = "SELECT value FROM note WHERE name = ?"
 WRITE: Final = "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
+REMOVE: Final = "DELETE FROM note WHERE name = ?"
 
 
 def note_once(database: Database, name: str, value: str) -> str:
@@ -29,3 +32,15 @@ def note_once(database: Database, name: str, value: str) -> str:
     except database.outages as error:
         raise unavailable(error) from error
     return str(found[0])
+
+
+def try_write(database: Database) -> None:
+    """Write something and take it away again.
+
+    Raises:
+        LedgerUnavailable: the database cannot be reached or written to.
+    """
+    name = f"trial {uuid4()}"
+    with closing(OwnConnection(database)) as own, own.transaction() as cursor:
+        own.run(cursor, WRITE, name, "")
+        own.run(cursor, REMOVE, name)

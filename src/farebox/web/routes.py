@@ -53,7 +53,7 @@ def _add_service(app: FastAPI, house_of: HouseOf) -> None:
     @app.head("/ready", include_in_schema=False)
     @app.get("/ready", tags=["Service"], summary="Ready", responses=refusals(LedgerUnavailable))
     async def ready() -> ReadyOut:
-        """Whether the database answers, so that calls can be recorded."""
+        """Whether the database answers, and takes what is written where it did not lately: calls can be recorded."""
         await house_of().ledger.check()
         return ReadyOut()
 

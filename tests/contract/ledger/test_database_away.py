@@ -243,6 +243,33 @@ def test_nothing_is_taken_once_the_file_was_replaced_or_deleted(
     asyncio.run(call())
 
 
+def test_a_full_disk_is_told_until_it_takes_what_is_written_again(till: Till, key: NewKey) -> None:
+    path = till.database.path
+    resource = pytest.importorskip("resource")
+    if path is None:
+        pytest.skip("PostgreSQL's disk is another process's; test_read_only has one that takes no writes")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            await record(ledger, await admit(ledger, key))
+            # No file of this process grows beyond what the -wal has already: a write there fails, and a read does not.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name(f"{path.name}-wal").stat().st_size, before[1]))
+            try:
+                for _ in range(2):  # at once, and then by the ledger's thread
+                    with pytest.raises(LedgerUnavailable):
+                        await ledger.admit(ask(key))
+                    with pytest.raises(LedgerUnavailable):
+                        await ledger.check()
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            await ledger.check()
+            await admit(ledger, key)
+        assert till.query("SELECT count(*) FROM note") == [(0,)]
+
+    asyncio.run(call())
+
+
 def test_postgres_may_restart_between_any_two_calls(
     till: Till, key: NewKey, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

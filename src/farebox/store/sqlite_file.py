@@ -1,0 +1,45 @@
+"""The file of SQLite: its address, how it is made, and what lies beside it."""
+
+import os
+from pathlib import Path, PurePath
+from urllib.parse import quote
+
+from farebox.domain.errors import FounderError
+
+
+def address_of(absolute: PurePath) -> str:
+    """The file as SQLite is to open it: to read and write, and never to make it."""
+    name = absolute.as_posix()
+    root = "" if name.startswith("/") else "/"  # before the drive of Windows
+    return f"file://{root}{quote(os.fsencode(name), safe='/:')}?mode=rw"
+
+
+def has_data(path: Path) -> bool:
+    """Whether it is there, and not empty."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def lost(path: Path) -> tuple[str, str] | None:
+    """What is wrong where SQLite's -wal is there without its database, and what to do; None where nothing is.
+
+    It has the latest calls in it, and SQLite throws it away as soon as an empty file of that name is opened.
+    """
+    real = path.resolve()  # SQLite follows a link, and puts the -wal beside where it leads
+    wal = real.with_name(f"{real.name}-wal")
+    if not wal.exists() or has_data(real):
+        return None
+    wrong = f"{wal} is there, with the latest calls in it, and its database {real} is not"
+    return wrong, f"put the database back; or, to begin anew without those calls, delete {wal.name} too"
+
+
+def make(path: Path) -> None:
+    """Make the file, empty, where there is none. Its writers' lock has to be held.
+
+    Raises:
+        FounderError: there is a -wal, whose calls would be lost.
+        OSError: it cannot be made.
+    """
+    found = lost(path)
+    if found is not None:
+        raise FounderError("{}; {}.".format(*found))
+    path.touch(0o644)  # as SQLite would make it

@@ -1,0 +1,84 @@
+"""`farebox backup`: a copy that was made while customers call is whole, and goes on beside its secret."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from farebox.domain.errors import FounderError
+from farebox.store.backup import back_up
+from farebox.store.database import Database
+from tests.api.shop import Shop, ask, send
+from tests.services.command import farebox, printed
+from tests.services.load import Load
+from tests.services.process import wait_until
+from tests.services.upstream import FakeUpstream
+
+
+def shop_in(folder: Path, upstream: FakeUpstream) -> Shop:
+    """On SQLite, with a secret in farebox.secret."""
+    shop = Shop(folder, f"sqlite:///{folder}/farebox.db", upstream)
+    del shop.settings["FAREBOX_SECRET_KEY"]
+    return shop
+
+
+def test_a_copy_made_under_load_serves_beside_its_secret(tmp_path: Path, upstream: FakeUpstream) -> None:
+    first, second, copy = tmp_path / "first", tmp_path / "second", tmp_path / "copy.db"
+    first.mkdir()
+    second.mkdir()
+    shop = shop_in(first, upstream)
+    key = shop.sign_up("ada@example.com", "open")
+    with shop.served(workers=1) as served, Load(lambda _: ask(served, key), callers=4) as load:
+        wait_until(lambda: len(load.replies) >= 50, "calls")
+        answered = sum(reply.status == 200 for reply in load.replies)
+        told = shop.farebox("backup", str(copy))
+    assert answered >= 50
+    assert told == (
+        f"{first}/farebox.db was copied to {copy}: {copy.stat().st_size / 1e6:.1f} MB.\n"
+        "Keep the file farebox.secret too: without that secret no key works on the copy.\n"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "second", "copy.db"}
+
+    copy.rename(second / "farebox.db")
+    shutil.copy(first / "farebox.secret", second)
+    restored = shop_in(second, upstream)
+    with restored.served(workers=1) as served:
+        assert send(ask(served, key)).status == 200
+    posted = restored.scalar("SELECT count(*) FROM usage_record WHERE state = 'posted'")
+    assert posted > answered
+    assert restored.farebox("reconcile").endswith("1 meter: every sum is right.\n")
+
+
+def test_what_cannot_be_copied_or_written_is_told(tmp_path: Path) -> None:
+    def refused(file: str, **settings: str) -> str:
+        done = farebox(tmp_path, "backup", file, **settings)
+        assert (done.returncode, done.stdout) == (1, "")
+        return done.stderr
+
+    assert "There is no database farebox.db to copy." in refused("copy.db")
+    assert not (tmp_path / "farebox.db").exists()
+    told = refused("copy.dump", FAREBOX_DATABASE_URL="postgresql://ada:word@127.0.0.1:1/shop")
+    assert "pg_dump --format=custom --file=copy.dump postgresql://…" in told
+    printed(tmp_path, "migrate")
+    (tmp_path / "kept.db").write_text("kept")
+    assert "kept.db is there already, and is left as it is; name a new file." in refused("kept.db")
+    assert (tmp_path / "kept.db").read_text() == "kept"
+    assert "no/copy.db cannot be written (No such file or directory); name a file elsewhere." in refused("no/copy.db")
+    assert "farebox.db is there already" in refused("farebox.db")
+
+
+def test_a_copy_that_breaks_off_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    copy = tmp_path / "copy.db"
+    with closing(Database(f"sqlite:///{tmp_path}/farebox.db")) as database:
+        database.migrate()
+        with monkeypatch.context() as disk:
+            disk.setattr("farebox.store.backup._copy", full)
+            with pytest.raises(FounderError, match=r"copy\.db could not be written \(database or disk is full\)"):
+                back_up(database, copy)
+        assert [path for path in tmp_path.iterdir() if "copy" in path.name] == []
+        assert back_up(database, copy) == copy.stat().st_size
