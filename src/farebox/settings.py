@@ -22,6 +22,7 @@ OPENAI_BASE_URL: Final = PROVIDERS["openai"].base_url
 HOLD_MARGIN_SECONDS: Final = 60.0
 SECRET_BYTES: Final = 32
 LISTENING_VARIABLE: Final = "FAREBOX_LISTENING_AT"  # told by `dev` and `serve` to the process that serves
+TABLES_VARIABLE: Final = "FAREBOX_TABLES_FOUND"  # told by `serve` to its workers: the revision that it began on
 LINE_REMEDY: Final = "write it as NAME=value, with every quote closed"
 ENCODING: Final = "utf-8-sig"  # Windows' editors put a mark before the text, which 'utf-8' takes for a part of a name
 
@@ -184,6 +185,11 @@ class Settings(BaseSettings):
     def own_url(self) -> str:
         """Where links in mails lead: the public address, else the one that this machine listens on."""
         return self.public_url.rstrip("/") or os.environ.get(LISTENING_VARIABLE, "http://127.0.0.1:8000")
+
+    @property
+    def tables_found(self) -> str:
+        """The revision of the tables that the parent of this process began on; empty where it has none."""
+        return os.environ.get(TABLES_VARIABLE, "")
 
     @property
     def sells_live(self) -> bool:

@@ -282,14 +282,20 @@ def open_store(settings: Settings, folder: Path) -> tuple[Database, bytes]:
         LedgerUnavailable: it cannot be reached.
     """
     database = Database(settings.database_url)
+    # Who takes the place of a process of the same version may go on on newer tables, as that one did (decision 28).
+    if settings.tables_found != HEAD or (database.revision() or "") < HEAD:
+        _check_tables(database)
+    secret = secret_of(settings, folder)
+    _check_secret(database, secret)
+    return database, secret
+
+
+def _check_tables(database: Database) -> None:
     if database.is_sqlite:
         database.migrate()
     elif (found := database.revision()) != HEAD:
         refuse_newer(found or "")
         raise FounderError("The database's tables are not the ones this version needs. Run: farebox migrate")
-    secret = secret_of(settings, folder)
-    _check_secret(database, secret)
-    return database, secret
 
 
 def fingerprint(secret: bytes) -> str:

@@ -17,7 +17,8 @@ from uvicorn.supervisors import ChangeReload
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.workers import Workers
 from farebox.domain.errors import FounderError
-from farebox.settings import LISTENING_VARIABLE
+from farebox.settings import LISTENING_VARIABLE, TABLES_VARIABLE
+from farebox.store.migrations import HEAD
 
 BACKLOG: Final = 2048
 SHARES_OUT: Final = sys.platform == "linux"
@@ -121,6 +122,7 @@ def run(
         with suppress(KeyboardInterrupt):
             ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
     elif workers > 1:
+        os.environ[TABLES_VARIABLE] = HEAD
         parent = Workers(config, listeners, at_work)
         with suppress(KeyboardInterrupt):
             parent.run()

@@ -47,7 +47,8 @@ def processors_usable() -> int:
 class Workers(Multiprocess):
     """Uvicorn's workers, of which only the first take callers as they come.
 
-    A worker that dies leaves its place, and the socket it listened on, to the one that replaces it.
+    A worker that dies leaves its place, and the socket it listened on, to the one that replaces it. Until that has
+    started, its share of callers waits; where it cannot, they are left to the others.
     """
 
     def __init__(self, config: uvicorn.Config, listeners: list[socket.socket], at_work: int) -> None:
@@ -88,11 +89,21 @@ class Workers(Multiprocess):
             return False
         if place not in self._again_at:
             log.error("A worker could not start; the others go on, and it is tried again. Above it says why.")
+            self._stop_listening(place)
             self._again_at[place] = time.monotonic() + RETRY_SECONDS
         if time.monotonic() < self._again_at[place]:
             return False
         del self._again_at[place]
         return True
+
+    def _stop_listening(self, place: int) -> None:
+        """Have the system leave out a place that is not filled, whose callers would wait for as long.
+
+        Who waits there by now is cut off. The next worker that starts there listens anew.
+        """
+        if len(self.sockets) > 1 and place < self._at_work == self.processes_num:  # else others take from its socket
+            with suppress(OSError):  # it does not listen
+                self.sockets[place].shutdown(socket.SHUT_RDWR)
 
     def restart_all(self) -> None:
         for place in range(len(self.processes)):
