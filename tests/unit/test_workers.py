@@ -52,7 +52,7 @@ class Child:
         del timeout
         return self.exitcode is None
 
-    is_ready = is_alive
+    is_ready = ping = is_alive
 
     def wait_until_ready(self, *_: object) -> bool:
         return self.exitcode is None
@@ -114,6 +114,40 @@ def test_once_one_has_served_another_that_cannot_start_is_tried_again_and_the_ot
     parent.keep_subprocess_alive()
     assert (parent.processes, parent.should_exit.is_set()) == ([whole, other], False)
     assert "it is tried again" in caplog.text
+
+
+def test_an_order_to_end_is_heard_before_a_dead_worker_is_replaced() -> None:
+    """A Ctrl-C ends the workers as well: whoever came in their place would only have to be ended again."""
+    dead = child(-2)
+    parent = Parent(dead, then=[])
+    parent.signal_queue.append(signal.SIGINT)
+    parent.keep_subprocess_alive()
+    assert parent.processes == [dead]
+
+
+def test_an_order_to_end_is_heard_while_a_worker_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = child()
+    parent = Parent(silent, then=[])
+    monkeypatch.setattr(silent, "ping", lambda _: parent.signal_queue.append(signal.SIGTERM))
+    parent.keep_subprocess_alive()
+    assert not silent.was_killed
+
+
+def test_a_worker_that_dies_while_it_is_asked_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    dying, new = child(), child()
+    parent = Parent(child(), dying, then=[new])
+    monkeypatch.setattr(dying, "ping", lambda _: setattr(dying, "exitcode", -9))
+    parent.keep_subprocess_alive()
+    assert parent.processes[1] is new
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal masks")
+def test_an_interrupt_waits_while_a_worker_is_started() -> None:
+    """Whoever is started inherits that, until it can end without a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with workers._interrupts_wait():
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) - before == {signal.SIGINT}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_a_restart_that_fails_leaves_the_old_workers_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:

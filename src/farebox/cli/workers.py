@@ -13,9 +13,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from math import ceil
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Final
 
@@ -63,19 +64,29 @@ class Workers(Multiprocess):
         self.processes = [self._started(place) for place in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
-        seconds = self.config.timeout_worker_healthcheck
         # One that is dead is not asked: nobody would answer, and it is to be replaced at once.
         self._is_up = self._is_up or any(
-            worker.process.is_alive() and worker.is_ready(seconds) for worker in self.processes
+            worker.process.is_alive() and worker.is_ready(LOOK_SECONDS) for worker in self.processes
         )
         for place, worker in enumerate(self.processes):
-            if self.should_exit.is_set() or worker.is_alive(timeout=seconds):
+            answers = self._answers(worker)
+            if self._is_told_to_end():
+                return
+            if answers:
                 continue
             worker.kill()  # it may only hang
             worker.join()
             if worker.exitcode == STARTUP_FAILURE and not self._may_start_again(place):
                 continue
             self.processes[place] = self._started(place)
+
+    def _answers(self, worker: Process) -> bool:
+        """Whether a worker answers. It has its time to, but not when all are to end, or when it dies meanwhile."""
+        ends_at = time.monotonic() + self.config.timeout_worker_healthcheck
+        while worker.process.is_alive() and time.monotonic() < ends_at and not self._is_told_to_end():
+            if worker.ping(LOOK_SECONDS):
+                return True
+        return False
 
     def _may_start_again(self, place: int) -> bool:
         """Whether a worker that could not start is replaced now.
@@ -141,7 +152,8 @@ class Workers(Multiprocess):
                 worker.join()
 
     def _is_told_to_end(self) -> bool:
-        return signal.SIGTERM in self.signal_queue or signal.SIGINT in self.signal_queue
+        told = signal.SIGTERM in self.signal_queue or signal.SIGINT in self.signal_queue
+        return told or self.should_exit.is_set()
 
     def handle_ttin(self) -> None:
         """The number of workers stays: each has its place."""
@@ -154,7 +166,8 @@ class Workers(Multiprocess):
             worker: Process = Worker(self.config, [self.sockets[place % len(self.sockets)]])
         else:
             worker = StandbyProcess(self.config, self.sockets)
-        worker.start()
+        with _interrupts_wait():
+            worker.start()
         return worker
 
 
@@ -165,8 +178,23 @@ class Worker(Process):
         if sys.platform != "win32":
             # A terminal that is closed tells them all; it is the parent that replaces them.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # one that waited ends this process here
         threading.Thread(target=_end_after_parent, daemon=True).start()
         super().target(sockets)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Have a Ctrl-C wait until the process that is started meanwhile can take it: it would print where it imports."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # to start that takes the block away
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _end_after_parent() -> None:
