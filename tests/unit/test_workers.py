@@ -99,10 +99,12 @@ def test_a_worker_that_cannot_start_ends_all_and_is_told_of(caplog: pytest.LogCa
     assert "the others are stopped as well" in caplog.text
 
 
+@pytest.mark.parametrize("exitcode", workers.COULD_NOT_START)
 def test_once_one_has_served_another_that_cannot_start_is_tried_again_and_the_others_go_on(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, exitcode: int
 ) -> None:
-    failed, other, whole = child(STARTUP_FAILURE), child(), child()
+    """Whether the database is away by then, or the founder's file has a mistake."""
+    failed, other, whole = child(exitcode), child(), child()
     parent = Parent(child(), other, then=[failed, whole])
     parent.keep_subprocess_alive()
     parent.processes[0].kill()
@@ -114,6 +116,26 @@ def test_once_one_has_served_another_that_cannot_start_is_tried_again_and_the_ot
     parent.keep_subprocess_alive()
     assert (parent.processes, parent.should_exit.is_set()) == ([whole, other], False)
     assert "it is tried again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "told"),
+    [
+        (-9, "4711 was killed by SIGKILL, as the system does where memory runs out; another takes its place."),
+        (-11, "4711 was ended by signal 11 (Segmentation fault); another takes its place."),
+        (7, "4711 ended, with exit code 7; another takes its place."),
+        (None, "4711 did not answer for 0 s, and was killed; another takes its place."),
+    ],
+)
+def test_how_a_worker_ended_that_is_replaced_is_told(
+    caplog: pytest.LogCaptureFixture, exitcode: int | None, told: str
+) -> None:
+    new = child()
+    parent = Parent(child(exitcode), then=[new])
+    parent.config.timeout_worker_healthcheck = 0
+    parent.keep_subprocess_alive()
+    assert parent.processes == [new]
+    assert [record.getMessage() for record in caplog.records] == [f"The worker {told}"]
 
 
 def test_an_order_to_end_is_heard_before_a_dead_worker_is_replaced() -> None:
@@ -130,7 +152,7 @@ def test_an_order_to_end_is_heard_while_a_worker_does_not_answer(monkeypatch: py
     parent = Parent(silent, then=[])
     monkeypatch.setattr(silent, "ping", lambda _: parent.signal_queue.append(signal.SIGTERM))
     parent.keep_subprocess_alive()
-    assert not silent.was_killed
+    assert (silent.was_killed, parent.signal_queue) == (False, [signal.SIGTERM])
 
 
 def test_a_worker_that_dies_while_it_is_asked_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

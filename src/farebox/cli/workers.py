@@ -29,6 +29,9 @@ log = logging.getLogger("farebox.workers")
 
 LATE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 5.0  # before a place is filled again whose worker could not start
+COULD_NOT_START: Final = (STARTUP_FAILURE, 1)  # the second is Python's own, as for a mistake in the founder's file
+KILL: Final = 9
+KILLED: Final = "was killed by SIGKILL, as the system does where memory runs out"
 ENDING_SECONDS: Final = 30  # for what a worker does after its last call, as to send the mail in hand
 LOOK_SECONDS: Final = 0.5
 CONTAINERS_SHARE: Final = Path("/sys/fs/cgroup/cpu.max")
@@ -74,11 +77,22 @@ class Workers(Multiprocess):
                 return
             if answers:
                 continue
+            was_silent = worker.process.is_alive()
             worker.kill()  # it may only hang
             worker.join()
-            if worker.exitcode == STARTUP_FAILURE and not self._may_start_again(place):
+            if worker.exitcode not in COULD_NOT_START:
+                log.error("The worker %d %s; another takes its place.", worker.pid, self._end_of(worker, was_silent))
+            elif not self._may_start_again(place):
                 continue
             self.processes[place] = self._started(place)
+
+    def _end_of(self, worker: Process, was_silent: bool) -> str:
+        code = worker.exitcode or 0
+        if was_silent:
+            return f"did not answer for {self.config.timeout_worker_healthcheck} s, and was killed"
+        if code >= 0:
+            return f"ended, with exit code {code}"
+        return KILLED if code == -KILL else f"was ended by signal {-code} ({signal.strsignal(-code)})"
 
     def _answers(self, worker: Process) -> bool:
         """Whether a worker answers. It has its time to, but not when all are to end, or when it dies meanwhile."""
