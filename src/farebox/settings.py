@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from dotenv.parser import parse_stream
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import AnyHttpUrl, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from farebox.domain.errors import FounderError
@@ -136,6 +136,12 @@ class Settings(BaseSettings):
     # The keys and addresses of providers, by variable: which providers there are, the founder's file says.
     _variables: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict)
 
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_as_browsers_write_it(cls, url: str) -> str:
+        """What they say of a form or a passkey is compared with it: small letters, no port of the scheme's, xn--."""
+        return str(AnyHttpUrl(url)).rstrip("/") if _is_web_address(url) else url
+
     @model_validator(mode="after")
     def _hold_outlives_call(self) -> Self:
         if self.hold_ttl_seconds is not None and self.hold_ttl_seconds < self.call_seconds_max:
@@ -158,6 +164,11 @@ class Settings(BaseSettings):
         for name, url in (("FAREBOX_PUBLIC_URL", self.public_url), ("STRIPE_API_BASE", self.stripe_api_base)):
             if url and not _is_web_address(url):
                 raise ValueError(f"{name} is no web address; write it as https://api.example.com")
+        if urlsplit(self.public_url).path:
+            raise ValueError(
+                "FAREBOX_PUBLIC_URL has a path, and pages are at the root of their host; write it as "
+                "https://api.example.com, and give Farebox a host of its own"
+            )
         return self
 
     @model_validator(mode="after")
@@ -271,6 +282,7 @@ def _is_safe(url: str) -> bool:
 def _is_web_address(url: str) -> bool:
     """Whether it is the beginning of links: a host, and nothing behind its path."""
     try:
+        AnyHttpUrl(url)  # a host that no browser takes is an error
         parts = urlsplit(url)
         is_plain = not (parts.username or parts.password or parts.query or parts.fragment) and parts.port != 0
     except ValueError:

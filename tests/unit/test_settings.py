@@ -264,7 +264,35 @@ def test_links_and_stripes_calls_begin_with_a_web_address(monkeypatch: pytest.Mo
         load()
     for good in ("https://api.example.com", "http://127.0.0.1:8000", "https://api.example.com/", "https://[::1]:8443"):
         monkeypatch.setenv(name, good)
-        assert good in {load().public_url, load().stripe_api_base}
+        assert good in {load().public_url, f"{load().public_url}/", load().stripe_api_base}
+
+
+@pytest.mark.parametrize(
+    ("written", "browsers_own"),
+    [
+        ("HTTPS://API.Example.com/", "https://api.example.com"),
+        ("https://x.com:443", "https://x.com"),
+        ("http://x.com:80/", "http://x.com"),
+        ("https://x.com:8443", "https://x.com:8443"),
+        ("https://Exämple.com", "https://xn--exmple-cua.com"),
+        ("https://straße.de", "https://xn--strae-oqa.de"),
+        ("https://[::1]:443", "https://[::1]"),
+    ],
+)
+def test_the_public_address_is_as_browsers_write_it(
+    monkeypatch: pytest.MonkeyPatch, written: str, browsers_own: str
+) -> None:
+    """A passkey is refused, and a form, whose origin is another one by a letter."""
+    monkeypatch.setenv("FAREBOX_PUBLIC_URL", written)
+    assert load().public_url == browsers_own
+
+
+def test_the_public_address_has_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAREBOX_PUBLIC_URL", "https://x.com/sub/")
+    with pytest.raises(
+        FounderError, match=r"^FAREBOX_PUBLIC_URL has a path, .*, and give Farebox a host of its own\.$"
+    ):
+        load()
 
 
 def test_a_hold_that_would_die_before_its_call_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
