@@ -166,7 +166,8 @@ def test_a_mail_server_is_named_by_a_url(url: str, server: SmtpServer) -> None:
 @pytest.mark.parametrize(
     "url",
     ["mail.example.com", "http://mail.example.com", "smtp://", "smtp://user:secret@", "smtp://user@host", "smtp://:secret@host",
-     "smtp://u:secret@host:port", "smtp://u:secret/x@host:587", "smtp://host:99999"],
+     "smtp://u:secret@host:port", "smtp://u:secret/x@host:587", "smtp://host:99999", "smtp://u:secret@host:0",
+     "smtp://u:secret@a..b:25", f"smtp://u:secret@{'x' * 64}.example", "smtp://u:secret@a b:25"],
 )  # fmt: skip
 def test_what_names_no_mail_server_is_a_sentence_without_the_password(url: str) -> None:
     with pytest.raises(FounderError, match=r"^SMTP_URL .*smtp://user:password@host:587") as told:
@@ -193,7 +194,7 @@ def test_a_machines_own_address_is_no_domain_of_mail() -> None:
 
 @pytest.mark.parametrize(
     "text", ["hello", "Till <hello>", "a@x.example, b@x.example", "Till <a@x.example", "a@x.example>",
-             "Till\r\nBcc: x <a@x.example>", "a@x.example\r\nBcc: b@x.example"]
+             "hällo@x.example", "Till\r\nBcc: x <a@x.example>", "a@x.example\r\nBcc: b@x.example"]
 )  # fmt: skip
 def test_what_is_no_sender_is_a_sentence(text: str) -> None:
     with pytest.raises(FounderError, match=r"^FAREBOX_MAIL_FROM is no address"):
