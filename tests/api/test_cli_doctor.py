@@ -59,6 +59,9 @@ def test_all_in_order_is_said_line_by_line(bare: Path, upstream: FakeUpstream, p
     printed(bare, "migrate", **settings)
     with MailServer() as mail, Served(env=settings, cwd=bare) as server:
         settings |= {"SMTP_URL": mail.url, "FAREBOX_PUBLIC_URL": "https://till.example"}
+        unnamed = examined(bare, "--port", str(server.port), code=0, **settings)
+        assert levels(unnamed)["proxies"] == "note"
+        settings |= {"FAREBOX_TRUSTED_PROXIES": "127.0.0.1"}
         lines = examined(bare, "--port", str(server.port), code=0, **settings)
     assert set(levels(lines).values()) == {"ok"}
     text = "\n".join(lines)

@@ -67,6 +67,7 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
             yield from _whole("provider", check_provider(settings, product))
         yield from _whole("database", check_database(settings, product, max(workers, _web_concurrency())))
         yield from _whole("mail", check_mail(settings, product or Product()))
+        yield from _proxies(settings)
         yield from _whole("stripe", check_stripe(settings, product))
         if product is not None and app is not None:
             yield from _whole("price", _prices(settings, product))
@@ -115,6 +116,13 @@ def _product(app: Farebox | None, settings: Settings) -> tuple[Product | None, l
 def _web_concurrency() -> int:
     told = os.environ.get("WEB_CONCURRENCY", "")
     return int(told) if told.isascii() and told.isdigit() else 1
+
+
+def _proxies(settings: Settings) -> Iterator[Finding]:
+    """Farebox speaks no TLS, so where its address is https something before it does."""
+    if settings.public_url.startswith("https://") and not settings.proxies():
+        wrong = "FAREBOX_TRUSTED_PROXIES is not set, so all customers count as one address where log-ins are bounded"
+        yield note("proxies", f"{wrong}; set it to the address of what takes https for you")
 
 
 def _prices(settings: Settings, product: Product) -> Iterator[Finding]:
