@@ -23,6 +23,11 @@ HOLD_MARGIN_SECONDS: Final = 60.0
 SECRET_BYTES: Final = 32
 LISTENING_VARIABLE: Final = "FAREBOX_LISTENING_AT"  # told by `dev` and `serve` to the process that serves
 TABLES_VARIABLE: Final = "FAREBOX_TABLES_FOUND"  # told by `serve` to its workers: the revision that it began on
+REMEDIES: Final = {  # by pydantic's name for what is wrong
+    "bool_parsing": "write on or off",
+    "int_parsing": "write a whole number",
+    "float_parsing": "write a number",
+}
 LINE_REMEDY: Final = "write it as NAME=value, with every quote closed"
 ENCODING: Final = "utf-8-sig"  # Windows' editors put a mark before the text, which 'utf-8' takes for a part of a name
 
@@ -246,7 +251,7 @@ def load(beside: Path | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
-        what = first["msg"].removeprefix("Value error, ")
+        what = REMEDIES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
         if first["type"] == "too_short":  # pydantic counts the items of a secret
             what = "write at least {min_length} characters, not {actual_length}".format(**first["ctx"])
         raise FounderError(f"{name}: {what}.".lstrip(": ")) from None

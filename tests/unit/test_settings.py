@@ -253,6 +253,23 @@ def test_a_value_out_of_bounds_is_a_sentence_that_names_the_variable_and_not_the
     assert "s" * 15 not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("FAREBOX_STRIPE_TAX", "maybe", "write on or off"),
+        ("FAREBOX_BODY_BYTES_MAX", "1 MB", "write a whole number"),
+        ("FAREBOX_BODY_BYTES_MAX", "2048.5", "write a whole number"),
+        ("FAREBOX_SWEEP_SECONDS", "15s", "write a number"),
+    ],
+)
+def test_what_is_of_another_kind_is_told_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, what: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(FounderError, match=rf"^{name}: {what}\.$"):
+        load()
+
+
 @pytest.mark.parametrize("name", ["FAREBOX_PUBLIC_URL", "STRIPE_API_BASE"])
 @pytest.mark.parametrize(
     "url", ["api.example.com", "localhost:8000", "ftp://x", "https://", "https://a.b/?c", "https://a b", "https://[x"]
