@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from farebox.cli import workers
+from farebox.cli.server import SHARES_OUT, listen
 from farebox.cli.workers import Workers, processors_usable
 
 HAS: int = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -170,6 +173,34 @@ def test_an_interrupt_waits_while_a_worker_is_started() -> None:
     with workers._interrupts_wait():
         assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) - before == {signal.SIGINT}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+@pytest.mark.skipif(not SHARES_OUT, reason="elsewhere all places have one socket")
+def test_a_place_that_is_not_filled_has_no_callers_and_whoever_fills_it_hears_them() -> None:
+    with ExitStack() as stack:
+        listeners = stack.enter_context(listen("127.0.0.1", 0, "farebox serve", at_work=2))
+        parent = Workers(uvicorn.Config("x:y", workers=2), listeners, 2)
+        for _ in range(2):  # it could not start, twice
+            parent._stop_listening(0)
+            assert callers_of(listeners, stack) == [0, 40]
+        listeners[0].listen()
+        shares = callers_of(listeners, stack)
+        assert (sum(shares), min(shares) > 0) == (40, True)
+
+
+def callers_of(listeners: list[socket.socket], stack: ExitStack) -> list[int]:
+    """How many of 40 who connect and say something are heard at each place."""
+    for _ in range(40):
+        stack.enter_context(socket.create_connection(listeners[1].getsockname(), timeout=30)).sendall(b"x")
+    shares = [0, 0]
+    for place, listener in enumerate(listeners):
+        listener.settimeout(0)
+        with suppress(OSError):  # nobody is left, or it does not listen
+            while True:
+                caller = stack.enter_context(listener.accept()[0])
+                caller.settimeout(30)
+                shares[place] += caller.recv(1) == b"x"
+    return shares
 
 
 def test_a_restart_that_fails_leaves_the_old_workers_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -124,11 +124,14 @@ class Workers(Multiprocess):
     def _stop_listening(self, place: int) -> None:
         """Have the system leave out a place that is not filled, whose callers would wait for as long.
 
-        Who waits there by now is cut off. The next worker that starts there listens anew.
+        Who waits there by now is cut off. The next worker that starts there listens anew: the port is still bound.
         """
-        if len(self.sockets) > 1 and place < self._at_work == self.processes_num:  # else others take from its socket
-            with suppress(OSError):  # it does not listen
-                self.sockets[place].shutdown(socket.SHUT_RDWR)
+        if len(self.sockets) == 1 or place >= self._at_work or self._at_work < self.processes_num:
+            return  # others take from its socket, or it has none
+        listener = self.sockets[place]
+        # One that does not listen would stay shut: each connection that it takes later would be at its end.
+        if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            listener.shutdown(socket.SHUT_RDWR)
 
     def restart_all(self) -> None:
         for place in range(len(self.processes)):
