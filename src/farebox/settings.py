@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from dotenv.parser import parse_stream
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import AnyHttpUrl, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from farebox.domain.errors import FounderError
@@ -22,6 +22,12 @@ OPENAI_BASE_URL: Final = PROVIDERS["openai"].base_url
 HOLD_MARGIN_SECONDS: Final = 60.0
 SECRET_BYTES: Final = 32
 LISTENING_VARIABLE: Final = "FAREBOX_LISTENING_AT"  # told by `dev` and `serve` to the process that serves
+TABLES_VARIABLE: Final = "FAREBOX_TABLES_FOUND"  # told by `serve` to its workers: the revision that it began on
+REMEDIES: Final = {  # by pydantic's name for what is wrong
+    "bool_parsing": "write on or off",
+    "int_parsing": "write a whole number",
+    "float_parsing": "write a number",
+}
 LINE_REMEDY: Final = "write it as NAME=value, with every quote closed"
 ENCODING: Final = "utf-8-sig"  # Windows' editors put a mark before the text, which 'utf-8' takes for a part of a name
 
@@ -135,6 +141,12 @@ class Settings(BaseSettings):
     # The keys and addresses of providers, by variable: which providers there are, the founder's file says.
     _variables: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict)
 
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_as_browsers_write_it(cls, url: str) -> str:
+        """What they say of a form or a passkey is compared with it: small letters, no port of the scheme's, xn--."""
+        return str(AnyHttpUrl(url)).rstrip("/") if _is_web_address(url) else url
+
     @model_validator(mode="after")
     def _hold_outlives_call(self) -> Self:
         if self.hold_ttl_seconds is not None and self.hold_ttl_seconds < self.call_seconds_max:
@@ -157,6 +169,11 @@ class Settings(BaseSettings):
         for name, url in (("FAREBOX_PUBLIC_URL", self.public_url), ("STRIPE_API_BASE", self.stripe_api_base)):
             if url and not _is_web_address(url):
                 raise ValueError(f"{name} is no web address; write it as https://api.example.com")
+        if urlsplit(self.public_url).path:
+            raise ValueError(
+                "FAREBOX_PUBLIC_URL has a path, and pages are at the root of their host; write it as "
+                "https://api.example.com, and give Farebox a host of its own"
+            )
         return self
 
     @model_validator(mode="after")
@@ -184,6 +201,11 @@ class Settings(BaseSettings):
     def own_url(self) -> str:
         """Where links in mails lead: the public address, else the one that this machine listens on."""
         return self.public_url.rstrip("/") or os.environ.get(LISTENING_VARIABLE, "http://127.0.0.1:8000")
+
+    @property
+    def tables_found(self) -> str:
+        """The revision of the tables that the parent of this process began on; empty where it has none."""
+        return os.environ.get(TABLES_VARIABLE, "")
 
     @property
     def sells_live(self) -> bool:
@@ -229,7 +251,7 @@ def load(beside: Path | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
-        what = first["msg"].removeprefix("Value error, ")
+        what = REMEDIES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
         if first["type"] == "too_short":  # pydantic counts the items of a secret
             what = "write at least {min_length} characters, not {actual_length}".format(**first["ctx"])
         raise FounderError(f"{name}: {what}.".lstrip(": ")) from None
@@ -265,6 +287,7 @@ def _is_safe(url: str) -> bool:
 def _is_web_address(url: str) -> bool:
     """Whether it is the beginning of links: a host, and nothing behind its path."""
     try:
+        AnyHttpUrl(url)  # a host that no browser takes is an error
         parts = urlsplit(url)
         is_plain = not (parts.username or parts.password or parts.query or parts.fragment) and parts.port != 0
     except ValueError:

@@ -2,13 +2,17 @@
 
 import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+import typer
 
 from farebox import settings as settings_module
+from farebox.cli import doctor
 from farebox.cli.doctor_env import check_env_files
+from farebox.cli.findings import Finding, note
 from farebox.domain.errors import FounderError
 from tests.services.command import farebox, printed
 from tests.services.mail import MailServer
@@ -55,6 +59,9 @@ def test_all_in_order_is_said_line_by_line(bare: Path, upstream: FakeUpstream, p
     printed(bare, "migrate", **settings)
     with MailServer() as mail, Served(env=settings, cwd=bare) as server:
         settings |= {"SMTP_URL": mail.url, "FAREBOX_PUBLIC_URL": "https://till.example"}
+        unnamed = examined(bare, "--port", str(server.port), code=0, **settings)
+        assert levels(unnamed)["proxies"] == "note"
+        settings |= {"FAREBOX_TRUSTED_PROXIES": "127.0.0.1"}
         lines = examined(bare, "--port", str(server.port), code=0, **settings)
     assert set(levels(lines).values()) == {"ok"}
     text = "\n".join(lines)
@@ -132,6 +139,24 @@ def test_files_that_are_not_read_are_found_around(bare: Path) -> None:
     assert found[4] == "FIX provider address: OPENAI_BASE_URL=nowhere is no web address → write it as https://host/v1"
     assert found[5].startswith(f"FIX port: Port {port} is taken by another program → farebox dev --port ")
     assert len(found) == 6
+
+
+def test_a_check_that_breaks_off_leaves_the_others_and_tells_no_secret(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks_off(*_: object) -> Iterator[Finding]:
+        yield note("mail", "the first of two")
+        raise LookupError("s3cret")
+
+    monkeypatch.setattr(doctor, "check_mail", breaks_off)
+    with pytest.raises(typer.Exit):
+        doctor.doctor(None, free_port(), 1)
+    lines = capsys.readouterr().out.splitlines()
+    [told] = [line for line in lines if line.startswith("FIX")]
+    assert told.startswith("FIX mail: the rest could not be looked at (LookupError, at test_cli_doctor.py, line ")
+    assert levels(lines)["stripe"] == "note"
+    assert lines[-1].startswith("ok  port")
+    assert list(bare.iterdir()) == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])

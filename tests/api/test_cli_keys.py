@@ -1,13 +1,16 @@
 """`farebox accounts` and `farebox keys`, against a server that is running."""
 
+import gc
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from farebox import cli
 from tests.api.shop import get
 from tests.services.command import farebox, farebox_onto, printed
 from tests.services.process import wait_until
@@ -128,6 +131,24 @@ def test_what_cannot_be_meant_is_a_sentence(tmp_path: Path) -> None:
         done = farebox(tmp_path, *arguments)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(f"farebox: {told}")
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    assert printed(tmp_path, "--version") == f"farebox {version('farebox')}\n"
+
+
+def test_a_command_that_is_interrupted_while_it_imports_prints_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    monkeypatch.setattr(cli, "GC_THRESHOLD", gc.get_threshold()[0])  # this process's own stays
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no file here that is always full")

@@ -377,6 +377,12 @@ def test_a_password_goes_over_an_encrypted_line_only(tmp_path: Path, monkeypatch
         with pytest.raises(MailNotSent, match="the server offers no STARTTLS"):
             SmtpMailer(_to(plain, "s3cret"), SENDER).send(LETTER)
         assert plain.letters == []
+        foreign = stack.enter_context(MailServer(user="müller", password="päss", tls_context=context))
+        with closing(SmtpMailer(_to(foreign, "päss")._replace(user="müller"), SENDER)) as mailer:
+            mailer.send(LETTER)
+        assert len(foreign.letters) == 1
+        with pytest.raises(MailNotSent, match="535"):
+            SmtpMailer(_to(foreign, "paß")._replace(user="müller"), SENDER).send(LETTER)
 
 
 def _to(server: MailServer, password: str) -> SmtpServer:

@@ -2,17 +2,18 @@
 
 import re
 from ipaddress import ip_network
+from types import SimpleNamespace
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 
 from farebox.domain import people
 from farebox.domain.errors import FounderError
 from farebox.domain.mail import Sender, SmtpServer, parse_sender, parse_smtp
 from farebox.domain.people import Client, PersonError, address_of, link_id_of, link_token
 from farebox.web.pages.sale import elsewhere
-from farebox.web.pages.visitor import believed, is_path, see_other
+from farebox.web.pages.visitor import _warn_of_proxy, believed, client_of, is_path, see_other
 
 SECRET = b"a secret of the tests, long enough"
 LINK = "0123456789abcdef" * 2
@@ -101,6 +102,24 @@ def test_a_clients_address_is_the_last_that_no_proxy_of_ours_has(address: str, h
     assert believed(address, hops, ()) == address
 
 
+def test_a_proxy_that_no_setting_names_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Behind it all customers share the bounds by address, so that the 21st to sign up within an hour is refused."""
+
+    def asked(proxies: tuple[object, ...], **headers: str) -> str:
+        app = SimpleNamespace(state=SimpleNamespace(site=SimpleNamespace(proxies=proxies)))
+        raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        return client_of(Request({"type": "http", "app": app, "client": ("10.0.0.1", 1), "headers": raw})).address
+
+    _warn_of_proxy.cache_clear()
+    assert asked(()) == "10.0.0.1"
+    assert asked(PROXIES, x_forwarded_for="203.0.113.9") == "203.0.113.9"
+    assert caplog.messages == []
+    for _ in range(2):
+        assert asked((), x_forwarded_for="203.0.113.9") == "10.0.0.1"
+    [told] = caplog.messages
+    assert told.startswith("A request had X-Forwarded-For, and FAREBOX_TRUSTED_PROXIES is not set.")
+
+
 # -- Where a page may send somebody
 
 
@@ -166,7 +185,8 @@ def test_a_mail_server_is_named_by_a_url(url: str, server: SmtpServer) -> None:
 @pytest.mark.parametrize(
     "url",
     ["mail.example.com", "http://mail.example.com", "smtp://", "smtp://user:secret@", "smtp://user@host", "smtp://:secret@host",
-     "smtp://u:secret@host:port", "smtp://u:secret/x@host:587", "smtp://host:99999"],
+     "smtp://u:secret@host:port", "smtp://u:secret/x@host:587", "smtp://host:99999", "smtp://u:secret@host:0",
+     "smtp://u:secret@a..b:25", f"smtp://u:secret@{'x' * 64}.example", "smtp://u:secret@a b:25"],
 )  # fmt: skip
 def test_what_names_no_mail_server_is_a_sentence_without_the_password(url: str) -> None:
     with pytest.raises(FounderError, match=r"^SMTP_URL .*smtp://user:password@host:587") as told:
@@ -193,7 +213,7 @@ def test_a_machines_own_address_is_no_domain_of_mail() -> None:
 
 @pytest.mark.parametrize(
     "text", ["hello", "Till <hello>", "a@x.example, b@x.example", "Till <a@x.example", "a@x.example>",
-             "Till\r\nBcc: x <a@x.example>", "a@x.example\r\nBcc: b@x.example"]
+             "hällo@x.example", "Till\r\nBcc: x <a@x.example>", "a@x.example\r\nBcc: b@x.example"]
 )  # fmt: skip
 def test_what_is_no_sender_is_a_sentence(text: str) -> None:
     with pytest.raises(FounderError, match=r"^FAREBOX_MAIL_FROM is no address"):

@@ -253,6 +253,23 @@ def test_a_value_out_of_bounds_is_a_sentence_that_names_the_variable_and_not_the
     assert "s" * 15 not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("FAREBOX_STRIPE_TAX", "maybe", "write on or off"),
+        ("FAREBOX_BODY_BYTES_MAX", "1 MB", "write a whole number"),
+        ("FAREBOX_BODY_BYTES_MAX", "2048.5", "write a whole number"),
+        ("FAREBOX_SWEEP_SECONDS", "15s", "write a number"),
+    ],
+)
+def test_what_is_of_another_kind_is_told_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, what: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(FounderError, match=rf"^{name}: {what}\.$"):
+        load()
+
+
 @pytest.mark.parametrize("name", ["FAREBOX_PUBLIC_URL", "STRIPE_API_BASE"])
 @pytest.mark.parametrize(
     "url", ["api.example.com", "localhost:8000", "ftp://x", "https://", "https://a.b/?c", "https://a b", "https://[x"]
@@ -264,7 +281,35 @@ def test_links_and_stripes_calls_begin_with_a_web_address(monkeypatch: pytest.Mo
         load()
     for good in ("https://api.example.com", "http://127.0.0.1:8000", "https://api.example.com/", "https://[::1]:8443"):
         monkeypatch.setenv(name, good)
-        assert good in {load().public_url, load().stripe_api_base}
+        assert good in {load().public_url, f"{load().public_url}/", load().stripe_api_base}
+
+
+@pytest.mark.parametrize(
+    ("written", "browsers_own"),
+    [
+        ("HTTPS://API.Example.com/", "https://api.example.com"),
+        ("https://x.com:443", "https://x.com"),
+        ("http://x.com:80/", "http://x.com"),
+        ("https://x.com:8443", "https://x.com:8443"),
+        ("https://Exämple.com", "https://xn--exmple-cua.com"),
+        ("https://straße.de", "https://xn--strae-oqa.de"),
+        ("https://[::1]:443", "https://[::1]"),
+    ],
+)
+def test_the_public_address_is_as_browsers_write_it(
+    monkeypatch: pytest.MonkeyPatch, written: str, browsers_own: str
+) -> None:
+    """A passkey is refused, and a form, whose origin is another one by a letter."""
+    monkeypatch.setenv("FAREBOX_PUBLIC_URL", written)
+    assert load().public_url == browsers_own
+
+
+def test_the_public_address_has_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAREBOX_PUBLIC_URL", "https://x.com/sub/")
+    with pytest.raises(
+        FounderError, match=r"^FAREBOX_PUBLIC_URL has a path, .*, and give Farebox a host of its own\.$"
+    ):
+        load()
 
 
 def test_a_hold_that_would_die_before_its_call_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,12 @@ def test_what_signs_no_webhooks_is_told(secret: str) -> None:
     assert wrong_webhook_secret(secret).startswith("STRIPE_WEBHOOK_SECRET does not begin with whsec_")
 
 
+def test_commas_alone_are_no_secrets() -> None:
+    assert wrong_webhook_secret(" , ") == "STRIPE_WEBHOOK_SECRET has no secret in it"
+
+
 @pytest.mark.parametrize(
-    "secret", ["", " \n", "whsec_abc", "whsec_a+b/c=\n", "whsec_a,whsec_b", " whsec_a , whsec_b,\n", ","]
+    "secret", ["", " \n", "whsec_abc", "whsec_a+b/c=\n", "whsec_a,whsec_b", " whsec_a , whsec_b,\n"]
 )
 def test_none_at_all_is_no_wrong_one(secret: str) -> None:
     assert wrong_webhook_secret(secret) == ""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from farebox.domain.prices import FREE, Price
 from farebox.domain.product import Product
 from farebox.domain.providers import PROVIDERS
 from farebox.sandbox.model import SANDBOX_MODEL
-from farebox.settings import Settings
+from farebox.settings import TABLES_VARIABLE, Settings
+from farebox.store.migrations import HEAD
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -43,6 +45,22 @@ def built(product: Product, settings: Settings, *, bills_sandbox: bool = False) 
 
 def names(system: wiring.System, mode: Any = "live") -> list[str]:  # noqa: ANN401  # a Mode
     return [f"{model.provider}:{model.name}" for model in system.service.models[mode]]
+
+
+def test_newer_tables_are_for_those_alone_whose_parent_began_on_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that dies between `farebox migrate` and the restart has to be replaced; see docs/decisions/0028."""
+    settings = settings_module.load()
+    database, _ = wiring.open_store(settings, Path.cwd())
+    with closing(database), database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for found in ("", "0001"):
+        monkeypatch.setenv(TABLES_VARIABLE, found)
+        with pytest.raises(FounderError, match="of a newer Farebox"):
+            wiring.open_store(settings, Path.cwd())
+    monkeypatch.setenv(TABLES_VARIABLE, HEAD)
+    database, _ = wiring.open_store(settings, Path.cwd())
+    with closing(database):
+        assert database.revision() == "9999"
 
 
 def test_with_no_provider_one_sandbox_model_answers_everything() -> None:

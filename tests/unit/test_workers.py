@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from farebox.cli import server, workers
+from farebox.cli.server import SHARES_OUT, listen
 from farebox.cli.workers import Workers, processors_usable
 
 HAS: int = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -52,7 +55,7 @@ class Child:
         del timeout
         return self.exitcode is None
 
-    is_ready = is_alive
+    is_ready = ping = is_alive
 
     def wait_until_ready(self, *_: object) -> bool:
         return self.exitcode is None
@@ -99,10 +102,12 @@ def test_a_worker_that_cannot_start_ends_all_and_is_told_of(caplog: pytest.LogCa
     assert "the others are stopped as well" in caplog.text
 
 
+@pytest.mark.parametrize("exitcode", workers.COULD_NOT_START)
 def test_once_one_has_served_another_that_cannot_start_is_tried_again_and_the_others_go_on(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, exitcode: int
 ) -> None:
-    failed, other, whole = child(STARTUP_FAILURE), child(), child()
+    """Whether the database is away by then, or the founder's file has a mistake."""
+    failed, other, whole = child(exitcode), child(), child()
     parent = Parent(child(), other, then=[failed, whole])
     parent.keep_subprocess_alive()
     parent.processes[0].kill()
@@ -114,6 +119,88 @@ def test_once_one_has_served_another_that_cannot_start_is_tried_again_and_the_ot
     parent.keep_subprocess_alive()
     assert (parent.processes, parent.should_exit.is_set()) == ([whole, other], False)
     assert "it is tried again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "told"),
+    [
+        (-9, "4711 was killed by SIGKILL, as the system does where memory runs out; another takes its place."),
+        (-11, "4711 was ended by signal 11 (Segmentation fault); another takes its place."),
+        (7, "4711 ended, with exit code 7; another takes its place."),
+        (None, "4711 did not answer for 0 s, and was killed; another takes its place."),
+    ],
+)
+def test_how_a_worker_ended_that_is_replaced_is_told(
+    caplog: pytest.LogCaptureFixture, exitcode: int | None, told: str
+) -> None:
+    new = child()
+    parent = Parent(child(exitcode), then=[new])
+    parent.config.timeout_worker_healthcheck = 0
+    parent.keep_subprocess_alive()
+    assert parent.processes == [new]
+    assert [record.getMessage() for record in caplog.records] == [f"The worker {told}"]
+
+
+def test_an_order_to_end_is_heard_before_a_dead_worker_is_replaced() -> None:
+    """A Ctrl-C ends the workers as well: whoever came in their place would only have to be ended again."""
+    dead = child(-2)
+    parent = Parent(dead, then=[])
+    parent.signal_queue.append(signal.SIGINT)
+    parent.keep_subprocess_alive()
+    assert parent.processes == [dead]
+
+
+def test_an_order_to_end_is_heard_while_a_worker_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = child()
+    parent = Parent(silent, then=[])
+    monkeypatch.setattr(silent, "ping", lambda _: parent.signal_queue.append(signal.SIGTERM))
+    parent.keep_subprocess_alive()
+    assert (silent.was_killed, parent.signal_queue) == (False, [signal.SIGTERM])
+
+
+def test_a_worker_that_dies_while_it_is_asked_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    dying, new = child(), child()
+    parent = Parent(child(), dying, then=[new])
+    monkeypatch.setattr(dying, "ping", lambda _: setattr(dying, "exitcode", -9))
+    parent.keep_subprocess_alive()
+    assert parent.processes[1] is new
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal masks")
+def test_an_interrupt_waits_while_a_worker_is_started() -> None:
+    """Whoever is started inherits that, until it can end without a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with workers._interrupts_wait():
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) - before == {signal.SIGINT}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+@pytest.mark.skipif(not SHARES_OUT, reason="elsewhere all places have one socket")
+def test_a_place_that_is_not_filled_has_no_callers_and_whoever_fills_it_hears_them() -> None:
+    with ExitStack() as stack:
+        listeners = stack.enter_context(listen("127.0.0.1", 0, "farebox serve", at_work=2))
+        parent = Workers(uvicorn.Config("x:y", workers=2), listeners, 2)
+        for _ in range(2):  # it could not start, twice
+            parent._stop_listening(0)
+            assert callers_of(listeners, stack) == [0, 40]
+        listeners[0].listen()
+        shares = callers_of(listeners, stack)
+        assert (sum(shares), min(shares) > 0) == (40, True)
+
+
+def callers_of(listeners: list[socket.socket], stack: ExitStack) -> list[int]:
+    """How many of 40 who connect and say something are heard at each place."""
+    for _ in range(40):
+        stack.enter_context(socket.create_connection(listeners[1].getsockname(), timeout=30)).sendall(b"x")
+    shares = [0, 0]
+    for place, listener in enumerate(listeners):
+        listener.settimeout(0)
+        with suppress(OSError):  # nobody is left, or it does not listen
+            while True:
+                caller = stack.enter_context(listener.accept()[0])
+                caller.settimeout(30)
+                shares[place] += caller.recv(1) == b"x"
+    return shares
 
 
 def test_a_restart_that_fails_leaves_the_old_workers_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:

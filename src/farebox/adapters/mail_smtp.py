@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+from base64 import b64encode
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -16,6 +17,7 @@ from farebox.ports_people import Letter, MailNotSent, MailRefused
 SECONDS_MAX: Final = 10.0  # of silence, for each answer of the server
 # The same once it has a letter, and looks into it: who gives up on one that is taken sends it again, and again.
 TAKING_SECONDS_MAX: Final = 60.0
+LET_IN: Final = 235
 PERMANENT: Final = range(500, 600)
 
 
@@ -124,7 +126,20 @@ def _open(connection: smtplib.SMTP, server: SmtpServer, context: ssl.SSLContext)
     elif not server.is_tls and server.user:
         raise smtplib.SMTPNotSupportedError("the server offers no STARTTLS, and a password is not sent without it")
     if server.user:
+        _log_in(connection, server)
+
+
+def _log_in(connection: smtplib.SMTP, server: SmtpServer) -> None:
+    if f"{server.user}{server.password}".isascii():
         connection.login(server.user, server.password)
+        return
+    # smtplib takes ASCII alone; PLAIN is UTF-8, see RFC 4616.
+    if "PLAIN" not in connection.esmtp_features.get("auth", "").upper().split():
+        raise smtplib.SMTPNotSupportedError("the server offers no AUTH PLAIN, and no other takes what is not ASCII")
+    said_so = b64encode(f"\0{server.user}\0{server.password}".encode()).decode()
+    code, reason = connection.docmd("AUTH", f"PLAIN {said_so}")
+    if code != LET_IN:
+        raise smtplib.SMTPAuthenticationError(code, reason)
 
 
 def _told(code: int, reason: bytes | str) -> MailRefused | MailNotSent:

@@ -10,23 +10,20 @@ from typing import Final
 from farebox.domain.errors import FounderError, LedgerUnavailable
 
 GC_THRESHOLD: Final = 10_000  # objects; Python's 700 is a handful of calls
+INTERRUPTED: Final = 130  # as shells have it for Ctrl-C
 UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main() -> None:
     """Run a command; a founder's mistake is a sentence on stderr and exit code 1."""
     gc.set_threshold(GC_THRESHOLD)  # most of what a command makes is what it imports, and stays
-    from farebox.cli.commands import cli  # noqa: PLC0415  # a serving process loads this package, and no command
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Windows pipe cannot take every character
     try:
-        try:
-            cli()
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()  # when Python does it, after this, it is too late to tell
+        _run()
+    except KeyboardInterrupt:  # before there is a command, which takes it itself
+        sys.exit(INTERRUPTED)
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
     except BrokenPipeError:  # whoever read has enough
@@ -37,6 +34,16 @@ def main() -> None:
             raise
         _drop_output()
         sys.exit(f"farebox: The output cannot be written ({error.strerror}); make room there, or send it elsewhere.")
+
+
+def _run() -> None:
+    from farebox.cli.commands import cli  # noqa: PLC0415  # a serving process loads this package, and no command
+
+    try:
+        cli()
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()  # when Python does it, after this, it is too late to tell
 
 
 def _drop_output() -> None:

@@ -1,5 +1,8 @@
 """Every command, by its name."""
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from farebox.cli import accounts, backup, dev, doctor, keys, migrate, new, reconcile, serve, stripe, usage
@@ -11,6 +14,23 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"farebox {metadata.version('farebox')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    version: Annotated[  # its callback does it
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version, and end.")
+    ] = False,
+) -> None:
+    """What may stand before a command."""
+
+
 cli.command("new")(new.new)
 cli.command("dev")(dev.dev)
 cli.command("serve")(serve.serve)

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
@@ -63,15 +64,26 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
         product, chosen = _product(app, settings)
         yield from chosen
         if product is not None:
-            yield from check_provider(settings, product)
-        yield from check_database(settings, product, max(workers, _web_concurrency()))
-        yield from check_mail(settings, product or Product())
-        yield from check_stripe(settings, product)
+            yield from _whole("provider", check_provider(settings, product))
+        yield from _whole("database", check_database(settings, product, max(workers, _web_concurrency())))
+        yield from _whole("mail", check_mail(settings, product or Product()))
+        yield from _proxies(settings)
+        yield from _whole("stripe", check_stripe(settings, product))
         if product is not None and app is not None:
-            yield from _prices(settings, product)
-            yield from _plans(product)
-            yield from _room(settings, product, app.handlers.values())
+            yield from _whole("price", _prices(settings, product))
+            yield from _whole("plans", _plans(product))
+            yield from _whole("plans", _room(settings, product, app.handlers.values()))
     yield _port(port)
+
+
+def _whole(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """What a check finds, and, where it breaks off, that it did: the others have more to say."""
+    try:
+        yield from findings
+    except Exception as error:  # noqa: BLE001  # whatever it is; its words may have a secret in them
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__}, at {Path(last.filename).name}, line {last.lineno}"
+        yield fix(subject, f"the rest could not be looked at ({where})", "that is Farebox's mistake: please report it")
 
 
 def _python() -> Finding:
@@ -104,6 +116,13 @@ def _product(app: Farebox | None, settings: Settings) -> tuple[Product | None, l
 def _web_concurrency() -> int:
     told = os.environ.get("WEB_CONCURRENCY", "")
     return int(told) if told.isascii() and told.isdigit() else 1
+
+
+def _proxies(settings: Settings) -> Iterator[Finding]:
+    """Farebox speaks no TLS, so where its address is https something before it does."""
+    if settings.public_url.startswith("https://") and not settings.proxies():
+        wrong = "FAREBOX_TRUSTED_PROXIES is not set, so all customers count as one address where log-ins are bounded"
+        yield note("proxies", f"{wrong}; set it to the address of what takes https for you")
 
 
 def _prices(settings: Settings, product: Product) -> Iterator[Finding]:

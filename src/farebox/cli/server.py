@@ -15,9 +15,10 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
 from farebox.cli.load import APP_VARIABLE
-from farebox.cli.workers import Workers
+from farebox.cli.workers import COULD_NOT_START, Workers
 from farebox.domain.errors import FounderError
-from farebox.settings import LISTENING_VARIABLE
+from farebox.settings import LISTENING_VARIABLE, TABLES_VARIABLE
+from farebox.store.migrations import HEAD
 
 BACKLOG: Final = 2048
 SHARES_OUT: Final = sys.platform == "linux"
@@ -122,10 +123,11 @@ def run(
         with suppress(KeyboardInterrupt):
             ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
     elif workers > 1:
+        os.environ[TABLES_VARIABLE] = HEAD
         parent = Workers(config, listeners, at_work)
         with suppress(KeyboardInterrupt):
             parent.run()
-        if any(worker.exitcode == STARTUP_FAILURE for worker in parent.processes):
+        if any(worker.exitcode in COULD_NOT_START for worker in parent.processes):
             sys.exit(STARTUP_FAILURE)
     else:
         serve_alone(config, listener)

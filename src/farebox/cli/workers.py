@@ -13,9 +13,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from math import ceil
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,9 @@ log = logging.getLogger("farebox.workers")
 
 LATE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 5.0  # before a place is filled again whose worker could not start
+COULD_NOT_START: Final = (STARTUP_FAILURE, 1)  # the second is Python's own, as for a mistake in the founder's file
+KILL: Final = 9
+KILLED: Final = "was killed by SIGKILL, as the system does where memory runs out"
 ENDING_SECONDS: Final = 30  # for what a worker does after its last call, as to send the mail in hand
 LOOK_SECONDS: Final = 0.5
 CONTAINERS_SHARE: Final = Path("/sys/fs/cgroup/cpu.max")
@@ -47,7 +51,8 @@ def processors_usable() -> int:
 class Workers(Multiprocess):
     """Uvicorn's workers, of which only the first take callers as they come.
 
-    A worker that dies leaves its place, and the socket it listened on, to the one that replaces it.
+    A worker that dies leaves its place, and the socket it listened on, to the one that replaces it. Until that has
+    started, its share of callers waits; where it cannot, they are left to the others.
     """
 
     def __init__(self, config: uvicorn.Config, listeners: list[socket.socket], at_work: int) -> None:
@@ -62,19 +67,40 @@ class Workers(Multiprocess):
         self.processes = [self._started(place) for place in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
-        seconds = self.config.timeout_worker_healthcheck
         # One that is dead is not asked: nobody would answer, and it is to be replaced at once.
         self._is_up = self._is_up or any(
-            worker.process.is_alive() and worker.is_ready(seconds) for worker in self.processes
+            worker.process.is_alive() and worker.is_ready(LOOK_SECONDS) for worker in self.processes
         )
         for place, worker in enumerate(self.processes):
-            if self.should_exit.is_set() or worker.is_alive(timeout=seconds):
+            answers = self._answers(worker)
+            if self._is_told_to_end():
+                return
+            if answers:
                 continue
+            was_silent = worker.process.is_alive()
             worker.kill()  # it may only hang
             worker.join()
-            if worker.exitcode == STARTUP_FAILURE and not self._may_start_again(place):
+            if worker.exitcode not in COULD_NOT_START:
+                log.error("The worker %d %s; another takes its place.", worker.pid, self._end_of(worker, was_silent))
+            elif not self._may_start_again(place):
                 continue
             self.processes[place] = self._started(place)
+
+    def _end_of(self, worker: Process, was_silent: bool) -> str:
+        code = worker.exitcode or 0
+        if was_silent:
+            return f"did not answer for {self.config.timeout_worker_healthcheck} s, and was killed"
+        if code >= 0:
+            return f"ended, with exit code {code}"
+        return KILLED if code == -KILL else f"was ended by signal {-code} ({signal.strsignal(-code)})"
+
+    def _answers(self, worker: Process) -> bool:
+        """Whether a worker answers. It has its time to, but not when all are to end, or when it dies meanwhile."""
+        ends_at = time.monotonic() + self.config.timeout_worker_healthcheck
+        while worker.process.is_alive() and time.monotonic() < ends_at and not self._is_told_to_end():
+            if worker.ping(LOOK_SECONDS):
+                return True
+        return False
 
     def _may_start_again(self, place: int) -> bool:
         """Whether a worker that could not start is replaced now.
@@ -88,11 +114,24 @@ class Workers(Multiprocess):
             return False
         if place not in self._again_at:
             log.error("A worker could not start; the others go on, and it is tried again. Above it says why.")
+            self._stop_listening(place)
             self._again_at[place] = time.monotonic() + RETRY_SECONDS
         if time.monotonic() < self._again_at[place]:
             return False
         del self._again_at[place]
         return True
+
+    def _stop_listening(self, place: int) -> None:
+        """Have the system leave out a place that is not filled, whose callers would wait for as long.
+
+        Who waits there by now is cut off. The next worker that starts there listens anew: the port is still bound.
+        """
+        if len(self.sockets) == 1 or place >= self._at_work or self._at_work < self.processes_num:
+            return  # others take from its socket, or it has none
+        listener = self.sockets[place]
+        # One that does not listen would stay shut: each connection that it takes later would be at its end.
+        if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            listener.shutdown(socket.SHUT_RDWR)
 
     def restart_all(self) -> None:
         for place in range(len(self.processes)):
@@ -130,7 +169,8 @@ class Workers(Multiprocess):
                 worker.join()
 
     def _is_told_to_end(self) -> bool:
-        return signal.SIGTERM in self.signal_queue or signal.SIGINT in self.signal_queue
+        told = signal.SIGTERM in self.signal_queue or signal.SIGINT in self.signal_queue
+        return told or self.should_exit.is_set()
 
     def handle_ttin(self) -> None:
         """The number of workers stays: each has its place."""
@@ -143,7 +183,8 @@ class Workers(Multiprocess):
             worker: Process = Worker(self.config, [self.sockets[place % len(self.sockets)]])
         else:
             worker = StandbyProcess(self.config, self.sockets)
-        worker.start()
+        with _interrupts_wait():
+            worker.start()
         return worker
 
 
@@ -154,8 +195,23 @@ class Worker(Process):
         if sys.platform != "win32":
             # A terminal that is closed tells them all; it is the parent that replaces them.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # one that waited ends this process here
         threading.Thread(target=_end_after_parent, daemon=True).start()
         super().target(sockets)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Have a Ctrl-C wait until the process that is started meanwhile can take it: it would print where it imports."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # to start that takes the block away
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _end_after_parent() -> None:

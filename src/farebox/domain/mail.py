@@ -49,7 +49,7 @@ def parse_smtp(url: str) -> SmtpServer:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise FounderError(f"SMTP_URL cannot be read. {FORM} Percent-encode / @ : ? # % in the password.") from None
-    if parts.scheme not in PORTS or not host:
+    if parts.scheme not in PORTS or not host or port == 0 or not _can_be_looked_up(host):
         raise FounderError(f"SMTP_URL names no mail server. {FORM}")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if bool(user) != bool(password):
@@ -67,9 +67,19 @@ def parse_sender(text: str, product: str, url: str) -> Sender:
     if not text:
         return Sender(name, f"no-reply@{_host(url)}")
     match = _SENDER.fullmatch(text.strip())
-    if match is None or (match[1] is None) != (not match[3]) or not text.isprintable():
+    is_whole = match is not None and (match[1] is None) == (not match[3]) and match[2].isascii()
+    if match is None or not is_whole or not text.isprintable():
         raise FounderError("FAREBOX_MAIL_FROM is no address; write hello@example.com or Example <hello@example.com>.")
     return Sender(match[1] or name, match[2])
+
+
+def _can_be_looked_up(host: str) -> bool:
+    """Whether it is a name that may be; with an empty part, or a long one, Python asks nobody for it."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return not any(map(str.isspace, host))
 
 
 def _host(url: str) -> str:

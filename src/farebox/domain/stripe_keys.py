@@ -29,6 +29,8 @@ def webhook_secrets(text: str) -> tuple[str, ...]:
 
 def wrong_webhook_secret(text: str) -> str:
     """Why webhooks cannot be signed with one of these, without it; empty where they can, or where there is none."""
+    if text.strip() and not webhook_secrets(text):
+        return "STRIPE_WEBHOOK_SECRET has no secret in it"
     if all(_WEBHOOK_SECRET.fullmatch(secret) for secret in webhook_secrets(text)):
         return ""
     return "STRIPE_WEBHOOK_SECRET does not begin with whsec_, or has blanks in it"

@@ -1,6 +1,8 @@
 """Who visits a page: the session of the cookie, and the client's address. A page for customers takes a `Visitor`."""
 
+import logging
 import re
+from functools import cache
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Final, NoReturn
 from urllib.parse import quote, urlsplit
@@ -14,6 +16,8 @@ from farebox.domain.people import LINK_US, SESSION_MAX_US, Client, Person, is_fr
 from farebox.domain.period import MICROSECONDS
 from farebox.ports_people import Visit
 from farebox.web.site import Network, Site
+
+log = logging.getLogger("farebox.web")
 
 SESSION: Final = "__Host-session"
 CODE: Final = "__Host-code"
@@ -49,7 +53,18 @@ def client_of(request: Request) -> Client:
     """Who asks. What a proxy says is believed only where the settings name it."""
     address = request.client.host if request.client is not None else ""
     hops = [hop.strip() for line in request.headers.getlist("x-forwarded-for") for hop in line.split(",")]
-    return Client(believed(address, hops, site_of(request).proxies), request.headers.get("user-agent", ""))
+    proxies = site_of(request).proxies
+    if hops and not proxies:
+        _warn_of_proxy()
+    return Client(believed(address, hops, proxies), request.headers.get("user-agent", ""))
+
+
+@cache  # once a process
+def _warn_of_proxy() -> None:
+    log.warning(
+        "A request had X-Forwarded-For, and FAREBOX_TRUSTED_PROXIES is not set. If it came through a proxy of yours, "
+        "all customers share its address, and are refused together when many log in or sign up: set it to that address."
+    )
 
 
 def believed(address: str, hops: list[str], proxies: tuple[Network, ...]) -> str:
