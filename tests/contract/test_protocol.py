@@ -233,6 +233,20 @@ def test_a_request_has_one_host(hosts: bytes, caplog: pytest.LogCaptureFixture) 
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("behind", [b"\0garbage\r\n\r\n", b"GET /whole HTTP/1.1\r\n\r\n", get("/whole")])
+def test_nothing_behind_a_refused_head_is_read(behind: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    answer, written = asyncio.run(talk(b"GET /whole HTTP/1.1\r\n\r\n" + behind))
+    assert (answer.count(b"HTTP/1.1 400 "), answer.count(b"HTTP/1.1 200 "), len(written)) == (1, 0, 1)
+    assert caplog.records == []
+
+
+def test_many_requests_that_ask_for_http_2_at_once_are_all_answered() -> None:
+    upgrade = b"connection: upgrade\r\nupgrade: h2c\r\n"
+    with_body = get("/whole", method="POST", headers=upgrade + b"content-length: 3\r\n", body=b" 42")
+    answer, _ = asyncio.run(talk((with_body + get("/whole", headers=upgrade)) * 1_200 + get("/whole")))
+    assert answer.count(b"HTTP/1.1 200 ") == 2_401
+
+
 @pytest.mark.parametrize("framed", [(b"content-length: 3\r\n", b" 42"),
                                     (b"transfer-encoding: chunked\r\n", b"3\r\n 42\r\n0\r\n\r\n")])  # fmt: skip
 def test_a_body_comes_through_though_its_head_asks_for_http_2(framed: tuple[bytes, bytes]) -> None:

@@ -107,13 +107,15 @@ async def _open(model: Model, dialect: Dialect, body: bytes, seconds_max: float)
     except BaseException:
         await stream.close()
         raise
+    reply = Reply(stream.status, stream.headers, b"")
     if piece and begins(dialect, piece):
-        return Attempt(model, started, Reply(stream.status, stream.headers, b""), stream=stream, piece=piece)
+        return Attempt(model, started, reply, stream=stream, piece=piece)
     await stream.close()
     if not piece:
         raise UpstreamFailed(UNREADABLE)
-    # Not raised, as that tells the breaker: what was said under a 200 may be about this request alone.
-    return Attempt(model, started, error=UpstreamFailed(FAILED))
+    # Not raised, as that tells the breaker: what was said under a 200 may be about this request alone. Nor is it asked
+    # again, as it may have answered, and not in a stream.
+    return Attempt(model, started, reply)
 
 
 async def _read_first(stream: Streamed) -> bytes:

@@ -244,8 +244,9 @@ class Wire:
             UpstreamError: no model began to answer.
         """
 
-        def take(attempt: Attempt, seen: dict[str, Any]) -> Opened:
-            assert attempt.stream is not None
+        def take(attempt: Attempt, seen: dict[str, Any]) -> Opened | None:
+            if attempt.stream is None:
+                return None
             return Opened(attempt.model, attempt.stream, attempt.piece, seen)
 
         return await self._while_open(question, output_tokens_max, take, is_stream=True)

@@ -120,20 +120,28 @@ class Protocol(HttpToolsProtocol):
             self._wait_for_head()
 
     def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except HttpParserError:
-            self.send_400_response("This is not a request in HTTP/1.1.")
-        except HttpParserUpgrade as upgrade:
+        while data and not self._refused:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserError:
+                self.send_400_response("This is not a request in HTTP/1.1.")
+                return
+            except HttpParserUpgrade as upgrade:
+                rest = data[upgrade.args[0] :]
+            else:
+                return
             head, self._head_again = self._head_again, b""
             if head:
                 self.parser = HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-                self._feed(head + data[upgrade.args[0] :])
             elif self._should_upgrade():
                 self.handle_websocket_upgrade()
+                return
+            data = head + rest
 
     def on_headers_complete(self) -> None:
+        if self._refused:
+            return  # what stands behind a refused head is nobody's request
         self._have_read()
         hosts = [name for name, _ in self.headers if name == b"host"]
         if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
@@ -194,6 +202,8 @@ class Protocol(HttpToolsProtocol):
         """Nothing to warn of: a request that asks for another protocol is answered in this one."""
 
     def send_400_response(self, msg: str) -> None:
+        if self._refused:
+            return
         self._refused = True
         if self.pipeline:  # others wait for theirs, and would take this answer for it
             self.transport.close()
