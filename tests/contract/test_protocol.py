@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 from starlette.routing import WebSocketRoute
 
+from farebox.web import protocol
 from farebox.web.protocol import Protocol
 
 Scope = dict[str, Any]
@@ -231,6 +232,16 @@ def test_a_request_has_one_host(hosts: bytes, caplog: pytest.LogCaptureFixture) 
     assert caplog.records == []
     answer, _ = asyncio.run(talk(b"GET /whole HTTP/1.0\r\n\r\n"))
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(("crowd", "answers"), [(0, 1), (1, 2)])
+def test_in_a_crowd_a_connection_on_which_nothing_comes_is_not_kept_for_long(
+    monkeypatch: pytest.MonkeyPatch, crowd: int, answers: int
+) -> None:
+    monkeypatch.setattr(protocol, "IDLE_SECONDS_IN_A_CROWD", 0.01)
+    monkeypatch.setattr(Wire, "crowd", crowd)
+    answer, _ = asyncio.run(talk(get("/whole", headers=b""), get("/whole")))
+    assert answer.count(b"HTTP/1.1 200 ") == answers
 
 
 @pytest.mark.parametrize("behind", [b"\0garbage\r\n\r\n", b"GET /whole HTTP/1.1\r\n\r\n", get("/whole")])

@@ -19,6 +19,7 @@ from farebox.cli.workers import COULD_NOT_START, Workers
 from farebox.domain.errors import FounderError
 from farebox.settings import LISTENING_VARIABLE, TABLES_VARIABLE
 from farebox.store.migrations import HEAD
+from farebox.web.open_files import raise_files_max
 
 BACKLOG: Final = 2048
 SHARES_OUT: Final = sys.platform == "linux"
@@ -110,6 +111,7 @@ def run(
     Of the `workers`, as many as are `at_work` take callers as they come.
     `stays` keeps this process what it is, for the sake of what else runs in it.
     """
+    raise_files_max()
     os.environ[APP_VARIABLE] = target or ""
     listener = listeners[0]
     os.environ[LISTENING_VARIABLE] = url_of(listener)

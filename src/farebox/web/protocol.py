@@ -13,12 +13,14 @@ from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEve
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from farebox.domain.errors import BadRequest
+from farebox.web.open_files import files_max
 from farebox.web.problem import problem
 from farebox.web.request import new_call_id
 
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: to close at once would reset the connection and lose it the answer.
 LINGER_SECONDS: Final = 2.0
+IDLE_SECONDS_IN_A_CROWD: Final = 5
 CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # all but the tab, which a value may have
 
 
@@ -81,9 +83,12 @@ class Protocol(HttpToolsProtocol):
     Attributes:
         head_seconds_max: how long a request's head may take to come. Who opens connections and says nothing, or says it
             a byte at a time, would take all that a process may have open.
+        crowd: beyond so many connections, a new one is not kept for long while nothing comes on it: there have to be
+            files for the way to the model, and for others.
     """
 
     head_seconds_max: float = 30
+    crowd: int = files_max() // 2
     _unread_bytes = 0
     _refused = False
     _until_head: TimerHandle | None = None
@@ -93,6 +98,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.crowd:
+            self.timeout_keep_alive = min(self.timeout_keep_alive, IDLE_SECONDS_IN_A_CROWD)
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
