@@ -87,15 +87,18 @@ def let_in(
     *,
     is_new_account: bool = False,
     is_proven: bool = False,
+    into: AccountRow | None = None,
 ) -> Entered:
     """Begin a session, or where they have a second factor and have not shown it, note that it is asked for.
+
+    It begins in the account that they came into just now, or else where they work.
 
     Raises:
         NotAllowed: they have no account that they may work in.
     """
     if who.totp_secret is None or is_proven:
         claim_account(connection, who, now_us, arrival.client)
-    theirs = _account_of(connection, who)
+    theirs = into if into is not None else _account_of(connection, who)
     if who.totp_secret is not None and not is_proven:
         return Entered(who, theirs, is_new_account, _ask_for_code(connection, who, arrival, now_us))
     begin_session(connection, who, theirs.id, arrival, now_us)

@@ -107,7 +107,7 @@ class StoredTeam:
                 connection, "joined", arrival.client, now_us,
                 person_id=who.id, account_id=theirs.id, role=_role(asked),
             )  # fmt: skip
-            entered = let_in(connection, who, arrival, now_us) if known is None else None
+            entered = let_in(connection, who, arrival, now_us, into=theirs) if known is None else None
             return Joined(who.id, theirs, entered)
 
     def _add(self, connection: Connection, account_id: str, who: Person, role: Role, now_us: int) -> None:
