@@ -23,8 +23,12 @@ def person_for(
     """The person with a confirmed address, made where there is none. The password is only set for somebody new."""
     dialect = sqlite if is_sqlite else postgresql
     new = Person(f"person_{secrets.token_hex(8)}", email, password_hash, now_us, None, None, now_us)
-    connection.execute(dialect.insert(person).values(new._asdict()).on_conflict_do_nothing())
-    return Person(*connection.execute(select(person).where(person.c.email == email).with_for_update()).one())
+    found = select(person).where(person.c.email == email).with_for_update()
+    while True:
+        connection.execute(dialect.insert(person).values(new._asdict()).on_conflict_do_nothing())
+        row = connection.execute(found).first()
+        if row is not None:  # else they were deleted between the two
+            return Person(*row)
 
 
 class Start(NamedTuple):
