@@ -31,7 +31,7 @@ from farebox.store.tables_people import guess, link, mail, member, person, sessi
 MAILED: tuple[Purpose, ...] = ("confirm", "magic", "reset", "code", "change")
 OTHERS_MAX = 50
 NOBODY = "You are in no account any more, so your log-in was deleted meanwhile. Nothing was done here."
-USED = "{}"  # what a link carries once it was used
+USED = '{"used": true}'  # what a link carries once it was used, and none that was ended unused
 
 
 class StoredPeople:
