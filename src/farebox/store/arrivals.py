@@ -102,11 +102,12 @@ def let_in(
     """
     if who.totp_secret is None or is_proven:
         claim_account(connection, who, now_us, arrival.client)
+    is_new_person = who.created_us == now_us
     theirs = into if into is not None else _account_of(connection, who)
     if who.totp_secret is not None and not is_proven:
-        return Entered(who, theirs, is_new_account, _ask_for_code(connection, who, arrival, now_us))
+        return Entered(who, theirs, is_new_account, _ask_for_code(connection, who, arrival, now_us), is_new_person)
     begin_session(connection, who, theirs.id, arrival, now_us)
-    return Entered(who, theirs, is_new_account, None)
+    return Entered(who, theirs, is_new_account, None, is_new_person)
 
 
 def begin_session(connection: Connection, who: Person, account_id: str, arrival: Arrival, now_us: int) -> None:
