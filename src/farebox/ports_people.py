@@ -43,6 +43,7 @@ class Entered(NamedTuple):
     account: AccountRow
     is_new_account: bool
     code_id: str | None
+    is_new_person: bool
 
 
 class People(Protocol):

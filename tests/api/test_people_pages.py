@@ -171,6 +171,17 @@ def test_who_opens_the_link_on_the_phone_is_told_that_the_password_of_the_laptop
     assert is_in(place.log_in(email)[0])
 
 
+def test_who_is_in_a_team_without_a_password_and_signs_up_is_told_nothing_of_another_browser(place: Place) -> None:
+    email, browser = f"ada{next(numbers)}@example.com", place.browser()
+    browser.post("/signup", email=email, password=PASSWORD)
+    place.browser().post(place.link_to(email))
+    place.shop.query("UPDATE account SET email = 'team of ' || email WHERE email = %s", email)
+    theirs = "(SELECT id FROM person WHERE email = %s)"
+    place.shop.query(f"UPDATE member SET role = 'member' WHERE person_id = {theirs}", email)
+    browser.post("/signup", email=email, password=PASSWORD)
+    assert browser.post(place.link_to(email, 2)).header("location") == "/playground"
+
+
 def test_a_reset_and_a_change_of_address_that_are_pressed_again_lead_on(place: Place, ada: str) -> None:
     browser = place.browser()
     browser.post("/reset", email=ada)

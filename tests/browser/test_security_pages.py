@@ -198,7 +198,7 @@ def test_the_pages_of_the_second_factor_are_as_they_should_be(door: Door, page: 
     page.get_by_text("Or type it in").click()
     page.get_by_role("textbox", name="Code").fill(code_of(page.locator("details code").text_content() or ""))
     page.get_by_role("button", name="Turn it on").click()
-    expect(page.get_by_text("shown this once")).to_be_visible()
+    expect(page.get_by_text("once you have left this page")).to_be_visible()
     inspector.assert_here(page, "recovery-codes")
     inspector.assert_page(page, f"{door.url}{SECURITY}", name="settings-security-on")
     inspector.assert_page(page, f"{door.url}/settings/confirm", name="settings-confirm-code")

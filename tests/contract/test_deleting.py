@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from sqlalchemy import event
 
 from farebox.account.close import close_account
 from farebox.account.keys import create_key, find_key
@@ -136,6 +138,24 @@ def test_no_key_is_made_or_replaced_while_the_account_is_being_deleted(world: Cl
     with pytest.raises(CannotBuy):
         close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
     assert world.keys.add(ada, CLIENT, new, 9) == "made"
+
+
+def test_a_deletion_looks_up_the_last_one_once_and_not_for_each_key(world: ClosingWorld) -> None:
+    """For each key it would read all that ever happened in the account, and nobody else could write meanwhile."""
+    seen: list[str] = []
+
+    def look(*args: Any) -> None:  # noqa: ANN401
+        seen.append(args[2])
+
+    till, engine = world.till(lambda _: None), world.database.engine
+    event.listen(engine, "before_cursor_execute", look)
+    try:
+        close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
+    finally:
+        event.remove(engine, "before_cursor_execute", look)
+    changes = [statement for statement in seen if statement.startswith("UPDATE api_key")]
+    assert len(changes) == 2
+    assert not [statement for statement in changes if "SELECT" in statement]
 
 
 def test_no_owner_goes_while_one_of_them_deletes_the_account(world: ClosingWorld) -> None:

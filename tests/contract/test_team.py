@@ -8,13 +8,15 @@ import pytest
 
 from farebox.account import sessions, team
 from farebox.account.log_in import ask_for_link, log_in_by_link
+from farebox.account.sign_up import sign_up
 from farebox.domain.people import DAY_US, LinkGone, NotAllowed, PersonError, TooOften
 from farebox.ports_people import Arrival, Visit
 from farebox.store import team as stored
+from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.outbox import StoredOutbox
 from farebox.store.tables import metadata
-from tests.contract.world import ADA, CLIENT, GOOD, OTHER, World, together
+from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, World, together
 
 BEA = "bea@example.com"
 CEM = "cem@example.com"
@@ -100,6 +102,12 @@ def test_somebody_new_sets_a_password_and_is_in(world: TeamWorld) -> None:
     assert world.rows("SELECT count(*) FROM account") == [(1,)]
     assert world.happened()[0] == f"{BEA} logged_in"
     assert {f"{BEA} joined", f"{ADA} invited {BEA}"} < set(world.happened())
+
+
+def test_somebody_new_goes_on_in_the_account_that_they_accepted_though_they_own_another(world: TeamWorld) -> None:
+    sign_up(StoredAccounts(world.database), PRODUCT, BEA, "free")
+    here = world.visit(world.invited_in())
+    assert (here.account.email, here.role, [other.email for other in here.others]) == (ADA, "member", [BEA])
 
 
 def test_somebody_known_joins_without_a_password_and_is_not_let_in_by_the_link(world: TeamWorld) -> None:

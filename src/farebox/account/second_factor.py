@@ -102,6 +102,8 @@ def form_of_codes(desk: Desk, here: Visit) -> str:
 def new_recovery_codes(desk: Desk, here: Visit, client: Client, form: str) -> list[str]:
     """Other recovery codes instead of all there are; the same ones again for a form that comes again.
 
+    One that does not say which form it is, of a template of before, has new ones made as often as it comes.
+
     Raises:
         NotAllowed: there is no second factor.
         FormUsed: there are other codes since the form was shown.
@@ -109,6 +111,7 @@ def new_recovery_codes(desk: Desk, here: Visit, client: Client, form: str) -> li
     if here.person.totp_secret is None:
         raise NotAllowed(NONE)
     old = desk.proofs.second_factors.codes(here.person.id)
+    form = form or f"{_mark(desk, here.person, old)}.{new_token()}"
     codes, digests = _codes_of(desk, here.person, form)
     if old == set(digests):
         return codes

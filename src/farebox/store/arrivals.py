@@ -23,8 +23,12 @@ def person_for(
     """The person with a confirmed address, made where there is none. The password is only set for somebody new."""
     dialect = sqlite if is_sqlite else postgresql
     new = Person(f"person_{secrets.token_hex(8)}", email, password_hash, now_us, None, None, now_us)
-    connection.execute(dialect.insert(person).values(new._asdict()).on_conflict_do_nothing())
-    return Person(*connection.execute(select(person).where(person.c.email == email).with_for_update()).one())
+    found = select(person).where(person.c.email == email).with_for_update()
+    while True:
+        connection.execute(dialect.insert(person).values(new._asdict()).on_conflict_do_nothing())
+        row = connection.execute(found).first()
+        if row is not None:  # else they were deleted between the two
+            return Person(*row)
 
 
 class Start(NamedTuple):
@@ -87,19 +91,23 @@ def let_in(
     *,
     is_new_account: bool = False,
     is_proven: bool = False,
+    into: AccountRow | None = None,
 ) -> Entered:
     """Begin a session, or where they have a second factor and have not shown it, note that it is asked for.
+
+    It begins in the account that they came into just now, or else where they work.
 
     Raises:
         NotAllowed: they have no account that they may work in.
     """
     if who.totp_secret is None or is_proven:
         claim_account(connection, who, now_us, arrival.client)
-    theirs = _account_of(connection, who)
+    is_new_person = who.created_us == now_us
+    theirs = into if into is not None else _account_of(connection, who)
     if who.totp_secret is not None and not is_proven:
-        return Entered(who, theirs, is_new_account, _ask_for_code(connection, who, arrival, now_us))
+        return Entered(who, theirs, is_new_account, _ask_for_code(connection, who, arrival, now_us), is_new_person)
     begin_session(connection, who, theirs.id, arrival, now_us)
-    return Entered(who, theirs, is_new_account, None)
+    return Entered(who, theirs, is_new_account, None, is_new_person)
 
 
 def begin_session(connection: Connection, who: Person, account_id: str, arrival: Arrival, now_us: int) -> None:

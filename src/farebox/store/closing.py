@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from sqlalchemy import Connection, case, delete, func, or_, select, update
+from sqlalchemy import Connection, case, delete, select, update
 
 from farebox.domain.people import Client, NotAllowed, mails_to
 from farebox.ports_people import Visit
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.deleting import GIVEN_BACK, REFUSED, is_refused_only, is_under_way, last_refusal
+from farebox.store.deleting import GIVEN_BACK, REFUSED, is_under_way, last_refusal, unrevoked_of
 from farebox.store.household import forget_counts, lock_own, say_farewell, take_out
 from farebox.store.tables import account, api_key, idempotency
 from farebox.store.tables_money import top_up
@@ -32,7 +32,7 @@ class StoredClosing:
             now_us = self._database.now_us(connection)
             if is_under_way(connection, theirs.id, now_us):
                 raise NotAllowed(UNDER_WAY, field="address")
-            working = or_(api_key.c.revoked_us.is_(None), is_refused_only())
+            working = unrevoked_of(connection, theirs.id)
             theirs_working = update(api_key).where(api_key.c.account_id == theirs.id, working)
             connection.execute(theirs_working.values(revoked_us=now_us))
             write_down(connection, REFUSED, client, now_us, person_id=here.person.id, account_id=theirs.id)
@@ -72,7 +72,7 @@ class StoredClosing:
 def _end_keys(connection: Connection, account_id: str, now_us: int) -> None:
     """Revoke them, and forget what they were called and what they were; calls still lead to their ids."""
     ended = {
-        "revoked_us": case((is_refused_only(), now_us), else_=func.coalesce(api_key.c.revoked_us, now_us)),
+        "revoked_us": case((unrevoked_of(connection, account_id), now_us), else_=api_key.c.revoked_us),
         "name": "", "digest": api_key.c.id + " (deleted)",
     }  # fmt: skip
     connection.execute(update(api_key).where(api_key.c.account_id == account_id).values(ended))

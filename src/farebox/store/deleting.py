@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from farebox.store.tables import account, api_key
 from farebox.store.tables_people import audit
@@ -41,8 +41,17 @@ def is_under_way(connection: Connection, account_id: str, now_us: int) -> bool:
     return row is not None and row.what == REFUSED and now_us - row.at_us < UNDER_WAY_US
 
 
+def unrevoked_of(connection: Connection, account_id: str) -> ColumnElement[bool]:
+    """Which of this account's keys nobody has revoked. The last deletion is looked up once, not for each of them."""
+    refused_us = connection.execute(last_refusal(account_id)).scalar()
+    return or_(api_key.c.revoked_us.is_(None), api_key.c.revoked_us == refused_us)
+
+
 def is_refused_only() -> ColumnElement[bool]:
-    """Whether a key is refused by its account's last deletion, and was revoked by nobody."""
+    """Whether a key is refused by its account's last deletion, and was revoked by nobody.
+
+    For a key or two alone: for each one its account's lines in the audit log are read.
+    """
     return api_key.c.revoked_us == last_refusal(api_key.c.account_id).correlate(api_key).scalar_subquery()
 
 

@@ -31,7 +31,7 @@ from farebox.store.tables_people import guess, link, mail, member, person, sessi
 MAILED: tuple[Purpose, ...] = ("confirm", "magic", "reset", "code", "change")
 OTHERS_MAX = 50
 NOBODY = "You are in no account any more, so your log-in was deleted meanwhile. Nothing was done here."
-USED = "{}"  # what a link carries once it was used
+USED = '{"used": true}'  # what a link carries once it was used, and none that was ended unused
 
 
 class StoredPeople:
@@ -114,6 +114,7 @@ class StoredPeople:
 
     def confirm(self, link_id: str, password_hash: str | None, plan: str, arrival: Arrival) -> Entered | None:
         with self._database.write() as connection:
+            lock_asker(connection, link_id)
             now_us = self._database.now_us(connection)
             used = use_link(connection, link_id, "confirm", now_us)
             if used is None:
@@ -127,10 +128,9 @@ class StoredPeople:
 
     def come_in(self, link_id: str, purpose: Purpose, arrival: Arrival, password_hash: str | None) -> Entered | None:
         with self._database.write() as connection:
+            who = lock_asker(connection, link_id)
             now_us = self._database.now_us(connection)
-            used = use_link(connection, link_id, purpose, now_us)
-            who = locked(connection, person.c.email == used.email) if used is not None else None
-            if who is None:
+            if use_link(connection, link_id, purpose, now_us) is None or who is None:
                 return None
             if password_hash is not None:
                 _set_password(connection, who, password_hash, arrival.client, now_us)
@@ -267,6 +267,12 @@ def locked(connection: Connection, which: ColumnElement[bool]) -> Person | None:
     """A person whom nobody else changes until the transaction's end."""
     row = connection.execute(select(person).where(which).with_for_update()).first()
     return Person(*row) if row is not None else None
+
+
+def lock_asker(connection: Connection, link_id: str) -> Person | None:
+    """The person before their link, as who removes somebody or sets a password does: else each waits for the other."""
+    asked = select(link.c.email).where(link.c.id == link_id)
+    return locked(connection, person.c.email == asked.scalar_subquery())
 
 
 def still_there(connection: Connection, who: Person) -> Person:

@@ -21,7 +21,7 @@ from farebox.store.household import (
     say_farewell,
     take_out,
 )
-from farebox.store.people import is_open, usable, use_link
+from farebox.store.people import is_open, lock_asker, usable, use_link
 from farebox.store.tables import account
 from farebox.store.tables_people import link, mail, member, person, session
 
@@ -94,10 +94,10 @@ class StoredTeam:
             if asked is None or asked.account_id is None:
                 return None
             theirs = lock_account(connection, asked.account_id)  # before the link, as who revokes it does
+            known = lock_asker(connection, link_id)
             now_us = self._database.now_us(connection)
             if use_link(connection, link_id, "invite", now_us) is None:
                 return None
-            known = connection.execute(select(person).where(person.c.email == asked.email).with_for_update()).first()
             if known is None and password_hash is None:
                 raise PersonError("Choose a password for your log-in.", field="password")
             is_sqlite = self._database.is_sqlite
@@ -107,7 +107,7 @@ class StoredTeam:
                 connection, "joined", arrival.client, now_us,
                 person_id=who.id, account_id=theirs.id, role=_role(asked),
             )  # fmt: skip
-            entered = let_in(connection, who, arrival, now_us) if known is None else None
+            entered = let_in(connection, who, arrival, now_us, into=theirs) if known is None else None
             return Joined(who.id, theirs, entered)
 
     def _add(self, connection: Connection, account_id: str, who: Person, role: Role, now_us: int) -> None:

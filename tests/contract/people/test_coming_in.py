@@ -1,9 +1,14 @@
 """People on both databases: signed up once, and let in by a link once."""
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, Final
 
 import pytest
+from sqlalchemy import event, text
 
 from farebox.account import sessions
 from farebox.account.desk import LoggedIn
@@ -23,7 +28,15 @@ from farebox.domain.people import (
     mails_to,
 )
 from farebox.store.accounts import StoredAccounts
+from farebox.store.database import Database
+from tests.contract.test_team import BEA, TeamWorld
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, SECRET, World, together
+
+USES: Final[dict[str, Callable[[TeamWorld, str], object]]] = {
+    "magic": lambda world, token: log_in_by_link(world.desk, CLIENT, token=token),
+    "confirm": lambda world, token: confirm(world.desk, CLIENT, token=token, browser=""),
+    "invite": lambda world, token: world.accept(token),
+}
 
 # -- Sign-up
 
@@ -49,7 +62,7 @@ def test_the_link_makes_the_person_the_account_its_owner_and_a_session(world: Wo
     assert here.account.anchor_us == here.account.created_us
     assert here.session.began == "mail"
     assert world.told == [SignedUp(here.account.id, "free", ADA)]
-    assert world.rows("SELECT data FROM link") == [("{}",)], "the hash lies about no longer"
+    assert GOOD not in str(world.rows("SELECT * FROM link")), "the hash lies about no longer"
     assert [row[0] for row in world.rows("SELECT what FROM audit ORDER BY what")] == ["account_opened", "logged_in"]
     assert world.log_in()
 
@@ -155,6 +168,44 @@ def test_a_link_works_once_even_for_many_at_once(world: World) -> None:
     came = together(8, lambda: log_in_by_link(world.desk, CLIENT, token=token))
     assert sum(isinstance(each, LoggedIn) for each in came) == 1
     assert sum(isinstance(each, LinkGone) for each in came) == 7
+
+
+@pytest.mark.parametrize("purpose", ["magic", "confirm", "invite"])
+def test_a_link_is_used_in_the_order_in_which_somebody_is_removed(migrated_pg_url: str, purpose: str) -> None:
+    """The person before their links: else each would wait for the other."""
+    with closing(Database(migrated_pg_url)) as database, ThreadPoolExecutor(1) as pool:
+        world = TeamWorld(database)
+        world.join(BEA)
+        ask_for_link(world.desk, CLIENT, email=BEA, purpose="magic")
+        ask_to_join(world.desk, CLIENT, email=BEA, password=GOOD)
+        world.invite(BEA)
+        token = world.token(purpose, BEA)
+        with database.write() as removing:
+            removing.execute(text("SELECT 1 FROM person FOR UPDATE"))
+            used = pool.submit(USES[purpose], world, token)
+            while not removing.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted")).first() and not used.done():
+                time.sleep(0.01)
+            removing.execute(text("SELECT 1 FROM link FOR UPDATE NOWAIT"))  # whoever waits for us has not locked it
+        assert used.result()
+
+
+def test_who_is_deleted_at_the_moment_in_which_they_confirm_is_somebody_new(world: World) -> None:
+    before = world.visit(world.join().cookie).person.id
+    deleted: list[str] = []
+
+    def delete(*args: Any) -> None:  # noqa: ANN401
+        if args[2].startswith("INSERT INTO person") and not deleted:
+            deleted.append(before)
+            args[0].execute(text("DELETE FROM member"))
+            args[0].execute(text("DELETE FROM person"))
+
+    event.listen(world.database.engine, "after_cursor_execute", delete)
+    try:
+        after = world.visit(world.join().cookie).person.id
+    finally:
+        event.remove(world.database.engine, "after_cursor_execute", delete)
+    assert deleted == [before]
+    assert after != before
 
 
 def test_only_the_newest_link_of_a_purpose_works(world: World) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from farebox.account import sessions
 from farebox.account.join import ask_to_join, confirm
+from farebox.account.link_again import find_used
 from farebox.account.log_in import ask_for_link, log_in, log_in_by_link, reset_password
 from farebox.domain.errors import InvalidRequest
 from farebox.domain.people import (
@@ -97,6 +98,15 @@ def test_a_reset_ends_all_sessions_and_lets_its_owner_in(world: World) -> None:
     assert world.log_in(OTHER)
     with pytest.raises(LinkGone):
         reset_password(world.desk, CLIENT, token=token, password=GOOD)
+
+
+def test_a_link_that_a_reset_ended_is_not_told_as_one_that_was_used(world: World) -> None:
+    world.join()
+    for purpose in ("magic", "reset"):
+        ask_for_link(world.desk, CLIENT, email=ADA, purpose=purpose)
+    reset_password(world.desk, CLIENT, token=world.token("reset"), password=OTHER)
+    assert find_used(world.desk, token=world.token("magic"), opened="") is None
+    assert find_used(world.desk, token=world.token("reset"), opened="") is not None
 
 
 def test_neither_a_link_nor_a_reset_goes_past_the_second_factor(world: World) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request, Response
 
 from farebox.account.address import change_address
-from farebox.account.desk import find_link, new_token
+from farebox.account.desk import LoggedIn, find_link, new_token
 from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import log_in_by_link, reset_password
 from farebox.domain.people import LINK_US, Link, LinkGone, PersonError
@@ -104,8 +104,7 @@ def _use(frame: Frame, request: Request, token: str, password: str) -> Response:
     if found.purpose == "confirm":
         browser = request.cookies.get(SIGN_UP, "")
         came, wish = confirm(desk, client, token=token, browser=browser, opened=opened)
-        first = welcomed(_first(frame, wish), came.entered.person) if came.entered.is_new_account else HOME
-        response = arrived(request, came, first)
+        response = arrived(request, came, _next(frame, came, wish))
         forget_cookie(response, SIGN_UP)
         return response
     if found.purpose == "magic":
@@ -130,6 +129,14 @@ def _reset(frame: Frame, request: Request, found: Link, token: str, password: st
             raise
         return form_again(frame, request, "link.html", error, purpose=found.purpose, email=found.email)
     return arrived(request, came, HOME)
+
+
+def _next(frame: Frame, came: LoggedIn, wish: str) -> str:
+    """Where somebody goes on who has confirmed their address. Only a new person can have lost a password on the way."""
+    if not came.entered.is_new_account:
+        return HOME
+    first = _first(frame, wish)
+    return welcomed(first, came.entered.person) if came.entered.is_new_person else first
 
 
 def _first(frame: Frame, wish: str) -> str:
