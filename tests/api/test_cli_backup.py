@@ -1,9 +1,13 @@
 """`farebox backup`: a copy that was made while customers call is whole, and goes on beside its secret."""
 
+import errno
+import os
 import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -65,7 +69,8 @@ def test_what_cannot_be_copied_or_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "kept.db").write_text("kept")
     assert "kept.db is there already, and is left as it is; name a new file." in refused("kept.db")
     assert (tmp_path / "kept.db").read_text() == "kept"
-    assert "no/copy.db cannot be written (No such file or directory); name a file elsewhere." in refused("no/copy.db")
+    told = "no/copy.db could not be written (No such file or directory); make room there, or name another file."
+    assert told in refused("no/copy.db")
     assert "farebox.db is there already" in refused("farebox.db")
 
 
@@ -80,5 +85,28 @@ def test_a_copy_that_breaks_off_leaves_no_file(tmp_path: Path, monkeypatch: pyte
             disk.setattr("farebox.store.backup._copy", full)
             with pytest.raises(FounderError, match=r"copy\.db could not be written \(database or disk is full\)"):
                 back_up(database, copy)
+            disk.setattr("farebox.store.backup._copy", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                back_up(database, copy)
         assert [path for path in tmp_path.iterdir() if "copy" in path.name] == []
         assert back_up(database, copy) == copy.stat().st_size
+
+
+def test_a_copy_is_made_on_a_disk_that_has_no_links_and_flushes_no_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, fsync = tmp_path / "copy.db", os.fsync
+
+    def flush(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(file)
+
+    monkeypatch.setattr("os.fsync", flush)
+    monkeypatch.setattr("os.link", Mock(side_effect=OSError(errno.EPERM, "Operation not permitted")))
+    with closing(Database(f"sqlite:///{tmp_path}/farebox.db")) as database:
+        database.migrate()
+        assert back_up(database, copy) == copy.stat().st_size
+        with pytest.raises(FounderError, match="there already"):
+            back_up(database, copy)
+    assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == ["copy.db"]

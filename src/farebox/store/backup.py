@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,24 +17,37 @@ def back_up(database: Database, copy: Path) -> int:
         FounderError: there is such a file, or it cannot be written.
         Exception: one of the database's `outages`.
     """
+    aside = copy.with_name(f"{copy.name}.{uuid4().hex}")
     with closing(database.connect()) as source:
         try:
-            os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # the name is taken from now on
+            _refuse_taken(copy)
+            _copy(source, aside)
+            _give_name(aside, copy)
         except FileExistsError:
             raise FounderError(f"{copy} is there already, and is left as it is; name a new file.") from None
-        except OSError as error:
-            raise FounderError(f"{copy} cannot be written ({error.strerror}); name a file elsewhere.") from None
-        aside = copy.with_name(f"{copy.name}.{uuid4().hex}")
-        try:
-            _copy(source, aside)
-            aside.replace(copy)  # so that half a copy never has its name
-            _flush_folder(copy.absolute().parent)
         except (OSError, sqlite3.Error) as error:
-            copy.unlink(missing_ok=True)
-            raise FounderError(f"{copy} could not be written ({error}); make room there, or name another.") from None
+            why = getattr(error, "strerror", None) or error
+            raise FounderError(f"{copy} could not be written ({why}); make room there, or name another file.") from None
         finally:
             aside.unlink(missing_ok=True)
+    _flush_folder(copy.absolute().parent)
     return copy.stat().st_size
+
+
+def _refuse_taken(copy: Path) -> None:
+    if os.path.lexists(copy):
+        raise FileExistsError(copy)
+
+
+def _give_name(aside: Path, copy: Path) -> None:
+    """Only a whole copy has its name, and no other file loses its own by it."""
+    try:
+        copy.hardlink_to(aside)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk that has no links
+        _refuse_taken(copy)
+        aside.rename(copy)
 
 
 def _copy(source: sqlite3.Connection, aside: Path) -> None:
@@ -49,9 +62,11 @@ def _copy(source: sqlite3.Connection, aside: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
+    """That the copy has its name, too, is on the disk, where the system can say so of a folder."""
     if os.name == "posix":
-        file = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+        with suppress(OSError):
+            file = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
