@@ -28,7 +28,7 @@ def lost(path: Path) -> tuple[str, str] | None:
     wal = real.with_name(f"{real.name}-wal")
     if not wal.exists() or has_data(real):
         return None
-    wrong = f"{wal} is there, with the latest calls in it, and its database {real} is not"
+    wrong = f"{wal} is there, which may have the latest calls in it, and its database {real} is not"
     return wrong, f"put the database back; or, to begin anew without those calls, delete {wal.name} too"
 
 
