@@ -338,22 +338,12 @@ def test_who_was_looked_at_is_not_asked_about_again_before_the_next_day(world: U
     assert asked == ["cus_ada"]
 
 
+@pytest.mark.parametrize("read", ["everybody", "spans"])
 def test_a_days_look_is_not_lost_with_a_database_that_goes_away(
-    world: UsageWorld, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    world: UsageWorld, asked: list[str], monkeypatch: pytest.MonkeyPatch, read: str
 ) -> None:
     with monkeypatch.context() as away:
-        away.setattr(world.checks, "everybody", Mock(side_effect=LedgerUnavailable("away")))
-        with pytest.raises(LedgerUnavailable):
-            world.check.look()
-    world.check.look()
-    assert asked == ["cus_ada"]
-
-
-def test_who_was_to_be_looked_at_as_the_database_went_away_is_looked_at_next(
-    world: UsageWorld, asked: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as away:
-        away.setattr(world.checks, "spans", Mock(side_effect=LedgerUnavailable("away")))
+        away.setattr(world.checks, read, Mock(side_effect=LedgerUnavailable("away")))
         with pytest.raises(LedgerUnavailable):
             world.check.look()
     world.check.look()
