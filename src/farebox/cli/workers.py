@@ -52,7 +52,7 @@ class Workers(Multiprocess):
     """Uvicorn's workers, of which only the first take callers as they come.
 
     A worker that dies leaves its place, and the socket it listened on, to the one that replaces it. Until that has
-    started, its share of callers waits; where it cannot, they are left to the others.
+    started, its share of callers waits; where it ends and says that it cannot, they are left to the others.
     """
 
     def __init__(self, config: uvicorn.Config, listeners: list[socket.socket], at_work: int) -> None:
