@@ -34,6 +34,12 @@ async def slow():
         await asyncio.sleep(0.01)
 """
 
+FAILING: Final = """
+import os, pathlib
+if pathlib.Path("failing").exists():
+    exec(pathlib.Path("failing").read_text())
+"""
+
 
 @pytest.fixture
 def shop(tmp_path: Path, empty_url: str) -> tuple[Path, dict[str, str]]:
@@ -135,6 +141,24 @@ def test_a_worker_that_dies_while_the_database_is_away_leaves_its_callers_to_the
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
         wait_until(lambda: len({*server.worker_pids()} - {dead}) == 2, "a new worker")
         connected_to_all(server)
+        assert server.stop() == 0
+
+
+def test_workers_that_are_killed_or_fail_at_each_start_leave_their_callers_to_the_others(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP + FAILING)
+    with Served(app="app.py", workers=3, cwd=tmp_path) as server:
+        wait_until(lambda: len(server.worker_pids()) == 3, "all workers")
+        connected_to_all(server)
+        (tmp_path / "failing").write_text("os.kill(os.getpid(), 9)")
+        server.kill_worker()
+        wait_until(lambda: "could not start: it was killed" in server.output(), "a worker that is killed")
+        (tmp_path / "failing").write_text("raise SystemExit(1)")
+        server.kill_worker()
+        wait_until(lambda: "could not start: it ended, with exit code 1" in server.output(), "a worker that fails")
+        with ExitStack() as open_connections:
+            for _ in range(20):
+                connected(server, open_connections)
+        assert "another takes its place" in server.output()
         assert server.stop() == 0
 
 

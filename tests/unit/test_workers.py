@@ -1,5 +1,6 @@
 """How many processors `farebox serve` counts on, and what is told when a worker cannot come."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from farebox.cli import server, workers
 from farebox.cli.server import SHARES_OUT, listen
-from farebox.cli.workers import Workers, processors_usable
+from farebox.cli.workers import Worker, Workers, processors_usable
 
 HAS: int = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
@@ -42,10 +43,12 @@ def test_a_container_has_the_share_that_it_was_given(
 
 
 class Child:
-    """A worker as its parent sees it. It ends when it is told to, unless it is stuck."""
+    """A worker as its parent sees it, ready at some time or never. It ends when it is told to, unless it is stuck."""
 
-    def __init__(self, exitcode: int | None = None, *, is_stuck: bool = False) -> None:
+    def __init__(self, exitcode: int | None, *, is_stuck: bool, was_ready: bool) -> None:
         self.exitcode = exitcode
+        self.was_ready = was_ready
+        self.left_at: float | None = None
         self.pid = 4711
         self.process = self
         self.was_killed = False
@@ -73,8 +76,12 @@ class Child:
             self.exitcode = -9
 
 
-def child(exitcode: int | None = None, *, is_stuck: bool = False) -> Any:  # noqa: ANN401  # as far as a parent looks
-    return Child(exitcode, is_stuck=is_stuck)
+def child(exitcode: int | None = None, *, is_stuck: bool = False, was_ready: bool = True) -> Any:  # noqa: ANN401  # as far as a parent looks
+    return Child(exitcode, is_stuck=is_stuck, was_ready=was_ready)
+
+
+def failed(exitcode: int) -> Any:  # noqa: ANN401
+    return child(exitcode, was_ready=False)
 
 
 class Parent(Workers):
@@ -84,10 +91,14 @@ class Parent(Workers):
         super().__init__(uvicorn.Config("x:y", workers=len(now), timeout_graceful_shutdown=0), [], 1)
         self.processes = list(now)
         self.started = then
+        self.places_left: list[int] = []
 
     def _started(self, place: int) -> Any:  # noqa: ANN401
         del place
         return self.started.pop(0)
+
+    def _stop_listening(self, place: int) -> None:
+        self.places_left.append(place)
 
 
 @pytest.fixture(autouse=True)
@@ -95,30 +106,51 @@ def _no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
 
-def test_a_worker_that_cannot_start_ends_all_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    parent = Parent(child(STARTUP_FAILURE), then=[])
+@pytest.mark.parametrize("exitcode", [STARTUP_FAILURE, 1, 0])
+def test_a_worker_that_cannot_start_ends_all_and_is_told_of(caplog: pytest.LogCaptureFixture, exitcode: int) -> None:
+    """Whether uvicorn says so, Python, or the founder's file."""
+    parent = Parent(failed(exitcode), child(was_ready=False), then=[])
     parent.keep_subprocess_alive()
-    assert parent.should_exit.is_set()
+    assert (parent.should_exit.is_set(), parent.could_not_start) == (True, True)
     assert "the others are stopped as well" in caplog.text
 
 
-@pytest.mark.parametrize("exitcode", workers.COULD_NOT_START)
-def test_once_one_has_served_another_that_cannot_start_is_tried_again_and_the_others_go_on(
+@pytest.mark.parametrize("exitcode", [STARTUP_FAILURE, 1, -9])
+def test_once_one_was_ready_another_that_cannot_start_is_tried_again_and_the_others_go_on(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, exitcode: int
 ) -> None:
-    """Whether the database is away by then, or the founder's file has a mistake."""
-    failed, other, whole = child(exitcode), child(), child()
-    parent = Parent(child(), other, then=[failed, whole])
+    """Whether the database is away by then, the founder's file has a mistake, or memory runs out."""
+    left, other, whole = failed(exitcode), child(was_ready=False), child()
+    parent = Parent(child(-9), other, then=[left, whole])
     parent.keep_subprocess_alive()
-    parent.processes[0].kill()
     for _ in range(3):
         parent.keep_subprocess_alive()
-        assert parent.processes == [failed, other]
+        assert (parent.processes, parent.places_left) == ([left, other], [0])
     monkeypatch.setattr(workers, "RETRY_SECONDS", 0.0)
-    parent._again_at.clear()
     parent.keep_subprocess_alive()
-    assert (parent.processes, parent.should_exit.is_set()) == ([whole, other], False)
-    assert "it is tried again" in caplog.text
+    assert (parent.processes, parent.should_exit.is_set(), parent.could_not_start) == ([whole, other], False, False)
+    assert "it is tried again in 5 s" in caplog.text
+
+
+def test_one_that_is_ready_goes_on_though_nobody_has_asked_it_yet() -> None:
+    parent = Parent(failed(STARTUP_FAILURE), child(), then=[])
+    parent.keep_subprocess_alive()
+    assert (parent.places_left, parent.should_exit.is_set()) == ([0], False)
+
+
+def test_a_worker_that_is_killed_before_any_was_ready_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    parent = Parent(failed(-9), child(was_ready=False), then=[])
+    parent.keep_subprocess_alive()
+    assert (parent.places_left, parent.should_exit.is_set()) == ([0], False)
+    told = "4711 could not start: it was killed by SIGKILL, as the system does where memory runs out. See what it"
+    assert f"The worker {told} printed; it is tried again in 5 s." in caplog.text
+
+
+def test_a_worker_was_ready_once_it_has_told_so() -> None:
+    worker = Worker(uvicorn.Config("x:y"), [])
+    assert not worker.was_ready
+    asyncio.run(worker._tell_ready())
+    assert (worker.was_ready, worker.was_ready) == (True, True)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
 from farebox.cli.load import APP_VARIABLE
-from farebox.cli.workers import COULD_NOT_START, Workers
+from farebox.cli.workers import Workers
 from farebox.domain.errors import FounderError
 from farebox.settings import LISTENING_VARIABLE, TABLES_VARIABLE
 from farebox.store.migrations import HEAD
@@ -129,7 +129,7 @@ def run(
         parent = Workers(config, listeners, at_work)
         with suppress(KeyboardInterrupt):
             parent.run()
-        if any(worker.exitcode in COULD_NOT_START for worker in parent.processes):
+        if parent.could_not_start:
             sys.exit(STARTUP_FAILURE)
     else:
         serve_alone(config, listener)

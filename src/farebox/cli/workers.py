@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
@@ -29,7 +28,6 @@ log = logging.getLogger("farebox.workers")
 
 LATE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 5.0  # before a place is filled again whose worker could not start
-COULD_NOT_START: Final = (STARTUP_FAILURE, 1)  # the second is Python's own, as for a mistake in the founder's file
 KILL: Final = 9
 KILLED: Final = "was killed by SIGKILL, as the system does where memory runs out"
 ENDING_SECONDS: Final = 30  # for what a worker does after its last call, as to send the mail in hand
@@ -51,42 +49,51 @@ def processors_usable() -> int:
 class Workers(Multiprocess):
     """Uvicorn's workers, of which only the first take callers as they come.
 
-    A worker that dies leaves its place, and the socket it listened on, to the one that replaces it. Until that has
-    started, its share of callers waits; where it ends and says that it cannot, they are left to the others.
+    A worker that dies leaves its place, and the socket it listened on, to the one that replaces it. Until that is
+    ready, its share of callers waits; where it dies before, they are left to the others (decision 28).
     """
+
+    processes: list["Worker"]  # type: ignore[assignment]  # uvicorn's own list, which has no others here
 
     def __init__(self, config: uvicorn.Config, listeners: list[socket.socket], at_work: int) -> None:
         """There is one listener for each that is `at_work`, or one for all of them."""
         super().__init__(config, sockets=listeners)
         self._at_work = at_work
+        self.could_not_start = False
         self._is_up = False
-        self._leaving: list[Process] = []
-        self._again_at: dict[int, float] = {}
+        self._leaving: list[Worker] = []
 
     def init_processes(self) -> None:
         self.processes = [self._started(place) for place in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
-        # One that is dead is not asked: nobody would answer, and it is to be replaced at once.
-        self._is_up = self._is_up or any(
-            worker.process.is_alive() and worker.is_ready(LOOK_SECONDS) for worker in self.processes
-        )
         for place, worker in enumerate(self.processes):
             answers = self._answers(worker)
             if self._is_told_to_end():
                 return
-            if answers:
-                continue
-            was_silent = worker.process.is_alive()
-            worker.kill()  # it may only hang
-            worker.join()
-            if worker.exitcode not in COULD_NOT_START:
-                log.error("The worker %d %s; another takes its place.", worker.pid, self._end_of(worker, was_silent))
-            elif not self._may_start_again(place):
-                continue
-            self.processes[place] = self._started(place)
+            if not answers and self._is_to_be_replaced(place, worker):
+                self.processes[place] = self._started(place)
 
-    def _end_of(self, worker: Process, was_silent: bool) -> str:
+    def _is_to_be_replaced(self, place: int, worker: "Worker") -> bool:
+        """Whether another now takes the place of a worker that does not answer.
+
+        It does at once where the worker had been ready. One that never was could not start: the next one is to wait.
+        """
+        if worker.left_at is None:
+            self._is_up = self._is_up or any(each.was_ready for each in self.processes)
+            ended = self._end(worker)
+            if worker.was_ready:
+                log.error("The worker %d %s; another takes its place.", worker.pid, ended)
+                return True
+            worker.left_at = time.monotonic()
+            self._leave(place, worker, ended)
+        return time.monotonic() >= worker.left_at + RETRY_SECONDS
+
+    def _end(self, worker: "Worker") -> str:
+        """End a worker, unless it is dead already. How it ended, in words."""
+        was_silent = worker.process.is_alive()
+        worker.kill()  # it may only hang
+        worker.join()
         code = worker.exitcode or 0
         if was_silent:
             return f"did not answer for {self.config.timeout_worker_healthcheck} s, and was killed"
@@ -94,32 +101,28 @@ class Workers(Multiprocess):
             return f"ended, with exit code {code}"
         return KILLED if code == -KILL else f"was ended by signal {-code} ({signal.strsignal(-code)})"
 
-    def _answers(self, worker: Process) -> bool:
+    def _leave(self, place: int, worker: "Worker", ended: str) -> None:
+        """Leave a place whose worker could not start, or all of them.
+
+        Before any was ready, what made a worker end by itself would stop every other one as well. Later that is
+        something that passes, as a database that is away. What kills a worker may pass at any time.
+        """
+        if not self._is_up and (worker.exitcode or 0) >= 0:
+            log.error("A worker could not start, so the others are stopped as well. Above it says why.")
+            self.could_not_start = True
+            self.should_exit.set()
+            return
+        told = "The worker %d could not start: it %s. See what it printed; it is tried again in %d s."
+        log.error(told, worker.pid, ended, RETRY_SECONDS)
+        self._stop_listening(place)
+
+    def _answers(self, worker: "Worker") -> bool:
         """Whether a worker answers. It has its time to, but not when all are to end, or when it dies meanwhile."""
         ends_at = time.monotonic() + self.config.timeout_worker_healthcheck
         while worker.process.is_alive() and time.monotonic() < ends_at and not self._is_told_to_end():
             if worker.ping(LOOK_SECONDS):
                 return True
         return False
-
-    def _may_start_again(self, place: int) -> bool:
-        """Whether a worker that could not start is replaced now.
-
-        Before any has served, what it found would stop every other one as well. Later that is something that passes,
-        as a database that is away: the others go on, and wait for it too.
-        """
-        if not self._is_up:
-            log.error("A worker could not start, so the others are stopped as well. Above it says why.")
-            self.should_exit.set()
-            return False
-        if place not in self._again_at:
-            log.error("A worker could not start; the others go on, and it is tried again. Above it says why.")
-            self._stop_listening(place)
-            self._again_at[place] = time.monotonic() + RETRY_SECONDS
-        if time.monotonic() < self._again_at[place]:
-            return False
-        del self._again_at[place]
-        return True
 
     def _stop_listening(self, place: int) -> None:
         """Have the system leave out a place that is not filled, whose callers would wait for as long.
@@ -160,7 +163,7 @@ class Workers(Multiprocess):
         """When a worker has had all the time that it may take to end."""
         return time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + ENDING_SECONDS
 
-    def _see_out(self, workers: Iterable[Process], ends_at: float) -> None:
+    def _see_out(self, workers: Iterable["Worker"], ends_at: float) -> None:
         for worker in workers:
             worker.process.join(max(0.0, ends_at - time.monotonic()))
             if worker.process.is_alive():
@@ -178,9 +181,9 @@ class Workers(Multiprocess):
     def handle_ttou(self) -> None:
         """The number of workers stays: a socket without a worker would keep its callers waiting."""
 
-    def _started(self, place: int) -> Process:
+    def _started(self, place: int) -> "Worker":
         if place < self._at_work:
-            worker: Process = Worker(self.config, [self.sockets[place % len(self.sockets)]])
+            worker = Worker(self.config, [self.sockets[place % len(self.sockets)]])
         else:
             worker = StandbyProcess(self.config, self.sockets)
         with _interrupts_wait():
@@ -191,12 +194,28 @@ class Workers(Multiprocess):
 class Worker(Process):
     """A worker that ends when its parent is dead: nobody could stop it, and it would keep the port from a new start."""
 
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self.left_at: float | None = None
+        """When it was found that it could not start."""
+        self._hears, self._tells = multiprocessing.Pipe(duplex=False)
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether it came to serve, as its parent knows of one that is dead, too."""
+        return self._hears.poll()  # nobody takes out what it told
+
+    async def _tell_ready(self) -> None:
+        self.config.callback_notify = None  # once is enough
+        self._tells.send(True)
+
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         if sys.platform != "win32":
             # A terminal that is closed tells them all; it is the parent that replaces them.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # one that waited ends this process here
         threading.Thread(target=_end_after_parent, daemon=True).start()
+        self.config.callback_notify = self._tell_ready  # uvicorn calls it when it takes the first callers
         super().target(sockets)
 
 
