@@ -10,7 +10,7 @@ from typing import Any
 from farebox.domain import apikey
 from farebox.domain.apikey import Mode
 from farebox.domain.period import DAY_US
-from farebox.ports import AccountRow, KeyRow
+from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.database import Database
 from farebox.store.reconcile import reconcile
 from farebox.store.wallet import StoredCredit

@@ -16,11 +16,11 @@ from farebox.domain.admission import Caller, identify
 from farebox.domain.errors import FounderError
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
-from farebox.ports import AccountRow, KeyRow
+from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.plans import lost_plans
-from farebox.wiring_people import upkeep_of
+from farebox.wiring.people import upkeep_of
 
 SECRET: Final = b"a secret of the tests, long enough"
 PRODUCT: Final = Product("Till", plans=(Plan("free", calls=20), Plan("pro", calls=5_000)))

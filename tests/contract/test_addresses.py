@@ -14,7 +14,7 @@ from farebox.account.log_in import ask_for_link, log_in_by_link
 from farebox.account.sessions import change_password
 from farebox.account.sign_up import sign_up
 from farebox.domain.people import LinkGone, NotAllowed, PersonError, TooOften, WrongPassword, mails_from, mails_to
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.household import lock_account

@@ -13,7 +13,7 @@ import pytest
 from farebox.account.export import export_account, export_person, zipped
 from farebox.account.plan import choose_plan, set_spend_cap
 from farebox.domain.people import NotAllowed, PersonError, TooOften
-from farebox.ports_team import ACTIVITY_MAX, Part
+from farebox.ports.team import ACTIVITY_MAX, Part
 from farebox.store import archive
 from farebox.store.database import Database
 from farebox.store.tables import metadata

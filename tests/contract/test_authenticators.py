@@ -7,7 +7,7 @@ import pytest
 
 from farebox.adapters.authenticators import WebAuthn
 from farebox.domain.people import Passkey, Person, PersonError
-from farebox.ports_proofs import Place
+from farebox.ports.proofs import Place
 from tests.services.authenticator import PRESENT, Authenticator
 
 ORIGIN: Final = "https://till.example"

@@ -19,8 +19,8 @@ from farebox.domain.admission import Admitted, Ask, Once, Refused
 from farebox.domain.errors import FounderError, InvalidApiKey
 from farebox.domain.ledger import Spent
 from farebox.domain.people import NotAllowed, PersonError
-from farebox.ports import Kept
-from farebox.ports_people import Due, Letter, MailRefused
+from farebox.ports.calls import Kept
+from farebox.ports.people import Due, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger

@@ -13,7 +13,7 @@ from farebox.account.keys import create_key, find_key
 from farebox.account.till import CannotBuy
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.people import NotAllowed
-from farebox.ports_money import PaymentsUnavailable
+from farebox.ports.money import PaymentsUnavailable
 from farebox.store.database import Database
 from farebox.store.deleting import UNDER_WAY_US
 from farebox.web.pages.activity import in_words

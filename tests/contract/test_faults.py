@@ -21,7 +21,7 @@ from farebox.domain.admission import Once
 from farebox.domain.breaker import Breaker
 from farebox.domain.dialects import CHAT, input_tokens_max
 from farebox.domain.errors import CallError, InternalError, LedgerUnavailable
-from farebox.ports import Reply, Streamed
+from farebox.ports.calls import Reply, Streamed
 from farebox.store import ledger as ledger_module
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger

@@ -15,7 +15,7 @@ from farebox.adapters.oauth_github import GitHub
 from farebox.adapters.oauth_oidc import OidcService
 from farebox.domain.events import SignedUp
 from farebox.domain.people import LinkGone, NotAllowed, PersonError, TooOften, WrongPassword
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.store.database import Database
 from tests.contract.world import ADA, CLIENT, World, together
 from tests.services.issuer import CLIENT_ID, CLIENT_SECRET, FakeGitHub, FakeIssuer, Issuer

@@ -18,7 +18,7 @@ from farebox.adapters.mail_smtp import SmtpMailer
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.mail import Sender, SmtpServer, parse_smtp
 from farebox.domain.people import Mail
-from farebox.ports_people import Due, Letter, MailNotSent, MailRefused
+from farebox.ports.people import Due, Letter, MailNotSent, MailRefused
 from farebox.store.database import Database
 from farebox.store.outbox import LEASE_SECONDS, StoredOutbox
 from farebox.store.tables_people import mail

@@ -14,7 +14,7 @@ from farebox.adapters.oauth_github import GitHub
 from farebox.adapters.oauth_http import BoundedTransport, Strayed
 from farebox.adapters.oauth_oidc import CLOCKS_OFF_SECONDS, OidcService
 from farebox.domain.people import PersonError
-from farebox.ports_proofs import Known, OtherService, Trip
+from farebox.ports.proofs import Known, OtherService, Trip
 from tests.services.issuer import CLIENT_ID, CLIENT_SECRET, FakeGitHub, FakeIssuer, Issuer
 
 ADA: Final = "ada@example.com"

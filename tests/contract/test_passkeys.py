@@ -18,8 +18,8 @@ from farebox.account.passkeys import (
     rename_passkey,
 )
 from farebox.domain.people import LinkGone, NotAllowed, Passkey, PersonError
-from farebox.ports_people import Visit
-from farebox.ports_proofs import Place
+from farebox.ports.people import Visit
+from farebox.ports.proofs import Place
 from farebox.store.database import Database
 from tests.contract.world import CLIENT, World, together
 from tests.services.authenticator import PRESENT, Authenticator

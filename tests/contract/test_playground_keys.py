@@ -9,7 +9,7 @@ from farebox.account.own_keys import WORKING_MAX
 from farebox.account.playground import KEY_NAME, make_playground_key, playground_key
 from farebox.domain import apikey
 from farebox.domain.product import Product
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.store.database import Database
 from tests.contract.world import CLIENT, SECRET, World, together
 

@@ -12,7 +12,7 @@ from farebox.domain.apikey import Mode
 from farebox.domain.ledger import State
 from farebox.domain.period import DAY_US, MICROSECONDS, day
 from farebox.domain.reading import Search, day_start_us
-from farebox.ports import CallRow
+from farebox.ports.calls import CallRow
 from farebox.store import readings as readings_module
 from farebox.store import search as search_module
 from farebox.store.database import Database

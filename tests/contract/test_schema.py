@@ -19,7 +19,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Connection, LargeBinary, Tab
 
 from farebox.domain.ledger import Hold, Meter, Outcome
 from farebox.domain.people import Link, Mail, Member, Person, Session
-from farebox.ports import AccountRow, KeyRow
+from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.database import Database
 from farebox.store.filelock import FileLock
 from farebox.store.migrations import HEAD

@@ -22,7 +22,7 @@ from farebox.account.second_factor import (
 from farebox.adapters.vault import AesVault
 from farebox.domain.people import LinkGone, NotAllowed, PersonError, TooOften, WrongPassword, ceremonies_from, codes_of
 from farebox.domain.second_factor import code_at, secret_text, step_of
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.store.database import Database
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, SECRET, World, together
 

@@ -10,7 +10,7 @@ from farebox.account import sessions, team
 from farebox.account.log_in import ask_for_link, log_in_by_link
 from farebox.account.sign_up import sign_up
 from farebox.domain.people import DAY_US, LinkGone, NotAllowed, PersonError, TooOften
-from farebox.ports_people import Arrival, Visit
+from farebox.ports.people import Arrival, Visit
 from farebox.store import team as stored
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database

@@ -14,7 +14,7 @@ import pytest
 from farebox.adapters.openai_http import PATHS, OpenAIUpstream
 from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
 from farebox.domain.providers import PROVIDERS
-from farebox.ports import Reply, Streamed, Upstream
+from farebox.ports.calls import Reply, Streamed, Upstream
 from tests.contract.answering import SOON_SECONDS, break_off
 
 CHAT: Final = "/chat/completions"

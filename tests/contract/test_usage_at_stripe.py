@@ -13,7 +13,7 @@ from farebox.domain.billing import Invoice, InvoiceLine
 from farebox.domain.catalogue import METER
 from farebox.domain.period import DAY_US, MICROSECONDS
 from farebox.domain.report import HOUR_US
-from farebox.ports_money import KeyRefused, PaymentRefused, PaymentsUnavailable, UsageEvent
+from farebox.ports.money import KeyRefused, PaymentRefused, PaymentsUnavailable, UsageEvent
 from farebox.store.database import Database
 from tests.contract.usage_world import UsageWorld
 from tests.services.stripe import StripeStandin

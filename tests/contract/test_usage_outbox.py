@@ -10,7 +10,7 @@ import pytest
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.period import DAY_US, MICROSECONDS
 from farebox.domain.report import DRAFT_US, HOUR_US, MINUTE_US
-from farebox.ports_money import PaymentRefused, UsageEvent
+from farebox.ports.money import PaymentRefused, UsageEvent
 from farebox.store.database import Database
 from farebox.store.usage_outbox import FILL, ROWS_MAX
 from tests.contract.usage_world import CENT, UsageWorld, lose, lost_answer

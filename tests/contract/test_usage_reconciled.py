@@ -7,7 +7,7 @@ import pytest
 from farebox.domain.billing import InvoiceLine, lines_to_json
 from farebox.domain.period import DAY_US
 from farebox.domain.report import HOUR_US
-from farebox.ports_money import PaymentRefused
+from farebox.ports.money import PaymentRefused
 from farebox.store import reconcile_usage
 from farebox.store.database import Database
 from farebox.store.reconcile import reconcile

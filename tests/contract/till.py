@@ -15,7 +15,7 @@ from farebox.domain.ledger import Ending, Hold, Spent
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
 from farebox.domain.product import Product
-from farebox.ports import Recorded
+from farebox.ports.calls import Recorded
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger

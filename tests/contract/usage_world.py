@@ -10,7 +10,7 @@ from farebox.account.check_usage import UsageCheck
 from farebox.account.report import UsageReport
 from farebox.domain.period import DAY_US, MICROSECONDS
 from farebox.domain.report import HOUR_US, MINUTE_US
-from farebox.ports_money import PaymentsUnavailable, UsageEvent
+from farebox.ports.money import PaymentsUnavailable, UsageEvent
 from farebox.store.database import Database
 from farebox.store.usage_checks import StoredUsageChecks
 from farebox.store.usage_outbox import StoredUsageOutbox

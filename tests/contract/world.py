@@ -17,8 +17,8 @@ from farebox.domain.events import Event
 from farebox.domain.people import Allowance, Client, PersonError, link_token
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
-from farebox.ports_people import Visit
-from farebox.ports_proofs import OtherService
+from farebox.ports.people import Visit
+from farebox.ports.proofs import OtherService
 from farebox.store.addresses import StoredAddresses
 from farebox.store.ceremonies import StoredCeremonies
 from farebox.store.database import Database
@@ -28,7 +28,7 @@ from farebox.store.passkeys import StoredPasskeys
 from farebox.store.people import StoredPeople
 from farebox.store.second_factors import StoredSecondFactors
 from farebox.store.tables import metadata
-from farebox.wiring_people import upkeep_of
+from farebox.wiring.people import upkeep_of
 
 SECRET: Final = b"a secret of the tests, long enough"
 PRODUCT: Final = Product("Till", plans=(Plan("free", calls=20), Plan("pro", usd=29, calls=5_000)))

@@ -24,7 +24,7 @@ from farebox.domain.errors import (
 from farebox.domain.period import period_at
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
-from farebox.ports import Recorded
+from farebox.ports.calls import Recorded
 from farebox.store.batch import Finish, Result
 from tests.property.ledger_rows import (
     CAP_CALLS,

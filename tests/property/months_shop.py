@@ -33,8 +33,8 @@ from farebox.domain.product import Product
 from farebox.domain.subscribing import Followed
 from farebox.domain.upcoming import next_invoice
 from farebox.domain.webhooks import Event, verb_of
-from farebox.ports import AccountRow, Recorded
-from farebox.ports_billing import Decide
+from farebox.ports.billing import Decide
+from farebox.ports.calls import AccountRow, Recorded
 from farebox.store.accounts import StoredAccounts
 from farebox.store.batch import Finish, Item, Result, run
 from farebox.store.billing import StoredBilling

@@ -18,7 +18,7 @@ from farebox.domain.audit import audit_row
 from farebox.domain.ledger import Ending, Hold, Mark, Spent
 from farebox.domain.period import period_at
 from farebox.domain.wallet import Grant
-from farebox.ports import Recorded
+from farebox.ports.calls import Recorded
 from farebox.store.batch import Finish, Item, Look
 from tests.property.ledger_lives import (
     ACCOUNTS,

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 from farebox.domain import apikey
 from farebox.domain.people import Client, Person, digest
 from farebox.domain.period import DAY_US, Period, period_at
-from farebox.ports import AccountRow, KeyRow
-from farebox.ports_people import Arrival
+from farebox.ports.calls import AccountRow, KeyRow
+from farebox.ports.people import Arrival
 from farebox.store.arrivals import begin_session
 from farebox.store.database import Database
 from farebox.store.tables import account, api_key, meter

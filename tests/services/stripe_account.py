@@ -18,7 +18,7 @@ import stripe
 from farebox.adapters.stripe_client import open_client
 from farebox.domain.catalogue import USAGE
 from farebox.domain.webhooks import TYPES
-from farebox.wiring_money import STRIPES_PAGES
+from farebox.wiring.money import STRIPES_PAGES
 
 NAME: Final = "farebox-journey"
 SKIPPED: Final = (

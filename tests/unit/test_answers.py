@@ -7,7 +7,7 @@ from farebox.domain.apikey import Mode
 from farebox.domain.errors import CallError, IdempotencyStreamed, InvalidRequest
 from farebox.domain.ledger import Ending, Hold, Mark, Meter, Spent, settle
 from farebox.domain.plan import Plan
-from farebox.ports import CallRow
+from farebox.ports.calls import CallRow
 from farebox.web.pages.answers import SENT_CHARS_MAX, SENT_TWICE, Answer, Problem, answer_of, receipt_of
 from farebox.web.pages.paying import Came
 from farebox.web.problem import problem

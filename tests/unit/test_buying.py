@@ -16,9 +16,9 @@ from farebox.domain.people import HOUR_US
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.subscribing import Known
-from farebox.ports import AccountRow
-from farebox.ports_billing import Attempt
-from farebox.ports_money import PaymentsUnavailable
+from farebox.ports.billing import Attempt
+from farebox.ports.calls import AccountRow
+from farebox.ports.money import PaymentsUnavailable
 
 ADA = AccountRow("acct_1", "ada@example.com", "free", "active", 0, 0, customer_id="cus_1")
 PRODUCT = Product("Till", plans=(Plan("free", calls=20), Plan("pro", usd=29, calls=1000)))

@@ -6,7 +6,7 @@ import pytest
 
 from farebox.account.deliver import Post, reason_not_to_send
 from farebox.domain.people import HOUR_US, Mail
-from farebox.ports_people import Due, MailNotSent
+from farebox.ports.people import Due, MailNotSent
 
 
 def due(*, waited_us: int = 0, template: str = "confirm", link_id: str | None = None, alive: bool = True) -> Due:

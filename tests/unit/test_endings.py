@@ -22,7 +22,7 @@ from farebox.domain.breaker import Breaker
 from farebox.domain.dialects import CHAT
 from farebox.domain.errors import CallError, InternalError, UpstreamFailed, UpstreamTimeout
 from farebox.domain.ledger import Ending, Hold, Mark, Spent, settle
-from farebox.ports import Recorded, Reply, Streamed
+from farebox.ports.calls import Recorded, Reply, Streamed
 from farebox.sandbox.model import SandboxStream
 from farebox.testing import call
 from farebox.web.endpoint import HttpListener

@@ -13,7 +13,7 @@ from farebox.account.report import UsageReport
 from farebox.account.work_off import Clerk
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.period import Period
-from farebox.ports_money import PaymentsUnavailable
+from farebox.ports.money import PaymentsUnavailable
 
 SECONDS_MAX: Final = 10  # no measure: only a test that hangs waits as long
 ACCOUNTS = ("acct_1", "acct_2", "acct_3")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from farebox.domain.dialects import CHAT, input_tokens_max
-from farebox.ports import Upstream
+from farebox.ports.calls import Upstream
 from farebox.sandbox.model import NAME_TOKEN, SANDBOX_MODEL, SandboxModel, tokens_of
 
 MODEL: Final[Upstream] = SandboxModel()

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, BadRequestError, NotFoundError
 from openai.lib.streaming.responses import ResponseTextDeltaEvent
 from pydantic import BaseModel, Field
 
-from farebox.ports import Streamed, Upstream
+from farebox.ports.calls import Streamed, Upstream
 from farebox.sandbox.model import NAME_TOKEN, SANDBOX_MODEL, SandboxModel
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from farebox.adapters.stripe_client import open_client
 from farebox.adapters.stripe_payments import CLOCKS_SECONDS, StripePayments
 from farebox.adapters.stripe_usage import StripeUsage
 from farebox.domain.billing import Bought
-from farebox.ports_money import PaymentsUnavailable, UsageEvent
+from farebox.ports.money import PaymentsUnavailable, UsageEvent
 
 PAID: Final = {"object": "payment_intent", "id": "pi_1", "status": "succeeded", "customer": "cus_1", "amount": 1000,
                "metadata": {}, "last_payment_error": None}  # fmt: skip

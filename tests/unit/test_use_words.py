@@ -5,7 +5,7 @@ import pytest
 from farebox.domain.ledger import Hold, Mark, Meter, Outcome, State
 from farebox.domain.plan import Plan
 from farebox.domain.reading import Sums
-from farebox.ports import CallRow, KeyRow
+from farebox.ports.calls import CallRow, KeyRow
 from farebox.web.pages.call_words import MARKS, charge_of, key_name, line_of, state_of, told_of, took
 from farebox.web.pages.use_words import facts, filled, last_days, limits
 

@@ -7,7 +7,7 @@ import pytest
 from farebox.account.work_off import GIVEN_UP_US, WAIT_SECONDS_MAX, Clerk
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.webhooks import TYPES, VERBS, object_of, verb_of
-from farebox.ports_billing import Waiting
+from farebox.ports.billing import Waiting
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Final
 
 from farebox.account.desk import GONE, Desk, find_link, mail_link, new_mail
 from farebox.domain.people import Client, LinkGone, PersonError, TooOften, address_of, mails_from, mails_to
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 
 ASKED: Final = (
     "Somebody who is logged in to your account asked to change its address to {email}. Nothing has changed yet."

@@ -7,8 +7,8 @@ from farebox.account.passkeys import look_at_passkey
 from farebox.account.second_factor import WRONG, look_at_code
 from farebox.account.sessions import show_password
 from farebox.domain.people import Client, NotAllowed, PersonError
-from farebox.ports_people import Visit
-from farebox.ports_proofs import Place
+from farebox.ports.people import Visit
+from farebox.ports.proofs import Place
 
 
 class Ways(NamedTuple):

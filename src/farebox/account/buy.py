@@ -15,8 +15,8 @@ from farebox.domain.pack import Pack
 from farebox.domain.pages import of_account
 from farebox.domain.plan import Plan
 from farebox.domain.subscribing import NOT_BEGUN, Known
-from farebox.ports import AccountRow
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+from farebox.ports.calls import AccountRow
+from farebox.ports.money import PaymentRefused, PaymentsUnavailable
 
 log = logging.getLogger("farebox.money")
 

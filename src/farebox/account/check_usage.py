@@ -8,7 +8,7 @@ from farebox.domain.errors import CallError
 from farebox.domain.money import format_usd
 from farebox.domain.period import Period, iso
 from farebox.domain.report import counted_of
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable, UsageChecks, UsageMeter
+from farebox.ports.money import PaymentRefused, PaymentsUnavailable, UsageChecks, UsageMeter
 
 log = logging.getLogger("farebox.usage")
 

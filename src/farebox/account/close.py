@@ -4,8 +4,8 @@ from farebox.account.buy import end_for_good
 from farebox.account.desk import Desk
 from farebox.account.till import Till
 from farebox.domain.people import Client, PersonError
-from farebox.ports_people import Visit
-from farebox.ports_team import Closing
+from farebox.ports.people import Visit
+from farebox.ports.team import Closing
 
 
 def close_account(desk: Desk, here: Visit, client: Client, *, typed: str, till: Till | None = None) -> None:

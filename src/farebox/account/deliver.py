@@ -9,7 +9,7 @@ from typing import Final
 from farebox.account.rounds import Rounds
 from farebox.domain.errors import CallError
 from farebox.domain.people import HOUR_US
-from farebox.ports_people import Due, Letter, Mailer, MailNotSent, MailRefused, Outbox
+from farebox.ports.people import Due, Letter, Mailer, MailNotSent, MailRefused, Outbox
 
 log = logging.getLogger("farebox.mail")
 

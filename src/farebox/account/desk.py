@@ -24,8 +24,8 @@ from farebox.domain.people import (
 )
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
-from farebox.ports_people import Arrival, Entered, Keys, Passwords, People
-from farebox.ports_proofs import (
+from farebox.ports.people import Arrival, Entered, Keys, Passwords, People
+from farebox.ports.proofs import (
     Addresses,
     Authenticators,
     Ceremonies,
@@ -35,7 +35,7 @@ from farebox.ports_proofs import (
     SecondFactors,
     Vault,
 )
-from farebox.ports_team import Archive, Closing, Plans, Team
+from farebox.ports.team import Archive, Closing, Plans, Team
 
 GONE = "This link has been used, has expired, or a newer one was sent. Ask for a new one."
 

@@ -7,7 +7,7 @@ from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey
 from farebox.domain.product import Product
-from farebox.ports import AccountRow, Accounts
+from farebox.ports.calls import AccountRow, Accounts
 
 DEVELOPER: Final = "dev@localhost"
 KEY_NAME: Final = "farebox dev"

@@ -8,8 +8,8 @@ from farebox.account.desk import Desk, LoggedIn, arrive, begin_ceremony, ceremon
 from farebox.domain import people as rules
 from farebox.domain.events import SignedUp
 from farebox.domain.people import Client, LinkGone, NotAllowed, PersonError, TooOften, sign_ups_from
-from farebox.ports_people import Visit
-from farebox.ports_proofs import Known, OtherService, Trip
+from farebox.ports.people import Visit
+from farebox.ports.proofs import Known, OtherService, Trip
 
 AGAIN: Final = "This log-in was begun in another browser, too long ago, or was finished already. Begin it again here."
 NO_SERVICE: Final = "Nobody can log in with this here."

@@ -8,8 +8,8 @@ from typing import Final
 from farebox.account.desk import Desk, take
 from farebox.domain.people import Client, exports_by
 from farebox.domain.period import iso
-from farebox.ports_people import Visit
-from farebox.ports_team import Part
+from farebox.ports.people import Visit
+from farebox.ports.team import Part
 
 READ_ME: Final = """\
 {what}, as {product} had it on {day}.

@@ -9,7 +9,7 @@ from farebox.domain.apikey import ApiKey, Mode
 from farebox.domain.errors import FounderError
 from farebox.domain.people import DAY_US, PersonError
 from farebox.domain.period import MICROSECONDS
-from farebox.ports import AccountRow, Accounts, KeyRow
+from farebox.ports.calls import AccountRow, Accounts, KeyRow
 
 NAME_CHARS_MAX: Final = 100
 DAYS_MAX: Final = 3_650

@@ -18,7 +18,7 @@ from farebox.domain.limits import PERCENTS, Limit, Used, marks_up_to, may_matter
 from farebox.domain.money import format_usd
 from farebox.domain.period import iso
 from farebox.domain.plan import Plan, plan_in_force
-from farebox.ports_team import AccountUse, LimitMarks
+from farebox.ports.team import AccountUse, LimitMarks
 
 log = logging.getLogger("farebox.limits")
 

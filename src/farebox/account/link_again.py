@@ -6,7 +6,7 @@ from farebox.account import sessions
 from farebox.account.desk import Desk
 from farebox.domain import people as rules
 from farebox.domain.people import Link
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 
 
 class UsedLink(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from farebox.domain.catalogue import AtStripe, Change, ForSale, difference, for_sale
 from farebox.domain.product import Product
 from farebox.domain.webhooks import TYPES, Endpoint, endpoint_at
-from farebox.ports_billing import Catalogue
+from farebox.ports.billing import Catalogue
 
 
 class Made(NamedTuple):

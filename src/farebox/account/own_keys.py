@@ -11,8 +11,8 @@ from farebox.domain import apikey
 from farebox.domain.errors import NotFound
 from farebox.domain.people import Client, PersonError, digest
 from farebox.domain.period import MICROSECONDS, Period, period_at
-from farebox.ports import KeyRow
-from farebox.ports_people import KeyMade, KeyUsed, Visit
+from farebox.ports.calls import KeyRow
+from farebox.ports.people import KeyMade, KeyUsed, Visit
 
 WORKING_MAX: Final = 100
 _FORM: Final = re.compile(r"[0-9A-Za-z]{43}", re.ASCII)

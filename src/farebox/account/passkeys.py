@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 from farebox.account.desk import Desk, LoggedIn, arrive, begin_ceremony, ceremony_digest
 from farebox.domain import people as rules
 from farebox.domain.people import Client, LinkGone, NotAllowed, Passkey, Person, PersonError
-from farebox.ports_people import Visit
-from farebox.ports_proofs import Place
+from farebox.ports.people import Visit
+from farebox.ports.proofs import Place
 
 NAME_CHARS_MAX: Final = 60
 PASSKEYS_MAX: Final = 20

@@ -7,7 +7,7 @@ from farebox.domain.money import usd_to_nanodollars
 from farebox.domain.people import Client, NotAllowed, PersonError
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 
 NOT_AN_AMOUNT: Final = "This is no amount of money; write US dollars, as 25 or 12.50, or leave it empty for no cap."
 

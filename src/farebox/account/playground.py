@@ -8,8 +8,8 @@ from farebox.account.own_keys import WORKING_MAX
 from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey, Mode
 from farebox.domain.people import Client, digest
-from farebox.ports import AccountRow
-from farebox.ports_people import Visit
+from farebox.ports.calls import AccountRow
+from farebox.ports.people import Visit
 
 KEY_NAME: Final = "Playground"
 

@@ -10,7 +10,7 @@ from farebox.account.check_usage import UsageCheck
 from farebox.account.rounds import Rounds
 from farebox.domain.errors import CallError
 from farebox.domain.money import format_usd
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable, UsageEvent, UsageMeter, UsageOutbox
+from farebox.ports.money import PaymentRefused, PaymentsUnavailable, UsageEvent, UsageMeter, UsageOutbox
 
 log = logging.getLogger("farebox.usage")
 

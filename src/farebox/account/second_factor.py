@@ -18,8 +18,8 @@ from farebox.domain.second_factor import (
     secret_text,
     step_shown,
 )
-from farebox.ports_people import Visit
-from farebox.ports_proofs import Shown
+from farebox.ports.people import Visit
+from farebox.ports.proofs import Shown
 
 AGAIN: Final = "Your log-in took too long, or was begun again elsewhere. Log in once more."
 TURN_ON_AGAIN: Final = "This took too long. Begin once more, and remove the entry that your app has by now."

@@ -4,7 +4,7 @@ from farebox.account.desk import Desk
 from farebox.account.log_in import is_password, take_guess
 from farebox.domain.passwords import check_password
 from farebox.domain.people import Client, NotAllowed, WrongPassword, digest, guesses_from, guesses_of, is_fresh
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 
 WRONG = "This is not your password."
 

@@ -5,7 +5,7 @@ import secrets
 from farebox.domain.errors import FounderError
 from farebox.domain.people import PersonError, address_of
 from farebox.domain.product import Product
-from farebox.ports import AccountRow, Accounts
+from farebox.ports.calls import AccountRow, Accounts
 
 
 def sign_up(accounts: Accounts, product: Product, email: str, plan: str) -> AccountRow:

@@ -12,8 +12,8 @@ from farebox.domain.money import NANODOLLARS_PER_CENT
 from farebox.domain.people import DAY_US
 from farebox.domain.period import iso
 from farebox.domain.subscribing import Followed, Known, Paying, at_own_price, follow, is_charged_again, rival_of
-from farebox.ports import AccountRow
-from farebox.ports_money import PaymentRefused
+from farebox.ports.calls import AccountRow
+from farebox.ports.money import PaymentRefused
 
 log = logging.getLogger("farebox.money")
 

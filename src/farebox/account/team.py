@@ -18,8 +18,8 @@ from farebox.domain.people import (
     invitations_by,
     mails_to,
 )
-from farebox.ports_people import Arrival, Visit
-from farebox.ports_team import Invited, Joined
+from farebox.ports.people import Arrival, Visit
+from farebox.ports.team import Invited, Joined
 
 ROLES: Final[dict[str, Role]] = {"owner": "owner", "member": "member"}
 

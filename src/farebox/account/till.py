@@ -8,8 +8,8 @@ from farebox.domain.people import PersonError
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.product import Product
 from farebox.domain.subscribing import Rules
-from farebox.ports_billing import Billing
-from farebox.ports_money import Credit, Payments
+from farebox.ports.billing import Billing
+from farebox.ports.money import Credit, Payments
 
 STRIPE_AWAY = (
     "The payment service cannot be reached right now. Look here again in a minute; if nothing has changed by then, try "

@@ -16,9 +16,9 @@ from farebox.domain.events import PaymentFailed
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.money import format_usd
 from farebox.domain.people import HOUR_US
-from farebox.ports import AccountRow
-from farebox.ports_billing import Attempt, TopUps
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+from farebox.ports.billing import Attempt, TopUps
+from farebox.ports.calls import AccountRow
+from farebox.ports.money import PaymentRefused, PaymentsUnavailable
 
 log = logging.getLogger("farebox.money")
 

@@ -13,8 +13,8 @@ from farebox.domain.errors import CallError
 from farebox.domain.people import DAY_US
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.webhooks import verb_of
-from farebox.ports_billing import Inbox, Waiting
-from farebox.ports_money import PaymentRefused, PaymentsUnavailable
+from farebox.ports.billing import Inbox, Waiting
+from farebox.ports.money import PaymentRefused, PaymentsUnavailable
 
 log = logging.getLogger("farebox.money")
 

@@ -22,7 +22,7 @@ from webauthn.helpers.structs import (
 )
 
 from farebox.domain.people import Passkey, Person, PersonError
-from farebox.ports_proofs import NewPasskey, Place
+from farebox.ports.proofs import NewPasskey, Place
 
 log = logging.getLogger("farebox.web")
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from farebox.ports_people import Letter
+from farebox.ports.people import Letter
 
 
 class ConsoleMailer:

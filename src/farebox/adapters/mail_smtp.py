@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from typing import Any, Final
 
 from farebox.domain.mail import Sender, SmtpServer
-from farebox.ports_people import Letter, MailNotSent, MailRefused
+from farebox.ports.people import Letter, MailNotSent, MailRefused
 
 SECONDS_MAX: Final = 10.0  # of silence, for each answer of the server
 # The same once it has a letter, and looks into it: who gives up on one that is taken sends it again, and again.

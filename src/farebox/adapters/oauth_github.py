@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from farebox.adapters.oauth_http import address, client_of, origin_of, read
 from farebox.domain.people import PersonError, address_of
-from farebox.ports_proofs import Known, Trip
+from farebox.ports.proofs import Known, Trip
 
 PUBLIC: Final = "https://github.com"
 PUBLIC_API: Final = "https://api.github.com"

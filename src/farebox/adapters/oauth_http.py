@@ -14,7 +14,7 @@ from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[impor
 from joserfc.errors import JoseError
 
 from farebox.domain.people import PersonError
-from farebox.ports_proofs import Trip
+from farebox.ports.proofs import Trip
 
 log = logging.getLogger("farebox.web")
 

@@ -13,7 +13,7 @@ from joserfc.jws import JWSRegistry
 
 from farebox.adapters.oauth_http import address, client_of, origin_of, read
 from farebox.domain.people import PersonError, address_of
-from farebox.ports_proofs import Known, Trip
+from farebox.ports.proofs import Known, Trip
 
 # What an issuer signs with, and nothing that anybody could who knows what is public.
 ALGORITHMS: Final = (

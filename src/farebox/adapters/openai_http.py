@@ -8,7 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 from farebox.adapters.http1 import NEAR_IDLE_SECONDS_MAX, OK, Answer, Connections
 from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
 from farebox.domain.providers import PROVIDERS, Provider, is_here
-from farebox.ports import Reply, Streamed
+from farebox.ports.calls import Reply, Streamed
 
 if TYPE_CHECKING:
     from farebox.adapters.openai_stream import Streams

@@ -11,7 +11,7 @@ from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError
 
 from farebox.domain.errors import UpstreamFailed
 from farebox.domain.providers import is_here
-from farebox.ports import Reply
+from farebox.ports.calls import Reply
 
 PROBE_SECONDS_MAX: Final = 5
 LOCAL_SECONDS_MAX: Final = 0.3

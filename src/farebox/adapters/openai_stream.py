@@ -8,7 +8,7 @@ from aiohttp import ClientConnectionError, ClientError, ClientResponse, ClientSe
 
 from farebox.adapters.openai_http import CONNECT_SECONDS_MAX, OWN_HEADERS, TOLD, out_of_reach, too_late
 from farebox.domain.errors import UpstreamFailed, UpstreamTimeout
-from farebox.ports import Streamed
+from farebox.ports.calls import Streamed
 
 READ_BYTES_MAX: Final = 16_384  # a larger piece holds the event loop for longer
 BROKEN: Final = "The connection to the model broke in the middle of its answer. Try again."

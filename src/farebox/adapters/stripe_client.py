@@ -12,7 +12,7 @@ from typing import Final
 import stripe
 from stripe import _util
 
-from farebox.ports_money import KeyRefused, PaymentRefused, PaymentsUnavailable
+from farebox.ports.money import KeyRefused, PaymentRefused, PaymentsUnavailable
 
 VERSION: Final = "2026-10-28.endive"
 SECONDS_MAX: Final = 20

@@ -15,7 +15,7 @@ from farebox.domain.billing import Bought, Checkout, Invoice, Payment, PaymentSt
 from farebox.domain.catalogue import plan_of, usage_keys
 from farebox.domain.money import NANODOLLARS_PER_CENT
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_money import PaymentRefused
+from farebox.ports.money import PaymentRefused
 
 log = logging.getLogger("farebox.stripe")
 

@@ -7,7 +7,7 @@ import stripe
 from farebox.adapters.stripe_client import told
 from farebox.domain.catalogue import METER
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_money import UsageEvent
+from farebox.ports.money import UsageEvent
 
 # As Stripe answers an identifier that it has counted already; by now it says so with a code, too.
 DUPLICATE: Final = "duplicate_meter_event"

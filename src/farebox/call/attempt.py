@@ -20,7 +20,7 @@ from farebox.domain.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from farebox.ports import Reply, Streamed
+from farebox.ports.calls import Reply, Streamed
 
 log = logging.getLogger("farebox.upstream")
 

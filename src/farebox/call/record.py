@@ -11,7 +11,7 @@ from farebox.call.wire import Wire
 from farebox.domain.admission import Standing
 from farebox.domain.errors import CallError
 from farebox.domain.ledger import Ending, Mark, Outcome
-from farebox.ports import Kept
+from farebox.ports.calls import Kept
 
 log = logging.getLogger("farebox.ledger")
 

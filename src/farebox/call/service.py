@@ -10,7 +10,7 @@ from farebox.domain.apikey import ApiKey, Mode
 from farebox.domain.breaker import Breaker
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.prices import Price
-from farebox.ports import Ledger, Upstream
+from farebox.ports.calls import Ledger, Upstream
 
 if TYPE_CHECKING:
     from farebox.call.handling import Choice

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from farebox.domain.errors import CallError
-from farebox.ports import Ledger
+from farebox.ports.calls import Ledger
 
 log = logging.getLogger("farebox.settle")
 

@@ -16,7 +16,7 @@ from farebox.domain.dialects.base import FRAME_TOKENS, JsonObject
 from farebox.domain.errors import CallError, CallTooLarge, RequestRefused, UpstreamFailed
 from farebox.domain.ledger import Hold, Mark, Spent
 from farebox.domain.prices import Price, cost_nanodollars
-from farebox.ports import Reply, Streamed
+from farebox.ports.calls import Reply, Streamed
 
 log = logging.getLogger("farebox.upstream")
 

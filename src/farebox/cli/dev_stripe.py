@@ -9,13 +9,13 @@ from typing import Final
 
 import uvicorn
 
-from farebox import wiring_money
 from farebox.account.offer import compare, make_so
 from farebox.cli.server import free_port_after, open_port, url_of
 from farebox.domain.catalogue import for_sale
 from farebox.domain.product import Product
 from farebox.domain.webhooks import PATH
 from farebox.settings import Settings
+from farebox.wiring import money as wiring_money
 
 STANDIN_VARIABLE: Final = "FAREBOX_DEV_STRIPE"  # told to the process that serves: where the stand-in is
 FILE: Final = "farebox-stripe.db"

@@ -16,7 +16,7 @@ from farebox.domain import apikey
 from farebox.domain.errors import UpstreamFailed
 from farebox.domain.product import Product
 from farebox.domain.providers import LOCAL_HOSTS, PROVIDERS, Provider
-from farebox.ports import Reply
+from farebox.ports.calls import Reply
 from farebox.settings import Settings
 
 KEY_CHARS_MIN: Final = 20

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-from farebox import wiring_money
 from farebox.account.offer import missing
 from farebox.cli.findings import Finding, fix, note, ok
 from farebox.domain.catalogue import for_sale
@@ -11,12 +10,13 @@ from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.product import Product
 from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, webhook_secrets, wrong_key, wrong_webhook_secret
 from farebox.domain.webhooks import PATH, Endpoint, endpoint_at, webhook_url
-from farebox.ports_billing import Catalogue
-from farebox.ports_money import KeyRefused, PaymentRefused, PaymentsUnavailable
+from farebox.ports.billing import Catalogue
+from farebox.ports.money import KeyRefused, PaymentRefused, PaymentsUnavailable
 from farebox.settings import Settings
 from farebox.store.database import Database
 from farebox.store.migrations import HEAD
 from farebox.store.plans import newest_customer
+from farebox.wiring import money as wiring_money
 
 SYNC = "farebox stripe sync"
 SYNC_MAKES_IT = "farebox stripe sync, which makes it and prints its secret"

@@ -9,7 +9,7 @@ from farebox.account import keys
 from farebox.cli.context import AppOption, open_shop
 from farebox.domain.errors import FounderError
 from farebox.domain.period import iso
-from farebox.ports import KeyRow
+from farebox.ports.calls import KeyRow
 
 cli = typer.Typer(help="The API keys of your customers.", no_args_is_help=True)
 

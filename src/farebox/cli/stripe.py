@@ -5,16 +5,16 @@ from typing import Annotated
 import typer
 
 from farebox import settings as settings_module
-from farebox import wiring_money
 from farebox.account.offer import compare, make_so
 from farebox.cli.context import AppOption
 from farebox.cli.load import load_app
 from farebox.domain.catalogue import Change
 from farebox.domain.errors import FounderError
 from farebox.domain.webhooks import PATH, TYPES, endpoint_at, webhook_url
-from farebox.ports_billing import Catalogue
-from farebox.ports_money import KeyRefused, PaymentRefused, PaymentsUnavailable
+from farebox.ports.billing import Catalogue
+from farebox.ports.money import KeyRefused, PaymentRefused, PaymentsUnavailable
 from farebox.settings import Settings
+from farebox.wiring import money as wiring_money
 
 PUT_INTO_ENV = "Put this line into .env, and start again what serves; Stripe shows it at the endpoint as well:"
 BY_HAND = (

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Final
 
-from farebox.ports_people import Letter, Mailer
+from farebox.ports.people import Letter, Mailer
 
 KEPT_MAX: Final = 50
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from farebox.ports import Reply
+from farebox.ports.calls import Reply
 from farebox.sandbox import chat, responses
 from farebox.sandbox.answer import Say, nothing_said
 from farebox.sandbox.embeddings import embed

@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.errors import FounderError
 from farebox.domain.people import Client
-from farebox.ports import AccountRow, KeyRow
+from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.deleting import is_refused_only, lock_keys, why_no_key

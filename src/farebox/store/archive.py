@@ -14,8 +14,8 @@ from sqlalchemy import Row as Found
 
 from farebox.domain.people import Client
 from farebox.domain.period import iso
-from farebox.ports_people import Visit
-from farebox.ports_team import ACTIVITY_MAX, Happened, Part, Row
+from farebox.ports.people import Visit
+from farebox.ports.team import ACTIVITY_MAX, Happened, Part, Row
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.tables import account, api_key, hold, meter, rollup_daily, usage_record

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, case, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.people import LINK_US, SESSION_MAX_US, USER_AGENT_CHARS_MAX, Client, NotAllowed, Person, Session
-from farebox.ports import AccountRow
-from farebox.ports_people import Arrival, Entered
+from farebox.ports.calls import AccountRow
+from farebox.ports.people import Arrival, Entered
 from farebox.store.audit import write_down
 from farebox.store.tables import account
 from farebox.store.tables_people import link, member, person, session

@@ -29,7 +29,7 @@ from farebox.domain.period import day, period_at
 from farebox.domain.plan import Plan, plan_in_force
 from farebox.domain.rate import BURST_SECONDS_MAX
 from farebox.domain.wallet import Grant
-from farebox.ports import CallRow, Kept, Recorded
+from farebox.ports.calls import CallRow, Kept, Recorded
 from farebox.store.cursor import Cursor, Row
 from farebox.store.statements import Statements
 

@@ -10,8 +10,8 @@ from farebox.domain.billing import Invoice, lines_to_json
 from farebox.domain.ledger import Meter
 from farebox.domain.period import period_at
 from farebox.domain.subscribing import Followed, Known, Paying, cut
-from farebox.ports import AccountRow
-from farebox.ports_billing import Decide, TopUp
+from farebox.ports.billing import Decide, TopUp
+from farebox.ports.calls import AccountRow
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
 from farebox.store.owners import write_to_owners

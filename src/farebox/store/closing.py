@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import Connection, case, delete, select, update
 
 from farebox.domain.people import Client, NotAllowed, mails_to
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.deleting import GIVEN_BACK, REFUSED, is_under_way, last_refusal, unrevoked_of

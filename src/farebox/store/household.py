@@ -16,8 +16,8 @@ from farebox.domain.people import (
     guesses_of,
     mails_to,
 )
-from farebox.ports import AccountRow
-from farebox.ports_people import Visit
+from farebox.ports.calls import AccountRow
+from farebox.ports.people import Visit
 from farebox.store.deleting import OWNERS_STAY, is_under_way
 from farebox.store.people import notice
 from farebox.store.tables import account, metadata

@@ -4,8 +4,8 @@ from sqlalchemy import Connection, and_, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.people import Client, Identity, NotAllowed, Person
-from farebox.ports_people import Arrival, Entered
-from farebox.ports_proofs import Known
+from farebox.ports.people import Arrival, Entered
+from farebox.ports.proofs import Known
 from farebox.store.arrivals import Start, let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database

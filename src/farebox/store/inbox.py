@@ -5,7 +5,7 @@ from typing import Final
 from farebox.domain.people import DAY_US
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.webhooks import Event
-from farebox.ports_billing import Waiting
+from farebox.ports.billing import Waiting
 from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection
 

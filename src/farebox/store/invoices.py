@@ -11,8 +11,8 @@ from farebox.domain.period import DAY_US, Period
 from farebox.domain.reading import ABOVE_ALL, place_of
 from farebox.domain.report import OLDEST_US, Standing, closed_until_us
 from farebox.domain.upcoming import Subscribed
-from farebox.ports import CallRow, KeyRow
-from farebox.ports_money import Ahead, Behind, KeptInvoice
+from farebox.ports.calls import CallRow, KeyRow
+from farebox.ports.money import Ahead, Behind, KeptInvoice
 from farebox.store.database import Database
 from farebox.store.readings import BY_INDEX
 from farebox.store.search import call_of, whole

@@ -6,8 +6,8 @@ from sqlalchemy import Connection, case, func, insert, select
 
 from farebox.domain.people import Client, NotAllowed
 from farebox.domain.period import DAY_US, day
-from farebox.ports import KeyRow
-from farebox.ports_people import SEEN_DAYS, KeyMade, KeyUsed, Visit
+from farebox.ports.calls import KeyRow
+from farebox.ports.people import SEEN_DAYS, KeyMade, KeyUsed, Visit
 from farebox.store.accounts import end_for_successor, is_key, revoke, works
 from farebox.store.audit import write_down
 from farebox.store.database import Database

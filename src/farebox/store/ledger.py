@@ -18,7 +18,7 @@ from farebox.domain.errors import InternalError, LedgerUnavailable
 from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Spent
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
-from farebox.ports import CallRow, Kept, Recorded
+from farebox.ports.calls import CallRow, Kept, Recorded
 from farebox.store.batch import Alive, Due, Find, Finish, Item, Look, Result, run
 from farebox.store.courtesy import Courtesy
 from farebox.store.cursor import Cursor

@@ -8,7 +8,7 @@ from typing import Any, Final
 from farebox.domain.ledger import Meter
 from farebox.domain.limits import Limit
 from farebox.domain.people import Mail
-from farebox.ports_team import AccountUse
+from farebox.ports.team import AccountUse
 from farebox.store.cursor import Cursor, clock_us
 from farebox.store.database import Database, unavailable
 

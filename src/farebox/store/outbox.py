@@ -4,7 +4,7 @@ from typing import Final
 
 from farebox.domain.people import DAY_US, LAST_MAILS, Mail
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_people import Due
+from farebox.ports.people import Due
 from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection
 

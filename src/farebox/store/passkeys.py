@@ -4,7 +4,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.people import Client, Passkey, Person, Session
-from farebox.ports_people import Arrival, Entered
+from farebox.ports.people import Arrival, Entered
 from farebox.store.arrivals import let_in
 from farebox.store.audit import write_down
 from farebox.store.database import Database

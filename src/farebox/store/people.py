@@ -20,8 +20,8 @@ from farebox.domain.people import (
     Session,
     is_alive,
 )
-from farebox.ports import AccountRow
-from farebox.ports_people import Arrival, Entered, OtherAccount, Visit
+from farebox.ports.calls import AccountRow
+from farebox.ports.people import Arrival, Entered, OtherAccount, Visit
 from farebox.store.arrivals import Start, let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database

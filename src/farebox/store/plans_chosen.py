@@ -7,8 +7,8 @@ from sqlalchemy import and_, select, update
 from farebox.domain.ledger import Meter
 from farebox.domain.people import Client, NotAllowed
 from farebox.domain.subscribing import period_under_way
-from farebox.ports_people import Visit
-from farebox.ports_team import PlanView
+from farebox.ports.people import Visit
+from farebox.ports.team import PlanView
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.household import lock_own

@@ -10,7 +10,7 @@ from farebox.domain.apikey import Mode
 from farebox.domain.ledger import Meter, State
 from farebox.domain.period import DAY_US, Period, day
 from farebox.domain.reading import Search, Sums, days_between, periods_of, place_of, starting_at, under_way
-from farebox.ports import CallRow, DayUse, Found, KeyRow, PeriodUse, Summary
+from farebox.ports.calls import CallRow, DayUse, Found, KeyRow, PeriodUse, Summary
 from farebox.store.database import Database
 from farebox.store.search import HOLD_COLUMNS, MODES, call_of, find, whole
 from farebox.store.tables import api_key, hold, meter, rollup_daily, usage_record

@@ -20,7 +20,7 @@ from farebox.domain.reading import (
     route,
     span_of,
 )
-from farebox.ports import CallRow
+from farebox.ports.calls import CallRow
 from farebox.store.tables import hold, rollup_daily, usage_record
 
 LOOKED_AT_MAX: Final = 10_000

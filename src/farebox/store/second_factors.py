@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, Update, and_, delete, exists, func, insert, select, update
 
 from farebox.domain.people import Client, Person, Session
-from farebox.ports_people import Arrival, Entered
-from farebox.ports_proofs import Shown
+from farebox.ports.people import Arrival, Entered
+from farebox.ports.proofs import Shown
 from farebox.store.arrivals import let_in
 from farebox.store.audit import write_down
 from farebox.store.database import Database

@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, in
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.people import Client, Link, Mail, NotAllowed, Person, PersonError, Role
-from farebox.ports import AccountRow
-from farebox.ports_people import Arrival, Visit
-from farebox.ports_team import Invitation, Invited, Joined, TeamMember
+from farebox.ports.calls import AccountRow
+from farebox.ports.people import Arrival, Visit
+from farebox.ports.team import Invitation, Invited, Joined, TeamMember
 from farebox.store.arrivals import let_in, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_billing import Attempt
+from farebox.ports.billing import Attempt
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection

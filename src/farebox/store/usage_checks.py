@@ -5,7 +5,7 @@ from typing import Final
 
 from farebox.domain.period import DAY_US, MICROSECONDS, Period
 from farebox.domain.report import LAG_US, OLDEST_US, spans
-from farebox.ports_money import Reported
+from farebox.ports.money import Reported
 from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection
 

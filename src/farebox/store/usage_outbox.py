@@ -13,7 +13,7 @@ from farebox.domain.report import (
     counts_at_us,
     reason_to_hold,
 )
-from farebox.ports_money import UsageEvent
+from farebox.ports.money import UsageEvent
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import Any, Final
 
 from farebox.domain.wallet import Grant, balance, take_back
-from farebox.ports_money import Granted, Purse
+from farebox.ports.money import Granted, Purse
 from farebox.store.cursor import Cursor, clock_us
 from farebox.store.database import Database, unavailable
 from farebox.store.owners import TOP_UP_ENDED, write_to_owners

@@ -11,7 +11,7 @@ from farebox.call import CallRequest, Receipt, Render, Service, StreamWork, Work
 from farebox.domain.admission import Answered, Standing
 from farebox.domain.errors import CallError, InternalError
 from farebox.domain.providers import ModelName
-from farebox.ports import Ledger
+from farebox.ports.calls import Ledger
 from farebox.web.limits import Headers, limit_headers, receipt_headers
 from farebox.web.problem import problem
 from farebox.web.request import ClientGone, Head, new_call_id, read_body, read_head

@@ -9,7 +9,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined,
 from farebox.domain.pages import of_account
 from farebox.domain.people import link_token
 from farebox.domain.product import Product
-from farebox.ports_people import Due, Letter
+from farebox.ports.people import Due, Letter
 
 OURS: Final = Path(__file__).parent / "templates"
 

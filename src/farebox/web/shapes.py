@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from farebox.domain.admission import Standing
 from farebox.domain.period import iso
 from farebox.domain.providers import ModelName
-from farebox.ports import CallRow
+from farebox.ports.calls import CallRow
 from farebox.web.generate import MAX_TOKENS_MAX, PROMPT_CHARS_MAX, PROMPT_CHARS_MIN
 
 

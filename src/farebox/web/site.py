@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from farebox.account.desk import Desk
 from farebox.account.till import Till
 from farebox.domain.product import Product
-from farebox.ports import Readings
-from farebox.ports_money import Invoices
-from farebox.ports_people import Letter
+from farebox.ports.calls import Readings
+from farebox.ports.money import Invoices
+from farebox.ports.people import Letter
 from farebox.web.endpoint import PaidEndpoint
 from farebox.web.handler import Handler
 from farebox.web.logo import Logo

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from farebox.domain.errors import CallError
 from farebox.domain.webhooks import PATH
-from farebox.ports_billing import Inbox, Signatures
+from farebox.ports.billing import Inbox, Signatures
 
 log = logging.getLogger("farebox.money")
 

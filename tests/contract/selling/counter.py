@@ -20,7 +20,7 @@ from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.webhooks import Event, object_of
-from farebox.ports import AccountRow
+from farebox.ports.calls import AccountRow
 from farebox.store.accounts import StoredAccounts
 from farebox.store.billing import StoredBilling
 from farebox.store.database import Database

@@ -10,7 +10,7 @@ from farebox.domain.catalogue import keys_of
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
-from farebox.ports_money import PaymentRefused
+from farebox.ports.money import PaymentRefused
 from tests.contract.selling.counter import PRODUCT, Counter
 
 

@@ -12,7 +12,7 @@ from farebox.adapters.stripe_invoices import invoice_of
 from farebox.adapters.stripe_usage import StripeUsage
 from farebox.domain.events import PaymentFailed
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_money import UsageEvent
+from farebox.ports.money import UsageEvent
 from tests.contract.selling.counter import Counter
 
 

@@ -10,7 +10,7 @@ from farebox.account import buy
 from farebox.account.till import CannotBuy
 from farebox.account.work_off import Clerk
 from farebox.domain.subscribing import Known
-from farebox.ports_money import PaymentsUnavailable
+from farebox.ports.money import PaymentsUnavailable
 from tests.contract.selling.counter import Counter
 
 Change = Callable[..., None]

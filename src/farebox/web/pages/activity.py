@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from farebox.domain.money import format_usd
-from farebox.ports_team import ACTIVITY_MAX, Happened
+from farebox.ports.team import ACTIVITY_MAX, Happened
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.visitor import OwnerVisitor
 

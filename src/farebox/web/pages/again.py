@@ -8,7 +8,7 @@ from farebox.account.again import show_code_again, show_passkey_again, show_pass
 from farebox.account.log_in import ask_for_link
 from farebox.account.passkeys import ask_for_passkey
 from farebox.domain.people import PersonError
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.passkeys import PASSKEY, asked, place_of, token_of
 from farebox.web.pages.told import form_of

@@ -9,7 +9,7 @@ from farebox.domain.admission import Standing
 from farebox.domain.errors import IdempotencyStreamed
 from farebox.domain.ledger import Mark, State
 from farebox.domain.period import iso
-from farebox.ports import CallRow
+from farebox.ports.calls import CallRow
 from farebox.web.pages.call_words import told_of
 from farebox.web.pages.paying import Came
 from farebox.web.pages.words import counted, money

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Form, Request, Response
 
 from farebox.account import buy
 from farebox.account.till import CannotBuy, Till
-from farebox.ports import AccountRow
-from farebox.ports_people import Visit
+from farebox.ports.calls import AccountRow
+from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.plan import HERE, plan_page
 from farebox.web.pages.sale import elsewhere, till_of

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from farebox.domain.bill import Try
 from farebox.domain.ledger import Mark, State
-from farebox.ports import CallRow, KeyRow
+from farebox.ports.calls import CallRow, KeyRow
 from farebox.web.pages.words import money
 
 STATES: Final[Mapping[str, tuple[str, str]]] = {

@@ -13,7 +13,7 @@ from farebox.domain.ledger import State
 from farebox.domain.money import format_usd
 from farebox.domain.period import Period, day, iso
 from farebox.domain.reading import CALL_ID, PLACE, Search, is_day
-from farebox.ports import CallRow, KeyRow, Readings
+from farebox.ports.calls import CallRow, KeyRow, Readings
 from farebox.web.pages.call_words import (
     MARKS,
     STATES,

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Form, Request, Response
 from farebox.account import buy
 from farebox.account.till import CannotBuy
 from farebox.domain.money import format_usd
-from farebox.ports_billing import TopUp
-from farebox.ports_money import Purse
-from farebox.ports_people import Visit
+from farebox.ports.billing import TopUp
+from farebox.ports.money import Purse
+from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.sale import elsewhere, leads_to, till_of
 from farebox.web.pages.told import form_of

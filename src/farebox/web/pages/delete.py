@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 
 from farebox.account.close import close_account
 from farebox.domain.people import PersonError, is_fresh
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_of
 from farebox.web.pages.visitor import SESSION, OwnerVisitor, client_of, forget_cookie, fresh, see_other

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from farebox.account.elsewhere import Answer, come_back, set_off
 from farebox.domain.people import CEREMONY_US, PersonError, digest
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.guard import STRANGE
 from farebox.web.pages.told import form_again

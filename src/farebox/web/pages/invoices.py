@@ -10,8 +10,8 @@ from farebox.domain.errors import NotFound
 from farebox.domain.money import NANODOLLARS_PER_CENT, format_usd
 from farebox.domain.period import Period, iso
 from farebox.domain.upcoming import next_invoice
-from farebox.ports import CallRow, KeyRow
-from farebox.ports_money import Ahead, KeptInvoice
+from farebox.ports.calls import CallRow, KeyRow
+from farebox.ports.money import Ahead, KeptInvoice
 from farebox.web.pages.call_words import key_name, line_of
 from farebox.web.pages.calls import Place
 from farebox.web.pages.csv_file import Row, csv_file

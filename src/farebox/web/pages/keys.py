@@ -11,8 +11,8 @@ from farebox.domain.apikey import Mode
 from farebox.domain.errors import InvalidRequest
 from farebox.domain.people import PersonError
 from farebox.domain.period import DAY_US, day
-from farebox.ports import KeyRow
-from farebox.ports_people import SEEN_DAYS, Visit
+from farebox.ports.calls import KeyRow
+from farebox.ports.people import SEEN_DAYS, Visit
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.offers import offer_at

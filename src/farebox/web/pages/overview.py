@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from farebox.account.buy import price_of
 from farebox.domain.ledger import Meter
 from farebox.domain.period import DAY_US
-from farebox.ports import Summary
+from farebox.ports.calls import Summary
 from farebox.web.pages.call_words import line_of
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.offers import offers

@@ -16,7 +16,7 @@ from farebox.account.passkeys import (
 )
 from farebox.domain.people import CEREMONY_US, PersonError
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_proofs import Place
+from farebox.ports.proofs import Place
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.guard import origin_of
 from farebox.web.pages.security import security_page

@@ -10,8 +10,8 @@ from farebox.domain.ledger import Meter
 from farebox.domain.limits import PERCENTS, Limit, used_of
 from farebox.domain.money import format_usd
 from farebox.domain.people import PersonError
-from farebox.ports import AccountRow
-from farebox.ports_people import Visit
+from farebox.ports.calls import AccountRow
+from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.sale import leads_to, sale_of, way_to
 from farebox.web.pages.told import form_of

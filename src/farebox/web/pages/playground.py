@@ -15,7 +15,7 @@ from farebox.domain import apikey
 from farebox.domain.apikey import ApiKey, Mode
 from farebox.domain.errors import BadRequest, CallError, CallNotFound, InvalidApiKey, NotFound
 from farebox.domain.reading import CALL_ID
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.web.endpoint import PaidEndpoint
 from farebox.web.pages.answers import Answer, Problem, Receipt, answer_of, receipt_of
 from farebox.web.pages.controls import Control, controls, find_control

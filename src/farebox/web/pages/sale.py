@@ -10,7 +10,7 @@ from farebox.account.till import CannotBuy, Till
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.subscribing import Known
-from farebox.ports import AccountRow
+from farebox.ports.calls import AccountRow
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.guard import POLICY
 

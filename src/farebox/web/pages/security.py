@@ -17,7 +17,7 @@ from farebox.account.second_factor import (
 )
 from farebox.domain.people import CEREMONY_US, NotAllowed, PersonError, is_fresh
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.web.pages.elsewhere import mark_of
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_of

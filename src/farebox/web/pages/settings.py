@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Request, Response
 from farebox.account import sessions
 from farebox.account.address import ask_for_address
 from farebox.domain.people import PersonError, is_fresh
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_of
 from farebox.web.pages.visitor import Fresh, Visitor, client_of, see_other

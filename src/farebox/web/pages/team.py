@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Request, Response
 from farebox.account.team import invite, remove, role_of
 from farebox.domain.errors import NotFound
 from farebox.domain.people import PersonError
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.told import form_of
 from farebox.web.pages.visitor import (

@@ -9,8 +9,8 @@ from farebox.domain.apikey import Mode
 from farebox.domain.errors import NotFound
 from farebox.domain.money import format_usd
 from farebox.domain.period import DAY_US, Period, day
-from farebox.ports import DayUse, KeyRow, PeriodUse, Readings
-from farebox.ports_people import Visit
+from farebox.ports.calls import DayUse, KeyRow, PeriodUse, Readings
+from farebox.ports.people import Visit
 from farebox.web.pages.csv_file import Row, csv_file
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.use_words import filled, key_sums

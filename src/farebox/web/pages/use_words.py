@@ -7,7 +7,7 @@ from farebox.domain.ledger import Meter
 from farebox.domain.period import DAY_US
 from farebox.domain.plan import Plan
 from farebox.domain.reading import Sums, days_between
-from farebox.ports import KeyRow
+from farebox.ports.calls import KeyRow
 from farebox.web.pages.call_words import key_name, key_shown
 from farebox.web.pages.words import counted, money, number
 

@@ -14,7 +14,7 @@ from farebox.account.desk import LoggedIn
 from farebox.domain.pages import ACCOUNT
 from farebox.domain.people import LINK_US, SESSION_MAX_US, Client, Person, is_fresh
 from farebox.domain.period import MICROSECONDS
-from farebox.ports_people import Visit
+from farebox.ports.people import Visit
 from farebox.web.site import Network, Site
 
 log = logging.getLogger("farebox.web")

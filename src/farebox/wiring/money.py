@@ -12,8 +12,8 @@ from farebox.domain.errors import FounderError
 from farebox.domain.events import Event
 from farebox.domain.product import Product
 from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, webhook_secrets, wrong_key, wrong_webhook_secret
-from farebox.ports_billing import Catalogue, Signatures
-from farebox.ports_money import Credit
+from farebox.ports.billing import Catalogue, Signatures
+from farebox.ports.money import Credit
 from farebox.settings import Settings
 from farebox.store.database import Database
 from farebox.store.inbox import StoredInbox

@@ -7,7 +7,7 @@ from farebox.domain.billing import Invoice
 from farebox.domain.catalogue import AtStripe, ForSale
 from farebox.domain.subscribing import Followed, Known, Paying
 from farebox.domain.webhooks import Endpoint, Event
-from farebox.ports import AccountRow
+from farebox.ports.calls import AccountRow
 
 
 class Catalogue(Protocol):

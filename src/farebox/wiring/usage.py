@@ -5,7 +5,7 @@ from functools import cache
 
 from farebox.account.check_usage import UsageCheck
 from farebox.account.report import UsageReport
-from farebox.ports_money import UsageMeter
+from farebox.ports.money import UsageMeter
 from farebox.settings import Settings
 from farebox.store.database import Database
 from farebox.store.usage_checks import StoredUsageChecks

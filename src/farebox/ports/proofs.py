@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from farebox.domain.people import Ceremony, CeremonyKind, Client, Identity, Passkey, Person, Session
-from farebox.ports_people import Arrival, Entered
+from farebox.ports.people import Arrival, Entered
 
 
 class Ceremonies(Protocol):

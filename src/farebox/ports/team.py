@@ -7,8 +7,8 @@ from farebox.domain.ledger import Meter
 from farebox.domain.limits import Limit
 from farebox.domain.people import Client, Link, Mail, Role
 from farebox.domain.period import Period
-from farebox.ports import AccountRow
-from farebox.ports_people import Arrival, Entered, Visit
+from farebox.ports.calls import AccountRow
+from farebox.ports.people import Arrival, Entered, Visit
 
 
 class TeamMember(NamedTuple):

@@ -11,10 +11,10 @@ from farebox.account.limit_mails import LimitWatch
 from farebox.domain.events import Event
 from farebox.domain.mail import parse_sender, parse_smtp
 from farebox.domain.product import Product
-from farebox.ports import Readings
-from farebox.ports_money import Invoices
-from farebox.ports_people import Due, Letter, Mailer
-from farebox.ports_proofs import Authenticators, OtherService, Vault
+from farebox.ports.calls import Readings
+from farebox.ports.money import Invoices
+from farebox.ports.people import Due, Letter, Mailer
+from farebox.ports.proofs import Authenticators, OtherService, Vault
 from farebox.sandbox.mailbox import Mailbox
 from farebox.settings import Settings
 from farebox.store.database import Database

@@ -15,7 +15,7 @@ from farebox.domain.billing import (
 from farebox.domain.period import Period
 from farebox.domain.upcoming import Subscribed
 from farebox.domain.wallet import Grant
-from farebox.ports import CallRow, KeyRow
+from farebox.ports.calls import CallRow, KeyRow
 
 
 class PaymentsUnavailable(Exception):

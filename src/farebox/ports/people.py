@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 from farebox.domain.people import Allowance, Began, Client, Link, Mail, Person, Purpose, Role, Session
-from farebox.ports import AccountRow, KeyRow
+from farebox.ports.calls import AccountRow, KeyRow
 
 
 class OtherAccount(NamedTuple):

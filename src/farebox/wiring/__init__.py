@@ -1,4 +1,4 @@
-"""Settings → the running system. With `wiring_people`, the only place that names concrete adapters."""
+"""Settings → the running system. With its neighbours here, the only place that makes adapters."""
 
 import asyncio
 import hashlib
@@ -29,8 +29,8 @@ from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.prices import FREE, Price
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
-from farebox.ports import Readings
-from farebox.ports_money import Invoices
+from farebox.ports.calls import Readings
+from farebox.ports.money import Invoices
 from farebox.sandbox.mailbox import Mailbox
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
@@ -40,9 +40,9 @@ from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
 from farebox.store.outbox import StoredOutbox
-from farebox.wiring_money import Money, check_keys, money_of
-from farebox.wiring_people import check_mail, desk_of, invoices_of, mailbox_of, post_of, readings_of
-from farebox.wiring_usage import Reporting, reporting_of
+from farebox.wiring.money import Money, check_keys, money_of
+from farebox.wiring.people import check_mail, desk_of, invoices_of, mailbox_of, post_of, readings_of
+from farebox.wiring.usage import Reporting, reporting_of
 
 log = logging.getLogger("farebox")
 
