@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from farebox.call.attempt import FAILED
 from farebox.call.wire import Wire
@@ -28,6 +28,7 @@ LAST_SECONDS: Final = 0.2
 """How long past its deadline a call may take. A question has the same deadline, and is to end first: its end is a
 provider's failure, costs nothing, and is told to the breaker."""
 
+Result = TypeVar("Result")
 Content = Any
 """What the work came to; who gave the work knows what it is."""
 Work = Callable[[Wire], Awaitable[Content]]
@@ -48,7 +49,7 @@ async def prompt(wire: Wire, work: Work) -> tuple[Content, Ending, CallError | N
     return content, ending_of_answer(wire), None
 
 
-async def within_deadline(wire: Wire, work: Awaitable[Content]) -> Content:
+async def within_deadline(wire: Wire, work: Awaitable[Result]) -> Result:
     """The work, but no longer than the call may take. What asks the model only once is bounded by that question.
 
     Raises:

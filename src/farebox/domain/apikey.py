@@ -14,7 +14,6 @@ from zlib import crc32
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PAIRS: Final = tuple(first + second for first in ALPHABET for second in ALPHABET)
 BODY_CHARS: Final = 32  # 190 bits
-CHECKSUM_CHARS: Final = 6
 KEY_CHARS_MAX: Final = 120
 KEYS_KNOWN_MAX: Final = 1024  # of those that were sent last, what they come to is not reckoned again
 

@@ -30,6 +30,7 @@ from farebox.domain.plan import Plan, plan_in_force
 from farebox.domain.rate import BURST_SECONDS_MAX
 from farebox.domain.wallet import Grant
 from farebox.ports.calls import CallRow, Kept, Recorded
+from farebox.store.call_rows import call_of, outcome_of
 from farebox.store.cursor import Cursor, Row
 from farebox.store.statements import Statements
 
@@ -345,10 +346,7 @@ def _find(batch: Batch, find: Find, cursor: Cursor, statements: Statements) -> C
     if error is not None or caller is None:
         return error or InvalidApiKey(NO_SUCH_KEY)
     row = statements.call(cursor, caller.account_id, caller.mode, find.call_id)
-    if row is None:
-        return None
-    size = len(Hold._fields)
-    return CallRow(Hold(*row[:size]), _outcome(row[size:]) if row[size:] else None)
+    return None if row is None else call_of(row)
 
 
 def _finish_all(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, statements: Statements) -> list[Result]:
@@ -356,7 +354,7 @@ def _finish_all(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, statem
     pairs = [(finish.hold.account_id, finish.hold.call_id) for finish in finishes]
     open_ids = statements.delete_holds(cursor, pairs)
     closed = [pair for pair in pairs if pair[1] not in open_ids] if len(open_ids) < len(pairs) else ()
-    known = {row[0]: _outcome(row[1:]) for row in statements.outcomes(cursor, closed)} if closed else {}
+    known = {row[0]: outcome_of(row[1:]) for row in statements.outcomes(cursor, closed)} if closed else {}
     results: list[Result] = []
     for finish in finishes:
         if finish.hold.call_id in open_ids:
@@ -365,10 +363,6 @@ def _finish_all(batch: Batch, finishes: Sequence[Finish], cursor: Cursor, statem
         else:
             results.append(_already(finish, known.get(finish.hold.call_id)))
     return results
-
-
-def _outcome(row: Row) -> Outcome:
-    return Outcome(State(row[0]), *row[1:])
 
 
 def _already(finish: Finish, outcome: Outcome | None) -> Result:

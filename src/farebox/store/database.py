@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from farebox.domain.errors import FounderError, InvalidRequest, LedgerUnavailable
 from farebox.store import sqlite_file
+from farebox.store.cursor import NOW
 from farebox.store.filelock import FileLock
 from farebox.store.migrations import HEAD
 
@@ -208,7 +209,7 @@ class Database:
         """The ledger's clock: PostgreSQL's own, so that all machines agree; with SQLite this machine's."""
         if self.is_sqlite:
             return time.time_ns() // 1000
-        asked = connection.exec_driver_sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        asked = connection.exec_driver_sql(NOW)
         return int(asked.scalar_one())
 
     # -- The schema ----------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from farebox.domain.ledger import Meter, State
 from farebox.domain.period import DAY_US, Period, day
 from farebox.domain.reading import Search, Sums, days_between, periods_of, place_of, starting_at, under_way
 from farebox.ports.calls import CallRow, DayUse, Found, KeyRow, PeriodUse, Summary
+from farebox.store.call_rows import HOLD_SIZE, call_of
 from farebox.store.database import Database
-from farebox.store.search import HOLD_COLUMNS, MODES, call_of, find, whole
+from farebox.store.search import MODES, find, whole
 from farebox.store.tables import api_key, hold, meter, rollup_daily, usage_record
 
 SUMMARY_DAYS: Final = 30
@@ -192,7 +193,7 @@ def _endpoints(connection: Connection, account_id: str, now_us: int) -> list[str
 
 def _page(connection: Connection, account_id: str, period: Period, after: str, below: str) -> list[CallRow]:
     """The next calls of a period, in the order of their ids, ended or under way."""
-    no_outcome = [cast(null(), c.type).label(c.name) for c in list(usage_record.c)[HOLD_COLUMNS + 1 :]]
+    no_outcome = [cast(null(), c.type).label(c.name) for c in list(usage_record.c)[HOLD_SIZE + 1 :]]
     parts = []
     for table, columns in (
         (usage_record, select(usage_record)),

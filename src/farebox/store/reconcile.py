@@ -25,15 +25,15 @@ from sqlalchemy import (
 )
 
 from farebox.domain.audit import Misfit, audit_hold, audit_row
-from farebox.domain.ledger import Hold, Outcome, State
+from farebox.domain.ledger import Hold, State
 from farebox.domain.plan import Plan
 from farebox.store import reconcile_invoices, reconcile_money, reconcile_usage
+from farebox.store.call_rows import HOLD_SIZE, outcome_of
 from farebox.store.database import Database
 from farebox.store.findings import Finding, period_name
 from farebox.store.tables import account, api_key, hold, meter, rollup_daily, usage_record
 
 ROWS_AT_ONCE: Final = 5000
-HOLD_COLUMNS: Final = len(Hold._fields)
 UNITS: Final = ("calls", "tokens", "nanodollars")
 METER_KEY: Final = ("account_id", "name", "period_start_us")
 METERS_OF_A_ROW: Final = ("mode", "cap_id")
@@ -180,7 +180,7 @@ def _apart(
 
 def _rows(connection: Connection) -> Iterator[Finding]:
     for row in connection.execute(select(usage_record), execution_options={"yield_per": ROWS_AT_ONCE}):
-        held, ended = Hold(*row[:HOLD_COLUMNS]), Outcome(State(row[HOLD_COLUMNS]), *row[HOLD_COLUMNS + 1 :])
+        held, ended = Hold(*row[:HOLD_SIZE]), outcome_of(row[HOLD_SIZE:])
         yield from _misfits(held, audit_row(held, ended))
 
 

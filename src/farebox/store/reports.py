@@ -7,11 +7,11 @@ from sqlalchemy import Connection, Select, Subquery, Table, cast, literal, null,
 
 from farebox.domain.errors import FounderError
 from farebox.domain.ledger import Hold, Outcome, State
+from farebox.store.call_rows import HOLD_SIZE, call_of
 from farebox.store.database import Database
 from farebox.store.tables import account, hold, usage_record
 
 PAGE_ROWS: Final = 2000
-HOLD_COLUMNS: Final = len(Hold._fields)
 
 
 class Used(NamedTuple):
@@ -51,7 +51,7 @@ def _account_id(database: Database, email: str) -> str:
 
 
 def _page(connection: Connection, after: tuple[str, str], account_id: str | None) -> list[Used]:
-    no_outcome = [cast(null(), c.type).label(c.name) for c in list(usage_record.c)[HOLD_COLUMNS + 1 :]]
+    no_outcome = [cast(null(), c.type).label(c.name) for c in list(usage_record.c)[HOLD_SIZE + 1 :]]
     calls = union_all(
         _next(usage_record, select(*usage_record.c), after, account_id),
         _next(hold, select(*hold.c, literal(State.HELD.value), *no_outcome), after, account_id),
@@ -75,7 +75,5 @@ def _next(table: Table, columns: Select[Any], after: tuple[str, str], account_id
 
 def _used(row: Any) -> Used:  # noqa: ANN401  # a row of the union above
     email, *columns = row
-    held = Hold(*columns[:HOLD_COLUMNS])
-    state = State(columns[HOLD_COLUMNS])
-    outcome = None if state is State.HELD else Outcome(state, *columns[HOLD_COLUMNS + 1 :])
+    held, outcome = call_of(columns)
     return Used(email or held.account_id, held, outcome)

@@ -4,11 +4,11 @@ The primary key is the only index that it needs: calls are gone through in the o
 wanted, the daily sums say on which days there are such, and nothing else is looked at (docs/decisions/0014).
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Table, and_, case, cast, exists, func, select, true
 
-from farebox.domain.ledger import Hold, Outcome, State
+from farebox.domain.ledger import State
 from farebox.domain.period import DAY_US
 from farebox.domain.reading import (
     DayCount,
@@ -21,12 +21,12 @@ from farebox.domain.reading import (
     span_of,
 )
 from farebox.ports.calls import CallRow
+from farebox.store.call_rows import call_of
 from farebox.store.tables import hold, rollup_daily, usage_record
 
 LOOKED_AT_MAX: Final = 10_000
 DAYS_MAX: Final = 92
 MODES: Final = ("live", "test")
-HOLD_COLUMNS: Final = len(Hold._fields)
 
 
 class Hits(NamedTuple):
@@ -45,15 +45,6 @@ def find(connection: Connection, account_id: str, search: Search, now_us: int, m
     if len(calls) > most:
         return Hits(calls[:most], calls[most - 1].hold.call_id, None)
     return Hits(calls, stopped, moment_us(stopped) if stopped else None)
-
-
-def call_of(row: Any) -> CallRow:  # noqa: ANN401  # a row of usage_record, or of hold
-    """A call by its row, which of a call under way is shorter, or has no state."""
-    columns = tuple(row)
-    held, rest = Hold(*columns[:HOLD_COLUMNS]), columns[HOLD_COLUMNS:]
-    if not rest or rest[0] == State.HELD:
-        return CallRow(held, None)
-    return CallRow(held, Outcome(State(rest[0]), *rest[1:]))
 
 
 def _recorded(

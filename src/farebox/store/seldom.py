@@ -4,12 +4,10 @@ from typing import ClassVar
 
 from farebox.domain.admission import Earlier
 from farebox.domain.errors import UpstreamNoMessage
-from farebox.domain.ledger import Hold, Outcome
+from farebox.store.call_rows import HOLD_COLUMNS, OUTCOME_COLUMNS
 from farebox.store.cursor import Cursor, Row
 
 PURGED_MAX = 500
-HOLD_COLUMNS = ", ".join(Hold._fields)
-OUTCOME_COLUMNS = ", ".join(Outcome._fields)
 EARLIER = """
 SELECT i.fingerprint, i.call_id, i.is_stream, i.expires_us, i.content_type, i.body,
     EXISTS (SELECT 1 FROM hold h WHERE h.account_id = i.account_id AND h.call_id = i.call_id),

@@ -4,16 +4,16 @@ They are built once from the rows of the domain and run on the driver's own curs
 SQLAlchemy costs more than the statement itself. A test holds their columns to `tables.py`.
 """
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, get_type_hints
 
 from farebox.domain.admission import Earlier
 from farebox.domain.ledger import Hold, Meter, Outcome
 from farebox.domain.wallet import Grant
-from farebox.store.cursor import Cursor, Row
+from farebox.store.call_rows import HOLD_COLUMNS, OUTCOME_COLUMNS
+from farebox.store.cursor import Cursor, Row, clock_us
 from farebox.store.database import read_revision
-from farebox.store.seldom import HOLD_COLUMNS, OUTCOME_COLUMNS, SeldomStatements
+from farebox.store.seldom import SeldomStatements
 
 STATEMENT_SECONDS_MAX: Final = 10
 
@@ -160,8 +160,8 @@ class SqliteStatements(SeldomStatements):
         cursor.execute("BEGIN IMMEDIATE")
 
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
-        del cursor, digests, account_ids
-        return time.time_ns() // 1000  # BEGIN IMMEDIATE has locked the whole database
+        del digests, account_ids  # BEGIN IMMEDIATE has locked the whole database
+        return clock_us(cursor, is_sqlite=True)
 
     def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
         return _each(cursor, SQLITE_CALLER, zip(digests, strict=True))
@@ -257,8 +257,7 @@ class PostgresStatements(SeldomStatements):
             " ORDER BY id FOR NO KEY UPDATE",
             (digests, account_ids),
         )
-        cursor.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-        return int(cursor.fetchone()[0])
+        return clock_us(cursor, is_sqlite=False)
 
     def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
         cursor.execute(

@@ -259,7 +259,7 @@ class HandlerEndpoint(PaidEndpoint):
             return Streamed(request, HandlerStream(handler, values, call_of, self.house.public_url))
 
         async def work(wire: Wire) -> bytes:
-            return await within_deadline(wire, handler.answer(call_of(wire), values))  # type: ignore[no-any-return]
+            return await within_deadline(wire, handler.answer(call_of(wire), values))
 
         return Plain(request, work, _render)
 

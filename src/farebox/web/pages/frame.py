@@ -97,9 +97,8 @@ class Frame:
         }
         html = self.templates.get_template(template).render(usual | values)
         response = HTMLResponse(html, status, {"cache-control": cache})
-        if (
-            cache == FOR_STRANGERS
-        ):  # what holds nothing of anybody's: to pack secrets together with what is sent tells them
+        # Only what holds no secret: compressed beside what a stranger sent, its length would tell the secret (BREACH).
+        if cache == FOR_STRANGERS:
             self._pack(request, response)
         return response
 

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
 from farebox.web.founder_pages import HOME
 from farebox.web.pages.frame import FOR_STRANGERS, Frame
 from farebox.web.pages.markdown import read_text, text_of
-
-LEGAL: Final = ("terms", "privacy")
 
 
 def founders(frame: Frame, files: Mapping[str, Path]) -> APIRouter:
