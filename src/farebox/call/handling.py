@@ -84,9 +84,7 @@ class Call:
     @property
     def account(self) -> Account:
         hold, standing = self._wire.admitted
-        plan, meter = standing.plan, standing.meter
-        left = None if plan.calls is None else max(plan.calls - meter.posted_calls - meter.held_calls, 0)
-        return Account(hold.account_id, plan.name, hold.mode, left)
+        return Account(hold.account_id, standing.plan.name, hold.mode, standing.calls_left)
 
     @property
     def spent(self) -> Spent:

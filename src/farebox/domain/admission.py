@@ -116,6 +116,21 @@ class Standing(NamedTuple):
     cap: Cap | None = None
     prepaid_nanodollars: int | None = None
 
+    @property
+    def calls_left(self) -> int | None:
+        """What the plan includes and nobody has used or holds; None, here and below, where it has no such limit."""
+        return _left(self.plan.calls, self.meter.posted_calls, self.meter.held_calls)
+
+    @property
+    def tokens_left(self) -> int | None:
+        return _left(self.plan.tokens, self.meter.posted_tokens, self.meter.held_tokens)
+
+    @property
+    def credit_left(self) -> int | None:
+        """Nanodollars."""
+        meter = self.meter
+        return _left(self.plan.credit_nanodollars, meter.posted_nanodollars, meter.held_nanodollars)
+
 
 class Admitted(NamedTuple):
     hold: Hold
@@ -149,6 +164,10 @@ class Earlier(NamedTuple):
     state: str | None
     is_silent: bool = False
     """The model said nothing, which was told as an error and is free."""
+
+
+def _left(limit: int | None, posted: int, held: int) -> int | None:
+    return None if limit is None else max(limit - posted - held, 0)
 
 
 def identify(caller: Caller | None, now_us: int, endpoint: str = "") -> CallError | None:

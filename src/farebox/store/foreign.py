@@ -1,30 +1,26 @@
 """Whether a database may be brought up to date: it is empty, or a Farebox's that is no newer than this one."""
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import inspect
 
 from farebox.domain.errors import FounderError
 from farebox.store import tables_money, tables_people
+from farebox.store.database import Database, read_revision
 from farebox.store.migrations import HEAD
-
-if TYPE_CHECKING:
-    from farebox.store.database import Database
 
 REVISION: Final = re.compile(r"\d{4}", re.ASCII)
 OURS: Final = frozenset(tables_money.invoice.metadata.tables) | frozenset(tables_people.person.metadata.tables)
 REMEDY: Final = "set FAREBOX_DATABASE_URL to a database of its own, or restore this one from a backup"
 
 
-def foreign(database: "Database") -> tuple[str, str] | None:
+def foreign(database: Database) -> tuple[str, str] | None:
     """What speaks against it, of a database that is there, and what to do; None where nothing does.
 
     Raises:
         LedgerUnavailable: the database cannot be reached.
     """
-    from farebox.store.database import read_revision  # noqa: PLC0415  # which loads this where it migrates
-
     with database.read() as connection:  # one state of it: another process may be setting it up
         found = read_revision(connection.connection.cursor(), is_sqlite=database.is_sqlite)
         taken = sorted(OURS.intersection(inspect(connection).get_table_names())) if found is None else []
@@ -37,7 +33,7 @@ def foreign(database: "Database") -> tuple[str, str] | None:
     return f"is at revision {found!r}, which no Farebox has: it is another program's, or damaged", REMEDY
 
 
-def refuse_foreign(database: "Database") -> None:
+def refuse_foreign(database: Database) -> None:
     """Refuse a database that is not to be brought up to date.
 
     Raises:

@@ -79,14 +79,13 @@ def _read(body: bytes) -> tuple[str, int | None, bool]:
 
 def sums_of(receipt: Receipt) -> dict[str, Any]:
     """What a call used, and what is left after it."""
-    outcome, plan, meter = receipt.outcome, receipt.standing.plan, receipt.standing.meter
-    left = None if plan.calls is None else max(plan.calls - meter.posted_calls - meter.held_calls, 0)
+    outcome, standing = receipt.outcome, receipt.standing
     return {
         "input_tokens": outcome.input_tokens,
         "output_tokens": outcome.output_tokens,
         "tokens": outcome.input_tokens + outcome.output_tokens,
-        "calls_used": meter.posted_calls,
-        "calls_remaining": left,
+        "calls_used": standing.meter.posted_calls,
+        "calls_remaining": standing.calls_left,
     }
 
 

@@ -31,13 +31,13 @@ def limit_headers(standing: Standing) -> Headers:
         full_seconds = -(-wait_us // MICROSECONDS)
         limits.append(f'"burst";r={seen.remaining};t={full_seconds}')
         requests = (burst.calls, seen.remaining, full_seconds)
-    if plan.calls is not None:
-        left = max(plan.calls - meter.posted_calls - meter.held_calls, 0)
+    left = standing.calls_left
+    if plan.calls is not None and left is not None:
         limits.append(f'"monthly";r={left};t={reset_seconds}')
         # OpenAI's figures are for the short term: the burst, where there is one.
         requests = requests or (plan.calls, left, reset_seconds)
-    if plan.tokens is not None:
-        left = max(plan.tokens - meter.posted_tokens - meter.held_tokens, 0)
+    left = standing.tokens_left
+    if plan.tokens is not None and left is not None:
         limits.append(f'"tokens";r={left};t={reset_seconds}')
         tokens = (plan.tokens, left, reset_seconds)
     if cap is not None:
@@ -63,14 +63,13 @@ def limit_headers(standing: Standing) -> Headers:
 
 def receipt_headers(receipt: Receipt) -> Headers:
     """What a call came to: its charge, how many calls it counts for, the credit that is left, and its id."""
-    outcome, plan, meter = receipt.outcome, receipt.standing.plan, receipt.standing.meter
+    outcome, credit_left = receipt.outcome, receipt.standing.credit_left
     headers: Headers = [
         (b"x-charge-nanodollars", b"%d" % outcome.charge_nanodollars),
         (b"x-charged-calls", b"%d" % outcome.calls),
     ]
-    if plan.credit_nanodollars is not None:
-        left = max(plan.credit_nanodollars - meter.posted_nanodollars - meter.held_nanodollars, 0)
-        headers.append((b"x-credit-remaining-nanodollars", b"%d" % left))
+    if credit_left is not None:
+        headers.append((b"x-credit-remaining-nanodollars", b"%d" % credit_left))
     headers.append((b"x-request-id", receipt.call_id.encode()))
     return headers
 

@@ -138,15 +138,15 @@ def usage_of(standing: Standing) -> UsageOut:
         calls_used=meter.posted_calls,
         calls_held=meter.held_calls,
         calls_limit=plan.calls,
-        calls_remaining=_left(plan.calls, meter.posted_calls + meter.held_calls),
+        calls_remaining=standing.calls_left,
         tokens_used=meter.posted_tokens,
         tokens_held=meter.held_tokens,
         tokens_limit=plan.tokens,
-        tokens_remaining=_left(plan.tokens, meter.posted_tokens + meter.held_tokens),
+        tokens_remaining=standing.tokens_left,
         charge_nanodollars=meter.posted_nanodollars,
         charge_held_nanodollars=meter.held_nanodollars,
         credit_nanodollars=plan.credit_nanodollars,
-        credit_remaining_nanodollars=_left(plan.credit_nanodollars, meter.posted_nanodollars + meter.held_nanodollars),
+        credit_remaining_nanodollars=standing.credit_left,
         prepaid_remaining_nanodollars=prepaid,
         key_calls_limit=cap.calls if cap else None,
         key_calls_used=cap.meter.posted_calls if cap else None,
@@ -181,7 +181,3 @@ def call_of(row: CallRow) -> CallOut:
 
 def models_of(listed: Sequence[ModelName]) -> ModelsOut:
     return ModelsOut(data=[ModelOut(id=model.name, owned_by=model.provider) for model in listed])
-
-
-def _left(limit: int | None, used: int) -> int | None:
-    return None if limit is None else max(limit - used, 0)

@@ -4,6 +4,7 @@ from farebox.sandbox.stripe import billing, cycle, lines
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.errors import StripeError, refused
 from farebox.sandbox.stripe.periods import end_after
+from farebox.sandbox.stripe.rooms.catalog import plan_of
 from farebox.sandbox.stripe.rooms.payment_methods import attached, declined
 from farebox.sandbox.stripe.things import Thing, merged_metadata
 
@@ -122,7 +123,6 @@ def _with_prices(desk: Desk, before: Thing, subscription: Thing, given: Thing, n
 
 
 def _wished(desk: Desk, subscription: Thing, given: Thing, now: int) -> list[Thing]:
-    from farebox.sandbox.stripe.rooms.catalog import plan_of  # noqa: PLC0415
     from farebox.sandbox.stripe.rooms.subscriptions import item_of, price_of  # noqa: PLC0415  (it changes them)
 
     items = {item["id"]: item for item in cycle.items_of(subscription)}

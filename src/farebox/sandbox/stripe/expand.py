@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from farebox.sandbox.stripe.desk import Desk
 from farebox.sandbox.stripe.errors import refused
+from farebox.sandbox.stripe.rooms.checkout import items_of
 from farebox.sandbox.stripe.things import Thing, listed, public
 
 DEPTH_MAX: Final = 4
@@ -53,8 +54,6 @@ def _walk(desk: Desk, place: Any, whole: Any, steps: list[str]) -> bool:
 
 
 def _line_items(desk: Desk, session: Thing) -> Thing:
-    from farebox.sandbox.stripe.rooms.checkout import items_of  # noqa: PLC0415  (it is answered through here)
-
     session = desk.get("checkout.session", session["id"])
     items = [public(item) for item in items_of(desk, session)]
     return listed(f"/v1/checkout/sessions/{session['id']}/line_items", items)

@@ -132,13 +132,11 @@ def _charge(row: CallRow, standing: Standing) -> str:
 
 
 def _left(standing: Standing) -> list[str]:
-    plan, meter = standing.plan, standing.meter
-    used = ((plan.calls, meter.posted_calls + meter.held_calls, "call"),
-            (plan.tokens, meter.posted_tokens + meter.held_tokens, "token"))  # fmt: skip
-    found = [f"{max(most - spent, 0):,} of {counted(most, what)}" for most, spent, what in used if most is not None]
-    if plan.credit_nanodollars is not None:
-        left = max(plan.credit_nanodollars - meter.posted_nanodollars - meter.held_nanodollars, 0)
-        found.append(f"{money(left)} of {money(plan.credit_nanodollars)}")
+    plan = standing.plan
+    limits = (plan.calls, standing.calls_left, "call"), (plan.tokens, standing.tokens_left, "token")
+    found = [f"{left:,} of {counted(most, what)}" for most, left, what in limits if most is not None]
+    if plan.credit_nanodollars is not None and standing.credit_left is not None:
+        found.append(f"{money(standing.credit_left)} of {money(plan.credit_nanodollars)}")
     if standing.prepaid_nanodollars is not None:
         found.append(f"{money(standing.prepaid_nanodollars)} of credit")
     return found

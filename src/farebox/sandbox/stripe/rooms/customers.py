@@ -4,6 +4,7 @@ from farebox.sandbox.stripe.desk import Desk, random_text
 from farebox.sandbox.stripe.errors import refused
 from farebox.sandbox.stripe.room import Room, page
 from farebox.sandbox.stripe.rooms.payment_methods import attached
+from farebox.sandbox.stripe.rooms.subscriptions import end_now
 from farebox.sandbox.stripe.things import Thing, merged_metadata
 
 room = Room()
@@ -86,8 +87,6 @@ def update(desk: Desk, given: Thing, id_: str) -> Thing:
 
 @room("DELETE", "/v1/customers/{id}", None)
 def delete(desk: Desk, _given: Thing, id_: str) -> Thing:
-    from farebox.sandbox.stripe.rooms.subscriptions import end_now  # noqa: PLC0415  (they know customers)
-
     customer = desk.get("customer", id_)
     for subscription in desk.all("subscription", id_):
         if subscription["status"] not in {"canceled", "incomplete_expired"}:

@@ -8,6 +8,7 @@ from farebox.sandbox.stripe.cards import CARDS
 from farebox.sandbox.stripe.desk import Desk, random_text
 from farebox.sandbox.stripe.errors import StripeError, refused
 from farebox.sandbox.stripe.room import Room, page
+from farebox.sandbox.stripe.rooms.disputes import opened
 from farebox.sandbox.stripe.rooms.payment_methods import attached, declined, known
 from farebox.sandbox.stripe.rooms.payment_methods import create as create_method
 from farebox.sandbox.stripe.shelf import setting
@@ -125,8 +126,6 @@ def succeeded(desk: Desk, intent: Thing, method: Thing) -> Thing:
     desk.emit("payment_intent.succeeded", intent)
     reason = CARDS[method["_card"]].dispute
     if reason:
-        from farebox.sandbox.stripe.rooms.disputes import opened  # noqa: PLC0415  (they know payments)
-
         opened(desk, charge, reason)
     return intent
 
