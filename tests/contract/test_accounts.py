@@ -12,7 +12,8 @@ from farebox.account.developer import DEVELOPER, developer
 from farebox.account.keys import KeyTerms, NewKey, account_of, create_key, find_key, rotate_key
 from farebox.account.sign_up import sign_up
 from farebox.domain import apikey
-from farebox.domain.admission import Caller, identify
+from farebox.domain.admission import Caller
+from farebox.domain.decide import identify
 from farebox.domain.errors import FounderError
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product

@@ -1,6 +1,7 @@
 """An admission decided, and what was expected of it."""
 
-from farebox.domain.admission import Admitted, Ask, Caller, Cap, Refused, decide
+from farebox.domain.admission import Admitted, Ask, Caller, Cap, Refused
+from farebox.domain.decide import decide
 from farebox.domain.ledger import Meter
 from farebox.domain.plan import Plan
 from farebox.domain.prices import price_of_usd

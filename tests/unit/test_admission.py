@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farebox.domain.admission import Admitted, Ask, Caller, Cap, Standing, decide, identify, seconds_up
+from farebox.domain.admission import Admitted, Ask, Caller, Cap, Standing, seconds_up
+from farebox.domain.decide import decide, identify
 from farebox.domain.errors import (
     AccountSuspended,
     BurstExceeded,

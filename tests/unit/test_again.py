@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.domain import apikey
-from farebox.domain.admission import Answered, Earlier, Once, Refused, Standing, again
+from farebox.domain.admission import Answered, Earlier, Once, Refused, Standing
+from farebox.domain.decide import again
 from farebox.domain.errors import CallError, IdempotencyInFlight, IdempotencyMismatch, IdempotencyStreamed
 from farebox.domain.ledger import Meter, State
 from farebox.domain.plan import Plan

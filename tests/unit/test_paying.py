@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from farebox.domain.admission import Admitted, Ask, Caller, Refused, decide
+from farebox.domain.admission import Admitted, Ask, Caller, Refused
 from farebox.domain.audit import audit_hold, audit_row
+from farebox.domain.decide import decide
 from farebox.domain.errors import CallError, FounderError, PaymentRequired, QuotaExceeded
 from farebox.domain.ledger import Meter, Outcome, Spent, settle
 from farebox.domain.plan import Plan, plan_in_force

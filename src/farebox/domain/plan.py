@@ -194,7 +194,7 @@ def has_lapsed(who: HasPlan, now_us: int) -> bool:
 def plan_in_force(who: HasPlan, plans: Mapping[str, Plan], now_us: int) -> Plan | None:
     """The plan that counts now: the account's own, or the first one, if it is free, where the account has lapsed.
 
-    None where there is none: then nothing passes, see `admission.no_plan`.
+    None where there is none: then nothing passes, see `decide.no_plan`.
     """
     if not has_lapsed(who, now_us):
         return plans.get(who.plan)

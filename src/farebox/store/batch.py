@@ -7,22 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from farebox.domain import wallet
-from farebox.domain.admission import (
-    NO_SUCH_KEY,
-    Admitted,
-    Answered,
-    Ask,
-    Caller,
-    Cap,
-    Earlier,
-    Once,
-    Refused,
-    Standing,
-    again,
-    decide,
-    identify,
-    no_plan,
-)
+from farebox.domain.admission import Admitted, Answered, Ask, Caller, Cap, Earlier, Once, Refused, Standing
+from farebox.domain.decide import NO_SUCH_KEY, again, decide, identify, no_plan
 from farebox.domain.errors import CallError, HoldLost, InvalidApiKey
 from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, release, settle
 from farebox.domain.period import day, period_at
