@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, text, update
 
@@ -208,13 +209,13 @@ def _visit(connection: Connection, digest: str) -> Visit | None:
         return None
     parts = iter(row)
 
-    def take(count: int) -> list[object]:
+    def take(count: int) -> list[Any]:
         return [next(parts) for _ in range(count)]
 
     return Visit(
-        Session(*take(len(Session._fields))),  # type: ignore[arg-type]  # the columns of the table are its fields
-        Person(*take(len(Person._fields))),  # type: ignore[arg-type]
-        AccountRow(*take(len(AccountRow._fields))),  # type: ignore[arg-type]
+        Session(*take(len(Session._fields))),  # the columns of the table are its fields
+        Person(*take(len(Person._fields))),
+        AccountRow(*take(len(AccountRow._fields))),
         row[-1],
         _others(connection, row.person_id, row.account_id),
     )

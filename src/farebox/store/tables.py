@@ -11,14 +11,28 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, 
 metadata = MetaData()
 
 
-def text_column(name: str, *, default: str | None = None, **more: bool) -> Column[str]:
-    nullable, in_sql = more.pop("nullable", False), text(default) if default else None
-    return Column(name, Text, nullable=nullable, server_default=in_sql, **more)  # type: ignore[arg-type]  # bools only
+def text_column(
+    name: str,
+    *,
+    default: str | None = None,
+    nullable: bool = False,
+    primary_key: bool = False,
+    unique: bool | None = None,
+) -> Column[str]:
+    in_sql = text(default) if default else None
+    return Column(name, Text, nullable=nullable, server_default=in_sql, primary_key=primary_key, unique=unique)
 
 
-def int_column(name: str, *, default: str | None = None, **more: bool) -> Column[int]:
-    nullable, in_sql = more.pop("nullable", False), text(default) if default else None
-    return Column(name, BigInteger, nullable=nullable, server_default=in_sql, **more)  # type: ignore[arg-type]
+def int_column(
+    name: str,
+    *,
+    default: str | None = None,
+    nullable: bool = False,
+    primary_key: bool = False,
+    unique: bool | None = None,
+) -> Column[int]:
+    in_sql = text(default) if default else None
+    return Column(name, BigInteger, nullable=nullable, server_default=in_sql, primary_key=primary_key, unique=unique)
 
 
 account = Table(
