@@ -5,7 +5,7 @@ import pytest
 from farebox.domain.admission import Standing
 from farebox.domain.apikey import Mode
 from farebox.domain.errors import CallError, IdempotencyStreamed, InvalidRequest
-from farebox.domain.ledger import Ending, Hold, Mark, Meter, Spent, settle
+from farebox.domain.ledger import Ending, Hold, Mark, Meter, Spent, end_hold
 from farebox.domain.plan import Plan
 from farebox.ports.calls import CallRow
 from farebox.web.pages.answers import SENT_CHARS_MAX, SENT_TWICE, Answer, Problem, answer_of, receipt_of
@@ -74,7 +74,7 @@ def row(ending: Ending = "post", spent: Spent = SPENT, mode: Mode = "live", char
         "acct_1", "req_1", "key_1", mode, "p", "/v1/x", "m", 0, 0, 9, 2, 10_000, charge, 9_000, 1_000,
         0, 0, 0, charge, None,
     )  # fmt: skip
-    return CallRow(hold, settle(hold, ending, spent, 5))
+    return CallRow(hold, end_hold(hold, ending, spent, 5))
 
 
 def standing(plan: Plan, **used: int) -> Standing:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.domain.audit import audit_hold, audit_row
-from farebox.domain.ledger import Ending, Hold, Mark, Outcome, Spent, charge_for_cost, settle
+from farebox.domain.ledger import Ending, Hold, Mark, Outcome, Spent, charge_for_cost, end_hold
 from farebox.domain.prices import Price, cost_nanodollars, dearest, price_of_usd, worst_cost_nanodollars
 
 NOW_US: Final = 1_800_000_000_000_000
@@ -53,7 +53,7 @@ def spent_on(hold: Hold, *calls: Used, marks: tuple[Mark, ...] = ()) -> Spent:
 
 def row(hold: Hold, *calls: Used, ending: Ending = "post") -> Outcome:
     marks = (Mark.NO_MESSAGE,) if ending == "post_free" else ()
-    return settle(hold, ending, spent_on(hold, *calls, marks=marks), NOW_US + 1)
+    return end_hold(hold, ending, spent_on(hold, *calls, marks=marks), NOW_US + 1)
 
 
 ONE: Final[tuple[Used, ...]] = ((MINI, (100, 40, 50), False),)

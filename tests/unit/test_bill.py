@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.domain.bill import Bill, Try, bill_of, tries_of
-from farebox.domain.ledger import NOTHING_SPENT, Hold, Mark, Outcome, Spent, settle
+from farebox.domain.ledger import NOTHING_SPENT, Hold, Mark, Outcome, Spent, end_hold
 from farebox.domain.prices import Price, cost_nanodollars
 
 PRICE = Price(150_000_000, 75_000_000, 600_000_000)
@@ -62,7 +62,7 @@ def test_the_parts_of_a_bill_come_to_the_charge(
 ) -> None:  # fmt: skip
     row = hold(markup, fixed, held)
     marks = (Mark.NO_MESSAGE,) if ending == "post_free" else ()
-    outcome = settle(row, ending, NOTHING_SPENT if ending == "expire" else spent._replace(marks=marks), 1)
+    outcome = end_hold(row, ending, NOTHING_SPENT if ending == "expire" else spent._replace(marks=marks), 1)
     bill = bill_of(row, outcome)
     parts = sum(used.nanodollars for used in bill.used) + bill.markup_nanodollars + bill.fixed_nanodollars
     assert bill.charge_nanodollars == outcome.charge_nanodollars
@@ -78,7 +78,7 @@ def test_the_parts_of_a_bill_come_to_the_charge(
 
 def test_a_call_without_attempts_is_billed_by_its_tokens() -> None:
     row = hold(2_000)
-    bill = bill_of(row, settle(row, "post", Spent(1_000, 200, 500), 1))
+    bill = bill_of(row, end_hold(row, "post", Spent(1_000, 200, 500), 1))
     [used] = bill.used
     assert (used.model, used.price, used.nanodollars) == ("m", PRICE, 435_000)
     assert (bill.markup_nanodollars, bill.charge_nanodollars) == (87_000, 522_000)
@@ -86,12 +86,12 @@ def test_a_call_without_attempts_is_billed_by_its_tokens() -> None:
 
 def test_a_charge_that_its_parts_do_not_come_to_is_told_alone() -> None:
     row = hold(2_000)
-    outcome = settle(row, "post", Spent(1_000, 200, 500), 1)._replace(charge_nanodollars=7)
+    outcome = end_hold(row, "post", Spent(1_000, 200, 500), 1)._replace(charge_nanodollars=7)
     assert bill_of(row, outcome) == Bill((), 0, 0, 0, 0, 7)
 
 
 def outcome_of(attempts: object) -> Outcome:
-    return settle(hold(None), "post", Spent(attempts=json.dumps(attempts)), 1)
+    return end_hold(hold(None), "post", Spent(attempts=json.dumps(attempts)), 1)
 
 
 def test_a_customer_sees_how_each_try_ended_and_nothing_of_the_provider() -> None:

@@ -21,7 +21,7 @@ from farebox.domain.apikey import ApiKey
 from farebox.domain.breaker import Breaker
 from farebox.domain.dialects import CHAT
 from farebox.domain.errors import CallError, InternalError, UpstreamFailed, UpstreamTimeout
-from farebox.domain.ledger import Ending, Hold, Mark, Spent, settle
+from farebox.domain.ledger import Ending, Hold, Mark, Spent, end_hold
 from farebox.ports.calls import Recorded, Reply, Streamed
 from farebox.sandbox.model import SandboxStream
 from farebox.testing import call
@@ -311,7 +311,7 @@ def test_a_call_that_ends_at_its_deadline_still_has_its_time_to_be_recorded() ->
 
     async def noted(hold: Hold, ending: Ending, spent: Spent, deadline: float, _: object) -> Recorded:
         until.append(deadline)
-        return Recorded(settle(hold, ending, spent, 0), None)
+        return Recorded(end_hold(hold, ending, spent, 0), None)
 
     ledger: Any = SimpleNamespace(record=noted)
     wire.service = replace(wire.service, ledger=ledger)

@@ -8,7 +8,7 @@ from farebox.domain.admission import Admitted, Ask, Caller, Refused
 from farebox.domain.audit import audit_hold, audit_row
 from farebox.domain.decide import decide
 from farebox.domain.errors import CallError, FounderError, PaymentRequired, QuotaExceeded
-from farebox.domain.ledger import Meter, Outcome, Spent, settle
+from farebox.domain.ledger import Meter, Outcome, Spent, end_hold
 from farebox.domain.plan import Plan, plan_in_force
 from farebox.domain.prices import Price
 from farebox.domain.wallet import Grant
@@ -50,7 +50,7 @@ def refused(plan: Plan, meter: Meter, *grants: Grant, caller: Caller = CALLER) -
 
 
 def posted(decision: Admitted, read: int = 50, written: int = 50) -> Outcome:
-    outcome = settle(decision.hold, "post", Spent(read, 0, written), NOW_US)
+    outcome = end_hold(decision.hold, "post", Spent(read, 0, written), NOW_US)
     assert audit_row(decision.hold, outcome) == []
     return outcome
 
@@ -152,7 +152,7 @@ def test_a_prepaid_plan_passes_what_credit_covers_whole_and_refuses_the_rest(pla
 @pytest.mark.parametrize("ending", ["void", "post_free", "expire"])
 def test_a_call_without_an_answer_gives_all_its_credit_back(ending: Any) -> None:  # noqa: ANN401
     hold = admitted(TOKENS, FULL, grant("a", 150)).hold
-    outcome = settle(hold, ending, Spent(), NOW_US)
+    outcome = end_hold(hold, ending, Spent(), NOW_US)
     assert paid(outcome) == (0, 0, 0, "")
 
 

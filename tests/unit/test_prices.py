@@ -18,9 +18,9 @@ from farebox.domain.ledger import (
     Spent,
     State,
     charge_for_cost,
+    end_hold,
     hold_on,
     release,
-    settle,
 )
 from farebox.domain.money import NANODOLLARS_PER_USD, USD_MAX
 from farebox.domain.prices import FREE, Price, cost_nanodollars, dearest, price_of_usd, worst_cost_nanodollars
@@ -144,7 +144,7 @@ def test_a_charge_is_the_cost_with_its_markup_rounded_up(cost: int, markup: int 
 
 @given(holds(), endings, spents(), st.integers(-(10**12), 10**12))
 def test_no_outcome_is_above_its_hold_or_below_nothing(hold: Hold, ending: Ending, spent: Spent, later_us: int) -> None:
-    outcome = settle(hold, ending, spent, NOW_US + later_us)
+    outcome = end_hold(hold, ending, spent, NOW_US + later_us)
     assert 0 <= outcome.calls <= hold.held_calls
     assert 0 <= outcome.tokens <= hold.held_tokens
     assert 0 <= outcome.charge_nanodollars <= hold.held_nanodollars
@@ -163,7 +163,7 @@ def test_usage_within_the_bounds_of_admission_is_charged_as_it_is_and_never_over
         min(spent.cached_tokens, hold.input_tokens_max),
         min(spent.output_tokens, hold.output_tokens_max),
     )
-    outcome = settle(hold, "post", within, NOW_US)
+    outcome = end_hold(hold, "post", within, NOW_US)
     assert Mark.OVER_HOLD not in outcome.marks.split()
     assert outcome.tokens == within.input_tokens + within.output_tokens
     expected = hold.charge_fixed_nanodollars
@@ -175,7 +175,7 @@ def test_usage_within_the_bounds_of_admission_is_charged_as_it_is_and_never_over
 
 @given(holds(), endings, spents())
 def test_what_the_provider_reported_is_in_the_row_whatever_is_charged(hold: Hold, ending: Ending, spent: Spent) -> None:
-    outcome = settle(hold, ending, spent._replace(attempts="[{}]", error="upstream_failed"), NOW_US)
+    outcome = end_hold(hold, ending, spent._replace(attempts="[{}]", error="upstream_failed"), NOW_US)
     assert (outcome.input_tokens, outcome.cached_tokens, outcome.output_tokens) == spent[:3]
     assert (outcome.attempts, outcome.error) == ("[{}]", "upstream_failed")
 
@@ -185,7 +185,7 @@ def test_a_known_cost_is_the_founders_and_what_was_in_vain_is_nobody_elses(
     hold: Hold, ending: Ending, spent: Spent, answered: int, wasted: int
 ) -> None:
     spent = spent._replace(cost_nanodollars=answered + wasted, wasted_nanodollars=wasted)
-    outcome = settle(hold, ending, spent, NOW_US)
+    outcome = end_hold(hold, ending, spent, NOW_US)
     if ending != "expire":
         assert outcome.cost_nanodollars == answered + wasted
     if ending == "post":
@@ -195,7 +195,7 @@ def test_a_known_cost_is_the_founders_and_what_was_in_vain_is_nobody_elses(
 
 def test_a_known_cost_counts_even_where_it_is_nothing_or_the_tokens_would_cost_more() -> None:
     for cost in (0, 1, 10**9):
-        outcome = settle(a_hold(), "post", Spent(100, 0, 50, cost_nanodollars=cost), NOW_US)
+        outcome = end_hold(a_hold(), "post", Spent(100, 0, 50, cost_nanodollars=cost), NOW_US)
         assert outcome.cost_nanodollars == cost
 
 
@@ -203,7 +203,7 @@ def test_a_known_cost_counts_even_where_it_is_nothing_or_the_tokens_would_cost_m
 
 
 def settled(ending: Ending, spent: Spent, fixed: int = 0) -> Outcome:
-    return settle(a_hold(markup=2_000, fixed=fixed), ending, spent, NOW_US + 1)
+    return end_hold(a_hold(markup=2_000, fixed=fixed), ending, spent, NOW_US + 1)
 
 
 def test_a_delivered_answer_is_a_call_its_tokens_and_its_charge() -> None:
@@ -213,13 +213,13 @@ def test_a_delivered_answer_is_a_call_its_tokens_and_its_charge() -> None:
 
 
 def test_a_call_of_a_plan_without_money_is_charged_nothing_and_its_cost_is_known() -> None:
-    outcome = settle(a_hold(), "post", Spent(100, 0, 50), NOW_US)
+    outcome = end_hold(a_hold(), "post", Spent(100, 0, 50), NOW_US)
     assert (outcome.calls, outcome.tokens, outcome.charge_nanodollars) == (1, 150, 0)
     assert outcome.cost_nanodollars == 100 * 150 + 50 * 600
 
 
 def test_a_call_beyond_the_plan_is_charged_its_overage() -> None:
-    outcome = settle(a_hold(fixed=10_000_000), "post", Spent(100, 0, 50), NOW_US)
+    outcome = end_hold(a_hold(fixed=10_000_000), "post", Spent(100, 0, 50), NOW_US)
     assert outcome.charge_nanodollars == 10_000_000
 
 
@@ -256,7 +256,7 @@ def test_an_estimate_stays_marked() -> None:
 
 def test_usage_above_the_hold_is_charged_up_to_the_hold_and_marked_and_costs_what_is_reported() -> None:
     hold = a_hold(markup=2_000)
-    outcome = settle(hold, "post", Spent(1_001, 0, 400), NOW_US)
+    outcome = end_hold(hold, "post", Spent(1_001, 0, 400), NOW_US)
     assert (outcome.tokens, outcome.charge_nanodollars) == (hold.held_tokens, hold.held_nanodollars)
     assert outcome.marks == "over_hold"
     assert outcome.cost_nanodollars == 1_001 * 150 + 400 * 600
@@ -264,25 +264,25 @@ def test_usage_above_the_hold_is_charged_up_to_the_hold_and_marked_and_costs_wha
 
 def test_tokens_that_only_moved_from_input_to_output_are_over_the_money_and_not_over_the_tokens() -> None:
     hold = a_hold(markup=0)
-    outcome = settle(hold, "post", Spent(0, 0, 1_400), NOW_US)
+    outcome = end_hold(hold, "post", Spent(0, 0, 1_400), NOW_US)
     assert outcome.marks == "over_hold"
     assert (outcome.tokens, outcome.charge_nanodollars) == (1_400, hold.held_nanodollars)
 
 
 def test_a_model_without_a_price_has_an_unknown_cost_and_says_so() -> None:
     for ending in ("post", "post_free", "void", "expire"):
-        outcome = settle(a_hold(price=None), ending, Spent(10, 0, 5), NOW_US)
+        outcome = end_hold(a_hold(price=None), ending, Spent(10, 0, 5), NOW_US)
         assert outcome.cost_nanodollars == 0
         assert Mark.UNPRICED in outcome.marks.split()
 
 
 def test_a_free_model_has_a_known_cost_of_nothing() -> None:
-    outcome = settle(a_hold(price=FREE, markup=0), "post", Spent(10, 0, 5), NOW_US)
+    outcome = end_hold(a_hold(price=FREE, markup=0), "post", Spent(10, 0, 5), NOW_US)
     assert (outcome.cost_nanodollars, outcome.charge_nanodollars, outcome.marks) == (0, 0, "")
 
 
 def test_an_answer_is_never_recorded_before_its_question() -> None:
-    assert settle(a_hold(), "post", Spent(1, 0, 1), NOW_US - 86_400 * 10**6).recorded_us == NOW_US
+    assert end_hold(a_hold(), "post", Spent(1, 0, 1), NOW_US - 86_400 * 10**6).recorded_us == NOW_US
 
 
 # -- The meter
@@ -299,7 +299,7 @@ def test_a_hold_put_on_and_taken_off_leaves_the_meter_with_its_outcome_only(
         90 + hold.held_tokens,
         3 + hold.held_nanodollars,
     )
-    outcome = settle(hold, ending, spent, NOW_US)
+    outcome = end_hold(hold, ending, spent, NOW_US)
     after = release(held, hold, outcome)
     assert after == meter._replace(
         posted_calls=5 + outcome.calls,

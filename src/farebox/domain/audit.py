@@ -12,12 +12,12 @@ from farebox.domain.ledger import (
     State,
     charge_for_cost,
     charge_for_tokens,
-    settle,
+    end_hold,
 )
 from farebox.domain.prices import Price, cost_nanodollars, worst_cost_nanodollars
 from farebox.domain.wallet import parts_of, text_of
 
-# What `settle` adds by itself; the other marks are part of what a call used.
+# What `end_hold` adds by itself; the other marks are part of what a call used.
 SETTLED_MARKS: Final = frozenset({Mark.OVER_HOLD, Mark.UNKNOWN_COST, Mark.UNPRICED})
 
 
@@ -69,7 +69,7 @@ def audit_row(hold: Hold, outcome: Outcome) -> list[Misfit]:
     except (ValueError, TypeError, LookupError):
         return [*found, Misfit("attempts", "a list of attempts with their figures", outcome.attempts)]
     try:
-        again = settle(hold, _ending(outcome), spent, outcome.recorded_us)
+        again = end_hold(hold, _ending(outcome), spent, outcome.recorded_us)
     except ValueError:  # the hold's credit is told of already
         return found
     if again != outcome:

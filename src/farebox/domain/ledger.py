@@ -140,7 +140,7 @@ NOTHING_SPENT: Final = Spent()
 Ending = Literal["post", "post_free", "void", "expire"]
 
 
-def settle(hold: Hold, ending: Ending, spent: Spent, now_us: int) -> Outcome:
+def end_hold(hold: Hold, ending: Ending, spent: Spent, now_us: int) -> Outcome:
     """The outcome of a hold: never more calls, tokens or money than the hold, whatever the provider reports."""
     # A clock that was set back must not show an answer before its question.
     recorded_us = max(now_us, hold.admitted_us)

@@ -10,7 +10,7 @@ from farebox.domain import wallet
 from farebox.domain.admission import Admitted, Answered, Ask, Caller, Cap, Earlier, Once, Refused, Standing
 from farebox.domain.decide import NO_SUCH_KEY, again, decide, identify, no_plan
 from farebox.domain.errors import CallError, HoldLost, InvalidApiKey
-from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, release, settle
+from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, end_hold, release
 from farebox.domain.period import day, period_at
 from farebox.domain.plan import Plan, plan_in_force
 from farebox.domain.rate import BURST_SECONDS_MAX
@@ -137,7 +137,7 @@ class Batch:
 
     def finish(self, finish: Finish) -> Recorded:
         hold, ending, spent, kept = finish
-        outcome = settle(hold, ending, spent, self.now_us)
+        outcome = end_hold(hold, ending, spent, self.now_us)
         meter = self._release(hold.mode, hold, outcome)
         cap = None
         if hold.cap_calls is not None:
