@@ -91,7 +91,7 @@ def decide(
     return Admitted(hold, Standing(plan, hold_on(meter, hold, tat_us), now_us, cap, left))
 
 
-def again(earlier: Earlier | None, once: Once, standing: Standing) -> Answered | Refused | None:
+def repeated(earlier: Earlier | None, once: Once, standing: Standing) -> Answered | Refused | None:
     """What comes of a request under a key that came before; None where the call has to be made.
 
     A call that ended without an answer has cost its customer nothing, so its key is free again.

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from farebox.domain import wallet
 from farebox.domain.admission import Admitted, Answered, Ask, Caller, Cap, Earlier, Once, Refused, Standing
-from farebox.domain.decide import NO_SUCH_KEY, again, decide, identify, no_plan
+from farebox.domain.decide import NO_SUCH_KEY, decide, identify, no_plan, repeated
 from farebox.domain.errors import CallError, HoldLost, InvalidApiKey
 from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, end_hold, release
 from farebox.domain.period import day, period_at
@@ -99,7 +99,7 @@ class Batch:
         plan = plan_in_force(caller, self.plans, self.now_us)
         if ask.once is not None and plan is not None and identify(caller, self.now_us, ask.endpoint) is None:
             earlier = self.earlier[caller.account_id, ask.once.id]
-            found = again(earlier, ask.once, Standing(plan, meter, self.now_us, cap))
+            found = repeated(earlier, ask.once, Standing(plan, meter, self.now_us, cap))
             # An ask that is tried again, as after a batch that failed, is not its own repetition.
             if found is not None and earlier is not None and earlier.call_id != ask.call_id:
                 return found

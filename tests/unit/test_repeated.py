@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from farebox.domain import apikey
 from farebox.domain.admission import Answered, Earlier, Once, Refused, Standing
-from farebox.domain.decide import again
+from farebox.domain.decide import repeated
 from farebox.domain.errors import CallError, IdempotencyInFlight, IdempotencyMismatch, IdempotencyStreamed
 from farebox.domain.ledger import Meter, State
 from farebox.domain.plan import Plan
@@ -26,7 +26,7 @@ STREAMED = ANSWERED._replace(body=None, content_type="", is_stream=True)
 
 
 def refused(earlier: Earlier, once: Once = ONCE) -> CallError:
-    found = again(earlier, once, STANDING)
+    found = repeated(earlier, once, STANDING)
     assert isinstance(found, Refused)
     assert found.standing == STANDING
     return found.error
@@ -51,21 +51,21 @@ def test_a_key_with_another_endpoint_or_body_is_another_request(other: Once) -> 
 
 
 def test_a_key_that_never_came_is_a_new_call() -> None:
-    assert again(None, ONCE, STANDING) is None
+    assert repeated(None, ONCE, STANDING) is None
 
 
 def test_an_answer_comes_again_as_it_was_sent_with_where_the_caller_stands_now() -> None:
-    assert again(ANSWERED, ONCE, STANDING) == Answered("req_1", "application/json", b'{"text": "hi"}', STANDING)
+    assert repeated(ANSWERED, ONCE, STANDING) == Answered("req_1", "application/json", b'{"text": "hi"}', STANDING)
 
 
 def test_an_empty_answer_is_an_answer() -> None:
-    assert again(ANSWERED._replace(body=b""), ONCE, STANDING) == Answered("req_1", "application/json", b"", STANDING)
+    assert repeated(ANSWERED._replace(body=b""), ONCE, STANDING) == Answered("req_1", "application/json", b"", STANDING)
 
 
 @pytest.mark.parametrize("earlier", [ANSWERED, OPEN, STREAMED], ids=["answered", "under way", "streamed"])
 def test_a_key_is_forgotten_at_the_microsecond_of_its_end(earlier: Earlier) -> None:
-    assert again(earlier._replace(expires_us=NOW_US), ONCE, STANDING) is None
-    assert again(earlier._replace(expires_us=NOW_US + 1), ONCE, STANDING) is not None
+    assert repeated(earlier._replace(expires_us=NOW_US), ONCE, STANDING) is None
+    assert repeated(earlier._replace(expires_us=NOW_US + 1), ONCE, STANDING) is not None
 
 
 @pytest.mark.parametrize("earlier", [ANSWERED, OPEN, STREAMED], ids=["answered", "under way", "streamed"])
@@ -100,13 +100,13 @@ def test_a_stream_that_was_paid_is_not_streamed_twice_and_its_receipt_is_named()
 @pytest.mark.parametrize("state", [State.VOIDED, State.EXPIRED, None], ids=str)
 @pytest.mark.parametrize("earlier", [ANSWERED._replace(body=None), STREAMED], ids=["plain", "streamed"])
 def test_a_call_that_ended_without_an_answer_frees_its_key(earlier: Earlier, state: State | None) -> None:
-    assert again(earlier._replace(state=state), ONCE, STANDING) is None
+    assert repeated(earlier._replace(state=state), ONCE, STANDING) is None
 
 
 def test_a_free_answer_without_a_message_frees_its_key() -> None:
     """It is posted and kept nothing: its customer has paid nothing, and may ask again."""
-    assert again(ANSWERED._replace(body=None), ONCE, STANDING) is None
-    assert again(STREAMED._replace(is_silent=True), ONCE._replace(is_stream=True), STANDING) is None
+    assert repeated(ANSWERED._replace(body=None), ONCE, STANDING) is None
+    assert repeated(STREAMED._replace(is_silent=True), ONCE._replace(is_stream=True), STANDING) is None
 
 
 earlier_calls = st.builds(
@@ -119,7 +119,7 @@ earlier_calls = st.builds(
 
 @given(earlier_calls)
 def test_a_new_call_is_only_made_where_none_is_under_way_and_none_was_answered(earlier: Earlier) -> None:
-    if again(earlier, ONCE, STANDING) is None:
+    if repeated(earlier, ONCE, STANDING) is None:
         is_forgotten = earlier.expires_us <= NOW_US
         assert is_forgotten or not (earlier.is_open or earlier.body is not None)
         assert is_forgotten or earlier.fingerprint == ONCE.fingerprint
