@@ -20,7 +20,7 @@ from farebox.domain.errors import FounderError, InvalidApiKey
 from farebox.domain.ledger import Spent
 from farebox.domain.people import NotAllowed, PersonError
 from farebox.ports.calls import Kept
-from farebox.ports.people import Due, Letter, MailRefused
+from farebox.ports.people import DueMail, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
@@ -151,7 +151,7 @@ def test_the_last_mail_goes_out_and_its_address_is_forgotten(
         def close(self) -> None:
             pass
 
-    def render(due: Due) -> Letter:
+    def render(due: DueMail) -> Letter:
         sent.append((due.mail.email, due.is_known))
         return Letter(due.mail.id, due.mail.email, "", "", "")
 

@@ -18,7 +18,7 @@ from farebox.adapters.mail_smtp import SmtpMailer
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.mail import Sender, SmtpServer, parse_smtp
 from farebox.domain.people import Mail
-from farebox.ports.people import Due, Letter, MailNotSent, MailRefused
+from farebox.ports.people import DueMail, Letter, MailNotSent, MailRefused
 from farebox.store.database import Database
 from farebox.store.outbox import LEASE_SECONDS, StoredOutbox
 from farebox.store.tables_people import mail
@@ -171,7 +171,7 @@ class Wayward:
         self.closed += 1
 
 
-def render(due: Due) -> Letter:
+def render(due: DueMail) -> Letter:
     return Letter(due.mail.id, due.mail.email, "S", "T", "H")
 
 
@@ -207,7 +207,7 @@ def test_a_mail_that_will_never_be_taken_or_is_too_old_is_given_up(books: Books,
 def test_a_template_that_fails_does_not_hold_up_the_other_mails(books: Books, outbox: StoredOutbox) -> None:
     books.write(new_mail(1), new_mail(2))
 
-    def broken(due: Due) -> Letter:
+    def broken(due: DueMail) -> Letter:
         if due.mail.id == "mail_001":
             raise KeyError("a variable of the founder's template")
         return render(due)
@@ -231,7 +231,7 @@ def test_a_template_that_fails_does_not_hold_up_the_other_mails(books: Books, ou
 def test_a_mail_that_would_be_of_no_use_is_not_sent(
     template: str, link_id: str | None, reason: str, *, is_known: bool, is_alive: bool
 ) -> None:
-    assert reason_not_to_send(Due(new_mail(1, 0, template)._replace(link_id=link_id), is_known, is_alive)) == reason
+    assert reason_not_to_send(DueMail(new_mail(1, 0, template)._replace(link_id=link_id), is_known, is_alive)) == reason
 
 
 def test_with_nothing_to_send_no_server_is_asked(database: Database, outbox: StoredOutbox) -> None:

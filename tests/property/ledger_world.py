@@ -12,7 +12,7 @@ import psycopg
 from farebox.domain.ledger import Hold
 from farebox.domain.plan import Plan
 from farebox.domain.wallet import Grant, take_back
-from farebox.store.batch import Due, Item, Result, run
+from farebox.store.batch import Item, Overdue, Result, run
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
 from farebox.store.statements import (
@@ -169,7 +169,7 @@ class SqliteWorld(_World):
         return found
 
     def due(self) -> list[Hold]:
-        [found] = self.run([Due()], {})
+        [found] = self.run([Overdue()], {})
         assert isinstance(found, list)
         return found
 

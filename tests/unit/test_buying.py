@@ -16,7 +16,7 @@ from farebox.domain.people import HOUR_US
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.subscribing import Known
-from farebox.ports.billing import Attempt
+from farebox.ports.billing import TopUpAttempt
 from farebox.ports.calls import AccountRow
 from farebox.ports.money import PaymentsUnavailable
 
@@ -24,7 +24,7 @@ ADA = AccountRow("acct_1", "ada@example.com", "free", "active", 0, 0, customer_i
 PRODUCT = Product("Till", plans=(Plan("free", calls=20), Plan("pro", usd=29, calls=1000)))
 STATUSES = get_args(SubscriptionStatus)
 OVER = {"canceled", "incomplete_expired"}
-ATTEMPT = Attempt("acct_1", "small", "attempt_1", begun_us=0)
+ATTEMPT = TopUpAttempt("acct_1", "small", "attempt_1", begun_us=0)
 
 
 def till(stripe: Mock, known: Known | None = None, now_us: int = 0) -> Till:

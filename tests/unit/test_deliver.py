@@ -6,15 +6,15 @@ import pytest
 
 from farebox.account.deliver import Post, reason_not_to_send
 from farebox.domain.people import HOUR_US, Mail
-from farebox.ports.people import Due, MailNotSent
+from farebox.ports.people import DueMail, MailNotSent
 
 
-def due(*, waited_us: int = 0, template: str = "confirm", link_id: str | None = None, alive: bool = True) -> Due:
+def due(*, waited_us: int = 0, template: str = "confirm", link_id: str | None = None, alive: bool = True) -> DueMail:
     mail = Mail("mail_1", "ada@example.com", template, "{}", link_id, 0, waited_us, 1, None, "")
-    return Due(mail, is_known=False, is_link_alive=alive)
+    return DueMail(mail, is_known=False, is_link_alive=alive)
 
 
-def post(*claimed: Due, error: Exception | None = None) -> tuple[Post, Mock, Mock]:
+def post(*claimed: DueMail, error: Exception | None = None) -> tuple[Post, Mock, Mock]:
     """A sender, its outbox with these mails in it, and the mailer."""
     outbox, mailer = Mock(), Mock()
     outbox.claim.side_effect = [*claimed, None]

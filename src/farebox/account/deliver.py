@@ -9,7 +9,7 @@ from typing import Final
 from farebox.account.rounds import Rounds
 from farebox.domain.errors import CallError
 from farebox.domain.people import HOUR_US
-from farebox.ports.people import Due, Letter, Mailer, MailNotSent, MailRefused, Outbox
+from farebox.ports.people import DueMail, Letter, Mailer, MailNotSent, MailRefused, Outbox
 
 log = logging.getLogger("farebox.mail")
 
@@ -22,7 +22,7 @@ GIVEN_UP_US: Final = 48 * HOUR_US
 ONLY_TO_PERSONS: Final = {"magic", "reset"}
 ONLY_TO_STRANGERS: Final = {"change"}
 
-Render = Callable[[Due], Letter]
+Render = Callable[[DueMail], Letter]
 
 
 class Post:
@@ -68,7 +68,7 @@ class Post:
             mailer.close()
         return count
 
-    def _send(self, due: Due, mailer: Mailer) -> bool:
+    def _send(self, due: DueMail, mailer: Mailer) -> bool:
         reason = reason_not_to_send(due)
         if reason:
             self._outbox.give_up(due.mail.id, reason)
@@ -99,7 +99,7 @@ class Post:
             else:
                 return
 
-    def _wait(self, due: Due, reason: str) -> None:
+    def _wait(self, due: DueMail, reason: str) -> None:
         mail = due.mail
         assert mail.next_us is not None, "it is claimed"
         if mail.next_us - mail.created_us > GIVEN_UP_US:
@@ -111,7 +111,7 @@ class Post:
         self._outbox.put_off(mail.id, seconds, reason)
 
 
-def reason_not_to_send(due: Due) -> str:
+def reason_not_to_send(due: DueMail) -> str:
     """Why a mail would be of no use; empty where it would.
 
     Whether somebody has the address is only asked here: no page that a stranger sees depends on it.

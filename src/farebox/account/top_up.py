@@ -16,7 +16,7 @@ from farebox.domain.events import PaymentFailed
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.money import format_usd
 from farebox.domain.people import HOUR_US
-from farebox.ports.billing import Attempt, TopUps
+from farebox.ports.billing import TopUpAttempt, TopUps
 from farebox.ports.calls import AccountRow
 from farebox.ports.money import PaymentRefused, PaymentsUnavailable
 
@@ -76,7 +76,7 @@ class TopUpWatch:
             pay(self._open_till(), self._top_ups, attempt)
 
 
-def pay(till: Till, top_ups: TopUps, attempt: Attempt) -> None:
+def pay(till: Till, top_ups: TopUps, attempt: TopUpAttempt) -> None:
     """Make a payment, or find out what became of it, and grant its credit before another one may begin."""
     account = till.billing.account(attempt.account_id)
     if account is None or account.closed_us is not None:
@@ -88,14 +88,14 @@ def pay(till: Till, top_ups: TopUps, attempt: Attempt) -> None:
         if till.billing.now_us() - attempt.begun_us > GIVEN_UP_US:
             _fail(till, top_ups, attempt, account, NOT_KNOWN)
         else:
-            top_ups.put_off(account.id, attempt.attempt, WAIT_SECONDS)
+            top_ups.put_off(account.id, attempt.id, WAIT_SECONDS)
     except PaymentRefused as error:
         _fail(till, top_ups, attempt, account, str(error))
     else:
         _paid(till, top_ups, attempt, account, payment)
 
 
-def _payment(till: Till, top_ups: TopUps, account: AccountRow, attempt: Attempt) -> Payment | None:
+def _payment(till: Till, top_ups: TopUps, account: AccountRow, attempt: TopUpAttempt) -> Payment | None:
     """The payment of an attempt; None where none was made, and none is wished for any more.
 
     Looked for before it is made: Stripe forgets a key after a day, and takes it for no other pack or card.
@@ -106,37 +106,37 @@ def _payment(till: Till, top_ups: TopUps, account: AccountRow, attempt: Attempt)
     """
     if not account.customer_id:
         raise PaymentRefused(NO_CARD)
-    found = till.payments.paid_off_session(account.customer_id, attempt.attempt, attempt.begun_us)
+    found = till.payments.paid_off_session(account.customer_id, attempt.id, attempt.begun_us)
     if found is not None or not attempt.pack:
         return found
     pack = pack_named(till, attempt.pack)
     if pack is None:
         raise PaymentRefused(NOT_FOR_SALE)
-    if not top_ups.is_wanted(account.id, attempt.attempt):  # it may have waited for Stripe for hours
+    if not top_ups.is_wanted(account.id, attempt.id):  # it may have waited for Stripe for hours
         return None
-    return till.payments.pay_off_session(account.id, account.customer_id, bought(pack), attempt.attempt)
+    return till.payments.pay_off_session(account.id, account.customer_id, bought(pack), attempt.id)
 
 
-def _paid(till: Till, top_ups: TopUps, attempt: Attempt, account: AccountRow, payment: Payment | None) -> None:
+def _paid(till: Till, top_ups: TopUps, attempt: TopUpAttempt, account: AccountRow, payment: Payment | None) -> None:
     if payment is None:
-        top_ups.end(account.id, attempt.attempt, "", "")
+        top_ups.end(account.id, attempt.id, "", "")
     elif payment.status == "succeeded":
         settle_payment(till, payment)
-        top_ups.end(account.id, attempt.attempt, "", "")
+        top_ups.end(account.id, attempt.id, "", "")
     elif payment.status == "processing":
-        top_ups.put_off(account.id, attempt.attempt, PROCESSING_SECONDS)
+        top_ups.put_off(account.id, attempt.id, PROCESSING_SECONDS)
     else:
         _fail(till, top_ups, attempt, account, payment.failed or NEEDS_YOU)
 
 
-def _fail(till: Till, top_ups: TopUps, attempt: Attempt, account: AccountRow | None, reason: str) -> None:
+def _fail(till: Till, top_ups: TopUps, attempt: TopUpAttempt, account: AccountRow | None, reason: str) -> None:
     pack = pack_named(till, attempt.pack)
     told = {
         "account": account.email if account is not None else "",
         "price": format_usd(pack.price_nanodollars) if pack is not None else "",
         "reason": reason,
     }
-    if top_ups.end(attempt.account_id, attempt.attempt, reason, json.dumps(told)):
+    if top_ups.end(attempt.account_id, attempt.id, reason, json.dumps(told)):
         till.mail_written()
     if account is not None:
         till.tell(PaymentFailed(account.id, account.plan))

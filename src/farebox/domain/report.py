@@ -20,7 +20,7 @@ LAG_US: Final = HOUR_US
 SUBSETS_OF_MAX: Final = 12
 
 
-class Standing(NamedTuple):
+class InvoiceTimes(NamedTuple):
     """What a subscription says of its invoices: its anchor, the period under way, and up to where they are closed."""
 
     anchor_us: int
@@ -29,10 +29,10 @@ class Standing(NamedTuple):
     invoiced_until_us: int
 
 
-NO_SUBSCRIPTION: Final = Standing(0, 0, 0, 0)
+NO_SUBSCRIPTION: Final = InvoiceTimes(0, 0, 0, 0)
 
 
-def closed_until_us(standing: Standing, now_us: int) -> int:
+def closed_until_us(standing: InvoiceTimes, now_us: int) -> int:
     """The moment before which usage no longer comes onto the invoice of its own period.
 
     What Stripe told is not waited for: an invoice closes an hour after its period whether or not a webhook came. Before

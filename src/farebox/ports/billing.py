@@ -106,13 +106,13 @@ class TopUp(NamedTuple):
     next_us: int | None
 
 
-class Attempt(NamedTuple):
+class TopUpAttempt(NamedTuple):
     """A payment that is to be made, or to be asked after. No other process makes it meanwhile."""
 
     account_id: str
     pack: str
-    attempt: str
-    """The key under which Stripe makes it once, and when it was begun."""
+    id: str
+    """The key under which Stripe makes it once."""
     begun_us: int
 
 
@@ -123,11 +123,11 @@ class TopUps(Protocol):
         LedgerUnavailable: the database cannot be asked.
     """
 
-    def claim(self, account_id: str) -> Attempt | None:
+    def claim(self, account_id: str) -> TopUpAttempt | None:
         """Begin a payment, where one is wished for, none is under way, and the credit is low enough."""
         ...
 
-    def claim_due(self) -> Attempt | None:
+    def claim_due(self) -> TopUpAttempt | None:
         """A payment under way whose process has died, or that had to wait."""
         ...
 

@@ -204,7 +204,7 @@ class Passwords(Protocol):
     def is_outdated(self, password_hash: str) -> bool: ...
 
 
-class Due(NamedTuple):
+class DueMail(NamedTuple):
     """A mail that this process is to send now."""
 
     mail: Mail
@@ -220,7 +220,7 @@ class Outbox(Protocol):
         LedgerUnavailable: the database cannot be asked.
     """
 
-    def claim(self) -> Due | None:
+    def claim(self) -> DueMail | None:
         """The next mail that is due, which no other process gets for as long as a sending may take."""
         ...
 

@@ -47,7 +47,7 @@ class Find(NamedTuple):
     call_id: str
 
 
-class Due(NamedTuple):
+class Overdue(NamedTuple):
     """Which holds have outlived their process? What was kept long enough is forgotten on the way."""
 
 
@@ -56,7 +56,7 @@ class Alive(NamedTuple):
 
 
 BY_KEY: Final = (Ask, Look, Find)
-Item = Ask | Finish | Look | Find | Due | Alive
+Item = Ask | Finish | Look | Find | Overdue | Alive
 Result = Admitted | Refused | Answered | Recorded | Standing | CallRow | list[Hold] | str | None | Exception
 MeterKey = tuple[str, str, int]
 Owner = tuple[str, str]  # an account, and the name of one of its meters
@@ -310,7 +310,7 @@ def _load_earlier(batch: Batch, ask: Ask, cursor: Cursor, statements: Statements
         batch.earlier[caller.account_id, ask.once.id] = statements.earlier(cursor, caller.account_id, ask.once.id)
 
 
-def _one(batch: Batch, item: Ask | Look | Due | Alive, cursor: Cursor, statements: Statements) -> Result:
+def _one(batch: Batch, item: Ask | Look | Overdue | Alive, cursor: Cursor, statements: Statements) -> Result:
     match item:
         case Ask():
             try:
@@ -319,7 +319,7 @@ def _one(batch: Batch, item: Ask | Look | Due | Alive, cursor: Cursor, statement
                 return error
         case Look():
             return batch.look(item)
-        case Due():
+        case Overdue():
             statements.purge(cursor, batch.now_us)
             return [Hold(*row) for row in statements.due(cursor, batch.now_us)]
         case Alive():

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, and_, exists, func, or_, select, tupl
 from farebox.domain.billing import lines_from_json
 from farebox.domain.period import DAY_US, Period
 from farebox.domain.reading import ABOVE_ALL, place_of
-from farebox.domain.report import OLDEST_US, Standing, closed_until_us
+from farebox.domain.report import OLDEST_US, InvoiceTimes, closed_until_us
 from farebox.domain.upcoming import Subscribed
 from farebox.ports.calls import CallRow, KeyRow
 from farebox.ports.money import Ahead, Behind, KeptInvoice
@@ -71,7 +71,7 @@ class StoredInvoices:
             if row is None:
                 return None
             period = Period(row.period_start_us, row.period_end_us)
-            closed_us = closed_until_us(Standing(row[-1], *period, row.invoiced_until_us), now_us)
+            closed_us = closed_until_us(InvoiceTimes(row[-1], *period, row.invoiced_until_us), now_us)
             used, calls, held = _not_invoiced(connection, account_id, period, closed_us)
             ends, price = bool(row.ends_at_period_end), row.next_price_nanodollars
             subscribed = Subscribed(row.id, row.status, row[-1], period, ends, price, row.has_usage_line)

@@ -19,7 +19,7 @@ from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Spent
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.ports.calls import CallRow, Kept, Recorded
-from farebox.store.batch import Alive, Due, Find, Finish, Item, Look, Result, run
+from farebox.store.batch import Alive, Find, Finish, Item, Look, Overdue, Result, run
 from farebox.store.courtesy import Courtesy
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database, unavailable
@@ -144,7 +144,7 @@ class GroupCommitLedger:
     async def expire(self) -> int:
         expired = 0
         while True:
-            holds: list[Hold] = await self._put(Due(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+            holds: list[Hold] = await self._put(Overdue(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
             now = time.monotonic()
             ended = await asyncio.gather(
                 *(self._put(Finish(hold, "expire", NOTHING_SPENT), now) for hold in holds), return_exceptions=True

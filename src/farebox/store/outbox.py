@@ -4,7 +4,7 @@ from typing import Final
 
 from farebox.domain.people import DAY_US, LAST_MAILS, Mail
 from farebox.domain.period import MICROSECONDS
-from farebox.ports.people import Due
+from farebox.ports.people import DueMail
 from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection
 
@@ -46,7 +46,7 @@ class StoredOutbox:
     def __init__(self, database: Database) -> None:
         self._own = OwnConnection(database)
 
-    def claim(self) -> Due | None:
+    def claim(self) -> DueMail | None:
         with self._own.cursor() as cursor:
             while True:
                 now_us = self._own.now_us(cursor)
@@ -59,7 +59,7 @@ class StoredOutbox:
                     found = cursor.fetchone()
                     if found is not None:  # it may just have been deleted, with whom it was for
                         *row, is_known, is_link_alive = found
-                        return Due(Mail(*row), bool(is_known), bool(is_link_alive))
+                        return DueMail(Mail(*row), bool(is_known), bool(is_link_alive))
 
     def sent(self, mail_id: str) -> None:
         with self._own.cursor() as cursor:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from farebox.domain.period import MICROSECONDS
-from farebox.ports.billing import Attempt
+from farebox.ports.billing import TopUpAttempt
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection
@@ -69,7 +69,7 @@ class StoredTopUps:
             self._own.run(cursor, f"{LOW_AMONG}({marks})", self._own.now_us(cursor), *account_ids)
             return [row[0] for row in cursor.fetchall()]
 
-    def claim(self, account_id: str) -> Attempt | None:
+    def claim(self, account_id: str) -> TopUpAttempt | None:
         with self._own.transaction() as cursor:
             self._lock(cursor, account_id)
             if cursor.fetchone() is None:
@@ -81,9 +81,9 @@ class StoredTopUps:
                 return None
             attempt = f"topup_{now_us}_{secrets.token_hex(8)}"
             self._own.run(cursor, BEGIN, attempt, now_us + LEASE_SECONDS * MICROSECONDS, account_id)
-            return Attempt(account_id, wish[0], attempt, now_us)
+            return TopUpAttempt(account_id, wish[0], attempt, now_us)
 
-    def claim_due(self) -> Attempt | None:
+    def claim_due(self) -> TopUpAttempt | None:
         with self._own.cursor() as cursor:
             while True:
                 now_us = self._own.now_us(cursor)
@@ -93,7 +93,7 @@ class StoredTopUps:
                     return None
                 account_id, pack, attempt, next_us = seen
                 if self._own.write(cursor, AGAIN, now_us + LEASE_SECONDS * MICROSECONDS, account_id, attempt, next_us):
-                    return Attempt(account_id, pack, attempt, int(attempt.split("_")[1]))
+                    return TopUpAttempt(account_id, pack, attempt, int(attempt.split("_")[1]))
 
     def is_wanted(self, account_id: str, attempt: str) -> bool:
         with self._own.cursor() as cursor:

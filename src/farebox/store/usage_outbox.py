@@ -8,7 +8,7 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.report import (
     LAG_US,
     NO_SUBSCRIPTION,
-    Standing,
+    InvoiceTimes,
     closed_until_us,
     counts_at_us,
     reason_to_hold,
@@ -141,7 +141,7 @@ class StoredUsageOutbox:
     def _closed_us(self, cursor: Cursor, account_id: str, now_us: int) -> int:
         self._own.run(cursor, STANDING, account_id)
         found = cursor.fetchone()
-        return closed_until_us(Standing(*found) if found else NO_SUBSCRIPTION, now_us)
+        return closed_until_us(InvoiceTimes(*found) if found else NO_SUBSCRIPTION, now_us)
 
     def taken(self, event_id: str) -> None:
         with self._own.cursor() as cursor:

@@ -40,7 +40,7 @@ class House:
         return self.service.ledger
 
 
-class Plain(NamedTuple):
+class PlainCall(NamedTuple):
     """A call that is answered when it is done."""
 
     request: CallRequest
@@ -48,7 +48,7 @@ class Plain(NamedTuple):
     render: Render
 
 
-class Streamed(NamedTuple):
+class StreamedCall(NamedTuple):
     """A call that is answered as it goes."""
 
     request: CallRequest
@@ -65,7 +65,7 @@ class PaidEndpoint(ABC):
         self.body_bytes_max = house.body_bytes_max
 
     @abstractmethod
-    async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
+    async def read(self, call_id: str, head: Head, body: bytes) -> PlainCall | StreamedCall:
         """What is asked for. Nothing is spent on a request that is refused here.
 
         Raises:
@@ -78,7 +78,7 @@ class PaidEndpoint(ABC):
         try:
             head = read_head(scope)
             asked = await self.read(call_id, head, await read_body(receive, self.body_bytes_max))
-            if isinstance(asked, Streamed):
+            if isinstance(asked, StreamedCall):
                 listener = HttpListener(call_id, receive, send)
                 await paid_stream(house.service, asked.request, asked.work, listener)
                 return
@@ -95,7 +95,7 @@ class PaidEndpoint(ABC):
         await respond(send, status, headers, answer)
 
 
-def _answer(receipt: Receipt, asked: Plain) -> tuple[int, Headers, bytes]:
+def _answer(receipt: Receipt, asked: PlainCall) -> tuple[int, Headers, bytes]:
     content_type, body = asked.render(receipt)
     headers = [JSON if content_type == "application/json" else (b"content-type", content_type.encode()), NO_STORE]
     headers += limit_headers(receipt.standing)

@@ -9,7 +9,7 @@ from farebox.call.metered import MeteredStream
 from farebox.call.wire import Question
 from farebox.domain.dialects import CHAT, input_tokens_max
 from farebox.domain.errors import CallError, InvalidRequest, UpstreamNoMessage
-from farebox.web.endpoint import PaidEndpoint, Plain, Streamed
+from farebox.web.endpoint import PaidEndpoint, PlainCall, StreamedCall
 from farebox.web.problem import problem
 from farebox.web.request import Head, once_of, read_json
 
@@ -24,7 +24,7 @@ class GenerateEndpoint(PaidEndpoint):
 
     path = "/v1/generate"
 
-    async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
+    async def read(self, call_id: str, head: Head, body: bytes) -> PlainCall | StreamedCall:
         prompt, max_tokens, is_stream = _read(body)
         service = self.house.service
         models = service.models[head.key.mode]
@@ -40,7 +40,7 @@ class GenerateEndpoint(PaidEndpoint):
             once=once_of(head, self.path, body, service.idempotency_seconds, is_stream=is_stream),
         )
         if is_stream:
-            return Streamed(call, GenerateStream(question, self.house.public_url))
+            return StreamedCall(call, GenerateStream(question, self.house.public_url))
 
         async def work(wire: Wire) -> str:
             text = (await wire.ask(question)).completion.text
@@ -48,7 +48,7 @@ class GenerateEndpoint(PaidEndpoint):
                 raise UpstreamNoMessage(NO_MESSAGE)
             return text
 
-        return Plain(call, work, _render)
+        return PlainCall(call, work, _render)
 
 
 def _read(body: bytes) -> tuple[str, int | None, bool]:

@@ -22,7 +22,7 @@ from farebox.domain.ledger import TOKENS_MAX, charge_for_cost
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price, dearest, worst_cost_nanodollars
 from farebox.domain.providers import ModelName
-from farebox.web.endpoint import House, PaidEndpoint, Plain, Streamed
+from farebox.web.endpoint import House, PaidEndpoint, PlainCall, StreamedCall
 from farebox.web.generate import OwnStream
 from farebox.web.inputs import Inputs, Values
 from farebox.web.outputs import Output
@@ -237,7 +237,7 @@ class HandlerEndpoint(PaidEndpoint):
         self._models = models
         self._embedding = embedding
 
-    async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
+    async def read(self, call_id: str, head: Head, body: bytes) -> PlainCall | StreamedCall:
         handler, service, mode = self._handler, self.house.service, head.key.mode
         values, seen = await handler.inputs.read(body, head.content_type)
         request = CallRequest(
@@ -256,12 +256,12 @@ class HandlerEndpoint(PaidEndpoint):
             return Call(wire, self._models[mode], self._embedding[mode])
 
         if handler.is_stream:
-            return Streamed(request, HandlerStream(handler, values, call_of, self.house.public_url))
+            return StreamedCall(request, HandlerStream(handler, values, call_of, self.house.public_url))
 
         async def work(wire: Wire) -> bytes:
             return await within_deadline(wire, handler.answer(call_of(wire), values))
 
-        return Plain(request, work, _render)
+        return PlainCall(request, work, _render)
 
 
 def _render(receipt: Receipt) -> tuple[str, bytes]:

@@ -9,7 +9,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined,
 from farebox.domain.pages import of_account
 from farebox.domain.people import link_token
 from farebox.domain.product import Product
-from farebox.ports.people import Due, Letter
+from farebox.ports.people import DueMail, Letter
 
 OURS: Final = Path(__file__).parent / "templates"
 
@@ -32,7 +32,7 @@ class Letters:
         self._url = url
         self._secret = secret
 
-    def render(self, due: Due) -> Letter:
+    def render(self, due: DueMail) -> Letter:
         """The letter; its subject is the first line of the text."""
         mail = due.mail
         link = f"{self._url}/link/{link_token(self._secret, mail.link_id)}" if mail.link_id is not None else ""

@@ -15,7 +15,7 @@ from farebox.domain.dialects import Dialect
 from farebox.domain.dialects.base import request_tokens_max
 from farebox.domain.errors import CallError, InvalidRequest, ModelNotFound
 from farebox.domain.providers import ModelName
-from farebox.web.endpoint import House, PaidEndpoint, Plain, Streamed
+from farebox.web.endpoint import House, PaidEndpoint, PlainCall, StreamedCall
 from farebox.web.problem import problem
 from farebox.web.request import Head, once_of, read_writable
 
@@ -52,7 +52,7 @@ class RelayEndpoint(PaidEndpoint):
         self._chains = chains
         self._by_name = {mode: chains_by_name(listed, chain) for mode, chain in chains.items()}
 
-    async def read(self, call_id: str, head: Head, body: bytes) -> Plain | Streamed:
+    async def read(self, call_id: str, head: Head, body: bytes) -> PlainCall | StreamedCall:
         dialect, service = self._dialect, self.house.service
         request = read_writable(body, EXAMPLE)
         dialect.check(request)
@@ -71,7 +71,7 @@ class RelayEndpoint(PaidEndpoint):
             once=once_of(head, self.path, body, service.idempotency_seconds, is_stream=is_stream),
         )
         if is_stream:
-            return Streamed(call, RelayStream(question, self.house.public_url))
+            return StreamedCall(call, RelayStream(question, self.house.public_url))
 
         async def work(wire: Wire) -> bytes:
             wire.is_relay = True
@@ -79,7 +79,7 @@ class RelayEndpoint(PaidEndpoint):
             wire.is_empty = not completion.has_message
             return reply.body
 
-        return Plain(call, work, _render)
+        return PlainCall(call, work, _render)
 
     def _models(self, request: Mapping[str, Any], mode: Mode) -> Chain:
         name = request.get("model")

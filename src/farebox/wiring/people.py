@@ -13,7 +13,7 @@ from farebox.domain.mail import parse_sender, parse_smtp
 from farebox.domain.product import Product
 from farebox.ports.calls import Readings
 from farebox.ports.money import Invoices
-from farebox.ports.people import Due, Letter, Mailer
+from farebox.ports.people import DueMail, Letter, Mailer
 from farebox.ports.proofs import Authenticators, OtherService, Vault
 from farebox.sandbox.mailbox import Mailbox
 from farebox.settings import Settings
@@ -52,12 +52,12 @@ def post_of(
     """
 
     @cache
-    def letters() -> Callable[[Due], Letter]:
+    def letters() -> Callable[[DueMail], Letter]:
         from farebox.web.letters import Letters  # noqa: PLC0415  # Jinja2 is loaded when there is a mail
 
         return Letters(product, settings.own_url, folder, secret).render
 
-    def render(due: Due) -> Letter:
+    def render(due: DueMail) -> Letter:
         return letters()(due)
 
     return Post(outbox, render, _mailers(product, settings, mailbox))
