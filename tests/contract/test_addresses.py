@@ -18,7 +18,7 @@ from farebox.ports.people import Visit
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.household import lock_account
-from farebox.store.outbox import StoredOutbox
+from farebox.store.mail_outbox import StoredMailOutbox
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, World
 
 NEW = "ada@new.example"
@@ -95,7 +95,7 @@ def test_an_address_that_somebody_has_is_asked_for_alike_and_not_taken(world: Mo
     before = world.counts()
     token = world.ask("eve@example.com")
     taken = {name: count - before[name] for name, count in world.counts().items()}
-    outbox = StoredOutbox(world.database)
+    outbox = StoredMailOutbox(world.database)
     dues = [outbox.claim(), outbox.claim()]
     outbox.close()
     reasons = {due.mail.template: reason_not_to_send(due) for due in dues if due is not None}

@@ -11,7 +11,7 @@ import pytest
 
 from farebox.account import team
 from farebox.account.close import close_account
-from farebox.account.deliver import Post
+from farebox.account.deliver import Delivery
 from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.log_in import ask_for_link
 from farebox.account.sign_up import sign_up
@@ -24,7 +24,7 @@ from farebox.ports.people import DueMail, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
-from farebox.store.outbox import StoredOutbox
+from farebox.store.mail_outbox import StoredMailOutbox
 from farebox.store.plans import lost_plans
 from farebox.store.reconcile import reconcile
 from farebox.store.reports import usage
@@ -155,9 +155,9 @@ def test_the_last_mail_goes_out_and_its_address_is_forgotten(
         sent.append((due.mail.email, due.is_known))
         return Letter(due.mail.id, due.mail.email, "", "", "")
 
-    outbox = StoredOutbox(database)
-    post = Post(outbox, render, Sending)
-    assert post.send_all() == (0 if is_refused else 2)
+    outbox = StoredMailOutbox(database)
+    delivery = Delivery(outbox, render, Sending)
+    assert delivery.send_all() == (0 if is_refused else 2)
     outbox.close()
     assert sorted(sent) == [(ADA, False), (CEM, True)]
     assert world.rows("SELECT email, data FROM mail") == [("", "{}"), ("", "{}")]

@@ -6,7 +6,7 @@ import pytest
 
 from farebox.account.log_in import ask_for_link
 from farebox.store.database import Database
-from farebox.store.outbox import StoredOutbox
+from farebox.store.mail_outbox import StoredMailOutbox
 from tests.contract.test_team import CEM, TeamWorld
 from tests.contract.world import ADA, CLIENT
 
@@ -20,7 +20,7 @@ def world(database: Database) -> TeamWorld:
 
 def is_alive(world: TeamWorld) -> bool:
     """Of the mail that comes first."""
-    with closing(StoredOutbox(world.database)) as outbox:
+    with closing(StoredMailOutbox(world.database)) as outbox:
         due = outbox.claim()
     assert due is not None
     return due.is_link_alive

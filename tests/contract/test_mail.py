@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import insert, text
 
-from farebox.account.deliver import FIRST_WAIT_SECONDS, GIVEN_UP_US, Post, reason_not_to_send
+from farebox.account.deliver import FIRST_WAIT_SECONDS, GIVEN_UP_US, Delivery, reason_not_to_send
 from farebox.adapters import mail_smtp
 from farebox.adapters.mail_smtp import SmtpMailer
 from farebox.domain.errors import LedgerUnavailable
@@ -20,7 +20,7 @@ from farebox.domain.mail import Sender, SmtpServer, parse_smtp
 from farebox.domain.people import Mail
 from farebox.ports.people import DueMail, Letter, MailNotSent, MailRefused
 from farebox.store.database import Database
-from farebox.store.outbox import LEASE_SECONDS, StoredOutbox
+from farebox.store.mail_outbox import LEASE_SECONDS, StoredMailOutbox
 from farebox.store.tables_people import mail
 from tests.services.mail import MailServer, text_of
 from tests.services.process import free_port
@@ -61,8 +61,8 @@ def books(database: Database) -> Books:
 
 
 @pytest.fixture
-def outbox(database: Database) -> Iterator[StoredOutbox]:
-    with closing(StoredOutbox(database)) as found:
+def outbox(database: Database) -> Iterator[StoredMailOutbox]:
+    with closing(StoredMailOutbox(database)) as found:
         yield found
 
 
@@ -74,7 +74,7 @@ def test_many_who_look_at_once_get_each_mail_once(database: Database, books: Boo
     barrier = threading.Barrier(4)
 
     def take_all(_: int) -> list[str]:
-        with closing(StoredOutbox(database)) as outbox:
+        with closing(StoredMailOutbox(database)) as outbox:
             barrier.wait()
             found = []
             while (due := outbox.claim()) is not None:
@@ -86,7 +86,9 @@ def test_many_who_look_at_once_get_each_mail_once(database: Database, books: Boo
     assert sorted(taken) == [f"mail_{number:03}" for number in range(40)]
 
 
-def test_a_mail_that_was_claimed_comes_again_when_its_process_must_be_dead(books: Books, outbox: StoredOutbox) -> None:
+def test_a_mail_that_was_claimed_comes_again_when_its_process_must_be_dead(
+    books: Books, outbox: StoredMailOutbox
+) -> None:
     books.write(new_mail(1))
     assert outbox.claim() is not None
     assert outbox.claim() is None
@@ -99,14 +101,14 @@ def test_a_mail_that_was_claimed_comes_again_when_its_process_must_be_dead(books
     assert (due.mail.id, due.mail.tries) == ("mail_001", 2)
 
 
-def test_the_oldest_that_is_due_comes_first_and_none_before_its_time(books: Books, outbox: StoredOutbox) -> None:
+def test_the_oldest_that_is_due_comes_first_and_none_before_its_time(books: Books, outbox: StoredMailOutbox) -> None:
     now_us = books.now_us()
     books.write(new_mail(1, now_us + 3_600 * 10**6), new_mail(2, now_us - 1), new_mail(3, now_us - 2))
     found = [outbox.claim(), outbox.claim(), outbox.claim()]
     assert [due.mail.id for due in found if due] == ["mail_003", "mail_002"]
 
 
-def test_what_was_sent_is_never_due_again(books: Books, outbox: StoredOutbox) -> None:
+def test_what_was_sent_is_never_due_again(books: Books, outbox: StoredMailOutbox) -> None:
     books.write(new_mail(1), new_mail(2))
     for _ in range(2):
         due = outbox.claim()
@@ -122,7 +124,7 @@ def test_what_was_sent_is_never_due_again(books: Books, outbox: StoredOutbox) ->
     assert outbox.claim() is None
 
 
-def test_an_outbox_whose_connection_broke_opens_another(books: Books, outbox: StoredOutbox) -> None:
+def test_an_outbox_whose_connection_broke_opens_another(books: Books, outbox: StoredMailOutbox) -> None:
     books.write(new_mail(1))
     assert outbox.claim() is not None
     outbox._own._database.interrupt(outbox._own._connection)
@@ -133,7 +135,7 @@ def test_an_outbox_whose_connection_broke_opens_another(books: Books, outbox: St
     assert books.rows("SELECT next_us FROM mail") == [(None,)]
 
 
-def test_what_has_had_its_time_is_forgotten_and_nothing_else(books: Books, outbox: StoredOutbox) -> None:
+def test_what_has_had_its_time_is_forgotten_and_nothing_else(books: Books, outbox: StoredMailOutbox) -> None:
     now_us, day_us = books.now_us(), 86_400 * 10**6
     for name, age_us in (("old", 31 * day_us), ("young", 0)):
         then_us = now_us - age_us
@@ -175,36 +177,36 @@ def render(due: DueMail) -> Letter:
     return Letter(due.mail.id, due.mail.email, "S", "T", "H")
 
 
-def test_a_mail_is_tried_again_later_and_later_until_it_is_taken(books: Books, outbox: StoredOutbox) -> None:
+def test_a_mail_is_tried_again_later_and_later_until_it_is_taken(books: Books, outbox: StoredMailOutbox) -> None:
     books.write(new_mail(1, books.now_us()))
     mailer = Wayward(*(MailNotSent("the server is away") for _ in range(3)))
-    post = Post(outbox, render, lambda: mailer)
+    delivery = Delivery(outbox, render, lambda: mailer)
     waits = []
     for _ in range(3):
-        assert post.send_all() == 0
+        assert delivery.send_all() == 0
         [(next_us, failed)] = books.rows("SELECT next_us, failed FROM mail")
         waits.append((next_us - books.now_us()) / 10**6)
         assert failed == "the server is away"
         books.rows("UPDATE mail SET next_us = created_us")
     assert [-(-wait // FIRST_WAIT_SECONDS) for wait in waits] == [1, 2, 4]
-    assert post.send_all() == 1
+    assert delivery.send_all() == 1
     assert [letter.id for letter in mailer.sent] == ["mail_001"]
     assert books.rows("SELECT failed FROM mail WHERE sent_us IS NOT NULL") == [("",)]
-    assert post.send_all() == 0
+    assert delivery.send_all() == 0
 
 
-def test_a_mail_that_will_never_be_taken_or_is_too_old_is_given_up(books: Books, outbox: StoredOutbox) -> None:
+def test_a_mail_that_will_never_be_taken_or_is_too_old_is_given_up(books: Books, outbox: StoredMailOutbox) -> None:
     now_us = books.now_us()
     books.write(new_mail(1, now_us - 2), new_mail(2, now_us - GIVEN_UP_US - 1))
     mailer = Wayward(MailNotSent("away"), MailRefused("550 no such mailbox"))
-    assert Post(outbox, render, lambda: mailer).send_all() == 0
+    assert Delivery(outbox, render, lambda: mailer).send_all() == 0
     assert books.rows("SELECT id, failed FROM mail WHERE next_us IS NULL AND sent_us IS NULL ORDER BY id") == [
         ("mail_001", "550 no such mailbox"), ("mail_002", "away"),
     ]  # fmt: skip
     assert mailer.closed == 1
 
 
-def test_a_template_that_fails_does_not_hold_up_the_other_mails(books: Books, outbox: StoredOutbox) -> None:
+def test_a_template_that_fails_does_not_hold_up_the_other_mails(books: Books, outbox: StoredMailOutbox) -> None:
     books.write(new_mail(1), new_mail(2))
 
     def broken(due: DueMail) -> Letter:
@@ -213,7 +215,7 @@ def test_a_template_that_fails_does_not_hold_up_the_other_mails(books: Books, ou
         return render(due)
 
     mailer = Wayward()
-    assert Post(outbox, broken, lambda: mailer).send_all() == 1
+    assert Delivery(outbox, broken, lambda: mailer).send_all() == 1
     assert [letter.id for letter in mailer.sent] == ["mail_002"]
 
 
@@ -234,17 +236,17 @@ def test_a_mail_that_would_be_of_no_use_is_not_sent(
     assert reason_not_to_send(DueMail(new_mail(1, 0, template)._replace(link_id=link_id), is_known, is_alive)) == reason
 
 
-def test_with_nothing_to_send_no_server_is_asked(database: Database, outbox: StoredOutbox) -> None:
+def test_with_nothing_to_send_no_server_is_asked(database: Database, outbox: StoredMailOutbox) -> None:
     del database
 
     def unwanted() -> Wayward:
         raise AssertionError("nothing is to be sent")
 
-    assert Post(outbox, render, unwanted).send_all() == 0
+    assert Delivery(outbox, render, unwanted).send_all() == 0
 
 
 def test_a_database_that_is_away_when_a_mail_was_sent_does_not_have_it_sent_again(
-    books: Books, outbox: StoredOutbox, monkeypatch: pytest.MonkeyPatch
+    books: Books, outbox: StoredMailOutbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     books.write(new_mail(1))
     monkeypatch.setattr("farebox.account.deliver.NOTE_WAIT_SECONDS", 0)
@@ -257,9 +259,9 @@ def test_a_database_that_is_away_when_a_mail_was_sent_does_not_have_it_sent_agai
 
     monkeypatch.setattr(outbox, "sent", away)
     mailer = Wayward()
-    assert Post(outbox, render, lambda: mailer).send_all() == 1
+    assert Delivery(outbox, render, lambda: mailer).send_all() == 1
     books.rows(f"UPDATE mail SET next_us = next_us - {LEASE_SECONDS * 10**6}")
-    assert Post(outbox, render, lambda: mailer).send_all() == 0
+    assert Delivery(outbox, render, lambda: mailer).send_all() == 0
     assert len(mailer.sent) == 1
 
 

@@ -14,7 +14,7 @@ from farebox.ports.people import Arrival, Visit
 from farebox.store import team as stored
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.outbox import StoredOutbox
+from farebox.store.mail_outbox import StoredMailOutbox
 from farebox.store.tables import metadata
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, World, together
 
@@ -156,7 +156,7 @@ def test_an_invitation_that_was_revoked_is_not_even_sent(world: TeamWorld, datab
     token = world.invite()
     world.rows("DELETE FROM mail WHERE template <> 'invite'")
     world.desk.upkeep.team.revoke(world.ada, token.partition("-")[0], CLIENT)
-    outbox = StoredOutbox(database)
+    outbox = StoredMailOutbox(database)
     due = outbox.claim()
     outbox.close()
     assert due is not None

@@ -86,16 +86,16 @@ def test_an_attempt_is_wanted_until_the_wish_or_the_account_ends(wishes: Wishes)
         wishes.add(name, spent_nanodollars=100)
         claimed = wishes.top_ups.claim(name)
         assert claimed is not None
-        assert wishes.top_ups.is_wanted(name, claimed.attempt)
+        assert wishes.top_ups.is_wanted(name, claimed.id)
         wishes.change(name, **change)
-        assert not wishes.top_ups.is_wanted(name, claimed.attempt), name
+        assert not wishes.top_ups.is_wanted(name, claimed.id), name
     for name, column in (("closed", "closed_us = 1"), ("suspended", "state = 'suspended'")):
         wishes.add(name, spent_nanodollars=100)
         claimed = wishes.top_ups.claim(name)
         assert claimed is not None
         with wishes.database.write() as connection:
             connection.execute(text(f"UPDATE account SET {column} WHERE id = :name"), {"name": name})
-        assert not wishes.top_ups.is_wanted(name, claimed.attempt), name
+        assert not wishes.top_ups.is_wanted(name, claimed.id), name
 
 
 def test_an_attempt_is_in_one_hand_and_of_a_wish_that_has_ended_nothing_more_is_bought(wishes: Wishes) -> None:
@@ -110,6 +110,6 @@ def test_an_attempt_is_in_one_hand_and_of_a_wish_that_has_ended_nothing_more_is_
     wishes.top_ups.put_off("ada", "topup_1_other", -9 * MICROSECONDS)
     wishes.top_ups.end("ada", "topup_1_other", "another", "{}")
     assert wishes.top_ups.claim_due() is None, "that was another attempt's"
-    assert wishes.row()[0] == claimed.attempt
-    wishes.top_ups.end("ada", claimed.attempt, "declined", "{}")
+    assert wishes.row()[0] == claimed.id
+    wishes.top_ups.end("ada", claimed.id, "declined", "{}")
     assert wishes.row() == ("", None, "no longer wanted")

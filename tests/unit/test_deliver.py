@@ -4,7 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from farebox.account.deliver import Post, reason_not_to_send
+from farebox.account.deliver import Delivery, reason_not_to_send
 from farebox.domain.people import HOUR_US, Mail
 from farebox.ports.people import DueMail, MailNotSent
 
@@ -14,23 +14,23 @@ def due(*, waited_us: int = 0, template: str = "confirm", link_id: str | None = 
     return DueMail(mail, is_known=False, is_link_alive=alive)
 
 
-def post(*claimed: DueMail, error: Exception | None = None) -> tuple[Post, Mock, Mock]:
+def delivery(*claimed: DueMail, error: Exception | None = None) -> tuple[Delivery, Mock, Mock]:
     """A sender, its outbox with these mails in it, and the mailer."""
     outbox, mailer = Mock(), Mock()
     outbox.claim.side_effect = [*claimed, None]
     mailer.send.side_effect = error
-    return Post(outbox, Mock(), lambda: mailer), outbox, mailer
+    return Delivery(outbox, Mock(), lambda: mailer), outbox, mailer
 
 
 @pytest.mark.parametrize(("hours", "is_over"), [(47, False), (49, True)])
 def test_a_mail_that_cannot_be_sent_is_tried_for_two_days(hours: int, *, is_over: bool) -> None:
-    sender, outbox, _ = post(due(waited_us=hours * HOUR_US), error=MailNotSent("busy"))
+    sender, outbox, _ = delivery(due(waited_us=hours * HOUR_US), error=MailNotSent("busy"))
     assert sender.send_all() == 0
     assert (outbox.give_up.call_count, outbox.put_off.call_count) == ((1, 0) if is_over else (0, 1))
 
 
 def test_a_mail_of_no_use_is_given_up_and_not_looked_at_again() -> None:
-    sender, outbox, mailer = post(due(template="magic"), due(link_id="link_1", alive=False))
+    sender, outbox, mailer = delivery(due(template="magic"), due(link_id="link_1", alive=False))
     assert sender.send_all() == 0
     assert mailer.send.call_count == 0
     assert [call.args for call in outbox.give_up.mock_calls] == [
@@ -39,7 +39,7 @@ def test_a_mail_of_no_use_is_given_up_and_not_looked_at_again() -> None:
 
 
 def test_a_sender_that_ends_sends_what_is_in_hand_and_nothing_after_it() -> None:
-    sender, outbox, mailer = post(due(), due())
+    sender, outbox, mailer = delivery(due(), due())
     mailer.send.side_effect = lambda _: sender.end()
     assert sender.send_all() == 1
     assert outbox.claim.call_count == 1
@@ -47,7 +47,7 @@ def test_a_sender_that_ends_sends_what_is_in_hand_and_nothing_after_it() -> None
 
 
 def test_what_has_had_its_time_is_forgotten_at_the_first_look_and_seldom_after_it() -> None:
-    sender, outbox, _ = post(due())
+    sender, outbox, _ = delivery(due())
     outbox.claim.side_effect = None
     outbox.claim.return_value = None
     sender._look()

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from farebox.domain.period import DAY_US, MICROSECONDS, period_at
-from farebox.domain.report import HOUR_US, MINUTE_US, Standing, closed_until_us, counts_at_us
+from farebox.domain.report import HOUR_US, MINUTE_US, InvoiceTimes, closed_until_us, counts_at_us
 from farebox.sandbox.stripe.periods import moved
 
 MONTHS: Final = 48
@@ -55,7 +55,7 @@ def _lands(anchor_us: int, admitted_us: int, later_us: int) -> None:
     # Stripe's word may have come, or be late: then the period that is known is the one before.
     for known, is_told in ((current, True), (current, False), (before, False)):
         told_us = current.start_us if is_told and now_us >= current.start_us + DRAFT_US else 0
-        standing = Standing(anchor_us - 1, *known, told_us)
+        standing = InvoiceTimes(anchor_us - 1, *known, told_us)
         at_us = counts_at_us(admitted_us, closed_until_us(standing, now_us), now_us) // MICROSECONDS * MICROSECONDS
         invoice = period_at(anchor_us, at_us)
         assert invoice.end_us + DRAFT_US > now_us, "Stripe would count it, and invoice it never"

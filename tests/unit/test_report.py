@@ -14,7 +14,7 @@ from farebox.domain.report import (
     MINUTE_US,
     NO_SUBSCRIPTION,
     OLDEST_US,
-    Standing,
+    InvoiceTimes,
     closed_until_us,
     counted_of,
     counts_at_us,
@@ -25,8 +25,8 @@ from farebox.domain.report import (
 NOVEMBER = 1_793_491_200 * MICROSECONDS  # 2026-11-01
 DECEMBER = NOVEMBER + 30 * DAY_US
 JANUARY = DECEMBER + 31 * DAY_US
-SYNCED = Standing(NOVEMBER - 30 * DAY_US, NOVEMBER, DECEMBER, 0)
-RENEWED = Standing(NOVEMBER - 30 * DAY_US, DECEMBER, JANUARY, 0)
+SYNCED = InvoiceTimes(NOVEMBER - 30 * DAY_US, NOVEMBER, DECEMBER, 0)
+RENEWED = InvoiceTimes(NOVEMBER - 30 * DAY_US, DECEMBER, JANUARY, 0)
 MOMENTS = st.integers(NOVEMBER, JANUARY)
 
 
@@ -49,22 +49,22 @@ def test_usage_of_a_closed_invoice_counts_now_whether_or_not_a_webhook_came() ->
 
 
 def test_a_clock_of_tests_at_stripe_may_be_ahead() -> None:
-    standing = Standing(DECEMBER, JANUARY, JANUARY + 31 * DAY_US, JANUARY)
+    standing = InvoiceTimes(DECEMBER, JANUARY, JANUARY + 31 * DAY_US, JANUARY)
     assert counts_at_us(NOVEMBER, closed_until_us(standing, NOVEMBER), NOVEMBER) == JANUARY
 
 
 def test_before_the_first_period_there_is_no_invoice_but_while_a_trial_lasts_usage_keeps_its_time() -> None:
-    first = Standing(DECEMBER, DECEMBER, JANUARY, 0)
+    first = InvoiceTimes(DECEMBER, DECEMBER, JANUARY, 0)
     assert counts_at_us(DECEMBER - 1, closed_until_us(first, DECEMBER), DECEMBER) == DECEMBER
-    second = Standing(DECEMBER, JANUARY, JANUARY + 31 * DAY_US, 0)  # the first one's invoice is still a draft
+    second = InvoiceTimes(DECEMBER, JANUARY, JANUARY + 31 * DAY_US, 0)  # the first one's invoice is still a draft
     assert counts_at_us(DECEMBER - 1, closed_until_us(second, JANUARY), JANUARY) == JANUARY
     assert counts_at_us(DECEMBER, closed_until_us(second, JANUARY), JANUARY) == DECEMBER
-    trial = Standing(JANUARY, DECEMBER, JANUARY, 0)
+    trial = InvoiceTimes(JANUARY, DECEMBER, JANUARY, 0)
     assert counts_at_us(DECEMBER, closed_until_us(trial, DECEMBER), DECEMBER) == DECEMBER
 
 
 def test_invoices_close_though_no_webhook_has_come_for_months() -> None:
-    known = Standing(NOVEMBER, NOVEMBER, DECEMBER, 0)  # nobody told of the renewal in December
+    known = InvoiceTimes(NOVEMBER, NOVEMBER, DECEMBER, 0)  # nobody told of the renewal in December
     draft_is_over = JANUARY + DRAFT_US
     assert closed_until_us(known, draft_is_over - 1) == DECEMBER
     assert closed_until_us(known, draft_is_over) == JANUARY
@@ -72,10 +72,10 @@ def test_invoices_close_though_no_webhook_has_come_for_months() -> None:
 
 def test_in_the_hour_after_a_renewal_only_the_invoice_of_the_period_before_is_open() -> None:
     now = JANUARY + 5 * MINUTE_US
-    known = Standing(NOVEMBER, JANUARY, JANUARY + 31 * DAY_US, 0)  # heard of only now, and of no invoice
+    known = InvoiceTimes(NOVEMBER, JANUARY, JANUARY + 31 * DAY_US, 0)  # heard of only now, and of no invoice
     assert closed_until_us(known, now) == DECEMBER
     assert [counts_at_us(call, DECEMBER, now) for call in (DECEMBER - 1, DECEMBER)] == [now, DECEMBER]
-    by_year = Standing(NOVEMBER, NOVEMBER + 365 * DAY_US, NOVEMBER + 730 * DAY_US, 0)
+    by_year = InvoiceTimes(NOVEMBER, NOVEMBER + 365 * DAY_US, NOVEMBER + 730 * DAY_US, 0)
     assert closed_until_us(by_year, by_year.period_start_us + MINUTE_US) == NOVEMBER
 
 
@@ -100,7 +100,9 @@ def test_what_may_have_arrived_is_sent_again_for_23_hours_and_as_it_was() -> Non
 
 
 @given(call=MOMENTS, standing=st.sampled_from([NO_SUBSCRIPTION, SYNCED, RENEWED]), now=MOMENTS)
-def test_what_is_sent_the_first_time_is_never_held_for_its_timestamp(call: int, standing: Standing, now: int) -> None:
+def test_what_is_sent_the_first_time_is_never_held_for_its_timestamp(
+    call: int, standing: InvoiceTimes, now: int
+) -> None:
     closed = closed_until_us(standing, now)
     at = counts_at_us(call, closed, now)
     assert at >= closed

@@ -9,7 +9,7 @@ from typing import Final
 from farebox.account.rounds import Rounds
 from farebox.domain.errors import CallError
 from farebox.domain.people import HOUR_US
-from farebox.ports.people import DueMail, Letter, Mailer, MailNotSent, MailRefused, Outbox
+from farebox.ports.people import DueMail, Letter, Mailer, MailNotSent, MailOutbox, MailRefused
 
 log = logging.getLogger("farebox.mail")
 
@@ -25,10 +25,10 @@ ONLY_TO_STRANGERS: Final = {"change"}
 Render = Callable[[DueMail], Letter]
 
 
-class Post:
+class Delivery:
     """The sender of one process. `wake` it when a mail was written; it looks by itself as well."""
 
-    def __init__(self, outbox: Outbox, render: Render, open_mailer: Callable[[], Mailer]) -> None:
+    def __init__(self, outbox: MailOutbox, render: Render, open_mailer: Callable[[], Mailer]) -> None:
         self._outbox = outbox
         self._render = render
         self._open_mailer = open_mailer

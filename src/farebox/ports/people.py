@@ -213,7 +213,7 @@ class DueMail(NamedTuple):
     is_link_alive: bool
 
 
-class Outbox(Protocol):
+class MailOutbox(Protocol):
     """The mails that are to be sent. Cheap to look into: it is looked into again and again.
 
     Raises:

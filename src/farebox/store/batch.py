@@ -81,7 +81,7 @@ class Batch:
         self.kept: list[Row] = []
         self.grants: dict[str, dict[str, Grant]] = {}
         self.spent_from: set[tuple[str, str]] = set()
-        self.outbox: list[Row] = []
+        self.usage_outbox: list[Row] = []
 
     def load_meter(self, meter: Meter) -> None:
         key = (meter.account_id, meter.name, meter.period_start_us)
@@ -146,7 +146,7 @@ class Batch:
         self._roll_up(hold, outcome)
         prepaid = self._spend(hold, outcome) if hold.credit else None
         if outcome.invoiced_nanodollars:
-            self.outbox.append((
+            self.usage_outbox.append((
                 hold.account_id, hold.call_id, hold.customer, hold.period_start_us, hold.admitted_us,
                 outcome.invoiced_nanodollars,
             ))  # fmt: skip
@@ -373,7 +373,7 @@ def _write(batch: Batch, cursor: Cursor, statements: Statements) -> None:
     if batch.spent_from:
         changed = sorted(batch.spent_from)
         statements.save_grants(cursor, [batch.grants[account_id][grant_id] for account_id, grant_id in changed])
-    if batch.outbox:
-        statements.insert_outbox(cursor, batch.outbox)
+    if batch.usage_outbox:
+        statements.insert_usage_outbox(cursor, batch.usage_outbox)
     if batch.rollups:
         statements.add_rollups(cursor, [(*key, *sums) for key, sums in sorted(batch.rollups.items())])

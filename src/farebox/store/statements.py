@@ -137,7 +137,7 @@ class Statements(Protocol):
     def save_meters(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def add_rollups(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def save_grants(self, cursor: Cursor, grants: Sequence[Grant]) -> None: ...
-    def insert_outbox(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
+    def insert_usage_outbox(self, cursor: Cursor, rows: Sequence[Row]) -> None: ...
     def earlier(self, cursor: Cursor, account_id: str, once_id: str) -> Earlier | None: ...
     def open_once(self, cursor: Cursor, row: Row) -> None: ...
     def keep_answer(self, cursor: Cursor, row: Row) -> None: ...
@@ -211,7 +211,7 @@ class SqliteStatements(SeldomStatements):
     def save_grants(self, cursor: Cursor, grants: Sequence[Grant]) -> None:
         cursor.executemany(SQLITE_SAVE_GRANT, [(*grant[3:6], *grant[:2]) for grant in grants])
 
-    def insert_outbox(self, cursor: Cursor, rows: Sequence[Row]) -> None:
+    def insert_usage_outbox(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.executemany(self._outbox, rows)
 
 
@@ -319,7 +319,7 @@ class PostgresStatements(SeldomStatements):
     def save_grants(self, cursor: Cursor, grants: Sequence[Grant]) -> None:
         cursor.execute(POSTGRES_SAVE_GRANTS, _arrays([(*grant[:2], *grant[3:6]) for grant in grants]))
 
-    def insert_outbox(self, cursor: Cursor, rows: Sequence[Row]) -> None:
+    def insert_usage_outbox(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         cursor.execute(self._outbox, _arrays(rows))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from farebox.account.deliver import Post
+from farebox.account.deliver import Delivery
 from farebox.account.desk import Desk
 from farebox.account.limit_mails import LimitWatch
 from farebox.adapters.openai_http import OpenAIUpstream
@@ -37,11 +37,11 @@ from farebox.settings import Settings, secret_of
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from farebox.store.limit_marks import StoredLimitMarks
+from farebox.store.mail_outbox import StoredMailOutbox
 from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
-from farebox.store.outbox import StoredOutbox
 from farebox.wiring.money import Money, check_keys, money_of
-from farebox.wiring.people import check_mail, desk_of, invoices_of, mailbox_of, post_of, readings_of
+from farebox.wiring.people import check_mail, delivery_of, desk_of, invoices_of, mailbox_of, readings_of
 from farebox.wiring.usage import Reporting, reporting_of
 
 log = logging.getLogger("farebox")
@@ -88,8 +88,8 @@ class System:
     service: Service
     chains: Chains
     upstreams: Sequence[OpenAIUpstream]
-    outbox: StoredOutbox
-    post: Post
+    mail_outbox: StoredMailOutbox
+    delivery: Delivery
     limits: LimitWatch
     mailbox: Mailbox | None
     """Where `farebox dev` keeps the mails that nobody gets."""
@@ -106,7 +106,7 @@ class System:
 
     def desk(self, product: Product, tell: Callable[[Event], None]) -> Desk:
         """Where people are let in; `tell` is called on the threads of pages."""
-        return desk_of(product, self.settings, self.database, self.service.secret, self.post, self.limits, tell)
+        return desk_of(product, self.settings, self.database, self.service.secret, self.delivery, self.limits, tell)
 
     def readings(self) -> Readings:
         """What customers read of their calls."""
@@ -119,7 +119,7 @@ class System:
     async def start(self) -> None:
         self.ledger.start()
         seconds = self.settings.sweep_seconds
-        works = [settle(self.ledger, seconds), self.post.run(seconds), self.limits.run()]
+        works = [settle(self.ledger, seconds), self.delivery.run(seconds), self.limits.run()]
         if self.money is not None:
             works += [self.money.clerk.run(seconds), self.money.watch.run(seconds)]
         if self.reporting is not None:
@@ -128,7 +128,7 @@ class System:
 
     async def stop(self) -> None:
         """Finish what waits for the ledger, and what is being sent, then close everything."""
-        self.post.end()
+        self.delivery.end()
         if self.money is not None:
             self.money.clerk.end()
         if self.reporting is not None:
@@ -138,7 +138,7 @@ class System:
         await self.ledger.close()
         for upstream in self.upstreams:
             await upstream.close()
-        await asyncio.to_thread(self.outbox.close)
+        await asyncio.to_thread(self.mail_outbox.close)
         if self.money is not None:
             await asyncio.to_thread(self.money.close)
         if self.reporting is not None:
@@ -177,10 +177,10 @@ def build(
     database, secret = open_store(settings, folder)
     ledger = GroupCommitLedger(database, product.by_name)
     mailbox = mailbox_of(settings) if keeps_mail else None
-    outbox = StoredOutbox(database)
-    post = post_of(product, settings, templates, outbox, secret, mailbox)
-    limits = LimitWatch(StoredLimitMarks(database), product.by_name, post.wake)
-    money = money_of(product, settings, database, post.wake, tell)
+    mail_outbox = StoredMailOutbox(database)
+    delivery = delivery_of(product, settings, templates, mail_outbox, secret, mailbox)
+    limits = LimitWatch(StoredLimitMarks(database), product.by_name, delivery.wake)
+    money = money_of(product, settings, database, delivery.wake, tell)
     if money is not None:
         money.changed += [limits.soon, money.watch.soon]
     chains = Chains(product, models, bills_sandbox)
@@ -191,8 +191,9 @@ def build(
     if money is not None and reporting is not None:
         money.open_invoice.append(reporting.report.flush)
     return System(
-        settings, database, ledger, service, chains, upstreams, outbox, post, limits, mailbox, reporting, money
-    )
+        settings=settings, database=database, ledger=ledger, service=service, chains=chains, upstreams=upstreams,
+        mail_outbox=mail_outbox, delivery=delivery, limits=limits, mailbox=mailbox, reporting=reporting, money=money,
+    )  # fmt: skip
 
 
 def _service(

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from farebox.account.deliver import Post
+from farebox.account.deliver import Delivery
 from farebox.account.desk import Desk, Proofs, Upkeep
 from farebox.account.limit_mails import LimitWatch
 from farebox.domain.events import Event
@@ -18,7 +18,7 @@ from farebox.ports.proofs import Authenticators, OtherService, Vault
 from farebox.sandbox.mailbox import Mailbox
 from farebox.settings import Settings
 from farebox.store.database import Database
-from farebox.store.outbox import StoredOutbox
+from farebox.store.mail_outbox import StoredMailOutbox
 
 GOOGLE: Final = "https://accounts.google.com"
 GOOGLE_HOSTS: Final = (
@@ -37,14 +37,14 @@ def check_mail(product: Product, settings: Settings) -> None:
         parse_smtp(settings.smtp_url.get_secret_value())
 
 
-def post_of(
+def delivery_of(
     product: Product,
     settings: Settings,
     folder: Path | None,
-    outbox: StoredOutbox,
+    outbox: StoredMailOutbox,
     secret: bytes,
     mailbox: Mailbox | None,
-) -> Post:
+) -> Delivery:
     """The sender of mails of one process; `folder` may have templates of the founder's.
 
     Raises:
@@ -60,7 +60,7 @@ def post_of(
     def render(due: DueMail) -> Letter:
         return letters()(due)
 
-    return Post(outbox, render, _mailers(product, settings, mailbox))
+    return Delivery(outbox, render, _mailers(product, settings, mailbox))
 
 
 def _mailers(product: Product, settings: Settings, mailbox: Mailbox | None) -> Callable[[], Mailer]:
@@ -93,7 +93,7 @@ def desk_of(
     settings: Settings,
     database: Database,
     secret: bytes,
-    post: Post,
+    delivery: Delivery,
     limits: LimitWatch,
     tell: Callable[[Event], None],
 ) -> Desk:
@@ -108,7 +108,7 @@ def desk_of(
         passwords=Argon2Passwords(),
         secret=secret,
         product=product,
-        mail_written=post.wake,
+        mail_written=delivery.wake,
         tell=tell,
         proofs=_proofs(product, settings, database, secret),
         upkeep=upkeep_of(database, limits.soon),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from farebox.store.database import Database
-from farebox.store.outbox import StoredOutbox
+from farebox.store.mail_outbox import StoredMailOutbox
 from tests.contract.world import World
 
 
@@ -15,7 +15,7 @@ def world(database: Database) -> World:
 
 
 @pytest.fixture
-def outbox(database: Database) -> Iterator[StoredOutbox]:
-    found = StoredOutbox(database)
+def outbox(database: Database) -> Iterator[StoredMailOutbox]:
+    found = StoredMailOutbox(database)
     yield found
     found.close()

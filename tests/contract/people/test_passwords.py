@@ -6,7 +6,7 @@ from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import ask_for_link, log_in_by_link
 from farebox.account.sessions import show_password
 from farebox.domain.people import Allowance, WrongPassword, guesses_from
-from farebox.store.outbox import StoredOutbox
+from farebox.store.mail_outbox import StoredMailOutbox
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, World, together
 
 
@@ -91,7 +91,7 @@ def test_what_is_asked_for_a_known_and_an_unknown_address_is_the_same_work(world
     assert seen[0][0]["mail"] == 1
 
 
-def test_the_sender_alone_knows_who_has_an_address(world: World, outbox: StoredOutbox) -> None:
+def test_the_sender_alone_knows_who_has_an_address(world: World, outbox: StoredMailOutbox) -> None:
     world.join()
     world.rows("DELETE FROM mail")
     for email in (ADA, "nobody@example.com"):

@@ -40,8 +40,8 @@ GIVEN_UP: Final = f"failed = CASE WHEN template IN ({LAST}) THEN 'given up' ELSE
 GIVE_UP: Final = f"UPDATE mail SET {GIVEN_UP}, {FORGOTTEN} WHERE id = ? AND sent_us IS NULL"  # noqa: S608
 
 
-class StoredOutbox:
-    """The port `Outbox` over one database; for one thread at a time."""
+class StoredMailOutbox:
+    """The port `MailOutbox` over one database; for one thread at a time."""
 
     def __init__(self, database: Database) -> None:
         self._own = OwnConnection(database)
