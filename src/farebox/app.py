@@ -319,7 +319,7 @@ class Farebox(FastAPI):
             RelayEndpoint(house, EMBEDDINGS, embedding, system.service.embedding_models),
         ]
         for handler in self.handlers.values():
-            # A model that the settings name stands for all that the file names.
+            # FAREBOX_MODEL replaces every model of the file, those of single functions too.
             own = handler.terms.models if settings.model is None else None
             chosen = _choices(product.models, models) if own is None else _choices(own, system.chains.of(own))
             endpoints.append(

@@ -73,13 +73,13 @@ class Settings(BaseSettings):
     """How long a plan goes on after a payment failed, in seconds; then the free plan is in force."""
 
     google_client_id: str = Field("", validation_alias="GOOGLE_CLIENT_ID")
-    """Whom Google knows the product as. With its secret, people can log in with Google."""
+    """The product's client ID at Google. With its secret, people can log in with Google."""
 
     google_client_secret: SecretStr | None = Field(None, validation_alias="GOOGLE_CLIENT_SECRET")
     """The secret that goes with it."""
 
     github_client_id: str = Field("", validation_alias="GITHUB_CLIENT_ID")
-    """Whom GitHub knows the product as. With its secret, people can log in with GitHub."""
+    """The product's client ID at GitHub. With its secret, people can log in with GitHub."""
 
     github_client_secret: SecretStr | None = Field(None, validation_alias="GITHUB_CLIENT_SECRET")
     """The secret that goes with it."""
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     """Any other OpenID Connect issuer to log in with, by its address."""
 
     oidc_client_id: str = Field("", validation_alias="OIDC_CLIENT_ID")
-    """Whom that issuer knows the product as."""
+    """The product's client ID there."""
 
     oidc_client_secret: SecretStr | None = Field(None, validation_alias="OIDC_CLIENT_SECRET")
     """The secret that goes with it."""

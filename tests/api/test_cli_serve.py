@@ -240,7 +240,7 @@ def test_a_database_that_cannot_be_used_is_told(tmp_path: Path, url: str, told: 
     done = farebox(tmp_path, "serve", "--port", "0", FAREBOX_DATABASE_URL=url)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"farebox: The database cannot be used ({told}")
-    assert done.stderr.endswith("). What to do says: farebox doctor\n")
+    assert done.stderr.endswith("). Run `farebox doctor` to see what to do.\n")
 
 
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["dev", "--port", "0"], ["migrate"]])

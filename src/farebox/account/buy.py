@@ -278,7 +278,7 @@ def _wish(till: Till, known: Known, plan: Plan) -> None:
     till.billing.want_next(known, plan.name)
     try:
         sync_subscription(till, known.id)
-        if known.ends_at_period_end:  # not before: who is refused the other plan has still cancelled
+        if known.ends_at_period_end:  # only now: where Stripe refuses the new plan, the cancellation stands
             _resume(till, known)
             sync_subscription(till, known.id)
     except PaymentRefused:
@@ -313,7 +313,7 @@ def _move_now(till: Till, known: Known, plan: Plan, *, is_gone: bool) -> None:
             _forget_wish(till, known)
         prorated = not (known.next_plan and is_gone)
         till.payments.change_plan(known.id, keys_of(plan), prorated=prorated, once=once, ends_trial=ends_trial)
-        _resume(till, known)  # not before: who is refused the other plan has still cancelled
+        _resume(till, known)  # only now: where Stripe refuses the new plan, the cancellation stands
     except (PaymentRefused, PaymentsUnavailable):
         if known.next_plan:
             _wish_as_before(till, known)

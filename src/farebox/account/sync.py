@@ -33,7 +33,7 @@ def sync_subscription(till: Till, subscription_id: str) -> None:
 
 
 def _fetch(till: Till, subscription_id: str) -> bool:
-    """Whether something was changed at Stripe, so that it is another one now."""
+    """Fetch it and apply it; True if that changed it at Stripe, so that it has to be fetched again."""
     fetched_us = till.billing.now_us()
     fetched = till.payments.subscription(subscription_id)
     account = till.billing.account(fetched.account_id) or till.billing.account_of(fetched.customer)

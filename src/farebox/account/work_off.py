@@ -64,7 +64,7 @@ class Clerk:
             self._inbox.forget()
 
     def _look_again(self, account_id: str, why: str) -> bool:
-        """Nothing of anybody else's is late where this fails; whether Stripe could be asked.
+        """Follow up one account; False if Stripe could not be reached, which holds up no other account.
 
         The ledger goes by the clock, so of a grace only a mail is late; a wish has time until its period ends.
         """

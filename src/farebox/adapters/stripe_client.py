@@ -1,6 +1,6 @@
-"""The client of Stripe's SDK, and what its errors mean. With its neighbours the only place that imports the SDK.
+"""The client of Stripe's SDK, and what its errors mean.
 
-Whoever imports this loads the SDK, which is 30 MB: a process that sells nothing never does.
+Only the stripe_* adapters and the stand-in import the SDK, which is 30 MB: a process that sells nothing never loads it.
 """
 
 import logging

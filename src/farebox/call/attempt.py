@@ -61,7 +61,7 @@ async def try_once(
         body: the request.
         deadline: monotonic seconds: until when it may take.
         is_stream: whether the answer comes in pieces.
-        fair_seconds: who was given less, and did not answer in it, is not taken to be out of order.
+        fair_seconds: no answer within less than this does not count against the breaker.
     """
     started = monotonic()
     breaker = model.breaker

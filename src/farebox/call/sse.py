@@ -18,7 +18,7 @@ def payload_of(event: bytes) -> bytes:
 
 
 def is_silent(event: bytes) -> bool:
-    """Whether what says nothing is an event at all: a gateway's page, say, is none."""
+    """Whether an event without data is one at all (a comment, a name, an empty line), and not a gateway's page."""
     return SILENT.match(event) is not None
 
 

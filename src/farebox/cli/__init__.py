@@ -56,4 +56,4 @@ def told(error: FounderError | LedgerUnavailable) -> str:
     if isinstance(error, FounderError):
         return f"farebox: {error}"
     cause = str(error.__cause__ or error).strip().partition("\n")[0]
-    return f"farebox: The database cannot be used ({cause}). What to do says: farebox doctor"
+    return f"farebox: The database cannot be used ({cause}). Run `farebox doctor` to see what to do."

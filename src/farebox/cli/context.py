@@ -72,7 +72,8 @@ def usable_database(settings: Settings) -> Iterator[None]:
         lacking = folder_lacks(path) if path is not None else None
         if lacking is not None:
             raise FounderError(f"The database cannot be used: {lacking[0]}; {lacking[1]}.") from None
-        raise FounderError(f"The database cannot be used ({error}). What to do says: farebox doctor") from None
+        cause = f"The database cannot be used ({error})."
+        raise FounderError(f"{cause} Run `farebox doctor` to see what to do.") from None
 
 
 def _open_database(settings: Settings, *, migrate: bool) -> tuple[Database, bytes]:

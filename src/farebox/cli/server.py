@@ -109,7 +109,7 @@ def run(
     """Serve until told to stop, and then for `grace_seconds` more those who are being served.
 
     Of the `workers`, as many as are `at_work` take callers as they come.
-    `stays` keeps this process what it is, for the sake of what else runs in it.
+    With `stays` this process is not replaced by a fresh one: the stand-in for Stripe runs in a thread of it.
     """
     raise_files_max()
     os.environ[APP_VARIABLE] = target or ""

@@ -165,7 +165,7 @@ def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int)
 def _beyond(plan: Plan, meter: Meter, ask: Ask) -> tuple[int, int | None, int | None]:
     """What a call costs for itself; how many tokens it has free, and the price of a million others.
 
-    A call is charged by its place when it is admitted, and keeps that charge.
+    It depends on how many calls came before this one when it was admitted, and stays so (decision 6).
     """
     if plan.overage_nanodollars is not None and plan.calls is not None:
         over = meter.posted_calls + meter.held_calls + ask.calls - plan.calls

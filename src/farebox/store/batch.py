@@ -100,7 +100,7 @@ class Batch:
         if ask.once is not None and plan is not None and identify(caller, self.now_us, ask.endpoint) is None:
             earlier = self.earlier[caller.account_id, ask.once.id]
             found = repeated(earlier, ask.once, Standing(plan, meter, self.now_us, cap))
-            # An ask that is tried again, as after a batch that failed, is not its own repetition.
+            # An ask that is tried again, as its batch failed, finds its own row here: that is no repetition.
             if found is not None and earlier is not None and earlier.call_id != ask.call_id:
                 return found
         decision = decide(caller, plan, meter, cap, ask, self.now_us, self._grants(caller))
@@ -183,7 +183,7 @@ class Batch:
         self.spent_from.add((grant.account_id, grant.id))
 
     def _standing(self, caller: Caller) -> tuple[Meter, Cap | None]:
-        """What the account has used in this mode, and the key of its own cap."""
+        """The account's meter in this mode, and the key's own cap, if it has one."""
         meter = self._current(caller.account_id, caller.mode, caller.anchor_us)
         if caller.cap_calls is None:
             return meter, None

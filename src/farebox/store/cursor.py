@@ -1,4 +1,4 @@
-"""As much of a DB-API cursor as a batch uses."""
+"""The part of a DB-API cursor that the store uses, and the ledger's clock read on one."""
 
 import time
 from typing import Any, Final, Protocol
@@ -9,7 +9,7 @@ Row = tuple[Any, ...]
 
 
 class Cursor(Protocol):
-    """As much of a DB-API cursor as a batch uses."""
+    """The part of a DB-API cursor that the store uses."""
 
     @property
     def rowcount(self) -> int: ...

@@ -26,7 +26,7 @@ from farebox.store.tables_people import audit, guess, link, mail, member, person
 NO_LONGER: Final = "You may not do this any more. Ask an owner of the account."
 CLOSED: Final = "This account is closed, or suspended."
 LAST_OWNER: Final = "An account needs an owner. Make somebody else an owner first, or delete the account."
-# Whatever table knows a person by their id. The audit log stays: nobody is named by an id that leads nowhere.
+# Every table with a person's id but the audit log: once the person's row is gone, the id there names nobody.
 THEIRS: Final = tuple(table for table in metadata.sorted_tables if "person_id" in table.c and table is not audit)
 
 

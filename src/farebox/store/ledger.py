@@ -34,7 +34,7 @@ BATCH_MAX: Final = 512
 WATCH_SECONDS: Final = 1.0
 STUCK_SECONDS_MAX: Final = 4.0
 TAKE_BACK_SECONDS: Final = 60.0
-WRITING_SECONDS: Final = 1.0  # so long after a record's transaction began, its caller is not told no
+WRITING_SECONDS: Final = 1.0  # a record whose transaction has begun is given so long to end well
 WAITING_MAX: Final = 10_000
 ADMIT_WAIT_SECONDS_MAX: Final = 5.0
 RETRY_SECONDS: Final = 0.2
@@ -198,7 +198,7 @@ class GroupCommitLedger:
         return result
 
     def _forget_lost(self) -> None:
-        """A call that was given up without a word, as by a founder's middleware, keeps none from being alone."""
+        """Forget the oldest open call once its time is over, or one that was dropped unrecorded would keep all in line."""
         oldest = next(iter(self._open))
         if self._open[oldest] < time.monotonic():
             del self._open[oldest]

@@ -18,14 +18,14 @@ LEFT: Final = (
     " 0) FROM credit_grant g WHERE g.account_id = t.account_id AND g.expires_us > ?)"
 )
 IS_LOW: Final = f"t.attempt = '' AND t.failed = '' AND t.pack <> '' AND {LEFT} < t.below_nanodollars"
-# Of whom nobody can call there is nothing to buy for.
+# An account that cannot call needs no credit.
 CAN_CALL: Final = "closed_us IS NULL AND state <> 'suspended'"
 LOW: Final = (
     f"SELECT t.account_id FROM top_up t JOIN account a ON a.id = t.account_id AND {CAN_CALL} WHERE {IS_LOW}"  # noqa: S608
     f" AND t.account_id > ? ORDER BY t.account_id LIMIT {PAGE_ROWS}"
 )
 LOW_AMONG: Final = f"SELECT t.account_id FROM top_up t WHERE {IS_LOW} AND t.account_id IN "  # noqa: S608
-# The ledger takes the same row, so what is left is what it is.
+# The ledger locks the same row, so the credit that is read next cannot change meanwhile.
 LOCK: Final = f"SELECT 1 FROM account WHERE id = ? AND {CAN_CALL}"  # noqa: S608
 WISH: Final = f"SELECT t.pack FROM top_up t WHERE t.account_id = ? AND {IS_LOW}"  # noqa: S608
 BEGIN: Final = "UPDATE top_up SET attempt = ?, next_us = ? WHERE account_id = ?"

@@ -108,7 +108,7 @@ class Handler:
                 more calls than any plan has.
         """
         units = self.terms.units
-        # That a smaller plan has too few for it may be meant; that all have, cannot. A plan without any is closed.
+        # One plan too small for a call may be meant, all of them cannot. A plan with 0 calls is closed on purpose.
         most_calls = [plan.calls for plan in plans if plan.calls is not None and plan.overage_nanodollars is None]
         if isinstance(units, int) and len(most_calls) == len(plans) and 0 < max(most_calls, default=0) < units:
             raise FounderError(

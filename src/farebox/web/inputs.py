@@ -182,7 +182,7 @@ def _of_text(text: str, kinds: frozenset[str]) -> Any:  # noqa: ANN401  # any JS
 
 
 def _digest(parts: list[tuple[str, str | File]]) -> bytes:
-    """Of what a form says; how it says so is another way each time it is sent."""
+    """Digest of a form's fields. Its raw body will not do: the boundary differs each time it is sent."""
     found = hashlib.sha256()
     for name, part in parts:
         texts = (name, part.filename, part.content_type) if isinstance(part, File) else (name, part)

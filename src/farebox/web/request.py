@@ -129,7 +129,7 @@ async def read_body(receive: Receive, bytes_max: int) -> bytes:
 
 @coroutine
 def _go_on(steps: Generator[Any, Any, Message], waits_for: object) -> Generator[Any, Any, Message]:
-    """The rest of an await whose first step was taken; it is as `yield from steps`, but for that."""
+    """The rest of an await whose first step was taken; otherwise the same as `yield from steps`."""
     try:
         while True:
             try:

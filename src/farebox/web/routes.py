@@ -1,4 +1,4 @@
-"""The unpaid endpoints, on FastAPI: health, readiness, usage, and the pages of the documentation."""
+"""The free endpoints, on FastAPI (health, readiness, usage, models), Swagger's files, and the error handlers."""
 
 from collections.abc import Callable
 from http import HTTPStatus

@@ -55,7 +55,7 @@ Way = tuple[OpenAIUpstream, Breaker]
 class Chains:
     """Which models are behind names. Test keys get the sandbox, and so do live calls where no provider can be asked.
 
-    Those live calls are billed only where the invoices are made up as well; then as the model that is missing would be.
+    Such live calls are billed only in `farebox dev`, whose Stripe is a stand-in, at the price of the missing model.
     """
 
     product: Product
@@ -285,7 +285,7 @@ def open_store(settings: Settings, folder: Path) -> tuple[Database, bytes]:
     """
     with ExitStack() as refused:
         database = refused.enter_context(closing(Database(settings.database_url)))
-        # Who takes the place of a process of the same version may go on on newer tables, as that one did (decision 28).
+        # A worker may start on newer tables than its code's, if the one that it replaces ran on them (decision 28).
         if settings.tables_found != HEAD or (database.revision() or "") < HEAD:
             _check_tables(database)
         secret = secret_of(settings, folder)
