@@ -77,7 +77,10 @@ HEADERS: Final[Json] = {
     },
 }
 RECEIPT: Final[Json] = HEADERS | {
-    "x-charge-nanodollars": {"description": "What it came to beyond the plan's price, in 10⁻⁹ USD.", "schema": _NUMBER},
+    "x-charge-nanodollars": {
+        "description": "What it came to, in 10⁻⁹ USD: out of the plan's credit or bought credit, or for an invoice.",
+        "schema": _NUMBER,
+    },
     "x-charged-calls": {"description": "How many calls of the plan it counts for.", "schema": _NUMBER},
     "idempotent-replayed": {"description": "`true` where this is the stored answer.", "schema": {"const": "true"}},
 }

@@ -57,7 +57,9 @@ class UsageOut(BaseModel):
     tokens_held: int
     tokens_limit: int | None
     tokens_remaining: int | None
-    charge_nanodollars: int = Field(description="What the calls came to beyond the plan's price, in 10⁻⁹ USD.")
+    charge_nanodollars: int = Field(
+        description="What the calls came to, in 10⁻⁹ USD: out of the plan's credit or bought credit, or for an invoice."
+    )
     charge_held_nanodollars: int
     credit_nanodollars: int | None
     credit_remaining_nanodollars: int | None
@@ -87,7 +89,9 @@ class CallOut(BaseModel):
     input_tokens: int
     cached_tokens: int = Field(description="The part of the input that the provider had in its cache.")
     output_tokens: int
-    charge_nanodollars: int = Field(description="What it came to beyond the plan's price, in 10⁻⁹ USD.")
+    charge_nanodollars: int = Field(
+        description="What it came to, in 10⁻⁹ USD: out of the plan's credit or bought credit, or for an invoice."
+    )
     prepaid_nanodollars: int = Field(description="The part of it that was paid with credit bought before.")
     invoiced_nanodollars: int = Field(description="The part of it that comes onto the invoice.")
     marks: list[str] = Field(description="What is out of the ordinary, as `cut` or `estimated`.")

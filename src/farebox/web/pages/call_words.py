@@ -81,7 +81,7 @@ def state_of(call: CallRow) -> tuple[str, str]:
 
 
 def charge_of(call: CallRow) -> str:
-    """What it costs beyond the plan's price."""
+    """What it came to in money, whoever pays that."""
     hold, outcome = call
     if outcome is None:
         return "open"
