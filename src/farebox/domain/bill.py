@@ -4,6 +4,7 @@ import json
 from typing import Any, Final, NamedTuple
 
 from farebox.domain.audit import price_of_attempt
+from farebox.domain.errors import UpstreamFailed
 from farebox.domain.ledger import Hold, Mark, Outcome, State, charge_for_cost, charge_for_tokens
 from farebox.domain.prices import Price, cost_nanodollars
 
@@ -61,7 +62,7 @@ class Try(NamedTuple):
     """One question to a model, as its customer may see it: no cost of the founder's, and nothing of the provider."""
 
     result: str
-    """"answered", "cut", "refused", or the code of the error that it ended with."""
+    """"answered", "cut", "broke_off", "refused", or the code of the error that it ended with."""
     milliseconds: int | None
 
 
@@ -98,7 +99,11 @@ def bill_of(hold: Hold, outcome: Outcome) -> Bill:
 
 def tries_of(outcome: Outcome) -> list[Try]:
     """The questions to models that a call took, in their order."""
-    return [Try(_result(attempt), attempt.get("ms")) for attempt in _attempts(outcome)]
+    tries = [Try(_result(attempt), attempt.get("ms")) for attempt in _attempts(outcome)]
+    # The attempt says that it ended early, and the call's error that it was not its listener who left.
+    if tries and tries[-1].result == "cut" and outcome.error == UpstreamFailed.code:
+        tries[-1] = tries[-1]._replace(result="broke_off")
+    return tries
 
 
 def _used(hold: Hold, outcome: Outcome) -> tuple[Used, ...]:

@@ -29,7 +29,8 @@ MARKS: Final[Mapping[str, str]] = {
 """Those that mean something to the customer: the others are about what a call costs the founder."""
 RESULTS: Final[Mapping[str, str]] = {
     "answered": "It answered",
-    "cut": "It was writing when the caller left",
+    "cut": "It was cut short",
+    "broke_off": "It broke off while it was writing",
     "refused": "It refused the request",
     "upstream_busy": "It was busy",
     "upstream_timeout": "It took too long",
