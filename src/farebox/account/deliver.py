@@ -116,7 +116,7 @@ def reason_not_to_send(due: DueMail) -> str:
 
     Whether somebody has the address is only asked here: no page that a stranger sees depends on it.
     """
-    if due.mail.template in ONLY_TO_PERSONS and not due.is_known:
+    if due.mail.template in ONLY_TO_PERSONS and not (due.is_known or due.is_awaited):
         return "nobody has this address"
     if due.mail.template in ONLY_TO_STRANGERS and due.is_known:
         return "somebody has this address already"

@@ -96,6 +96,7 @@ class People(Protocol):
     def come_in(self, link_id: str, purpose: Purpose, arrival: Arrival, password_hash: str | None) -> Entered | None:
         """Use a link of a person who is known, and let them in; with a password, set it and end all other sessions.
 
+        Whoever is not known is made a person, where the founder opened an account for their address that nobody is in.
         None where the link cannot be used.
 
         Raises:
@@ -211,6 +212,8 @@ class DueMail(NamedTuple):
     is_known: bool
     """Whether a person has this address."""
     is_link_alive: bool
+    is_awaited: bool = False
+    """Whether the founder opened an account for this address that nobody is in yet."""
 
 
 class MailOutbox(Protocol):

@@ -4,7 +4,7 @@ import json
 import secrets
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, case, exists, insert, select, update
+from sqlalchemy import Connection, Select, case, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.people import LINK_US, SESSION_MAX_US, USER_AGENT_CHARS_MAX, Client, NotAllowed, Person, Session
@@ -68,13 +68,21 @@ def open_account(
 
 def claim_account(connection: Connection, who: Person, now_us: int, client: Client) -> bool:
     """Have somebody own the account of their address, where nobody is in it: the founder opened it for them."""
-    is_empty = ~exists().where(member.c.account_id == account.c.id)
-    theirs = select(account.c.id).where(account.c.email == who.email, is_empty)
-    account_id = connection.execute(theirs.with_for_update(of=account)).scalar()
+    account_id = connection.execute(_awaiting(who.email).with_for_update(of=account)).scalar()
     if account_id is None:
         return False
     _own(connection, account_id, who, "account_claimed", now_us, client)
     return True
+
+
+def is_awaited(connection: Connection, email: str) -> bool:
+    """Whether there is an account for whoever has this address, and nobody is in it yet."""
+    return connection.execute(_awaiting(email)).first() is not None
+
+
+def _awaiting(email: str) -> Select[str]:
+    is_empty = ~exists().where(member.c.account_id == account.c.id)
+    return select(account.c.id).where(account.c.email == email, is_empty)
 
 
 def _own(connection: Connection, account_id: str, who: Person, what: str, now_us: int, client: Client) -> None:

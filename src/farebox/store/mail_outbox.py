@@ -18,7 +18,9 @@ SELECT {", ".join(f"m.{name}" for name in Mail._fields)},
     EXISTS (SELECT 1 FROM link l WHERE l.id = m.link_id AND l.used_us IS NULL AND l.expires_us > ?
         AND NOT EXISTS (SELECT 1 FROM link n WHERE n.email = l.email AND n.purpose = l.purpose
             AND coalesce(n.account_id, '') = coalesce(l.account_id, '')
-            AND (n.created_us > l.created_us OR (n.created_us = l.created_us AND n.id > l.id))))
+            AND (n.created_us > l.created_us OR (n.created_us = l.created_us AND n.id > l.id)))),
+    EXISTS (SELECT 1 FROM account a WHERE a.email = m.email
+        AND NOT EXISTS (SELECT 1 FROM member i WHERE i.account_id = a.id))
 FROM mail m WHERE m.id = ?"""  # noqa: S608  # the names of the columns are our own
 LAST: Final = ", ".join(f"'{name}'" for name in sorted(LAST_MAILS))
 FORGOTTEN: Final = (
@@ -58,8 +60,8 @@ class StoredMailOutbox:
                     self._own.run(cursor, READ, now_us, seen[0])
                     found = cursor.fetchone()
                     if found is not None:  # it may just have been deleted, with whom it was for
-                        *row, is_known, is_link_alive = found
-                        return DueMail(Mail(*row), bool(is_known), bool(is_link_alive))
+                        *row, is_known, is_link_alive, is_awaited = found
+                        return DueMail(Mail(*row), bool(is_known), bool(is_link_alive), bool(is_awaited))
 
     def sent(self, mail_id: str) -> None:
         with self._own.cursor() as cursor:

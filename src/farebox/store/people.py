@@ -23,7 +23,7 @@ from farebox.domain.people import (
 )
 from farebox.ports.calls import AccountRow
 from farebox.ports.people import Arrival, Entered, OtherAccount, Visit
-from farebox.store.arrivals import Start, let_in, open_account, person_for
+from farebox.store.arrivals import Start, is_awaited, let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.tables import account
@@ -131,9 +131,12 @@ class StoredPeople:
         with self._database.write() as connection:
             who = lock_asker(connection, link_id)
             now_us = self._database.now_us(connection)
-            if use_link(connection, link_id, purpose, now_us) is None or who is None:
+            used = use_link(connection, link_id, purpose, now_us)
+            if used is None or (who is None and not is_awaited(connection, used.email)):
                 return None
-            if password_hash is not None:
+            if who is None:
+                who = person_for(connection, used.email, password_hash, now_us, is_sqlite=self._database.is_sqlite)
+            elif password_hash is not None:
                 _set_password(connection, who, password_hash, arrival.client, now_us)
             return let_in(connection, who, arrival, now_us)
 
