@@ -106,10 +106,15 @@ def tries_of(outcome: Outcome) -> list[Try]:
     return tries
 
 
+def answered_by(outcome: Outcome) -> list[str]:
+    """The models that gave what a call came to, each once, in their order."""
+    return list(dict.fromkeys(one["model"] for one in _answers(outcome)))
+
+
 def _used(hold: Hold, outcome: Outcome) -> tuple[Used, ...]:
     if hold.charge_markup_basis_points is None:
         return ()
-    answered = [one for one in _attempts(outcome) if "cost_nanodollars" in one and "wasted" not in one]
+    answered = _answers(outcome)
     if answered:
         return tuple(_answer(hold, one) for one in answered)
     whole = {"model": hold.model} | {name: getattr(outcome, name) for name in TOKENS}
@@ -122,6 +127,10 @@ def _answer(hold: Hold, attempt: dict[str, Any]) -> Used:
     cache_written = attempt.get("cache_write_tokens", 0)
     cost = cost_nanodollars(price, read, cached, written, cache_written)
     return Used(attempt["model"], read, cached, written, price, cost, cache_written)
+
+
+def _answers(outcome: Outcome) -> list[dict[str, Any]]:
+    return [one for one in _attempts(outcome) if "cost_nanodollars" in one and "wasted" not in one]
 
 
 def _attempts(outcome: Outcome) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from farebox.domain.admission import Standing
+from farebox.domain.bill import answered_by
 from farebox.domain.period import iso
 from farebox.domain.providers import ModelName
 from farebox.ports.calls import CallRow
@@ -79,7 +80,10 @@ class CallOut(BaseModel):
 
     id: str
     endpoint: str
-    model: str
+    model: str = Field(description="The model that was asked first.")
+    answered_by: list[str] = Field(
+        description="The models that answered; another one than `model` where that one failed."
+    )
     mode: Literal["live", "test"]
     plan: str
     state: Literal["held", "posted", "voided", "expired"] = Field(
@@ -166,6 +170,7 @@ def call_of(row: CallRow) -> CallOut:
         id=hold.call_id,
         endpoint=hold.endpoint,
         model=hold.model,
+        answered_by=answered_by(outcome) if outcome else [],
         mode=hold.mode,
         plan=hold.plan,
         state=outcome.state.value if outcome else "held",
