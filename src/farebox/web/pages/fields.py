@@ -17,7 +17,7 @@ CHOICES_MAX: Final = 6  # as many as a line has room for
 BOUNDS: Final = (
     ("minLength", "maxLength", "character"), ("minItems", "maxItems", "item"), ("minimum", "maximum", ""),
 )  # fmt: skip
-BEYOND: Final = {"exclusiveMinimum": "More than", "exclusiveMaximum": "Less than"}
+BEYOND: Final = {"exclusiveMinimum": "More than", "exclusiveMaximum": "Less than", "multipleOf": "A multiple of"}
 
 
 class Field(NamedTuple):
