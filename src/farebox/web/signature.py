@@ -115,6 +115,8 @@ def _check_call(name: str, found: list[inspect.Parameter], hints: Mapping[str, A
     first = found[0] if found else None
     if first is None or first.kind in (*_STARRED, inspect.Parameter.KEYWORD_ONLY):
         raise FounderError(f"{name} does not take the call as its first parameter; write it as: {example}")
+    if first.name == "self":
+        raise FounderError(f"{name} is a method; write it as a function that takes the call first: {example}")
     if hints.get(first.name, Call) not in (Call, Any):
         raise FounderError(f"{name} has {first.name} where the call belongs, which comes first, as in: {example}")
 
