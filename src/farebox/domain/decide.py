@@ -29,6 +29,8 @@ from farebox.domain.wallet import Grant
 
 NO_SUCH_KEY: Final = "This API key is not valid. Check that it was copied whole and has not been revoked."
 NO_PRICE: Final = (None, None, None)
+SIZED: Final = {"/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"}
+"""Where a caller says how large a call may be. At a function of the founder's, its decorator does."""
 PAYMENT_FAILED: Final = "The last payment failed. Update the payment method at /plan."
 
 
@@ -211,14 +213,14 @@ def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceed
     tokens_left = None if plan.tokens is None else plan.tokens - meter.posted_tokens - meter.held_tokens
     if tokens_left is not None and hold.held_tokens > tokens_left and plan.overage_per_mtok is None:
         what = f"Plan '{plan.name}' has {max(tokens_left, 0):,} of {plan.tokens:,} tokens left this month"
-        return _quota("tokens", f"{what}, {_can_come_to(f'{hold.held_tokens:,}')}", meter, now_us)
+        return _quota("tokens", f"{what}, {_can_come_to(hold, f'{hold.held_tokens:,}')}", meter, now_us)
     credit = plan.credit_nanodollars
     money_left = None if credit is None else credit - meter.posted_nanodollars - meter.held_nanodollars
     if plan.credit_overage:
         return None
     if credit is not None and money_left is not None and hold.held_nanodollars > money_left:
         what = f"Plan '{plan.name}' has {format_usd(max(money_left, 0))} of {format_usd(credit)} left this month"
-        return _quota("credit", f"{what}, {_can_come_to(format_usd(hold.held_nanodollars))}", meter, now_us)
+        return _quota("credit", f"{what}, {_can_come_to(hold, format_usd(hold.held_nanodollars))}", meter, now_us)
     return None
 
 
@@ -230,7 +232,7 @@ def _over_own(caller: Caller, meter: Meter, cap: Cap | None, hold: Hold, now_us:
         if hold.held_nanodollars > left:
             what = (
                 f"This account's own spend cap has {format_usd(max(left, 0))} of {format_usd(spend_cap)} left this "
-                f"month, {_can_come_to(format_usd(hold.held_nanodollars))}"
+                f"month, {_can_come_to(hold, format_usd(hold.held_nanodollars))}"
             )
             return _quota("spend-cap", what, meter, now_us, " An owner can change the cap at /plan.")
     if cap is not None and hold.held_calls > cap.calls_left:
@@ -251,8 +253,9 @@ def _calls(number: int) -> str:
     return "1 call" if number == 1 else f"{number:,} calls"
 
 
-def _can_come_to(most: str) -> str:
-    return f"and this call can come to {most}; a shorter prompt or a lower max_tokens may fit."
+def _can_come_to(hold: Hold, most: str) -> str:
+    advice = "; a shorter prompt or a lower max_tokens may fit" if hold.endpoint in SIZED else ""
+    return f"and this call can come to {most}{advice}."
 
 
 def _quota(
