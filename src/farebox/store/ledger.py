@@ -198,7 +198,7 @@ class GroupCommitLedger:
         return result
 
     def _forget_lost(self) -> None:
-        """Forget the oldest open call once its time is over, or one that was dropped unrecorded would keep all in line."""
+        """Forget the oldest open call once its time is over, or one that was dropped would keep all others in line."""
         oldest = next(iter(self._open))
         if self._open[oldest] < time.monotonic():
             del self._open[oldest]
