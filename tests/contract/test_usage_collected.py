@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from farebox.account import report
 from farebox.domain.errors import LedgerUnavailable
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
@@ -116,7 +115,7 @@ def test_that_an_event_was_taken_is_noted_though_the_database_is_away_for_a_mome
     world: UsageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = LedgerUnavailable("away")
-    monkeypatch.setattr(report, "NOTE_WAIT_SECONDS", 0)
+    monkeypatch.setattr("farebox.account.rounds.NOTE_WAIT_SECONDS", 0)
     monkeypatch.setattr(world.outbox, "taken", failing(world.outbox.taken, away, away))
     world.call("ada", 11)
     assert world.report.send_all() == 1
