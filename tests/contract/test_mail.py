@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import insert, text
 
-from farebox.account.deliver import FIRST_WAIT_SECONDS, GIVEN_UP_US, Delivery, reason_not_to_send
+from farebox.account.deliver_mail import FIRST_WAIT_SECONDS, GIVEN_UP_US, Delivery, reason_not_to_send
 from farebox.adapters import mail_smtp
 from farebox.adapters.mail_smtp import SmtpMailer
 from farebox.domain.errors import LedgerUnavailable

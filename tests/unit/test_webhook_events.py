@@ -4,7 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from farebox.account.work_off import GIVEN_UP_US, WAIT_SECONDS_MAX, Clerk
+from farebox.account.stripe_events import GIVEN_UP_US, WAIT_SECONDS_MAX, Clerk
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.webhooks import TYPES, VERBS, object_of, verb_of
 from farebox.ports.billing import Waiting

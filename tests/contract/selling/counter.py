@@ -9,9 +9,9 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from farebox.account import buy
-from farebox.account.offer import compare, make_so
+from farebox.account.stripe_catalogue import compare, make_so
+from farebox.account.stripe_events import Clerk
 from farebox.account.till import Till
-from farebox.account.work_off import Clerk
 from farebox.adapters.stripe_catalogue import StripeCatalogue
 from farebox.adapters.stripe_client import open_client
 from farebox.adapters.stripe_payments import StripePayments

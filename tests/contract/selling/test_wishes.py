@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from farebox.account import buy
+from farebox.account.stripe_events import Clerk
 from farebox.account.till import CannotBuy
-from farebox.account.work_off import Clerk
 from farebox.ports.money import PaymentsUnavailable
 from tests.contract.selling.counter import Counter
 
