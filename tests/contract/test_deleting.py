@@ -176,8 +176,11 @@ def test_no_owner_goes_while_one_of_them_deletes_the_account(world: ClosingWorld
 
 
 def test_a_closed_accounts_keys_are_never_given_back(world: ClosingWorld) -> None:
+    revoked = create_key(world.accounts, SECRET, "till", ADA).row.id
+    world.rows("UPDATE api_key SET revoked_us = 7 WHERE id = :id", id=revoked)
     ada, refused_us = world.ada, world.desk.upkeep.closing.refuse_calls(world.ada, CLIENT)
     world.close()
+    assert world.rows("SELECT id FROM api_key WHERE revoked_us = 7") == [(revoked,)], "one keeps the moment of its end"
     world.desk.upkeep.closing.take_calls(ada, CLIENT, refused_us)
     with pytest.raises(NotAllowed):
         world.keys.add(ada, CLIENT, world.key.row._replace(id="key_new", digest="new"), 10)
