@@ -98,7 +98,7 @@ def test_an_account_has_as_many_as_work_and_a_place_is_kept_for_the_old_one_in_i
 ) -> None:
     monkeypatch.setattr(own_keys, "WORKING_MAX", 2)
     first, *_ = [world.make(here) for here in (world.ada, world.eve, world.eve)]
-    world.replace(first, 3600)
+    heir = world.replace(first, 3600)
     assert len(world.listed(world.ada, 0)) == 2
     with pytest.raises(PersonError, match="at most 2 keys that work"):
         world.make(world.ada)
@@ -108,7 +108,9 @@ def test_an_account_has_as_many_as_work_and_a_place_is_kept_for_the_old_one_in_i
     with pytest.raises(PersonError, match="so it cannot be replaced"):
         world.replace(first, 0)
     assert world.keys.revoke(world.ada, CLIENT, last.row.id)
-    world.make(world.ada)
+    new = world.make(world.ada)
+    by_rank = [new, heir, last, first]  # those that work first, the newest of each before the others
+    assert list(world.listed(world.ada, 0)) == [key.row.id for key in by_rank]
 
 
 def test_a_form_makes_one_key_and_another_accounts_form_another(world: KeysWorld) -> None:

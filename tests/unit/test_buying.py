@@ -13,6 +13,7 @@ from farebox.domain.billing import LIVE, Payment, PaymentStatus, Subscription, S
 from farebox.domain.events import PaymentFailed
 from farebox.domain.ledger import Outcome, State
 from farebox.domain.people import HOUR_US
+from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.subscribing import Known
@@ -31,6 +32,12 @@ def till(stripe: Mock, known: Known | None = None, now_us: int = 0) -> Till:
     found = {"subscription.return_value": known, "account.return_value": ADA, "now_us.return_value": now_us}
     billing, more = Mock(**found), cast("Any", Mock())
     return Till(stripe, billing, more, PRODUCT, "https://till.example", (), 0, more, more, more, more)
+
+
+def test_who_pays_no_longer_is_on_the_first_plan_which_may_have_a_price() -> None:
+    dear = Product("Till", plans=(Plan("starter", usd=5), Plan("pro", usd=29)))
+    found = [replace(till(Mock()), product=product, grace_seconds=60).rules for product in (PRODUCT, dear)]
+    assert found == [("free", True, 60 * MICROSECONDS), ("starter", False, 60 * MICROSECONDS)]
 
 
 @pytest.mark.parametrize("status", STATUSES)
