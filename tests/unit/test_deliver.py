@@ -4,7 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from farebox.account.deliver import Delivery, reason_not_to_send
+from farebox.account.deliver_mail import Delivery, reason_not_to_send
 from farebox.domain.people import HOUR_US, Mail
 from farebox.ports.people import DueMail, MailNotSent
 

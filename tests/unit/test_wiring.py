@@ -20,17 +20,12 @@ from farebox.domain.providers import PROVIDERS
 from farebox.sandbox.model import SANDBOX_MODEL
 from farebox.settings import TABLES_VARIABLE, Settings
 from farebox.store.migrations import HEAD
+from tests.services.examined import set_to
 
 pytestmark = pytest.mark.usefixtures("bare")
 
 MODELS = ["openai:gpt-4o-mini", "anthropic:claude-3-5-haiku-latest", "openai:gpt-4o"]
 IN_MONEY = (Plan("metered", credit_usd=5),)
-
-
-def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    return settings_module.load()
 
 
 def built(product: Product, settings: Settings, *, bills_sandbox: bool = False) -> wiring.System:

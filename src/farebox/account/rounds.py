@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -9,6 +10,33 @@ from typing import Final
 from farebox.domain.errors import CallError
 
 RETRY_SECONDS: Final = 5.0
+NOTE_TRIES: Final = 30
+NOTE_WAIT_SECONDS: Final = 1.0
+DOUBLINGS_MAX: Final = 20
+
+
+def wait_seconds(tries: int, first_seconds: float, most_seconds: float) -> float:
+    """How long what has failed so many times is to wait: twice as long each time."""
+    return min(first_seconds * 2.0 ** min(tries - 1, DOUBLINGS_MAX), most_seconds)
+
+
+def note_surely(note: Callable[[], None], what: str, is_ending: threading.Event, log: logging.Logger) -> None:
+    """Have it noted that something was done, even if the database is away for some seconds: else it is done again.
+
+    Args:
+        note: notes it.
+        what: was done, as the log tells it where it cannot be noted.
+        is_ending: whether the process ends, which does not wait for long.
+        log: where that is told.
+    """
+    for _ in range(NOTE_TRIES):
+        try:
+            note()
+        except CallError as error:
+            log.warning("%s is not noted yet: %s", what, error.detail)
+            is_ending.wait(NOTE_WAIT_SECONDS)
+        else:
+            return
 
 
 class Rounds:

@@ -9,7 +9,7 @@ from typing import Final
 
 import uvicorn
 
-from farebox.account.offer import compare, make_so
+from farebox.account.stripe_catalogue import compare, make_so
 from farebox.cli.server import free_port_after, open_port, url_of
 from farebox.domain.catalogue import for_sale
 from farebox.domain.product import Product

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from farebox import settings as settings_module
-from farebox.account.offer import compare, make_so
+from farebox.account.stripe_catalogue import compare, make_so
 from farebox.cli.context import AppOption
 from farebox.cli.load import load_app
 from farebox.domain.catalogue import Change

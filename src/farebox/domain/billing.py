@@ -67,8 +67,6 @@ class Invoice(NamedTuple):
     created_us: int
     lines: tuple[InvoiceLine, ...]
     url: str
-    will_retry: bool
-    """Whether Stripe is going to try the payment again."""
 
 
 class Payment(NamedTuple):

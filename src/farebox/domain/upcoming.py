@@ -51,5 +51,5 @@ def next_invoice(subscribed: Subscribed, plan: Plan, after: Plan, used_nanodolla
     return Invoice(
         id="", customer="", subscription_id=subscribed.id, number="", status="draft", currency="usd",
         total_cents=sum(line.amount_cents for line in lines), paid_cents=0, period_start_us=subscribed.period.start_us,
-        period_end_us=subscribed.period.end_us, created_us=now_us, lines=tuple(lines), url="", will_retry=False,
+        period_end_us=subscribed.period.end_us, created_us=now_us, lines=tuple(lines), url="",
     )  # fmt: skip

@@ -20,12 +20,12 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.ports.calls import CallRow, Kept, Recorded
 from farebox.store.batch import Alive, Find, Finish, Item, Look, Overdue, Result, run
-from farebox.store.courtesy import Courtesy
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database, unavailable
 from farebox.store.inline import CommitLost, InlineLedger
 from farebox.store.migrations import HEAD
 from farebox.store.notes import try_write
+from farebox.store.scheduling import Courtesy
 from farebox.store.statements import PostgresStatements, SqliteStatements
 
 log = logging.getLogger("farebox.ledger")
@@ -198,7 +198,7 @@ class GroupCommitLedger:
         return result
 
     def _forget_lost(self) -> None:
-        """Forget the oldest open call once its time is over, or one that was dropped unrecorded would keep all in line."""
+        """Forget the oldest open call once its time is over, or one that was dropped would keep all others in line."""
         oldest = next(iter(self._open))
         if self._open[oldest] < time.monotonic():
             del self._open[oldest]

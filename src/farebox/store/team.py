@@ -13,7 +13,7 @@ from farebox.ports.team import Invitation, Invited, Joined, TeamMember
 from farebox.store.arrivals import let_in, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.household import (
+from farebox.store.members import (
     keep_an_owner,
     lock_account,
     lock_own,

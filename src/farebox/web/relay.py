@@ -12,8 +12,8 @@ from farebox.call.service import Chain
 from farebox.call.wire import Question
 from farebox.domain.apikey import Mode
 from farebox.domain.dialects import Dialect
-from farebox.domain.dialects.base import request_tokens_max
-from farebox.domain.errors import CallError, InvalidRequest, ModelNotFound
+from farebox.domain.dialects.base import flag, request_tokens_max
+from farebox.domain.errors import CallError, ModelNotFound
 from farebox.domain.providers import ModelName
 from farebox.web.endpoint import House, PaidEndpoint, PlainCall, StreamedCall
 from farebox.web.problem import problem
@@ -56,7 +56,7 @@ class RelayEndpoint(PaidEndpoint):
         dialect, service = self._dialect, self.house.service
         request = read_writable(body, EXAMPLE)
         dialect.check(request)
-        is_stream = _flag(request, "stream") and dialect.stream is not None
+        is_stream = flag(request, "stream") and dialect.stream is not None
         models = self._models(request, head.key.mode)
         size_bytes = max(len(body), len(to_json(request))) if dialect.may_grow(request) else len(body)
         question = Question.of(dialect, request, models, request_tokens_max(size_bytes, request))
@@ -92,13 +92,6 @@ class RelayEndpoint(PaidEndpoint):
                 raise ModelNotFound("This service offers no embeddings.", param="model")
             raise ModelNotFound(f"There is no model {str(name)[:100]!r} here. Choose one of: {listed}.", param="model")
         return found
-
-
-def _flag(request: Mapping[str, Any], name: str) -> bool:
-    value = request.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise InvalidRequest(f"{name} is true or false.", param=name)
-    return bool(value)
 
 
 def _render(receipt: Receipt) -> tuple[str, bytes]:

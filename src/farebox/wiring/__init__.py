@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from farebox.account.deliver import Delivery
+from farebox.account.deliver_mail import Delivery
 from farebox.account.desk import Desk
 from farebox.account.limit_mails import LimitWatch
 from farebox.adapters.openai_http import OpenAIUpstream
@@ -298,7 +298,7 @@ def _check_tables(database: Database) -> None:
     if database.is_sqlite:
         database.migrate()
     elif database.revision() != HEAD:
-        from farebox.store.foreign import refuse_foreign  # noqa: PLC0415  # SQLAlchemy, for the sake of a refusal
+        from farebox.store.foreign_database import refuse_foreign  # noqa: PLC0415  # SQLAlchemy, for the sake of a refusal
 
         refuse_foreign(database)
         raise FounderError("The database's tables are not the ones this version needs. Run: farebox migrate")

@@ -6,8 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from farebox.account.stripe_events import Clerk
 from farebox.account.top_up import TopUpWatch
-from farebox.account.work_off import Clerk
 from farebox.domain.errors import FounderError
 from farebox.domain.events import Event
 from farebox.domain.product import Product

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from farebox.account.deliver import Delivery
+from farebox.account.deliver_mail import Delivery
 from farebox.account.desk import Desk, Proofs, Upkeep
 from farebox.account.limit_mails import LimitWatch
 from farebox.domain.events import Event

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from farebox.account.check_usage import UsageCheck
-from farebox.account.report import UsageReport
+from farebox.account.report_usage import UsageReport
 from farebox.ports.money import UsageMeter
 from farebox.settings import Settings
 from farebox.store.database import Database

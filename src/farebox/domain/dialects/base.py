@@ -254,6 +254,18 @@ def parts_of(messages: object) -> Iterator[JsonObject]:
                     yield part
 
 
+def flag(request: Mapping[str, Any], name: str) -> bool:
+    """A field that is true, or else false or absent.
+
+    Raises:
+        InvalidRequest: it is something else.
+    """
+    value = request.get(name)
+    if value is not None and not isinstance(value, bool):  # 0 is no boolean
+        raise InvalidRequest(f"{name} is true or false.", param=name)
+    return bool(value)
+
+
 def whole_number(request: Mapping[str, Any], name: str, most: int = TOKENS_MAX) -> int | None:
     """A field that is a whole number of 1 or more, or absent.
 

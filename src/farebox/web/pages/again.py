@@ -22,7 +22,7 @@ def routes(frame: Frame) -> APIRouter:
     router = APIRouter()
 
     @router.get(HERE)
-    def form(request: Request, visitor: Visitor, next: str = SETTINGS) -> Response:  # noqa: A002  # as elsewhere
+    def form(request: Request, visitor: Visitor, next: str = SETTINGS) -> Response:  # noqa: A002  # the form's own word
         return _page(frame, request, visitor, next)
 
     @router.post(HERE)

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request, Response
 from markupsafe import Markup
 
-from farebox.account.elsewhere import disconnect, label_of
+from farebox.account.other_services import disconnect, label_of
 from farebox.account.own_keys import FormUsed
 from farebox.account.second_factor import (
     begin_second_factor,
@@ -18,8 +18,8 @@ from farebox.account.second_factor import (
 from farebox.domain.people import CEREMONY_US, NotAllowed, PersonError, is_fresh
 from farebox.domain.period import MICROSECONDS
 from farebox.ports.people import Visit
-from farebox.web.pages.elsewhere import mark_of
 from farebox.web.pages.frame import Frame
+from farebox.web.pages.other_services import mark_of
 from farebox.web.pages.told import form_of
 from farebox.web.pages.visitor import Fresh, Visitor, client_of, see_other, set_cookie
 

@@ -22,7 +22,7 @@ ON CONFLICT (account_id, id) DO UPDATE SET fingerprint = excluded.fingerprint, c
 KEEP_ANSWER = "UPDATE idempotency SET content_type = ?, body = ? WHERE account_id = ? AND id = ? AND call_id = ?"
 
 
-class SeldomStatements:
+class SharedStatements:
     """What an Idempotency-Key needs, and a receipt."""
 
     mark: ClassVar[str] = "?"

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from farebox.account.check_usage import UsageCheck
-from farebox.account.rounds import Rounds
-from farebox.domain.errors import CallError
+from farebox.account.rounds import Rounds, note_surely, wait_seconds
 from farebox.domain.money import format_usd
 from farebox.ports.money import PaymentRefused, PaymentsUnavailable, UsageEvent, UsageMeter, UsageOutbox
 
@@ -18,8 +17,6 @@ FIRST_WAIT_SECONDS: Final = 5.0
 WAIT_SECONDS_MAX: Final = 300.0
 FAILURES_MAX: Final = 3
 """After so many in a row Stripe is left alone until the next look."""
-NOTE_TRIES: Final = 30
-NOTE_WAIT_SECONDS: Final = 1.0
 
 
 class UsageReport:
@@ -84,7 +81,7 @@ class UsageReport:
         try:
             self._open_meter().send_usage(event)
         except PaymentsUnavailable as error:
-            seconds = min(FIRST_WAIT_SECONDS * 2 ** min(event.tries - 1, 20), WAIT_SECONDS_MAX)
+            seconds = wait_seconds(event.tries, FIRST_WAIT_SECONDS, WAIT_SECONDS_MAX)
             log.warning("%s has to wait %.0f s: %s", event.id, seconds, error)
             self._outbox.put_off(event.id, seconds, str(error))
         except PaymentRefused as error:
@@ -92,17 +89,7 @@ class UsageReport:
             self._outbox.hold(event.id, str(error))
         else:
             log.info("%s: %s of %d calls", event.id, format_usd(event.nanodollars), event.calls)
-            self._note_taken(event.id)
+            # Sent again within a day it would not count twice; later it would.
+            note_surely(lambda: self._outbox.taken(event.id), f"that {event.id} was taken", self._is_ending, log)
             return True
         return False
-
-    def _note_taken(self, event_id: str) -> None:
-        """Have it noted even if the database is away for a moment: sent again within a day it would not count twice."""
-        for _ in range(NOTE_TRIES):
-            try:
-                self._outbox.taken(event_id)
-            except CallError as error:
-                log.warning("that %s was taken is not noted yet: %s", event_id, error.detail)
-                self._is_ending.wait(NOTE_WAIT_SECONDS)
-            else:
-                return

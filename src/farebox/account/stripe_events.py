@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from farebox.account.rounds import Rounds
+from farebox.account.rounds import Rounds, wait_seconds
 from farebox.account.sync import look_again, sync_checkout, sync_invoice, sync_payment, sync_subscription
 from farebox.account.till import Till
 from farebox.domain.errors import CallError
@@ -104,7 +104,7 @@ class Clerk:
             self._inbox.done(event.id, note)
 
     def _wait(self, event: Waiting, reason: str) -> None:
-        seconds = min(FIRST_WAIT_SECONDS * 2 ** min(event.tries - 1, 20), WAIT_SECONDS_MAX)
+        seconds = wait_seconds(event.tries, FIRST_WAIT_SECONDS, WAIT_SECONDS_MAX)
         if event.tries * WAIT_SECONDS_MAX * MICROSECONDS > GIVEN_UP_US:
             log.error("%s (%s) is given up: %s", event.id, event.type, reason)
             self._inbox.done(event.id, reason)

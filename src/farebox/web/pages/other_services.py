@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from farebox.account.elsewhere import Answer, come_back, set_off
+from farebox.account.other_services import Answer, come_back, set_off
 from farebox.domain.people import CEREMONY_US, PersonError, digest
 from farebox.domain.period import MICROSECONDS
 from farebox.ports.people import Visit
