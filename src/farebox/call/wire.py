@@ -88,6 +88,8 @@ class Wire:
     """Whether a founder's function has it, which may ask several times at once, and leave what it asked."""
     loop: asyncio.AbstractEventLoop | None = None
     """The event loop of its function, where that is known: no other one can use the connections to the provider."""
+    place = ""
+    """Where its function is written: file and line."""
     error: CallError | None = None
     """The last error of a model call: a handler may have wrapped it in one of its library's."""
     _is_closed = False
