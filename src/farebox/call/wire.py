@@ -327,7 +327,7 @@ class Wire:
         ms = int((monotonic() - attempt.started) * 1000)
         seen: dict[str, Any] = {"model": attempt.model.name, "ms": ms}
         if attempt.error is not None:
-            seen.update(error=attempt.error.code, cause=type(attempt.error.__cause__).__name__)
+            seen.update(error=attempt.error.code, cause=attempt.unasked or type(attempt.error.__cause__).__name__)
         elif attempt.reply is not None:
             seen["status"] = attempt.reply.status
         self._attempts.append(seen)
