@@ -95,8 +95,8 @@ class Farebox(FastAPI):
         self._running: House | None = None
         self._system: wiring.System | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.keeps_mail = False
-        """Whether mails that are sent to nobody can be looked at, as in `farebox dev`."""
+        self.is_dev = False
+        """Whether this is `farebox dev`: mails that nobody gets are kept, and the sandbox stands in for any model."""
         self.bills_sandbox = False
         """Whether live calls that the sandbox answers are billed, as in `farebox dev`, whose Stripe is a stand-in."""
         self.paid_paths: list[str] = []
@@ -206,9 +206,9 @@ class Farebox(FastAPI):
             FounderError: a price of a model that is never asked, a function that no call of a plan has room for, or a
             logo or a page that cannot be shown.
         """
-        own = [model for handler in self.handlers.values() for model in handler.terms.models or ()]
+        own = {name: handler.terms.models for name, handler in self.handlers.items() if handler.terms.models}
         try:
-            self.product = replace(self.product, handler_models=tuple(own))
+            self.product = replace(self.product, handler_models=own)
             self._logo = read_logo(self.folder, self.product.brand.logo)
         except FounderError as error:
             raise FounderError(f"{self._place}: {error}") from None
@@ -366,7 +366,7 @@ async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
     events = app._events()  # noqa: SLF001  # the other half of the class above
     system = wiring.build(
         app.product, settings, Path.cwd(), events,
-        templates=app.folder, keeps_mail=app.keeps_mail, bills_sandbox=app.bills_sandbox,
+        templates=app.folder, is_dev=app.is_dev, bills_sandbox=app.bills_sandbox,
         tell=app._tell_soon,  # noqa: SLF001  # as above
     )  # fmt: skip
     house = app._open(system, settings)  # noqa: SLF001

@@ -40,7 +40,10 @@ UNREADABLE: Final = "The model's answer could not be read. Nothing was charged; 
 
 
 class Attempt(NamedTuple):
-    """One try at one model. `reply` is None where nothing came back; `stream` and `piece` are those of a stream."""
+    """One try at one model. `reply` is None where nothing came back; `stream` and `piece` are those of a stream.
+
+    `unasked` says why, where the provider was left alone.
+    """
 
     model: Model
     started: float
@@ -48,6 +51,7 @@ class Attempt(NamedTuple):
     error: UpstreamError | None = None
     stream: Streamed | None = None
     piece: bytes = b""
+    unasked: str = ""
 
 
 async def try_once(
@@ -68,7 +72,8 @@ async def try_once(
     if not breaker.may_try(started):
         wait = max(breaker.retry_after(started), 1)
         resting = UpstreamBusy("The model is out of order. Try again later.", retry_after_seconds=wait)
-        return Attempt(model, started, error=resting)
+        unasked = f"not asked for {wait} s, after {breaker.failures} failures (FAREBOX_BREAKER_FAILURES)"
+        return Attempt(model, started, error=resting, unasked=unasked)
     seconds_max = max(deadline - started, 0.001)
     try:
         if is_stream:

@@ -10,6 +10,7 @@ from farebox.call.attempt import FAILED
 from farebox.call.wire import Wire
 from farebox.domain.errors import (
     CallError,
+    CallTooLarge,
     InternalError,
     RequestRefused,
     UpstreamError,
@@ -96,6 +97,8 @@ def _told(wire: Wire, error: BaseException) -> CallError:
         return InternalError("Something went wrong on our side. Nothing was charged; try again.")
     if found is None:
         log.warning("call %s failed, it seems by what the model failed with", call_id, exc_info=error)
+    if isinstance(cause, CallTooLarge) and wire.place:
+        log.warning("%s: %s Raise max_input_tokens or max_output_tokens of its decorator.", wire.place, cause.detail)
     if isinstance(cause, RequestRefused) and not wire.is_relay and cause is wire.error:
         log.warning("call %s: %s", call_id, cause.detail)
         return UpstreamFailed(FAILED)

@@ -88,6 +88,8 @@ class Wire:
     """Whether a founder's function has it, which may ask several times at once, and leave what it asked."""
     loop: asyncio.AbstractEventLoop | None = None
     """The event loop of its function, where that is known: no other one can use the connections to the provider."""
+    place = ""
+    """Where its function is written: file and line."""
     error: CallError | None = None
     """The last error of a model call: a handler may have wrapped it in one of its library's."""
     _is_closed = False
@@ -325,7 +327,7 @@ class Wire:
         ms = int((monotonic() - attempt.started) * 1000)
         seen: dict[str, Any] = {"model": attempt.model.name, "ms": ms}
         if attempt.error is not None:
-            seen.update(error=attempt.error.code, cause=type(attempt.error.__cause__).__name__)
+            seen.update(error=attempt.error.code, cause=attempt.unasked or type(attempt.error.__cause__).__name__)
         elif attempt.reply is not None:
             seen["status"] = attempt.reply.status
         self._attempts.append(seen)

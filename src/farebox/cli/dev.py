@@ -57,7 +57,7 @@ def reloaded_app() -> Farebox:
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
     shop.database.close()
-    shop.app.keeps_mail = True
+    shop.app.is_dev = True
     shop.app.bills_sandbox = is_beside(shop.settings)
     # Looked for here, at each start: a key that is set later, in `.env`, is then used.
     local = local_model(shop.product, shop.settings)
@@ -72,7 +72,7 @@ def _check(shop: Shop) -> None:
     Raises:
         FounderError: something is set up wrongly, or real cards would be charged.
     """
-    wiring.check(shop.product, shop.settings)
+    wiring.check(shop.product, shop.settings, is_dev=True)
     if shop.settings.sells_live:
         raise FounderError(REAL_MONEY)
 

@@ -1,7 +1,6 @@
 """Which model answers live calls, and what to tell the founder of it."""
 
 import os
-from collections.abc import Iterable
 from typing import Final
 
 from farebox import wiring
@@ -9,6 +8,7 @@ from farebox.adapters.openai_probe import local_chat_model
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
 from farebox.settings import Settings
+from farebox.wiring.askers import key_variables
 
 MODEL_VARIABLE: Final = "FAREBOX_MODEL"
 AT_HOME: Final = {"ollama": "Ollama", "lmstudio": "LM Studio"}
@@ -29,11 +29,6 @@ def local_model(product: Product, settings: Settings) -> ModelName | None:
 def use(model: ModelName) -> None:
     """Have this process serve another model than the file's."""
     os.environ[MODEL_VARIABLE] = str(model)
-
-
-def key_variables(product: Product, models: Iterable[ModelName]) -> str:
-    """The variables that the models' providers wait for, in words."""
-    return " or ".join(dict.fromkeys(product.provider_of(model).key_variable for model in models))
 
 
 def model_line(product: Product, settings: Settings, local: ModelName | None) -> str:

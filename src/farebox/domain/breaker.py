@@ -26,6 +26,11 @@ class Breaker:
     def is_open(self) -> bool:
         return self._open_until is not None
 
+    @property
+    def failures(self) -> int:
+        """How many there were without a success between them; while it is open, none is counted."""
+        return self._failures
+
     def may_try(self, now: float) -> bool:
         """Whether the provider may be asked. Who is told yes does ask, as it may be the one trial."""
         if self._open_until is None:

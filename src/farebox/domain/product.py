@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final
 
 from farebox.domain.apikey import brand_of
@@ -30,7 +31,7 @@ class Product:
         model: "provider:model", or a list of these: where one fails, the next one is asked.
         providers: the addresses of providers of the founder's own, by name.
         embedding_model: what /v1/embeddings is answered by; None has no such endpoint.
-        handler_models: those that only some handlers ask; None while they are not known yet.
+        handler_models: those that handlers ask instead, by a handler's name; None while they are not known yet.
         tagline: what it does, in a line.
         brand: how its pages look.
         contact: the address that customers can write to.
@@ -46,7 +47,7 @@ class Product:
     prices: Mapping[str, tuple[Usd, ...]] = field(default_factory=dict)
     providers: Mapping[str, str] = field(default_factory=dict)
     embedding_model: str | None = None
-    handler_models: Sequence[ModelName] | None = ()
+    handler_models: Mapping[str, Sequence[ModelName]] | None = field(default_factory=dict)
     tagline: str = ""
     brand: Brand = DEFAULT_BRAND
     contact: str = ""
@@ -97,7 +98,7 @@ class Product:
     @property
     def asked(self) -> tuple[ModelName, ...]:
         """Every model the file names, those of handlers too."""
-        return tuple(dict.fromkeys((*self.listed, *(self.handler_models or ()))))
+        return tuple(dict.fromkeys((*self.listed, *chain(*(self.handler_models or {}).values()))))
 
     def parse_models(self, model: object) -> tuple[ModelName, ...]:
         """Read "provider:model", or a list of these.
@@ -119,7 +120,7 @@ class Product:
         kept = {parse_model(model, self.known_providers), self.embedding}
         names = {text for name in kept if name is not None for text in (str(name), name.name)}
         prices = {text: usd for text, usd in self.prices.items() if text in names}
-        return replace(self, model=model, prices=prices, handler_models=())
+        return replace(self, model=model, prices=prices, handler_models={})
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

@@ -17,7 +17,7 @@ from farebox.call.events import takes_one
 from farebox.call.handling import Call, Choice
 from farebox.call.prompt import within_deadline
 from farebox.domain.apikey import Mode
-from farebox.domain.errors import CallError, CallTooLarge, FounderError, InternalError, RequestRefused
+from farebox.domain.errors import CallError, FounderError, InternalError, RequestRefused
 from farebox.domain.ledger import TOKENS_MAX, charge_for_cost
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price, dearest, worst_cost_nanodollars
@@ -187,11 +187,6 @@ class Handler:
             yield
         except HTTPException as error:
             raise _refusal(error) from error
-        except CallTooLarge as error:
-            log.warning(
-                "%s: %s Raise max_input_tokens or max_output_tokens of its decorator.", self.place, error.detail
-            )
-            raise
         except (Exception, asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:  # as of sys.exit(), or of argparse: it ends the call, not the process
@@ -252,7 +247,7 @@ class HandlerEndpoint(PaidEndpoint):
         )
 
         def call_of(wire: Wire) -> Call:
-            wire.loop = asyncio.get_running_loop()
+            wire.loop, wire.place = asyncio.get_running_loop(), handler.place
             return Call(wire, self._models[mode], self._embedding[mode])
 
         if handler.is_stream:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -40,11 +39,11 @@ from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.mail_outbox import StoredMailOutbox
 from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
+from farebox.wiring.askers import check_answered, warn_of_missing
+from farebox.wiring.askers import usable as usable
 from farebox.wiring.money import Money, check_keys, money_of
 from farebox.wiring.people import check_mail, delivery_of, desk_of, invoices_of, mailbox_of, readings_of
 from farebox.wiring.usage import Reporting, reporting_of
-
-log = logging.getLogger("farebox")
 
 FINGERPRINT: Final = "secret_fingerprint"
 Watch = Callable[[Hold, Outcome, Standing | None], None]
@@ -153,30 +152,30 @@ def build(
     events: Events | None = None,
     *,
     templates: Path | None = None,
-    keeps_mail: bool = False,
+    is_dev: bool = False,
     bills_sandbox: bool = False,
     tell: Callable[[Event], None] = lambda _: None,
 ) -> System:
     """The system of one process.
 
-    The secret is kept in `folder`, if the settings have none; a founder's own templates may be in `templates`. Mails
-    that are sent to nobody are kept to be looked at where `keeps_mail` says so, and live calls that the sandbox answers
-    are billed where `bills_sandbox` does. `tell` tells the founder's listeners of what happened beside calls, from any
-    thread.
+    The secret is kept in `folder`, if the settings have none; a founder's own templates may be in `templates`. Where
+    `is_dev` says so, mails that are sent to nobody are kept to be looked at, and the sandbox answers for any model that
+    cannot be asked; live calls that it answers are billed where `bills_sandbox` does. `tell` tells the founder's
+    listeners of what happened beside calls, from any thread.
 
     Raises:
         FounderError: something is set up wrongly; the message says what to do.
     """
     product = chosen(product, settings)
-    live = usable(product.models, product, settings)
+    if not is_dev:
+        check_answered(product, settings)
     asked = usable(product.asked, product, settings)
     ways = _ways(product, settings, asked)
     models = _models(product, ways, asked)
-    if live:
-        _warn_of_left_out(product, [model for model in product.asked if model not in models])
+    warn_of_missing(product, settings)
     database, secret = open_store(settings, folder)
     ledger = GroupCommitLedger(database, product.by_name)
-    mailbox = mailbox_of(settings) if keeps_mail else None
+    mailbox = mailbox_of(settings) if is_dev else None
     mail_outbox = StoredMailOutbox(database)
     delivery = delivery_of(product, settings, templates, mail_outbox, secret, mailbox)
     limits = LimitWatch(StoredLimitMarks(database), product.by_name, delivery.wake)
@@ -224,8 +223,8 @@ def _both(first: Watch, second: Watch) -> Watch:
     return recorded
 
 
-def check(product: Product, settings: Settings) -> None:
-    """Find what a process would refuse to start with, before one is started.
+def check(product: Product, settings: Settings, *, is_dev: bool = False) -> None:
+    """Find what a process would refuse to start with, before one is started; `is_dev` is that of `build`.
 
     Raises:
         FounderError: as `build`.
@@ -233,6 +232,8 @@ def check(product: Product, settings: Settings) -> None:
     product = chosen(product, settings)
     check_mail(product, settings)
     check_keys(settings)
+    if not is_dev:
+        check_answered(product, settings)
     models = usable(product.asked, product, settings)
     ways = _ways(product, settings, models)
     if any(plan.is_metered_in_money for plan in product.plans):
@@ -258,11 +259,6 @@ def chosen(product: Product, settings: Settings) -> Product:
         return product.with_model(settings.model)
     except FounderError as error:
         raise FounderError(f"FAREBOX_MODEL={str(error).removeprefix('model=')}") from None
-
-
-def usable(models: Iterable[ModelName], product: Product, settings: Settings) -> tuple[ModelName, ...]:
-    """Those of the models whose provider may be asked."""
-    return tuple(model for model in models if settings.can_ask(product.provider_of(model)))
 
 
 def prices_of(product: Product, models: Iterable[ModelName]) -> dict[ModelName, Price | None]:
@@ -346,8 +342,3 @@ def _check_prices(product: Product, prices: Mapping[ModelName, Price | None]) ->
                 f"Plan({in_money!r}) is limited in money, and the price of {model.name!r} is not known. Say it in "
                 f'your file: prices={{"{model.name}": (input_usd, output_usd)}}, for a million tokens.'
             )
-
-
-def _warn_of_left_out(product: Product, names: Iterable[ModelName]) -> None:
-    for name in names:
-        log.warning("%s is left out: %s is not set", name, product.provider_of(name).key_variable)
