@@ -1,4 +1,4 @@
-"""How the charge of a call came about, from what is frozen into its row: for the customer who pays it."""
+"""How a call's charge came about, from what is frozen into its row, for the customer who pays it."""
 
 import json
 from typing import Any, Final, NamedTuple
@@ -15,7 +15,7 @@ RESULTS: Final = {
 
 
 class Used(NamedTuple):
-    """What one answer of a model came to, at the price that was frozen for it."""
+    """The tokens and the cost of one model's answer, at the price that was frozen for it."""
 
     model: str
     input_tokens: int
@@ -29,30 +29,30 @@ class Used(NamedTuple):
 class Bill(NamedTuple):
     """The parts of a charge: used + markup + fixed + tokens - waived = charge = included + prepaid + invoiced + open.
 
-    Where the first parts are not known, only the charge is.
+    If the parts before the charge are not known, they are 0.
     """
 
     used: tuple[Used, ...]
-    """Of a plan that charges by the model's price; else nothing, as that price is then the founder's own affair."""
+    """Empty unless the plan charges by the model's price: otherwise that price is the founder's own affair."""
     markup_basis_points: int
     markup_nanodollars: int
     fixed_nanodollars: int
     """For calls beyond those that the plan includes."""
     waived_nanodollars: int
-    """What came out above the hold, which nobody pays."""
+    """The part above the hold, which nobody pays."""
     charge_nanodollars: int
     tokens_beyond: int = 0
     tokens_nanodollars: int = 0
     """For tokens beyond those that the plan includes."""
     included_nanodollars: int = 0
-    """What of the charge the plan's own credit pays."""
+    """The part of the charge that the plan's own credit pays."""
     prepaid_nanodollars: int = 0
-    """What credit pays that was bought before."""
+    """The part that bought credit pays."""
     invoiced_nanodollars: int = 0
 
     @property
     def open_nanodollars(self) -> int:
-        """What nobody is billed for, as without a subscription."""
+        """The part that nobody is billed for, as without a subscription."""
         return (
             self.charge_nanodollars - self.included_nanodollars - self.prepaid_nanodollars - self.invoiced_nanodollars
         )

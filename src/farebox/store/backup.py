@@ -60,7 +60,7 @@ def _is_full(error: OSError | sqlite3.Error) -> bool:
 
 
 def _give_name(aside: Path, copy: Path) -> None:
-    """Only a whole copy has its name, and no other file loses its own by it."""
+    """Give the whole copy its name, without replacing another file."""
     try:
         copy.hardlink_to(aside)
     except FileExistsError:
@@ -82,7 +82,7 @@ def _copy(source: sqlite3.Connection, aside: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """That the copy has its name, too, is on the disk, where the system can say so of a folder."""
+    """Flush the copy's name to disk as well, if the system can do that for a folder."""
     if os.name == "posix":
         with suppress(OSError):
             file = os.open(folder, os.O_RDONLY)
