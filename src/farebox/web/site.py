@@ -20,7 +20,7 @@ from farebox.web.endpoint import PaidEndpoint
 from farebox.web.handler import Handler
 from farebox.web.logo import Logo
 
-API: Final = "/v1/"  # under which errors stay what programs read
+API: Final = "/v1/"  # errors under it stay the problem body, for programs
 Network = IPv4Network | IPv6Network
 
 
@@ -55,15 +55,15 @@ class Site:
     invoices: Invoices
     """What they were billed."""
     proxies: tuple[Network, ...]
-    """Whose word about the client's address is taken."""
+    """The proxies whose word about the client's address is taken."""
     mailbox: KeptMail | None
-    """What would have been mailed, where nothing is."""
+    """The mails that would have been sent, where none are."""
     till: Callable[[], Till] | None = None
     """Where customers buy; None where nothing is sold."""
 
 
 class Pages:
-    """What is asked where no other route is: pages, so that the founder's own routes come first."""
+    """The pages, which are asked when no route matches, so that the founder's own routes come first."""
 
     def __init__(self, site_of: Callable[[], Site], nothing: ASGIApp) -> None:
         self._site_of = site_of

@@ -1,4 +1,4 @@
-"""Markdown, in which no HTML counts: what stands in it is shown as it is written."""
+"""Markdown without HTML: a tag in it is shown as it is written."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def html_of(markdown: str) -> Markup:
 
 
 def line_of(markdown: str) -> Markup:
-    """The same of a sentence, which stands in a text of ours."""
+    """A sentence of Markdown as HTML, to put into a text of ours."""
     return Markup(_PARSER.renderInline(markdown))  # noqa: S704  # as above
 
 
