@@ -55,7 +55,7 @@ class Delivery:
         self._is_ending.set()
 
     def send_all(self) -> int:
-        """Send whatever is due; how many were sent."""
+        """Send all mails that are due; return how many were sent."""
         due = self._outbox.claim()
         if due is None:
             return 0
@@ -89,7 +89,7 @@ class Delivery:
         return False
 
     def _note_sent(self, mail_id: str) -> None:
-        """Have it noted even if the database is away for a moment: else the mail would go out again."""
+        """Note it even if the database is away for a moment: else the mail would go out again."""
         for _ in range(NOTE_TRIES):
             try:
                 self._outbox.sent(mail_id)
@@ -112,7 +112,7 @@ class Delivery:
 
 
 def reason_not_to_send(due: DueMail) -> str:
-    """Why a mail would be of no use; empty where it would.
+    """Why a mail would be of no use; empty if it is of use.
 
     Whether somebody has the address is only asked here: no page that a stranger sees depends on it.
     """

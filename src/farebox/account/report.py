@@ -35,7 +35,7 @@ class UsageReport:
         self._is_ending = threading.Event()
 
     async def run(self, look_seconds: float) -> None:
-        """Send for ever, and compare the sums beside it: of many customers that takes an hour."""
+        """Send for ever, and compare the sums beside it, which takes an hour for many customers."""
         await asyncio.gather(
             Rounds(log).run(lambda _: self.send_all(), lambda: look_seconds, "reporting usage"),
             Rounds(log).run(lambda _: self._compare(), lambda: look_seconds, "comparing usage with Stripe's"),
@@ -55,7 +55,7 @@ class UsageReport:
         self._is_ending.set()
 
     def flush(self, customer: str) -> int:
-        """Send all of one customer's at once, as their invoice is about to close; how many calls are left.
+        """Send all usage of one customer now, as their invoice is about to close; return how many calls are left.
 
         What is left is sent later: with the time of the calls while that still comes onto their invoice, and else onto
         the next one.
@@ -67,7 +67,7 @@ class UsageReport:
         return left
 
     def send_all(self, customer: str = "") -> int:
-        """Send whatever is due, of everybody or of one customer; how many events Stripe has taken."""
+        """Send what is due, of everybody or of one customer; return how many events Stripe has taken."""
         count = failures = 0
         while failures < FAILURES_MAX and not self._is_ending.is_set():
             event = self._outbox.claim(customer)
@@ -97,7 +97,7 @@ class UsageReport:
         return False
 
     def _note_taken(self, event_id: str) -> None:
-        """Have it noted even if the database is away for a moment: sent again within a day it would not count twice."""
+        """Note it even if the database is away for a moment: sent again after a day, it would count twice."""
         for _ in range(NOTE_TRIES):
             try:
                 self._outbox.taken(event_id)
