@@ -70,7 +70,7 @@ def _set_one(product: Product) -> str:
 
 
 def _set_but_unused(product: Product, settings: Settings) -> str:
-    """A word for who has a key, and a file that names another provider's model."""
+    """A hint if a provider's key is set, but the file names another provider's model."""
     for provider in product.known_providers.values():
         if settings.provider_key(provider):
             return f'{provider.key_variable} is set: write model="{provider.name}:…" in your file to use it'
