@@ -14,7 +14,7 @@ def close_account(desk: Desk, here: Visit, client: Client, *, typed: str, till: 
     Args:
         desk: where people are let in, and their accounts are looked after.
         here: the owner, who showed a moment ago who they are.
-        client: who asks.
+        client: the client that asks.
         typed: the account's address, as a proof that this is the account that is meant.
         till: where customers buy, if they do.
 

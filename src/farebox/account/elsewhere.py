@@ -23,7 +23,7 @@ UNVERIFIED: Final = (
 
 
 class SetOff(NamedTuple):
-    """Where the browser is sent, and the token of the cookie that it must come back with."""
+    """The address that the browser is sent to, and the token of the cookie that it must come back with."""
 
     address: str
     token: str

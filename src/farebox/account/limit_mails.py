@@ -107,7 +107,7 @@ class LimitWatch:
 
 
 def words(use: AccountUse, one: Used, plan: Plan) -> dict[str, object]:
-    """What the mail says."""
+    """The values that the mail's template needs."""
     is_money = one.limit in {"credit", "spend_cap"}
     used, most = (format_usd(each) if is_money else f"{each:,}" for each in (one.used, one.most))
     return {

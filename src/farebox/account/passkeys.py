@@ -21,7 +21,7 @@ SHOW: Final = "show"
 
 
 class Asked(NamedTuple):
-    """What an authenticator is asked, as JSON, and the token of the cookie that its answer is tied to."""
+    """The question to an authenticator, as JSON, and the token of the cookie that its answer is tied to."""
 
     options: str
     token: str

@@ -74,7 +74,7 @@ def _follow(till: Till, account: AccountRow, fetched: Subscription, fetched_us: 
 
 
 def _words(till: Till, account: AccountRow, after: Followed) -> str:
-    """What the mails to the owners say."""
+    """The values that the templates of mails to the owners need, as JSON."""
     until_us = after.paying.grace_until_us
     until = "" if until_us is None else f"{iso(until_us)[:16].replace('T', ' ')} UTC"
     fallback = till.rules.fallback if till.rules.is_fallback_free else ""

@@ -1,4 +1,4 @@
-"""Who is in an account: invite, accept, change a role, remove, leave, and work in another account."""
+"""The people in an account: invite, accept, change a role, remove, leave, and work in another account."""
 
 import json
 import secrets

@@ -1,4 +1,4 @@
-"""What a check of `farebox doctor` finds."""
+"""The findings of a check of `farebox doctor`."""
 
 from typing import Literal, NamedTuple
 
@@ -27,5 +27,5 @@ def fix(subject: str, wrong: str, remedy: str) -> Finding:
 
 
 def masked(secret: str) -> str:
-    """As much of a secret as tells it from another one."""
+    """Enough of a secret to tell it from another one."""
     return f"{secret[:3]}…{secret[-4:]}" if len(secret) >= 20 else "…"  # noqa: PLR2004  # a short one would show

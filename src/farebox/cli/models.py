@@ -37,7 +37,7 @@ def key_variables(product: Product, models: Iterable[ModelName]) -> str:
 
 
 def model_line(product: Product, settings: Settings, local: ModelName | None) -> str:
-    """Who answers a live call of `farebox dev`, and how to change that."""
+    """A line on which model answers a live call of `farebox dev`, and how to change that."""
     if local is not None:
         where = f"{local.name} of the {AT_HOME[local.provider]} that runs here"
         return f"{where}; set {key_variables(product, product.models)} (here, or in .env) for {product.model_name}"

@@ -17,7 +17,7 @@ def nothing_said() -> None:
 
 
 class Answer(NamedTuple):
-    """What was written, and whether the limit cut it."""
+    """The tokens that were written, and whether the limit cut them."""
 
     tokens: list[str]
     is_cut: bool

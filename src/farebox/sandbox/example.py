@@ -48,7 +48,7 @@ def example(schema: object) -> Any:  # noqa: ANN401  # JSON
 
 
 class _Place(NamedTuple):
-    """Where an example is made: how deep, inside which references, as which of several, by which variants."""
+    """The place where an example is made: how deep, inside which references, as which of several, by which variants."""
 
     depth: int = 0
     refs: frozenset[str] = frozenset()

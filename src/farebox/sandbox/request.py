@@ -27,7 +27,7 @@ class Tool(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What the answer has to be.
+    """The answer that is wished for.
 
     With a tool it is a call of that; else, with `is_json`, a value of the schema; else words.
     """

@@ -9,7 +9,7 @@ from farebox.web.problem import problem
 
 
 class Advice(NamedTuple):
-    """What a customer wants to know of an error. `docs/errors.md` has the same words; a test compares them."""
+    """Advice to a customer on an error. `docs/errors.md` has the same words; a test compares them."""
 
     happened: str
     to_do: str

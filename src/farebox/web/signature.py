@@ -24,7 +24,7 @@ class Parameter(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """What a function says about itself."""
+    """The facts that a function says about itself."""
 
     name: str
     place: str
@@ -67,7 +67,7 @@ def signature_of(function: Callable[..., Any], *, takes_call: bool) -> Signature
 
 
 def place_of(function: Callable[..., Any]) -> str:
-    """Where a function stands, as it is told to the founder."""
+    """The file and line of a function, as the founder is told them."""
     code = inspect.unwrap(function).__code__
     return f"{code.co_filename}, line {code.co_firstlineno}"
 

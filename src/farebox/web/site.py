@@ -33,7 +33,7 @@ class KeptMail(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the pages are made of; known at start-up."""
+    """Everything that the pages are made of; known at start-up."""
 
     product: Product
     handlers: Mapping[str, Handler]
@@ -42,24 +42,24 @@ class Site:
     public_url: str
     """Without a slash at its end; empty where the settings name none."""
     folder: Path | None
-    """Where the founder's `templates/` and `pages/` may be."""
+    """The folder that may have the founder's `templates/` and `pages/`."""
     logo: Logo | None
     example: Callable[[object], Any]
     """An example of what a JSON schema describes."""
     openapi: Callable[[], dict[str, Any]]
     """The OpenAPI page."""
     desk: Desk
-    """Where people are let in."""
+    """The desk where people are let in."""
     readings: Readings
-    """What customers have used."""
+    """The use of customers."""
     invoices: Invoices
-    """What they were billed."""
+    """The invoices of customers."""
     proxies: tuple[Network, ...]
     """The proxies whose word about the client's address is taken."""
     mailbox: KeptMail | None
     """The mails that would have been sent, where none are."""
     till: Callable[[], Till] | None = None
-    """Where customers buy; None where nothing is sold."""
+    """The till where customers buy; None where nothing is sold."""
 
 
 class Pages:

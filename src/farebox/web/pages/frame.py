@@ -1,4 +1,4 @@
-"""What all pages share: the templates, how a page is answered, and what a page says when something is wrong."""
+"""The parts that all pages share: the templates, how a page is answered, and how an error is shown."""
 
 import gzip
 import logging
@@ -82,7 +82,7 @@ class Frame:
         )
 
     def address(self, request: Request) -> str:
-        """Where the service is, as its customers write it, without a slash at the end."""
+        """The address of the service, as its customers write it, without a slash at the end."""
         return self.site.public_url or str(request.base_url).rstrip("/")
 
     def page(

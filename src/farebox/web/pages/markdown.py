@@ -22,7 +22,7 @@ class Text(NamedTuple):
 def html_of(markdown: str) -> Markup:
     """Markdown as HTML, safe to put into a page."""
     html = _PARSER.render(markdown)
-    for tag in ("pre", "table"):  # what may scroll can be reached with the keyboard
+    for tag in ("pre", "table"):  # elements that may scroll can be reached with the keyboard
         html = html.replace(f"<{tag}>", f'<{tag} tabindex="0">')
     return Markup(html)  # noqa: S704  # HTML in it was escaped, and links to scripts are refused
 

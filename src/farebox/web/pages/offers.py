@@ -20,7 +20,7 @@ OPENAI: Final[Mapping[str, dict[str, Any]]] = {
 ANSWERED: Final = {"input_tokens": 14, "output_tokens": 9}
 LEFT: Final = {"tokens": 23, "calls_used": 1, "calls_remaining": 19}
 NARROWED: Final = frozenset({"const", "enum", "format", "pattern"})
-"""Where a text has one of these, it cannot be just any text."""
+"""Keywords of a text that cannot be just any text."""
 
 
 class Offer(NamedTuple):

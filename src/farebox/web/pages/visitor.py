@@ -1,4 +1,4 @@
-"""Who visits a page: the session of the cookie, and the client's address. A page for customers takes a `Visitor`."""
+"""The visitor of a page: the session, by its cookie, and the client's address. Pages for customers take a `Visitor`."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""What the stand-in's pages share: templates, the way to the objects, and how an amount and a day are written."""
+"""The parts that the stand-in's pages share: templates, the way to the objects, amounts and days in words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
