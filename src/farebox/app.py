@@ -47,7 +47,7 @@ log = logging.getLogger("farebox.web")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _EVENTS: Final = ", ".join(NAMES)
-LISTENER_SECONDS: Final = 10.0  # at the end of the process, for those who are being told something
+LISTENER_SECONDS: Final = 10.0  # at the end of the process, for listeners that are still at work
 
 
 class Farebox(FastAPI):
@@ -58,7 +58,7 @@ class Farebox(FastAPI):
         model: provider and model, as "openai:gpt-4o-mini", or a list of them: where one fails, the next is asked.
         plans: the plans, the first being the one that a new account starts on.
         prices: model prices that you know better: {"model": (input, output)} in US dollars per million tokens;
-            as a third and a fourth those of input from the provider's cache, and into it.
+            a third and a fourth price are for input read from the provider's cache, and written to it.
         providers: providers of your own, by the address of their OpenAI-compatible API.
         embedding_model: the model behind /v1/embeddings, as "openai:text-embedding-3-small".
         tagline: what the product does, in a line, for its pages.
@@ -159,10 +159,10 @@ class Farebox(FastAPI):
         max_input_tokens: int = INPUT_TOKENS_DEFAULT, max_output_tokens: int | None = None,
         model: str | Sequence[str] | None = None,
     ) -> Callable[..., Any]:  # fmt: skip
-        """Make a docstring a paid endpoint: behind its first empty line it is the prompt, with {fields} in it.
+        """Make a docstring a paid endpoint: after its first empty line it is the prompt, with {fields} in it.
 
-        The function has no body, and does not take the call. What stands in its place afterwards does: it is called
-        as `await haiku(call, topic="tea")`. The arguments are those of `paid`.
+        The function has no body, and does not take the call. The function that replaces it does: it is called as
+        `await haiku(call, topic="tea")`. The arguments are those of `paid`.
 
         Raises:
             FounderError: the prompt and the fields do not belong together.
@@ -186,7 +186,7 @@ class Farebox(FastAPI):
         """
         if callable(event):
             raise FounderError(f'@app.on needs the event, as in @app.on("signed_up"); the events are: {_EVENTS}.')
-        if event not in tuple(NAMES):  # whatever it is, it may have no hash
+        if event not in tuple(NAMES):  # it may be anything, and so have no hash
             raise FounderError(f"There is no event {event!r}; the events are: {_EVENTS}.")
 
         def add(function: Function) -> Function:
@@ -200,7 +200,7 @@ class Farebox(FastAPI):
         return add
 
     def check(self) -> None:
-        """Find what can only be wrong when the whole file is read. Told at start-up, before anything is served.
+        """Find mistakes that show only when the whole file has been read: at start-up, before anything is served.
 
         Raises:
             FounderError: a price of a model that is never asked, a function that no call of a plan has room for, or a
@@ -243,7 +243,7 @@ class Farebox(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            # The paid path is looked up here, before FastAPI's routing: that costs as much as the call itself.
+            # The paid path is looked up here, before FastAPI's routing, which costs as much as the call itself.
             # Where the founder has added middleware, it comes first, and the call takes the route below it.
             paid = self._paid.get(scope["path"]) if scope["method"] == "POST" else None
             if paid is not None and not self.user_middleware:
@@ -254,7 +254,7 @@ class Farebox(FastAPI):
             try:
                 await super().__call__(scope, receive, answer.send)
             except Exception:
-                # What has failed is answered. Starlette raises it all the same, and a server takes that for an answer
+                # The error was answered. Starlette raises it all the same, and a server takes that for an answer
                 # that broke off: it would close the connection, on which the next request may have come.
                 if not answer.is_whole:
                     raise  # and the server logs it
@@ -264,7 +264,7 @@ class Farebox(FastAPI):
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        with self._openapi_lock:  # pages ask on other threads, and FastAPI keeps its part before ours is in it
+        with self._openapi_lock:  # pages ask on other threads, and FastAPI stores its part before ours is added
             if self.openapi_schema is None:
                 self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
             return self.openapi_schema
@@ -289,7 +289,7 @@ class Farebox(FastAPI):
         )
 
     def _tell_soon(self, event: Event) -> None:
-        """Tell the listeners of what happened on a page, whose threads are not the loop's."""
+        """Tell the listeners, on the event loop, of what happened on a page, which runs on another thread."""
         if self._system is not None and self._system.service.events is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._system.service.events.emit, event)
 
@@ -327,12 +327,12 @@ class Farebox(FastAPI):
             )
         self._paid.update({endpoint.path: endpoint for endpoint in endpoints})
         self._take_webhooks(system, settings)
-        self.router.default = Pages(self._site, self.router.not_found)  # what no route takes: the founder's come first
+        self.router.default = Pages(self._site, self.router.not_found)  # if no route matches: the founder's come first
         self._running = house
         return house
 
     def _take_webhooks(self, system: wiring.System, settings: Settings) -> None:
-        """Have Stripe's webhooks taken, where they can be verified."""
+        """Add the route for Stripe's webhooks, if they can be verified."""
         money = system.money
         self.router.routes[:] = [one for one in self.router.routes if getattr(one, "path", "") != WEBHOOKS]
         if money is not None and money.signatures is not None:
@@ -372,7 +372,7 @@ async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
     house = app._open(system, settings)  # noqa: SLF001
     await system.start()
     try:
-        yield {"public_url": house.public_url, "farebox": app}  # for web.protocol, which has no other way to know
+        yield {"public_url": house.public_url, "farebox": app}  # for web.protocol, which cannot get them otherwise
     finally:
         if events is not None:
             await events.drain(LISTENER_SECONDS)
@@ -380,7 +380,7 @@ async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
 
 
 class _Answer:
-    """What goes out for one request, which has the call's id."""
+    """The answer to one request; it adds the call's id to the headers."""
 
     is_whole = False
 

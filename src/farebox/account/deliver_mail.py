@@ -52,7 +52,7 @@ class Delivery:
         self._is_ending.set()
 
     def send_all(self) -> int:
-        """Send whatever is due; how many were sent."""
+        """Send all mails that are due; return how many were sent."""
         due = self._outbox.claim()
         if due is None:
             return 0
@@ -99,7 +99,7 @@ class Delivery:
 
 
 def reason_not_to_send(due: DueMail) -> str:
-    """Why a mail would be of no use; empty where it would.
+    """Why a mail would be of no use; empty if it is of use.
 
     Whether somebody has the address is only asked here: no page that a stranger sees depends on it.
     """

@@ -32,7 +32,7 @@ class UsageReport:
         self._is_ending = threading.Event()
 
     async def run(self, look_seconds: float) -> None:
-        """Send for ever, and compare the sums beside it: of many customers that takes an hour."""
+        """Send for ever, and compare the sums beside it, which takes an hour for many customers."""
         await asyncio.gather(
             Rounds(log).run(lambda _: self.send_all(), lambda: look_seconds, "reporting usage"),
             Rounds(log).run(lambda _: self._compare(), lambda: look_seconds, "comparing usage with Stripe's"),
@@ -52,7 +52,7 @@ class UsageReport:
         self._is_ending.set()
 
     def flush(self, customer: str) -> int:
-        """Send all of one customer's at once, as their invoice is about to close; how many calls are left.
+        """Send all usage of one customer now, as their invoice is about to close; return how many calls are left.
 
         What is left is sent later: with the time of the calls while that still comes onto their invoice, and else onto
         the next one.
@@ -64,7 +64,7 @@ class UsageReport:
         return left
 
     def send_all(self, customer: str = "") -> int:
-        """Send whatever is due, of everybody or of one customer; how many events Stripe has taken."""
+        """Send what is due, of everybody or of one customer; return how many events Stripe has taken."""
         count = failures = 0
         while failures < FAILURES_MAX and not self._is_ending.is_set():
             event = self._outbox.claim(customer)
@@ -89,7 +89,7 @@ class UsageReport:
             self._outbox.hold(event.id, str(error))
         else:
             log.info("%s: %s of %d calls", event.id, format_usd(event.nanodollars), event.calls)
-            # Sent again within a day it would not count twice; later it would.
+            # Sent again after a day, it would count twice.
             note_surely(lambda: self._outbox.taken(event.id), f"that {event.id} was taken", self._is_ending, log)
             return True
         return False

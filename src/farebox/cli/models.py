@@ -32,7 +32,7 @@ def use(model: ModelName) -> None:
 
 
 def model_line(product: Product, settings: Settings, local: ModelName | None) -> str:
-    """Who answers a live call of `farebox dev`, and how to change that."""
+    """A line on which model answers a live call of `farebox dev`, and how to change that."""
     if local is not None:
         where = f"{local.name} of the {AT_HOME[local.provider]} that runs here"
         return f"{where}; set {key_variables(product, product.models)} (here, or in .env) for {product.model_name}"
@@ -65,7 +65,7 @@ def _set_one(product: Product) -> str:
 
 
 def _set_but_unused(product: Product, settings: Settings) -> str:
-    """A word for who has a key, and a file that names another provider's model."""
+    """A hint if a provider's key is set, but the file names another provider's model."""
     for provider in product.known_providers.values():
         if settings.provider_key(provider):
             return f'{provider.key_variable} is set: write model="{provider.name}:…" in your file to use it'

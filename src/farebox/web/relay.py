@@ -24,7 +24,7 @@ NUMBER: Final = re.compile(rb'"sequence_number": ?(\d{1,15})')
 
 
 def chains_by_name(listed: tuple[ModelName, ...], chain: Chain) -> dict[str, Chain]:
-    """Which models answer for a name: the one that is named, then those that the founder lists after it."""
+    """The models that answer for each name: the one that is named, then those that the founder lists after it."""
     found: dict[str, Chain] = {}
     for place, model in enumerate(listed):
         rest = {(other.provider, other.name) for other in listed[place:]}
@@ -88,7 +88,7 @@ class RelayEndpoint(PaidEndpoint):
         found = self._by_name[mode].get(name) if isinstance(name, str) else None
         if not found:
             listed = ", ".join(known for known in self._by_name[mode] if ":" not in known)
-            if not listed:  # a product has a model for all else
+            if not listed:  # only embeddings may be without a model
                 raise ModelNotFound("This service offers no embeddings.", param="model")
             raise ModelNotFound(f"There is no model {str(name)[:100]!r} here. Choose one of: {listed}.", param="model")
         return found
@@ -133,7 +133,7 @@ class RelayStream:
         return b"data: " + body + b"\n\n"
 
     def _error_event(self, error: CallError) -> dict[str, Any]:
-        """As OpenAI has it, with its number; its Python client raises only for what is in `error`."""
+        """The error as OpenAI sends it, with its number; its Python client raises only for what is in `error`."""
         told: dict[str, Any] = {"code": error.code, "message": error.detail, "param": error.param}
         numbers = NUMBER.findall(self._last)
         number = int(numbers[-1]) + 1 if numbers else 0

@@ -1,4 +1,4 @@
-"""Settings → the running system. With its neighbours here, the only place that makes adapters."""
+"""Settings → the running system. Only the modules of this package make adapters."""
 
 import asyncio
 import hashlib
@@ -52,7 +52,7 @@ Way = tuple[OpenAIUpstream, Breaker]
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """Which models are behind names. Test keys get the sandbox, and so do live calls where no provider can be asked.
+    """The models behind names. Test keys get the sandbox, and so do live calls where no provider can be asked.
 
     Such live calls are billed only in `farebox dev`, whose Stripe is a stand-in, at the price of the missing model.
     """
@@ -62,7 +62,7 @@ class Chains:
     bills_sandbox: bool
 
     def of(self, names: Sequence[ModelName]) -> dict[Mode, Chain]:
-        """Those of the models that may be asked, for each mode; where there is none, the sandbox's."""
+        """The models that may be asked, for each mode; the sandbox's where there is none."""
         usable = tuple(self.models[name] for name in names if name in self.models)
         return {"live": usable or self._instead_of(names), "test": _sandbox()}
 
@@ -91,9 +91,9 @@ class System:
     delivery: Delivery
     limits: LimitWatch
     mailbox: Mailbox | None
-    """Where `farebox dev` keeps the mails that nobody gets."""
+    """The mails that nobody gets, as `farebox dev` keeps them."""
     reporting: Reporting | None
-    """What reports usage to Stripe; none where nothing is sold."""
+    """The sender of usage to Stripe; None where nothing is sold."""
     money: Money | None = None
     """None where nothing is sold."""
     _tasks: "list[asyncio.Task[None]]" = field(init=False, default_factory=list)
@@ -104,15 +104,15 @@ class System:
         return any(not isinstance(model.upstream, SandboxModel) for model in self.service.models["live"])
 
     def desk(self, product: Product, tell: Callable[[Event], None]) -> Desk:
-        """Where people are let in; `tell` is called on the threads of pages."""
+        """The desk where people are let in; `tell` is called on the threads of pages."""
         return desk_of(product, self.settings, self.database, self.service.secret, self.delivery, self.limits, tell)
 
     def readings(self) -> Readings:
-        """What customers read of their calls."""
+        """The readings of customers about their calls."""
         return readings_of(self.database)
 
     def invoices(self) -> Invoices:
-        """What they were billed."""
+        """The invoices of customers."""
         return invoices_of(self.database)
 
     async def start(self) -> None:
@@ -158,10 +158,10 @@ def build(
 ) -> System:
     """The system of one process.
 
-    The secret is kept in `folder`, if the settings have none; a founder's own templates may be in `templates`. Where
-    `is_dev` says so, mails that are sent to nobody are kept to be looked at, and the sandbox answers for any model that
-    cannot be asked; live calls that it answers are billed where `bills_sandbox` does. `tell` tells the founder's
-    listeners of what happened beside calls, from any thread.
+    The secret is kept in `folder`, if the settings have none; a founder's own templates may be in `templates`. With
+    `is_dev`, mails that are sent to nobody are kept to be looked at, and the sandbox answers for any model that cannot
+    be asked; with `bills_sandbox`, live calls that it answers are billed. `tell` tells the founder's listeners of what
+    happened beside calls, from any thread.
 
     Raises:
         FounderError: something is set up wrongly; the message says what to do.
@@ -199,7 +199,7 @@ def _service(
     product: Product, settings: Settings, ledger: GroupCommitLedger, secret: bytes, chains: Chains,
     events: Events | None, watch: Watch,
 ) -> Service:  # fmt: skip
-    """What each call is given: the models that can be asked, or the sandbox's, and the bounds."""
+    """The service for every call: the models that can be asked, or the sandbox's, and the bounds."""
     return Service(
         ledger=ledger,
         models=chains.of(product.models),
@@ -224,7 +224,7 @@ def _both(first: Watch, second: Watch) -> Watch:
 
 
 def check(product: Product, settings: Settings, *, is_dev: bool = False) -> None:
-    """Find what a process would refuse to start with, before one is started; `is_dev` is that of `build`.
+    """Find any mistake with which a process would refuse to start; `is_dev` is that of `build`.
 
     Raises:
         FounderError: as `build`.
@@ -248,10 +248,10 @@ def openai_client(wire: Wire, models: Choice, embedding: Choice) -> object:
 
 
 def chosen(product: Product, settings: Settings) -> Product:
-    """The product behind the model that the settings name, else as the file has it.
+    """The product with the model that the settings name, else as the file has it.
 
     Raises:
-        FounderError: the settings name no model.
+        FounderError: FAREBOX_MODEL is no model.
     """
     if settings.model is None:
         return product
@@ -262,7 +262,7 @@ def chosen(product: Product, settings: Settings) -> Product:
 
 
 def prices_of(product: Product, models: Iterable[ModelName]) -> dict[ModelName, Price | None]:
-    """The founder's own price of each model, else the published one, else none; a token at home is free."""
+    """The founder's own price of each model, else the published one, else none; a model on this machine is free."""
     found: dict[ModelName, Price | None] = {}
     for model in models:
         at_home = FREE if product.provider_of(model).is_local else None
@@ -301,7 +301,7 @@ def _check_tables(database: Database) -> None:
 
 
 def fingerprint(secret: bytes) -> str:
-    """What tells two secrets apart, and tells nothing about either."""
+    """A fingerprint that tells two secrets apart, and tells nothing about either."""
     return hmac.new(secret, b"farebox fingerprint", hashlib.sha256).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Settings → what reports usage to Stripe. Stripe's library is loaded when there is something to report."""
+"""Settings → the reporting of usage to Stripe. Stripe's library is loaded when there is something to report."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +26,7 @@ class Reporting:
 
 
 def reporting_of(settings: Settings, database: Database) -> Reporting | None:
-    """The sender; none where there is no Stripe to report to."""
+    """The sender; None where there is no Stripe to report to."""
     secret = settings.stripe_secret_key
     if secret is None:
         return None

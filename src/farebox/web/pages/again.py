@@ -1,4 +1,4 @@
-"""Show again who one is, before something that a stolen session must not be able to do."""
+"""Have a visitor prove again who they are, before something that a stolen session must not be able to do."""
 
 from typing import Annotated, Final
 

@@ -26,7 +26,7 @@ MARKS: Final[Mapping[str, str]] = {
     Mark.NO_MESSAGE: "The model answered without a message, so nothing was charged.",
     Mark.OVER_HOLD: "It came to more than was set aside for it. What is above that, nobody pays.",
 }
-"""Those that mean something to the customer: the others are about what a call costs the founder."""
+"""Words for the marks that concern the customer: the others are about what a call costs the founder."""
 RESULTS: Final[Mapping[str, str]] = {
     "answered": "It answered",
     "cut": "It was cut short",
@@ -103,7 +103,7 @@ def result_of(attempt: Try) -> str:
 
 
 def key_name(key: KeyRow | None, key_id: str) -> str:
-    """What its owner calls a key, or else as much of it as may be shown."""
+    """The name of a key, or else as much of the key as may be shown."""
     return (key.name or key_shown(key)) if key is not None else key_id
 
 
