@@ -15,39 +15,30 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
-from farebox import wiring
 from farebox.call.events import Events, takes_one
-from farebox.call.handling import Choice
-from farebox.domain.apikey import Mode
 from farebox.domain.brand import Brand
-from farebox.domain.dialects import CHAT, EMBEDDINGS, RESPONSES
 from farebox.domain.errors import FounderError
 from farebox.domain.events import NAMES, Event
 from farebox.domain.money import Usd
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 from farebox.domain.product import DEFAULT_BRAND, DEMO_NAME, DEMO_PLANS, Product
-from farebox.domain.providers import ModelName
 from farebox.domain.webhooks import PATH as WEBHOOKS
-from farebox.sandbox.example import example
-from farebox.settings import Settings
+from farebox.running import LISTENER_SECONDS, Running, Written
 from farebox.web.endpoint import House, PaidEndpoint
 from farebox.web.founder_pages import founder_pages
-from farebox.web.generate import GenerateEndpoint
-from farebox.web.handler import INPUT_TOKENS_DEFAULT, Handler, HandlerEndpoint, Terms, Units
+from farebox.web.handler import INPUT_TOKENS_DEFAULT, Handler, Terms, Units
 from farebox.web.logo import Logo, read_logo
 from farebox.web.openapi import add_paid
-from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
 from farebox.web.routes import add_docs_files, add_error_pages, add_routes, route_of
-from farebox.web.site import Pages, Site
+from farebox.web.site import Pages
 from farebox.web.webhooks import Webhooks
 
 log = logging.getLogger("farebox.web")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _EVENTS: Final = ", ".join(NAMES)
-LISTENER_SECONDS: Final = 10.0  # at the end of the process, for listeners that are still at work
 
 
 class Farebox(FastAPI):
@@ -86,15 +77,15 @@ class Farebox(FastAPI):
     ) -> None:
         self._logo: Logo | None = None
         self.product = Product(
-            name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand, contact, packs
-        )
+            name=name, model=model, plans=plans, prices=prices or {}, providers=providers or {},
+            embedding_model=embedding_model, handler_models=None, tagline=tagline, brand=brand, contact=contact,
+            packs=packs,
+        )  # fmt: skip
         frame = sys._getframe(1)  # noqa: SLF001  # `.env` lies beside that file, and mistakes are told with its line
         written_in = frame.f_globals.get("__file__")
         self.folder = Path(written_in).resolve().parent if written_in else None
         self._place = f"{written_in}, line {frame.f_lineno}"
-        self._running: House | None = None
-        self._system: wiring.System | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: Running | None = None
         self.is_dev = False
         """Whether this is `farebox dev`: mails that nobody gets are kept, and the sandbox stands in for any model."""
         self.bills_sandbox = False
@@ -269,79 +260,36 @@ class Farebox(FastAPI):
                 self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
             return self.openapi_schema
 
-    def _site(self) -> Site:
-        assert self._system is not None, "requests come after start-up"
-        return Site(
-            product=wiring.chosen(self.product, self._system.settings),
-            handlers=self.handlers,
-            paid=self._paid,
-            public_url=self._house().public_url,
-            folder=self.folder,
-            logo=self._logo,
-            example=example,
-            openapi=self.openapi,
-            desk=self._system.desk(self.product, self._tell_soon),
-            readings=self._system.readings(),
-            invoices=self._system.invoices(),
-            proxies=self._system.settings.proxies(),
-            mailbox=self._system.mailbox,
-            till=self._system.money.open_till if self._system.money is not None else None,
-        )
-
-    def _tell_soon(self, event: Event) -> None:
-        """Tell the listeners, on the event loop, of what happened on a page, which runs on another thread."""
-        if self._system is not None and self._system.service.events is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._system.service.events.emit, event)
-
     def _house(self) -> House:
+        return self._served().house
+
+    def _served(self) -> Running:
         assert self._running is not None, "requests come after start-up"
         return self._running
 
-    def _events(self) -> Events | None:
-        return Events(self._listeners) if self._listeners else None
+    def _written(self) -> Written:
+        return Written(
+            product=self.product, handlers=self.handlers, listeners=self._listeners, folder=self.folder,
+            logo=self._logo, openapi=self.openapi, is_dev=self.is_dev, bills_sandbox=self.bills_sandbox,
+        )  # fmt: skip
 
-    def _open(self, system: wiring.System, settings: Settings) -> House:
-        self._system, self._loop = system, asyncio.get_running_loop()
-        product = wiring.chosen(self.product, settings)
-        house = House(
-            service=system.service,
-            public_url=settings.public_url.rstrip("/"),
-            body_bytes_max=settings.body_bytes_max,
-            upload_bytes_max=settings.upload_bytes_max,
-            has_provider=system.has_provider,
-            listed=product.listed,
-        )
-        models, embedding = system.service.models, (product.embedding,) if product.embedding else ()
-        endpoints: list[PaidEndpoint] = [
-            GenerateEndpoint(house),
-            RelayEndpoint(house, CHAT, product.models, models),
-            RelayEndpoint(house, RESPONSES, product.models, models),
-            RelayEndpoint(house, EMBEDDINGS, embedding, system.service.embedding_models),
-        ]
-        for handler in self.handlers.values():
-            # FAREBOX_MODEL replaces every model of the file, those of single functions too.
-            own = handler.terms.models if settings.model is None else None
-            chosen = _choices(product.models, models) if own is None else _choices(own, system.chains.of(own))
-            endpoints.append(
-                HandlerEndpoint(house, handler, chosen, _choices(embedding, system.service.embedding_models))
-            )
-        self._paid.update({endpoint.path: endpoint for endpoint in endpoints})
-        self._take_webhooks(system, settings)
-        self.router.default = Pages(self._site, self.router.not_found)  # if no route matches: the founder's come first
-        self._running = house
-        return house
+    @asynccontextmanager
+    async def _serve(self) -> AsyncIterator[Running]:
+        """Run the product. It is read whole first, as only now nothing more is added to it."""
+        self.check()
+        running = Running(self._written(), settings_module.load(self.folder))
+        self._paid.update(running.paid)
+        self._take_webhooks(running.webhooks())
+        # If no route matches: the founder's come first.
+        self.router.default = Pages(running.site, self.router.not_found)
+        self._running = running
+        async with running:
+            yield running
 
-    def _take_webhooks(self, system: wiring.System, settings: Settings) -> None:
-        """Add the route for Stripe's webhooks, if they can be verified."""
-        money = system.money
+    def _take_webhooks(self, webhooks: Webhooks | None) -> None:
         self.router.routes[:] = [one for one in self.router.routes if getattr(one, "path", "") != WEBHOOKS]
-        if money is not None and money.signatures is not None:
-            webhooks = Webhooks(money.inbox, money.signatures, money.clerk.wake, is_live=settings.sells_live)
+        if webhooks is not None:
             self.router.routes.append(webhooks.route)
-
-
-def _choices(listed: tuple[ModelName, ...], chains: Mapping[Mode, tuple[Any, ...]]) -> dict[Mode, Choice]:
-    return {mode: Choice(chain, chains_by_name(listed, chain)) for mode, chain in chains.items()}
 
 
 class _Paid:
@@ -361,22 +309,9 @@ async def _tell(events: Events, event: Event) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
-    app.check()
-    settings = settings_module.load(app.folder)
-    events = app._events()  # noqa: SLF001  # the other half of the class above
-    system = wiring.build(
-        app.product, settings, Path.cwd(), events,
-        templates=app.folder, is_dev=app.is_dev, bills_sandbox=app.bills_sandbox,
-        tell=app._tell_soon,  # noqa: SLF001  # as above
-    )  # fmt: skip
-    house = app._open(system, settings)  # noqa: SLF001
-    await system.start()
-    try:
-        yield {"public_url": house.public_url, "farebox": app}  # for web.protocol, which cannot get them otherwise
-    finally:
-        if events is not None:
-            await events.drain(LISTENER_SECONDS)
-        await system.stop()
+    async with app._serve() as running:  # noqa: SLF001  # the class above
+        # For web.protocol, which cannot get them otherwise.
+        yield {"public_url": running.house.public_url, "farebox": app}
 
 
 class _Answer:
