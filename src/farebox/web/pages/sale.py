@@ -16,7 +16,7 @@ from farebox.web.pages.guard import POLICY
 
 NOT_SOLD: Final = "Nothing can be bought online here yet."
 ELSEWHERE: Final = 303
-Way = Literal["choose", "buy", "now", "later", "kept", "wanted", "other_interval", "none"]
+Way = Literal["choose", "buy", "now", "later", "wanted", "other_interval", "none"]
 """How to get a plan: choose a free one; buy it; change to it, now or at the period's end; or it is wanted already."""
 
 
