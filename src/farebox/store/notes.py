@@ -28,7 +28,6 @@ def note_once(database: Database, name: str, value: str) -> str:
                 cursor.execute(WRITE.replace("?", mark), (name, value))
                 cursor.execute(READ.replace("?", mark), (name,))
                 found = cursor.fetchone()
-                connection.commit()
     except database.outages as error:
         raise unavailable(error) from error
     return str(found[0])

@@ -27,8 +27,6 @@ class OwnConnection:
             try:
                 if self._connection is None:
                     self._connection = self._database.connect()
-                    if not self._database.is_sqlite:
-                        self._connection.autocommit = True
                 yield self._connection.cursor()
             except self._database.outages as error:
                 self._drop()
@@ -41,7 +39,7 @@ class OwnConnection:
     def transaction(self) -> Iterator[Cursor]:
         """Several statements that write; what fails takes all of them back."""
         with self.cursor() as cursor, self._database.writers_turn():
-            cursor.execute("BEGIN IMMEDIATE" if self._database.is_sqlite else "BEGIN")
+            cursor.execute(self._database.begins)
             yield cursor
             cursor.execute("COMMIT")
 
