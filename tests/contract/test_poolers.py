@@ -1,4 +1,4 @@
-"""What a pooler in transaction mode allows: each transaction may meet another connection of PostgreSQL's."""
+"""What each transaction brings, as a pooler in transaction mode may give each another connection of PostgreSQL's."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -7,13 +7,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from farebox.store.database import Database
+from farebox.store.findings import Finding
 from farebox.store.own_connection import OwnConnection
+from farebox.store.reconcile import reconcile
 from farebox.store.statements import PREPARE_AFTER, PostgresStatements
 
 PREPARED = "SELECT name, statement FROM pg_prepared_statements"
 SET_HERE = "SELECT name, setting FROM pg_settings WHERE source = 'session'"
+IDLE_FOR = "SHOW idle_in_transaction_session_timeout"
 MANY = range(2 * PREPARE_AFTER)
 
 
@@ -41,6 +45,26 @@ def test_nothing_is_prepared_or_set_on_a_connection(database: Database) -> None:
             for question in (PREPARED, SET_HERE):
                 cursor.execute(question)
                 assert cursor.fetchall() == []
+
+
+def test_no_transaction_keeps_its_locks_for_long_where_its_machine_is_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def tell(connection: Connection) -> list[Finding]:
+        told.append(connection.exec_driver_sql(IDLE_FOR).scalar_one())
+        return []
+
+    for transaction in (database.write, database.read):
+        with transaction() as connection:
+            tell(connection)
+    with closing(OwnConnection(database)) as own, own.transaction() as cursor:
+        cursor.execute(IDLE_FOR)
+        told += cursor.fetchone()
+    monkeypatch.setattr("farebox.store.reconcile_money.grants", tell)
+    reconcile(database, {})
+    assert told == ["10s", "10s", "10s", "1h"]
 
 
 class Pooled:

@@ -33,8 +33,10 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage
     "keepalives_idle": 10,
 }
-POSTGRES_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-POSTGRES_BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+# Of a machine that is lost in the middle of a transaction PostgreSQL hears nothing for hours, and keeps its locks.
+IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+POSTGRES_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {IDLE}"
+POSTGRES_BEGIN_READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ; {IDLE}"
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 10
 CONNECTIONS_MAX: Final = POOL_SIZE + POOL_OVERFLOW + 8

@@ -19,8 +19,7 @@ STATEMENT_SECONDS_MAX: Final = 10
 PREPARE_AFTER: Final = 5  # uses of a statement on one connection
 # All in one round trip. An answer is sent only for what is on the disk.
 POSTGRES_BEGIN_BATCH: Final = (
-    f"{POSTGRES_BEGIN}; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '{STATEMENT_SECONDS_MAX}s';"
-    f" SET LOCAL idle_in_transaction_session_timeout = '{STATEMENT_SECONDS_MAX}s'"
+    f"{POSTGRES_BEGIN}; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '{STATEMENT_SECONDS_MAX}s'"
 )
 
 CALLER_COLUMNS: Final = (
