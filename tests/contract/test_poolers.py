@@ -13,11 +13,12 @@ from farebox.store.database import Database
 from farebox.store.findings import Finding
 from farebox.store.own_connection import OwnConnection
 from farebox.store.reconcile import reconcile
-from farebox.store.statements import PREPARE_AFTER, PostgresStatements
+from farebox.store.statements import POSTGRES_BEGIN_BATCH, PREPARE_AFTER, PostgresStatements
 
 PREPARED = "SELECT name, statement FROM pg_prepared_statements"
 SET_HERE = "SELECT name, setting FROM pg_settings WHERE source = 'session'"
 IDLE_FOR = "SHOW idle_in_transaction_session_timeout"
+ISOLATION = "current_setting('transaction_isolation')"
 MANY = range(2 * PREPARE_AFTER)
 
 
@@ -65,6 +66,24 @@ def test_no_transaction_keeps_its_locks_for_long_where_its_machine_is_lost(
     monkeypatch.setattr("farebox.store.reconcile_money.grants", tell)
     reconcile(database, {})
     assert told == ["10s", "10s", "10s", "1h"]
+
+
+def test_the_isolation_is_farebox_own_whatever_the_role_has(migrated_pg_url: str) -> None:
+    url = f"{migrated_pg_url}?options=-cdefault_transaction_isolation%3Dserializable"
+    with closing(Database(url)) as database:
+        with closing(OwnConnection(database)) as own, own.cursor() as cursor:
+            assert own.write(cursor, f"INSERT INTO note SELECT 'alone', {ISOLATION}")
+            own.run(cursor, "SELECT value FROM note WHERE name = 'alone'")
+            told = [cursor.fetchone()[0]]
+            for begins in (database.begins, POSTGRES_BEGIN_BATCH):
+                cursor.execute(begins)
+                cursor.execute(f"SELECT {ISOLATION}")
+                told += cursor.fetchone()
+                cursor.execute("COMMIT")
+        for transaction in (database.write, database.read):
+            with transaction() as connection:
+                told.append(connection.exec_driver_sql(f"SELECT {ISOLATION}").scalar_one())
+    assert told == [*4 * ["read committed"], "repeatable read"]
 
 
 class Pooled:

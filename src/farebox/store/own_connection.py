@@ -47,10 +47,13 @@ class OwnConnection:
         return clock_us(cursor, is_sqlite=self._database.is_sqlite)
 
     def write(self, cursor: Cursor, statement: str, *values: object) -> bool:
-        """Whether a row was written, in a statement of its own."""
+        """Whether a row was written, in a transaction of its own: a statement alone takes the role's isolation."""
         with self._database.writers_turn():
+            cursor.execute(self._database.begins)
             self.run(cursor, statement, *values)
-            return cursor.rowcount > 0
+            is_written = cursor.rowcount > 0
+            cursor.execute("COMMIT")
+            return is_written
 
     def run(self, cursor: Cursor, statement: str, *values: object) -> None:
         cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)
