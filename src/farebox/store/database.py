@@ -23,6 +23,7 @@ from farebox.store.migrations import HEAD
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import ExceptionContext
 
 SQLITE_BUSY_SECONDS: Final = 10
 SQLITE_CACHE_KIB: Final = 1024
@@ -165,6 +166,7 @@ class Database:
                 "postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, hide_parameters=True,
                 pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW,
             )  # fmt: skip
+            event.listen(engine, "handle_error", self._let_go)
         event.listen(engine, "begin", _begin)
         return engine
 
@@ -199,6 +201,11 @@ class Database:
             connection.begin(),
         ):
             yield connection
+
+    def _let_go(self, context: "ExceptionContext") -> None:
+        """Keep no connection of the time of an outage: read-only then, it stays so, and answers the pool's ping."""
+        if isinstance(context.original_exception, self.outages):
+            context.is_disconnect = True
 
     @contextmanager
     def _as_unavailable(self) -> Iterator[None]:
