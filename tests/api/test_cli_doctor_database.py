@@ -3,7 +3,7 @@
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -210,3 +210,25 @@ def test_more_workers_than_postgresql_has_connections_for_are_told(
     [sentence] = told(5)
     assert "lets in 97, and 5 processes may want 115 when many pages are asked for" in sentence
     assert "a max_connections of 125 or more" in sentence
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("setting", "wrong", "remedy"),
+    [
+        ("role=visitor", "lets the role visitor make no tables in its schema public",
+         "as its owner, run: GRANT CREATE ON SCHEMA public TO visitor"),
+        ("search_path=nothing", "has no schema to make tables in", "run: ALTER ROLE postgres SET search_path = public"),
+        ("default_transaction_read_only=on", "is read-only", "name the server that takes writes, or"),
+    ],
+)  # fmt: skip
+def test_where_no_table_can_be_made_migrate_and_the_doctor_say_alike_what_to_do(
+    pg_url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, setting: str, wrong: str, remedy: str
+) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as admin, suppress(psycopg.errors.DuplicateObject):
+        admin.execute("CREATE ROLE visitor")
+    url = f"{pg_url}?options=-c{setting.replace('=', '%3D')}"
+    [mistake] = mistakes(monkeypatch, url)
+    assert mistake.startswith(f"database: it {wrong} → {remedy}")
+    with closing(Database(url)) as database, pytest.raises(FounderError, match=f"^The database {wrong}; {remedy}"):
+        database.migrate()
