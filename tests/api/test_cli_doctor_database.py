@@ -213,6 +213,26 @@ def test_more_workers_than_postgresql_has_connections_for_are_told(
 
 
 @pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_keep_every_name_is_refused_by_all(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    name = f"test_{encoding.lower()}"
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+    settings = set_to(monkeypatch, FAREBOX_DATABASE_URL=postgres.url(name))
+    wrong = f"The database's encoding is {encoding}, which cannot keep every name. Set FAREBOX_DATABASE_URL to a new"
+    [finding] = check_database(settings, PRODUCT, 1)
+    assert finding.level == "FIX"
+    assert finding.sentence.startswith(f"database: {wrong} one: CREATE DATABASE")
+    with closing(Database(postgres.url(name))) as database:
+        for refusing in (database.migrate, lambda: open_store(settings, Path.cwd())):
+            with pytest.raises(FounderError, match=f"^{wrong}"):
+                refusing()
+    postgres.drop_database(name)
+
+
+@pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("setting", "wrong", "remedy"),
     [

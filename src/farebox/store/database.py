@@ -33,7 +33,9 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "connect_timeout": 3,  # seconds
     "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage
     "keepalives_idle": 10,
+    "client_encoding": "utf8",
 }
+ENCODING: Final = "UTF8"
 # Of a machine that is lost in the middle of a transaction PostgreSQL hears nothing for hours, and keeps its locks.
 IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
 POSTGRES_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {IDLE}"
@@ -239,12 +241,15 @@ class Database:
         """The schema's revision as the database has it, or None where it has none.
 
         Raises:
+            FounderError: the database cannot keep texts of all languages.
             LedgerUnavailable: the database cannot be reached.
         """
         try:
             if self.path is not None and not self.path.exists():
                 return None
             with closing(self.connect()) as connection:
+                if not self.is_sqlite:
+                    _refuse_encoding(connection.execute("SHOW server_encoding").fetchone()[0])
                 return read_revision(connection.cursor(), is_sqlite=self.is_sqlite)
         except self.outages as error:
             raise unavailable(error) from error
@@ -299,6 +304,14 @@ def read_revision(cursor: Any, *, is_sqlite: bool) -> str | None:  # noqa: ANN40
     cursor.execute("SELECT version_num FROM alembic_version")
     row = cursor.fetchone()
     return None if row is None else str(row[0])
+
+
+def _refuse_encoding(encoding: str) -> None:
+    if encoding != ENCODING:
+        raise FounderError(
+            f"The database's encoding is {encoding}, which cannot keep every name. Set FAREBOX_DATABASE_URL to a new "
+            f"one: CREATE DATABASE farebox ENCODING '{ENCODING}' TEMPLATE template0."
+        )
 
 
 def unavailable(error: BaseException) -> LedgerUnavailable:
