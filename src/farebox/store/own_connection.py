@@ -25,6 +25,7 @@ class OwnConnection:
     def cursor(self) -> Iterator[Cursor]:
         with self._one_at_a_time:
             try:
+                self._let_go_if_dead()
                 if self._connection is None:
                     self._connection = self._database.connect()
                 yield self._connection.cursor()
@@ -61,6 +62,14 @@ class OwnConnection:
     def close(self) -> None:
         with self._one_at_a_time:
             self._drop()
+
+    def _let_go_if_dead(self) -> None:
+        """PostgreSQL, or what is before it, may have hung up while nothing was asked: that is no outage."""
+        if self._connection is not None and not self._database.is_sqlite:
+            try:
+                self._connection.execute("SELECT 1")
+            except self._database.outages:
+                self._drop()
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
