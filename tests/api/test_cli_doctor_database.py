@@ -58,6 +58,21 @@ def test_a_database_of_another_kind_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert "Write sqlite:///farebox.db or postgresql://user:password@host/name." in finding.sentence
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgres://u:secret@host/shop?pgbouncer=true", r"URL has pgbouncer, which is not PostgreSQL's: leave it out"),
+        ("postgresql://u:secret@host/shop?sslmode=require&schema=a&pool=5", "URL has schema, pool, which is not"),
+        ("postgresql://u:p%secret@host/shop", "cannot be read. Write .* and a password with one of"),
+        ("postgresql://u:p?secret=1@host/shop?x=y", "cannot be read. Write .* and a password with one of"),
+    ],
+)
+def test_an_address_that_postgresql_does_not_know_is_told_without_its_password(url: str, told: str) -> None:
+    with pytest.raises(FounderError, match=told) as refused:
+        Database(url)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_file_that_is_no_database_is_told(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bare / "farebox.db").write_text("a shopping list\n" * 100)
     [mistake] = mistakes(monkeypatch, "sqlite:///farebox.db")

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 from farebox.domain.errors import FounderError, InvalidRequest, LedgerUnavailable
 from farebox.store import sqlite_file
@@ -328,6 +329,12 @@ def _psycopg(url: str) -> tuple[ModuleType, dict[str, Any]]:
     try:
         return psycopg, conninfo_to_dict(url)
     except psycopg.ProgrammingError:
+        known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+        query = url.partition("?")[2]
+        unknown = [name for name, _ in parse_qsl(query) if name not in known]
+        if unknown and "@" not in query:  # or it is the rest of a password
+            named = ", ".join(unknown)
+            raise FounderError(f"FAREBOX_DATABASE_URL has {named}, which is not PostgreSQL's: leave it out.") from None
         # The driver's own words would show a part of the password.
         raise FounderError(
             "FAREBOX_DATABASE_URL cannot be read. Write postgresql://user:password@host/name, and a password with "
