@@ -15,7 +15,7 @@ from farebox.domain.product import Product
 from farebox.settings import Settings, secret_of
 from farebox.store import sqlite_file
 from farebox.store.database import CONNECTIONS_MAX, Database
-from farebox.store.foreign import foreign
+from farebox.store.foreign_database import foreign
 from farebox.store.health import (
     DatabaseTrouble,
     connections_allowed,

@@ -268,7 +268,7 @@ class Database:
         from alembic import command  # noqa: PLC0415  # see the top
         from alembic.config import Config  # noqa: PLC0415
 
-        from farebox.store.foreign import refuse_foreign  # noqa: PLC0415
+        from farebox.store.foreign_database import refuse_foreign  # noqa: PLC0415
 
         refuse_foreign(self)
         config = Config()

@@ -20,12 +20,12 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.ports.calls import CallRow, Kept, Recorded
 from farebox.store.batch import Alive, Find, Finish, Item, Look, Overdue, Result, run
-from farebox.store.courtesy import Courtesy
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database, unavailable
 from farebox.store.inline import CommitLost, InlineLedger
 from farebox.store.migrations import HEAD
 from farebox.store.notes import try_write
+from farebox.store.scheduling import Courtesy
 from farebox.store.statements import PostgresStatements, SqliteStatements
 
 log = logging.getLogger("farebox.ledger")

@@ -13,7 +13,7 @@ from farebox.domain.wallet import Grant
 from farebox.store.call_rows import HOLD_COLUMNS, OUTCOME_COLUMNS
 from farebox.store.cursor import Cursor, Row, clock_us
 from farebox.store.database import POSTGRES_BEGIN, read_revision
-from farebox.store.seldom import SeldomStatements
+from farebox.store.shared_statements import SharedStatements
 
 STATEMENT_SECONDS_MAX: Final = 10
 PREPARE_AFTER: Final = 5  # uses of a statement on one connection
@@ -150,7 +150,7 @@ class Statements(Protocol):
     def call(self, cursor: Cursor, account_id: str, mode: str, call_id: str) -> Row | None: ...
 
 
-class SqliteStatements(SeldomStatements):
+class SqliteStatements(SharedStatements):
     """In the process: a statement for each row is a function call, so rows go one by one."""
 
     def __init__(self) -> None:
@@ -233,7 +233,7 @@ def _sqlite_insert(table: Written) -> str:
     return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks}){table.on_conflict}"
 
 
-class PostgresStatements(SeldomStatements):
+class PostgresStatements(SharedStatements):
     """Over the network: a statement is a round trip, so each takes all rows at once, as one array a column."""
 
     mark = "%s"

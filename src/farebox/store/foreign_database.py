@@ -20,7 +20,7 @@ REMEDY: Final = "set FAREBOX_DATABASE_URL to a database of its own, or restore t
 
 
 def foreign(database: Database) -> tuple[str, str] | None:
-    """What speaks against it, of a database that is there, and what to do; None where nothing does.
+    """Why an existing database must not be brought up to date, and what to do; None where it may be.
 
     Raises:
         LedgerUnavailable: the database cannot be reached.
