@@ -86,7 +86,12 @@ def _folder(path: Path) -> Iterator[Finding]:
 
 
 def _inside(database: Database, settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
-    if revision(database) != HEAD:
+    try:
+        found = revision(database)
+    except FounderError as error:
+        yield Finding("FIX", f"database: {error}")
+        return
+    if found != HEAD:
         yield _not_migrated(database)
         _secret_of(settings)
         return

@@ -38,6 +38,7 @@ def revision(database: Database) -> str | None:
     """The schema's revision, or None where there is none.
 
     Raises:
+        FounderError: the database is one that cannot be used.
         DatabaseTrouble: the database cannot be asked.
     """
     with told():

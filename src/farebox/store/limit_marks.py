@@ -60,8 +60,7 @@ class StoredLimitMarks:
 
     def note(self, use: AccountUse, limit: Limit, percents: Sequence[int], told: str) -> int:
         with self._database.writers_turn(), self._cursor() as cursor:
-            if self._database.is_sqlite:
-                cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute(self._database.begins)
             count = self._note(cursor, use, limit, percents, told)
             cursor.execute("COMMIT")
             return count

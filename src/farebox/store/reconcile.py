@@ -65,7 +65,9 @@ def reconcile(database: Database, plans: Mapping[str, Plan]) -> Report:
     """
     with database.read() as connection:
         if not database.is_sqlite:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a long table takes its time
+            # A long table takes its time, and nobody waits for what is only read.
+            for timeout in ("statement_timeout = 0", "idle_in_transaction_session_timeout = '1h'"):
+                connection.execute(text(f"SET LOCAL {timeout}"))
         checks = (
             _meters, _rollups, _over_caps, _held_and_ended, _keyless, _miscounted, _outside_period, _rows, _holds,
             reconcile_money.grants, reconcile_money.unread, reconcile_money.outbox,

@@ -105,8 +105,7 @@ class StoredCredit:
     @contextmanager
     def _writing(self) -> Iterator[Cursor]:
         with self._database.writers_turn(), self._cursor() as cursor:
-            if self._database.is_sqlite:
-                cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute(self._database.begins)
             yield cursor
             cursor.execute("COMMIT")
 
