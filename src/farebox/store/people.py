@@ -134,9 +134,9 @@ class StoredPeople:
             used = use_link(connection, link_id, purpose, now_us)
             if used is None or (who is None and not is_awaited(connection, used.email)):
                 return None
-            if who is None:
-                who = person_for(connection, used.email, password_hash, now_us, is_sqlite=self._database.is_sqlite)
-            elif password_hash is not None:
+            if who is None:  # another link may have made them meanwhile, without this password
+                who = person_for(connection, used.email, None, now_us, is_sqlite=self._database.is_sqlite)
+            if password_hash is not None:
                 _set_password(connection, who, password_hash, arrival.client, now_us)
             return let_in(connection, who, arrival, now_us)
 

@@ -27,6 +27,7 @@ from farebox.domain.people import (
     mails_from,
     mails_to,
 )
+from farebox.store import people
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from tests.contract.test_team import BEA, TeamWorld
@@ -87,6 +88,20 @@ def test_who_never_signed_up_comes_into_the_account_that_the_founder_opened_by_a
     with pytest.raises(LinkGone):
         log_in_by_link(world.desk, CLIENT, token=world.token("magic", "eve@example.com"))
     assert (world.count("person"), world.count("account"), world.told) == (2, 2, [])
+
+
+def test_a_reset_sets_its_password_also_where_another_link_made_the_person_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_up(StoredAccounts(world.database), PRODUCT, ADA, "pro")
+    for purpose in ("magic", "reset"):
+        ask_for_link(world.desk, CLIENT, email=ADA, purpose=purpose)
+    cookie = log_in_by_link(world.desk, CLIENT, token=world.token("magic")).cookie
+    monkeypatch.setattr(people, "lock_asker", lambda *_: None)  # as they were when it looked
+    monkeypatch.setattr(people, "is_awaited", lambda *_: True)
+    entered = reset_password(world.desk, CLIENT, token=world.token("reset"), password=GOOD)
+    assert world.visit(entered.cookie).person.password_hash == f"hash of {GOOD}"
+    assert world.is_out(cookie)
 
 
 @pytest.mark.parametrize("role", ["owner", "member"])
