@@ -33,6 +33,7 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage
     "keepalives_idle": 10,
 }
+CANCEL_SECONDS_MAX: Final = 1.0
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 10
 CONNECTIONS_MAX: Final = POOL_SIZE + POOL_OVERFLOW + 8
@@ -123,10 +124,16 @@ class Database:
         return None
 
     def interrupt(self, connection: Any) -> None:  # noqa: ANN401
-        """Make whoever waits on the driver's connection fail now; may be called from another thread."""
+        """Make whoever waits on the driver's connection fail now; may be called from another thread.
+
+        The server is told too, which takes a second where it does not answer: while it waits for a lock it does not
+        notice that its caller has gone, and keeps the locks that it has.
+        """
         if self.is_sqlite:
             connection.interrupt()
             return
+        with suppress(*self.outages):
+            connection.cancel_safe(timeout=CANCEL_SECONDS_MAX)
         wire = socket.socket(fileno=connection.pgconn.socket)
         with suppress(OSError):  # closed meanwhile
             wire.shutdown(socket.SHUT_RDWR)

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 from farebox.domain.admission import Admitted, Answered, Ask, Refused, Standing
@@ -27,13 +26,13 @@ from farebox.store.inline import CommitLost, InlineLedger
 from farebox.store.migrations import HEAD
 from farebox.store.notes import try_write
 from farebox.store.statements import PostgresStatements, SqliteStatements
+from farebox.store.waiting import TAKE_BACK_SECONDS, Waiting, is_late, retry_of, void_told
 
 log = logging.getLogger("farebox.ledger")
 
 BATCH_MAX: Final = 512
 WATCH_SECONDS: Final = 1.0
 STUCK_SECONDS_MAX: Final = 4.0
-TAKE_BACK_SECONDS: Final = 60.0
 WRITING_SECONDS: Final = 1.0  # a record whose transaction has begun is given so long to end well
 WAITING_MAX: Final = 10_000
 ADMIT_WAIT_SECONDS_MAX: Final = 5.0
@@ -43,40 +42,7 @@ BUSY_ITEMS: Final = 4
 GATHER_SECONDS: Final = 0.0015
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    item: Item
-    future: "asyncio.Future[Any]"
-    until: float  # monotonic seconds: after this its caller has been told no
-
-
-def _is_late(waiting: _Waiting, now: float) -> bool:
-    return waiting.until < now and not isinstance(waiting.item, Finish)
-
-
-def _void_told(batch: Sequence[_Waiting], now: float) -> None:
-    """Who was told no, as the database was silent for too long, is not charged for an answer that never went out."""
-    for waiting in batch:
-        item, future = waiting.item, waiting.future
-        is_told = waiting.until < now and future.done() and not future.cancelled()
-        if is_told and isinstance(item, Finish) and item.ending == "post":
-            waiting.item = Finish(item.hold, "void", item.spent)
-
-
-def _retry_of(waiting: _Waiting, now: float, *, is_ending: bool) -> _Waiting | None:
-    """A record that the database did not take, as it is to be tried again; None where it is not.
-
-    One whose caller is told no is tried for a while longer, as a void, so that nothing stays held for long.
-    """
-    item = waiting.item
-    if not isinstance(item, Finish) or waiting.until > now:
-        return waiting if isinstance(item, Finish) else None
-    if item.ending != "post" or is_ending:
-        return None
-    return _Waiting(Finish(item.hold, "void", item.spent), waiting.future, now + TAKE_BACK_SECONDS)
-
-
-def _nothing(most: int) -> list[_Waiting]:
+def _nothing(most: int) -> list[Waiting]:
     del most
     return []
 
@@ -88,7 +54,7 @@ class GroupCommitLedger:
         self._database = database
         self._plans = plans
         self._statements = SqliteStatements() if database.is_sqlite else PostgresStatements()
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="farebox-ledger", daemon=True)
         self._inline = InlineLedger(database, database.lock, plans) if database.lock is not None else None
         # The calls that were admitted here and have not ended, and when (monotonic seconds) their holds are over.
@@ -97,8 +63,8 @@ class GroupCommitLedger:
         self._dropping = threading.Lock()  # between dropping the connection and interrupting it
         self._telling = threading.Lock()  # between telling a caller no and writing what they wait for
         self._writing_until = 0.0
-        self._again: list[_Waiting] = []
-        self._in_hand: Sequence[_Waiting] = ()
+        self._again: list[Waiting] = []
+        self._in_hand: Sequence[Waiting] = ()
         self._in_hand_since: float | None = None
         self._is_closed = False
         self._failed_to_write = False
@@ -208,7 +174,7 @@ class GroupCommitLedger:
         nobody = self._loop.create_future()
         nobody.cancel()
         until = time.monotonic() + TAKE_BACK_SECONDS
-        self._waiting.put(_Waiting(Finish(hold, "void", NOTHING_SPENT), nobody, until))
+        self._waiting.put(Waiting(Finish(hold, "void", NOTHING_SPENT), nobody, until))
 
     def _put(self, item: Item, until: float) -> "asyncio.Future[Any]":
         future = self._loop.create_future()
@@ -217,7 +183,7 @@ class GroupCommitLedger:
         if is_full or self._is_closed or not self._thread.is_alive():
             future.set_exception(unavailable(RuntimeError("the ledger's queue is full, or closed")))
         else:
-            self._waiting.put(_Waiting(item, future, until))
+            self._waiting.put(Waiting(item, future, until))
         return future
 
     def _answer(self, answers: Sequence[tuple["asyncio.Future[Any]", Result]]) -> None:
@@ -225,7 +191,7 @@ class GroupCommitLedger:
             if future.done():
                 # Its caller has gone while the hold was written: nothing will be spent on it.
                 if isinstance(result, Admitted):
-                    self._waiting.put(_Waiting(Finish(result.hold, "void", NOTHING_SPENT), future, time.monotonic()))
+                    self._waiting.put(Waiting(Finish(result.hold, "void", NOTHING_SPENT), future, time.monotonic()))
             elif isinstance(result, Exception):
                 future.set_exception(result)
             else:
@@ -239,6 +205,7 @@ class GroupCommitLedger:
             try:
                 if since is not None and time.monotonic() - since >= STUCK_SECONDS_MAX:
                     self._free_waiting()
+                    await asyncio.to_thread(self._interrupt, since)
                 if not self._is_closed and self._is_replaced():
                     self._is_closed = True  # what is written to the file that is still open here, nobody would find
                     log.error("%s is another file than before: start Farebox again", self._database.name)
@@ -257,13 +224,16 @@ class GroupCommitLedger:
             late = 0.0 if now < self._writing_until else now
             freed = [w.future for w in waiting if not isinstance(w.item, Finish) or w.until < late]
             self._answer([(future, unavailable(silent)) for future in freed])
+
+    def _interrupt(self, since: float) -> None:
+        """Stop the batch that is in hand since then, if it still is; on a thread, as it may ask the server to."""
         with self._dropping:
-            if self._connection is not None:
+            if self._connection is not None and self._in_hand_since == since:
                 self._database.interrupt(self._connection)
 
-    def _drained(self) -> list[_Waiting]:
+    def _drained(self) -> list[Waiting]:
         """What nobody has taken yet; records are put back, since they are to be written all the same."""
-        drained: list[_Waiting | None] = []
+        drained: list[Waiting | None] = []
         with suppress(queue.Empty):
             while True:
                 drained.append(self._waiting.get_nowait())
@@ -280,8 +250,8 @@ class GroupCommitLedger:
             batch, self._again = self._take(), []
             now = time.monotonic()
             if any(w.until < now for w in batch):
-                late = [w for w in batch if _is_late(w, now)]
-                batch = [w for w in batch if not _is_late(w, now)]
+                late = [w for w in batch if is_late(w, now)]
+                batch = [w for w in batch if not is_late(w, now)]
                 self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
             if batch:
                 self._in_hand, self._in_hand_since = batch, now
@@ -290,7 +260,7 @@ class GroupCommitLedger:
                 courtesy.among(len(batch))
         self._drop_connection()
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """All that waits, and what has to be tried again; blocks while there is nothing."""
         batch = self._again
         if len(self._in_hand) >= BUSY_ITEMS:
@@ -305,9 +275,9 @@ class GroupCommitLedger:
             batch.append(waiting)
         return batch + self._arrived(BATCH_MAX - len(batch))
 
-    def _arrived(self, most: int) -> list[_Waiting]:
+    def _arrived(self, most: int) -> list[Waiting]:
         """What waits at this moment."""
-        arrived: list[_Waiting] = []
+        arrived: list[Waiting] = []
         with suppress(queue.Empty):
             while len(arrived) < most:
                 waiting = self._waiting.get_nowait()
@@ -317,7 +287,7 @@ class GroupCommitLedger:
                     arrived.append(waiting)
         return arrived
 
-    def _commit(self, batch: list[_Waiting], arrived: Callable[[int], list[_Waiting]] = _nothing) -> None:
+    def _commit(self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]] = _nothing) -> None:
         """Run the batch; where the database is away, records wait for it and admissions are refused."""
         try:
             self._reply(batch, self._transact(batch, arrived))
@@ -325,7 +295,7 @@ class GroupCommitLedger:
             self._failed_to_write = True
             log.warning("the database did not take a batch of %d: %r", len(batch), error.__cause__)
             now = time.monotonic()
-            retries = [_retry_of(w, now, is_ending=self._saw_end) for w in batch]
+            retries = [retry_of(w, now, is_ending=self._saw_end) for w in batch]
             self._again += [w for w in retries if w is not None]
             refused = [w for w, retry in zip(batch, retries, strict=True) if retry is not w]
             self._reply(refused, [unavailable(error.__cause__ or error) for _ in refused])
@@ -339,7 +309,7 @@ class GroupCommitLedger:
             failed.__cause__ = error
             self._reply(batch, [failed])
 
-    def _transact(self, batch: list[_Waiting], arrived: Callable[[int], list[_Waiting]]) -> list[Result]:
+    def _transact(self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]]) -> list[Result]:
         committing: list[Result] | None = None
         for is_last_try in (False, True):
             try:
@@ -349,7 +319,7 @@ class GroupCommitLedger:
                     batch += arrived(BATCH_MAX - len(batch))  # while this process waited for its turn
                     with self._telling:
                         now = time.monotonic()
-                        _void_told(batch, now)
+                        void_told(batch, now)
                         self._writing_until = now + WRITING_SECONDS
                     results = committing = run([w.item for w in batch], cursor, self._statements, self._plans)
                     self._connection.commit()
@@ -368,12 +338,12 @@ class GroupCommitLedger:
                 raise
         raise AssertionError("unreachable")
 
-    def _take_back(self, batch: Sequence[_Waiting], results: Sequence[Result]) -> None:
+    def _take_back(self, batch: Sequence[Waiting], results: Sequence[Result]) -> None:
         """Void what a commit whose answer was lost may have held: its callers are told no."""
         until = time.monotonic() + TAKE_BACK_SECONDS
         for waiting, result in zip(batch, results, strict=True):
             if isinstance(result, Admitted):
-                self._again.append(_Waiting(Finish(result.hold, "void", NOTHING_SPENT), waiting.future, until))
+                self._again.append(Waiting(Finish(result.hold, "void", NOTHING_SPENT), waiting.future, until))
 
     def _cursor(self) -> Cursor:
         if self._connection is None:
@@ -393,7 +363,7 @@ class GroupCommitLedger:
             except Exception as error:  # noqa: BLE001  # it is dead already
                 log.debug("closing a dead connection: %r", error)
 
-    def _reply(self, waiting: Sequence[_Waiting], results: Sequence[Result]) -> None:
+    def _reply(self, waiting: Sequence[Waiting], results: Sequence[Result]) -> None:
         if waiting:
             answers = [(w.future, result) for w, result in zip(waiting, results, strict=True)]
             self._loop.call_soon_threadsafe(self._answer, answers)
