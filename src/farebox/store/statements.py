@@ -16,6 +16,8 @@ from farebox.store.database import read_revision
 from farebox.store.seldom import SeldomStatements
 
 STATEMENT_SECONDS_MAX: Final = 10
+LOCK_SECONDS_MAX: Final = 1  # many times what batches of other processes take; well below when the ledger gives up
+TRIAL_SECONDS_MAX: Final = 0.2  # for a row of an account that was not free for so long
 
 CALLER_COLUMNS: Final = (
     "k.digest, k.id, k.account_id, k.mode, k.expires_us, k.revoked_us, a.plan, a.state, a.anchor_us, "
@@ -107,6 +109,14 @@ class Statements(Protocol):
         ...
 
     def begin(self, cursor: Cursor) -> None: ...
+    def hurry(self, cursor: Cursor) -> None:
+        """Wait for a locked row for a moment only, in this transaction."""
+        ...
+
+    def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
+        """All keys, by digest and account, of the accounts that are named by one of their keys or by their id."""
+        ...
+
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         """Lock every account that the batch touches, in one order, and read the ledger's clock after it."""
         ...
@@ -158,6 +168,12 @@ class SqliteStatements(SeldomStatements):
 
     def begin(self, cursor: Cursor) -> None:
         cursor.execute("BEGIN IMMEDIATE")
+
+    def hurry(self, cursor: Cursor) -> None:
+        """It has no lock of a row."""
+
+    def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
+        raise NotImplementedError  # asked for only where a row was locked
 
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         del digests, account_ids  # BEGIN IMMEDIATE has locked the whole database
@@ -243,10 +259,22 @@ class PostgresStatements(SeldomStatements):
         cursor.execute("SET synchronous_commit = on")  # an answer is sent only for what is on the disk
         cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS_MAX}s'")
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{STATEMENT_SECONDS_MAX}s'")
+        cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS_MAX}s'")
         cursor.execute("COMMIT")
 
     def begin(self, cursor: Cursor) -> None:
         """Psycopg begins a transaction by itself."""
+
+    def hurry(self, cursor: Cursor) -> None:
+        cursor.execute(f"SET LOCAL lock_timeout = {round(TRIAL_SECONDS_MAX * 1000)}")
+
+    def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
+        cursor.execute(
+            "SELECT digest, account_id FROM api_key WHERE account_id IN"
+            " (SELECT account_id FROM api_key WHERE digest = ANY(%s::text[]) UNION SELECT unnest(%s::text[]))",
+            (digests, account_ids),
+        )
+        return list(cursor.fetchall())
 
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         # What is read must be read by a later statement than this one: a statement that waits for a lock

@@ -1,7 +1,9 @@
 """An item that waits for the ledger, who waits for its result, and what becomes of it where it waits for long."""
 
 import asyncio
+import queue
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,3 +43,53 @@ def retry_of(waiting: Waiting, now: float, *, is_ending: bool) -> Waiting | None
     if item.ending != "post" or is_ending:
         return None
     return Waiting(Finish(item.hold, "void", item.spent), waiting.future, now + TAKE_BACK_SECONDS)
+
+
+class Line:
+    """What waits for the ledger's thread, as it came. Any thread may put; that one takes."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self.is_over = False
+        """Whether the end was taken; nothing comes after it, but what a void needs."""
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    def put(self, waiting: Waiting) -> None:
+        self._queue.put(waiting)
+
+    def end(self) -> None:
+        self._queue.put(None)
+
+    def take(self, most: int, seconds_max: float | None) -> list[Waiting]:
+        """What waits; where that is nothing, what comes first within the time, for ever without one."""
+        try:
+            first = self._queue.get(timeout=seconds_max)
+        except queue.Empty:
+            return []
+        self.is_over |= first is None
+        return [*([] if first is None else [first]), *self.take_waiting(most - 1)]
+
+    def take_waiting(self, most: int) -> list[Waiting]:
+        """What waits at this moment."""
+        taken: list[Waiting] = []
+        with suppress(queue.Empty):
+            while len(taken) < most:
+                waiting = self._queue.get_nowait()
+                if waiting is None:
+                    self.is_over = True
+                else:
+                    taken.append(waiting)
+        return taken
+
+    def drained(self) -> list[Waiting]:
+        """What nobody has taken yet; records are put back, since they are to be written all the same."""
+        drained: list[Waiting | None] = []
+        with suppress(queue.Empty):
+            while True:
+                drained.append(self._queue.get_nowait())
+        for waiting in drained:
+            if waiting is None or isinstance(waiting.item, Finish):
+                self._queue.put(waiting)
+        return [w for w in drained if w is not None]

@@ -159,7 +159,7 @@ def test_a_commit_whose_answer_is_lost_is_recorded_once_and_an_admission_is_take
 
 async def count(ledger: GroupCommitLedger, database: FaultyDatabase, doing: Any) -> int:  # noqa: ANN401
     """How many operations a verb takes on a connection that stands; the last of them is its commit."""
-    assert ledger._connection is not None
+    assert ledger._connection.driver is not None
     database.faults = Faults()
     await doing
     return database.faults.count
