@@ -34,6 +34,8 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "keepalives_idle": 10,
 }
 CANCEL_SECONDS_MAX: Final = 1.0
+# What PostgreSQL calls it where a statement cannot be done as the database is: that is no mistake of the caller's.
+REFUSALS: Final = ("InsufficientPrivilege", "UndefinedTable", "UndefinedColumn", "FeatureNotSupported")
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 10
 CONNECTIONS_MAX: Final = POOL_SIZE + POOL_OVERFLOW + 8
@@ -76,6 +78,8 @@ class Database:
             OSError,
         )
         """What the driver raises while the database cannot be reached or written to."""
+        if not self.is_sqlite:
+            self.outages += tuple(getattr(self._driver.errors, name) for name in REFUSALS)
         self.lock = FileLock(self.path) if self.path else None
         """Of those who write to a file of SQLite; None elsewhere."""
         # A database in memory lives as long as one connection to it.

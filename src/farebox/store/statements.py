@@ -105,7 +105,7 @@ class Statements(Protocol):
     """What a batch does to the database, in the words of one dialect. All run inside one transaction."""
 
     def prepare(self, cursor: Cursor) -> None:
-        """Once for a connection that is going to run batches."""
+        """Once for a connection that is going to run batches; it fails where a part of them could not be written."""
         ...
 
     def begin(self, cursor: Cursor) -> None: ...
@@ -254,12 +254,14 @@ class PostgresStatements(SeldomStatements):
         self._holds, self._usage = _postgres_insert(HOLD), _postgres_insert(USAGE_RECORD)
         self._meters, self._rollups = _postgres_insert(METER), _postgres_insert(ROLLUP_DAILY)
         self._outbox = _postgres_insert(USAGE_OUTBOX)
+        self._trial = _postgres_trial()
 
     def prepare(self, cursor: Cursor) -> None:
         cursor.execute("SET synchronous_commit = on")  # an answer is sent only for what is on the disk
         cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS_MAX}s'")
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{STATEMENT_SECONDS_MAX}s'")
         cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS_MAX}s'")
+        cursor.execute(self._trial)
         cursor.execute("COMMIT")
 
     def begin(self, cursor: Cursor) -> None:
@@ -354,6 +356,18 @@ class PostgresStatements(SeldomStatements):
 def _postgres_insert(table: Written) -> str:
     arrays = ", ".join(f"%s::{kind}[]" for kind in table.columns.values())
     return f"INSERT INTO {table.name} ({', '.join(table.columns)}) SELECT * FROM unnest({arrays}){table.on_conflict}"
+
+
+def _postgres_trial() -> str:
+    """All that a call may write, of no row: no call may begin where its end could not be written."""
+    writes = ["DELETE FROM hold WHERE false", "UPDATE idempotency SET body = NULL WHERE false"]
+    writes.append("UPDATE credit_grant SET spent_nanodollars = 0, held_nanodollars = 0 WHERE false")
+    for table in (HOLD, METER, USAGE_RECORD, ROLLUP_DAILY, USAGE_OUTBOX):
+        columns = ", ".join(table.columns)
+        writes.append(
+            f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {table.name} WHERE false{table.on_conflict}"
+        )
+    return f"WITH {', '.join(f'w{n} AS ({write})' for n, write in enumerate(writes))} SELECT 1"
 
 
 def _arrays(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
