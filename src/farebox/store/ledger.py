@@ -24,6 +24,7 @@ from farebox.store.ledger_connection import LedgerConnection
 from farebox.store.locked import LockedAccounts, RowLocked, is_row_locked, names_of
 from farebox.store.migrations import HEAD
 from farebox.store.notes import try_write
+from farebox.store.outage_log import OutageLog
 from farebox.store.statements import PostgresStatements, SqliteStatements
 from farebox.store.waiting import TAKE_BACK_SECONDS, Line, Waiting, is_late, retry_of, void_told
 
@@ -68,6 +69,7 @@ class GroupCommitLedger:
         self._in_hand_since: float | None = None
         self._is_closed = False
         self._failed_to_write = False
+        self._outage_log = OutageLog()
         self._watcher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -312,7 +314,7 @@ class GroupCommitLedger:
             raise
         except LedgerUnavailable as error:
             self._failed_to_write = True
-            log.warning("the database did not take a batch of %d: %r", len(batch), error.__cause__)
+            self._outage_log.failed(error.__cause__, time.monotonic())
             self._again += self._refused(batch, error.__cause__ or error)
         except Exception as error:
             if len(batch) > 1:
