@@ -15,39 +15,30 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
-from farebox import wiring
 from farebox.call.events import Events, takes_one
-from farebox.call.handling import Choice
-from farebox.domain.apikey import Mode
 from farebox.domain.brand import Brand
-from farebox.domain.dialects import CHAT, EMBEDDINGS, RESPONSES
 from farebox.domain.errors import FounderError
 from farebox.domain.events import NAMES, Event
 from farebox.domain.money import Usd
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 from farebox.domain.product import DEFAULT_BRAND, DEMO_NAME, DEMO_PLANS, Product
-from farebox.domain.providers import ModelName
 from farebox.domain.webhooks import PATH as WEBHOOKS
-from farebox.sandbox.example import example
-from farebox.settings import Settings
+from farebox.running import LISTENER_SECONDS, Running, Written
 from farebox.web.endpoint import House, PaidEndpoint
 from farebox.web.founder_pages import founder_pages
-from farebox.web.generate import GenerateEndpoint
-from farebox.web.handler import INPUT_TOKENS_DEFAULT, Handler, HandlerEndpoint, Terms, Units
+from farebox.web.handler import INPUT_TOKENS_DEFAULT, Handler, Terms, Units
 from farebox.web.logo import Logo, read_logo
 from farebox.web.openapi import add_paid
-from farebox.web.relay import RelayEndpoint, chains_by_name
 from farebox.web.request import new_call_id
 from farebox.web.routes import add_docs_files, add_error_pages, add_routes, route_of
-from farebox.web.site import Pages, Site
+from farebox.web.site import Pages
 from farebox.web.webhooks import Webhooks
 
 log = logging.getLogger("farebox.web")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _EVENTS: Final = ", ".join(NAMES)
-LISTENER_SECONDS: Final = 10.0  # at the end of the process, for those who are being told something
 
 
 class Farebox(FastAPI):
@@ -58,7 +49,7 @@ class Farebox(FastAPI):
         model: provider and model, as "openai:gpt-4o-mini", or a list of them: where one fails, the next is asked.
         plans: the plans, the first being the one that a new account starts on.
         prices: model prices that you know better: {"model": (input, output)} in US dollars per million tokens;
-            as a third and a fourth those of input from the provider's cache, and into it.
+            a third and a fourth price are for input read from the provider's cache, and written to it.
         providers: providers of your own, by the address of their OpenAI-compatible API.
         embedding_model: the model behind /v1/embeddings, as "openai:text-embedding-3-small".
         tagline: what the product does, in a line, for its pages.
@@ -86,17 +77,17 @@ class Farebox(FastAPI):
     ) -> None:
         self._logo: Logo | None = None
         self.product = Product(
-            name, model, plans, prices or {}, providers or {}, embedding_model, None, tagline, brand, contact, packs
-        )
+            name=name, model=model, plans=plans, prices=prices or {}, providers=providers or {},
+            embedding_model=embedding_model, handler_models=None, tagline=tagline, brand=brand, contact=contact,
+            packs=packs,
+        )  # fmt: skip
         frame = sys._getframe(1)  # noqa: SLF001  # `.env` lies beside that file, and mistakes are told with its line
         written_in = frame.f_globals.get("__file__")
         self.folder = Path(written_in).resolve().parent if written_in else None
         self._place = f"{written_in}, line {frame.f_lineno}"
-        self._running: House | None = None
-        self._system: wiring.System | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.keeps_mail = False
-        """Whether mails that are sent to nobody can be looked at, as in `farebox dev`."""
+        self._running: Running | None = None
+        self.is_dev = False
+        """Whether this is `farebox dev`: mails that nobody gets are kept, and the sandbox stands in for any model."""
         self.bills_sandbox = False
         """Whether live calls that the sandbox answers are billed, as in `farebox dev`, whose Stripe is a stand-in."""
         self.paid_paths: list[str] = []
@@ -159,10 +150,10 @@ class Farebox(FastAPI):
         max_input_tokens: int = INPUT_TOKENS_DEFAULT, max_output_tokens: int | None = None,
         model: str | Sequence[str] | None = None,
     ) -> Callable[..., Any]:  # fmt: skip
-        """Make a docstring a paid endpoint: behind its first empty line it is the prompt, with {fields} in it.
+        """Make a docstring a paid endpoint: after its first empty line it is the prompt, with {fields} in it.
 
-        The function has no body, and does not take the call. What stands in its place afterwards does: it is called
-        as `await haiku(call, topic="tea")`. The arguments are those of `paid`.
+        The function has no body, and does not take the call. The function that replaces it does: it is called as
+        `await haiku(call, topic="tea")`. The arguments are those of `paid`.
 
         Raises:
             FounderError: the prompt and the fields do not belong together.
@@ -186,7 +177,7 @@ class Farebox(FastAPI):
         """
         if callable(event):
             raise FounderError(f'@app.on needs the event, as in @app.on("signed_up"); the events are: {_EVENTS}.')
-        if event not in tuple(NAMES):  # whatever it is, it may have no hash
+        if event not in tuple(NAMES):  # it may be anything, and so have no hash
             raise FounderError(f"There is no event {event!r}; the events are: {_EVENTS}.")
 
         def add(function: Function) -> Function:
@@ -200,15 +191,15 @@ class Farebox(FastAPI):
         return add
 
     def check(self) -> None:
-        """Find what can only be wrong when the whole file is read. Told at start-up, before anything is served.
+        """Find mistakes that show only when the whole file has been read: at start-up, before anything is served.
 
         Raises:
             FounderError: a price of a model that is never asked, a function that no call of a plan has room for, or a
             logo or a page that cannot be shown.
         """
-        own = [model for handler in self.handlers.values() for model in handler.terms.models or ()]
+        own = {name: handler.terms.models for name, handler in self.handlers.items() if handler.terms.models}
         try:
-            self.product = replace(self.product, handler_models=tuple(own))
+            self.product = replace(self.product, handler_models=own)
             self._logo = read_logo(self.folder, self.product.brand.logo)
         except FounderError as error:
             raise FounderError(f"{self._place}: {error}") from None
@@ -243,7 +234,7 @@ class Farebox(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            # The paid path is looked up here, before FastAPI's routing: that costs as much as the call itself.
+            # The paid path is looked up here, before FastAPI's routing, which costs as much as the call itself.
             # Where the founder has added middleware, it comes first, and the call takes the route below it.
             paid = self._paid.get(scope["path"]) if scope["method"] == "POST" else None
             if paid is not None and not self.user_middleware:
@@ -254,7 +245,7 @@ class Farebox(FastAPI):
             try:
                 await super().__call__(scope, receive, answer.send)
             except Exception:
-                # What has failed is answered. Starlette raises it all the same, and a server takes that for an answer
+                # The error was answered. Starlette raises it all the same, and a server takes that for an answer
                 # that broke off: it would close the connection, on which the next request may have come.
                 if not answer.is_whole:
                     raise  # and the server logs it
@@ -264,84 +255,41 @@ class Farebox(FastAPI):
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        with self._openapi_lock:  # pages ask on other threads, and FastAPI keeps its part before ours is in it
+        with self._openapi_lock:  # pages ask on other threads, and FastAPI stores its part before ours is added
             if self.openapi_schema is None:
                 self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
             return self.openapi_schema
 
-    def _site(self) -> Site:
-        assert self._system is not None, "requests come after start-up"
-        return Site(
-            product=wiring.chosen(self.product, self._system.settings),
-            handlers=self.handlers,
-            paid=self._paid,
-            public_url=self._house().public_url,
-            folder=self.folder,
-            logo=self._logo,
-            example=example,
-            openapi=self.openapi,
-            desk=self._system.desk(self.product, self._tell_soon),
-            readings=self._system.readings(),
-            invoices=self._system.invoices(),
-            proxies=self._system.settings.proxies(),
-            mailbox=self._system.mailbox,
-            till=self._system.money.open_till if self._system.money is not None else None,
-        )
-
-    def _tell_soon(self, event: Event) -> None:
-        """Tell the listeners of what happened on a page, whose threads are not the loop's."""
-        if self._system is not None and self._system.service.events is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._system.service.events.emit, event)
-
     def _house(self) -> House:
+        return self._served().house
+
+    def _served(self) -> Running:
         assert self._running is not None, "requests come after start-up"
         return self._running
 
-    def _events(self) -> Events | None:
-        return Events(self._listeners) if self._listeners else None
+    def _written(self) -> Written:
+        return Written(
+            product=self.product, handlers=self.handlers, listeners=self._listeners, folder=self.folder,
+            logo=self._logo, openapi=self.openapi, is_dev=self.is_dev, bills_sandbox=self.bills_sandbox,
+        )  # fmt: skip
 
-    def _open(self, system: wiring.System, settings: Settings) -> House:
-        self._system, self._loop = system, asyncio.get_running_loop()
-        product = wiring.chosen(self.product, settings)
-        house = House(
-            service=system.service,
-            public_url=settings.public_url.rstrip("/"),
-            body_bytes_max=settings.body_bytes_max,
-            upload_bytes_max=settings.upload_bytes_max,
-            has_provider=system.has_provider,
-            listed=product.listed,
-        )
-        models, embedding = system.service.models, (product.embedding,) if product.embedding else ()
-        endpoints: list[PaidEndpoint] = [
-            GenerateEndpoint(house),
-            RelayEndpoint(house, CHAT, product.models, models),
-            RelayEndpoint(house, RESPONSES, product.models, models),
-            RelayEndpoint(house, EMBEDDINGS, embedding, system.service.embedding_models),
-        ]
-        for handler in self.handlers.values():
-            # FAREBOX_MODEL replaces every model of the file, those of single functions too.
-            own = handler.terms.models if settings.model is None else None
-            chosen = _choices(product.models, models) if own is None else _choices(own, system.chains.of(own))
-            endpoints.append(
-                HandlerEndpoint(house, handler, chosen, _choices(embedding, system.service.embedding_models))
-            )
-        self._paid.update({endpoint.path: endpoint for endpoint in endpoints})
-        self._take_webhooks(system, settings)
-        self.router.default = Pages(self._site, self.router.not_found)  # what no route takes: the founder's come first
-        self._running = house
-        return house
+    @asynccontextmanager
+    async def _serve(self) -> AsyncIterator[Running]:
+        """Run the product. It is read whole first, as only now nothing more is added to it."""
+        self.check()
+        running = Running(self._written(), settings_module.load(self.folder))
+        self._paid.update(running.paid)
+        self._take_webhooks(running.webhooks())
+        # If no route matches: the founder's come first.
+        self.router.default = Pages(running.site, self.router.not_found)
+        self._running = running
+        async with running:
+            yield running
 
-    def _take_webhooks(self, system: wiring.System, settings: Settings) -> None:
-        """Have Stripe's webhooks taken, where they can be verified."""
-        money = system.money
+    def _take_webhooks(self, webhooks: Webhooks | None) -> None:
         self.router.routes[:] = [one for one in self.router.routes if getattr(one, "path", "") != WEBHOOKS]
-        if money is not None and money.signatures is not None:
-            webhooks = Webhooks(money.inbox, money.signatures, money.clerk.wake, is_live=settings.sells_live)
+        if webhooks is not None:
             self.router.routes.append(webhooks.route)
-
-
-def _choices(listed: tuple[ModelName, ...], chains: Mapping[Mode, tuple[Any, ...]]) -> dict[Mode, Choice]:
-    return {mode: Choice(chain, chains_by_name(listed, chain)) for mode, chain in chains.items()}
 
 
 class _Paid:
@@ -361,26 +309,13 @@ async def _tell(events: Events, event: Event) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: Farebox) -> AsyncIterator[dict[str, object]]:
-    app.check()
-    settings = settings_module.load(app.folder)
-    events = app._events()  # noqa: SLF001  # the other half of the class above
-    system = wiring.build(
-        app.product, settings, Path.cwd(), events,
-        templates=app.folder, keeps_mail=app.keeps_mail, bills_sandbox=app.bills_sandbox,
-        tell=app._tell_soon,  # noqa: SLF001  # as above
-    )  # fmt: skip
-    house = app._open(system, settings)  # noqa: SLF001
-    await system.start()
-    try:
-        yield {"public_url": house.public_url, "farebox": app}  # for web.protocol, which has no other way to know
-    finally:
-        if events is not None:
-            await events.drain(LISTENER_SECONDS)
-        await system.stop()
+    async with app._serve() as running:  # noqa: SLF001  # the class above
+        # For web.protocol, which cannot get them otherwise.
+        yield {"public_url": running.house.public_url, "farebox": app}
 
 
 class _Answer:
-    """What goes out for one request, which has the call's id."""
+    """The answer to one request; it adds the call's id to the headers."""
 
     is_whole = False
 

@@ -1,11 +1,13 @@
 """Test a founder's functions without a server, a database or a provider.
 
-from farebox.testing import call
+As in:
 
-def test_a_tagline() -> None:
-tea = call(answers=["Drink up."])
-assert asyncio.run(tagline(tea, product="tea")) == "Drink up."
-assert tea.spent.output_tokens < 400
+    from farebox.testing import call
+
+    def test_a_tagline() -> None:
+        tea = call(answers=["Drink up."])
+        assert asyncio.run(tagline(tea, product="tea")) == "Drink up."
+        assert tea.spent.output_tokens < 400
 """
 
 from collections.abc import Sequence
@@ -46,7 +48,7 @@ def call(
 
     Args:
         answers: what the model says, one text for each time that it is asked, in place of the sandbox's words.
-        plan: the plan of who calls.
+        plan: the caller's plan.
         max_input_tokens: the most that all questions together can come to, as in `@app.paid`.
         max_output_tokens: the same for their answers.
 
@@ -96,7 +98,7 @@ class _Script:
 
 
 class _NoLedger:
-    """A call of a test is neither admitted nor recorded."""
+    """The ledger of a test's call, which is neither admitted nor recorded."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a call of farebox.testing has no ledger to {name}")

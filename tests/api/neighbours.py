@@ -36,7 +36,7 @@ def of(routes, where):
 
 async def main():
     async with app.router.lifespan_context(app):
-        print(json.dumps([*of(app.routes, "app"), *of(pages(app._site()).routes, "pages")]))
+        print(json.dumps([*of(app.routes, "app"), *of(pages(app._served().site()).routes, "pages")]))
 
 asyncio.run(main())
 """

@@ -69,21 +69,36 @@ def test_what_cannot_be_copied_or_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "kept.db").write_text("kept")
     assert "kept.db is there already, and is left as it is; name a new file." in refused("kept.db")
     assert (tmp_path / "kept.db").read_text() == "kept"
-    told = "no/copy.db could not be written (No such file or directory); make room there, or name another file."
-    assert told in refused("no/copy.db")
+    told = "There is no folder no/such; make it (mkdir -p no/such), or name another file."
+    assert told in refused("no/such/copy.db")
+    assert "The folder kept.db could not be made (File exists); name another file." in refused("kept.db/copy.db")
+    assert (tmp_path / "no").exists() is False
+    assert printed(tmp_path, "backup", "copies/today.db").startswith("farebox.db was copied to copies/today.db")
+    assert stat.S_IMODE((tmp_path / "copies").stat().st_mode) == 0o700
     assert "farebox.db is there already" in refused("farebox.db")
 
 
 def test_a_copy_that_breaks_off_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
 
     copy = tmp_path / "copy.db"
     with closing(Database(f"sqlite:///{tmp_path}/farebox.db")) as database:
         database.migrate()
         with monkeypatch.context() as disk:
             disk.setattr("farebox.store.backup._copy", full)
-            with pytest.raises(FounderError, match=r"copy\.db could not be written \(database or disk is full\)"):
+            with pytest.raises(
+                FounderError, match=r"could not be written \(database or disk is full\); make room there, or"
+            ):
+                back_up(database, copy)
+            disk.setattr(
+                "farebox.store.backup._copy", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
+            )
+            with pytest.raises(
+                FounderError, match=r"copy\.db could not be written \(Permission denied\); name another file"
+            ):
                 back_up(database, copy)
             disk.setattr("farebox.store.backup._copy", Mock(side_effect=KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):

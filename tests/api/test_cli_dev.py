@@ -183,7 +183,7 @@ def test_a_provider_is_named_with_the_way_back(folder: Path) -> None:
 
 
 def test_providers_are_named_in_their_order_and_one_without_its_key_with_its_variable(folder: Path) -> None:
-    models = '["groq:llama", "openai:gpt-4o", "mistral:small"]'
+    models = '["groq:llama", "openai:gpt-4o", "mistral:small"], embedding_model="mistral:embed"'
     (folder / "app.py").write_text(f'from farebox import Farebox\napp = Farebox("Tagliner", model={models})\n')
     settings = {"OPENAI_API_KEY": "sk-a-key-of-the-tests-0000", "GROQ_BASE_URL": "http://127.0.0.1:9/v1"}
     with dev(folder, "--port", "0", **settings) as process:
@@ -191,6 +191,8 @@ def test_providers_are_named_in_their_order_and_one_without_its_key_with_its_var
             "Model  llama, from http://127.0.0.1:9/v1, if it fails gpt-4o, from https://api.openai.com/v1; "
             "set MISTRAL_API_KEY for small"
         )
+        made_up = "Farebox(embedding_model=…) is answered by the sandbox: MISTRAL_API_KEY is not set"
+        wait_until(lambda: made_up in process.output(), "the warning of what is not served so")
 
 
 def test_a_key_of_a_provider_that_the_file_does_not_name_is_told(folder: Path) -> None:

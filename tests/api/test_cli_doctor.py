@@ -201,8 +201,10 @@ def test_of_an_app_file_that_cannot_be_loaded_nothing_is_said_but_that(bare: Pat
 def test_prices_and_plans(bare: Path, upstream: FakeUpstream) -> None:
     app = "from farebox import Farebox, Plan\napp = Farebox('Till', model='openai:my-model', plans=[Plan('{}')])\n"
     (bare / ".env").write_text(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={upstream.base_url}\n")
-    (bare / "app.py").write_text(app.format("free', credit_usd='5"))
+    own = '@app.paid(model="openai:own")\nasync def own(call) -> str: "Do."\n'
+    (bare / "app.py").write_text(app.format("free', credit_usd='5") + own)
     text = "\n".join(examined(bare))
+    assert "FIX price: that of own is not known, and plan 'free' is limited in money → say it in your file" in text
     assert "FIX price: that of my-model is not known, and plan 'free' is limited in money → say it in your file" in text
     assert "note model: the provider does not list 'my-model'; check its name in your file" in text
     (bare / "app.py").write_text(app.format("free"))

@@ -3,7 +3,7 @@
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +56,21 @@ def test_a_database_of_another_kind_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     [finding] = check_database(set_to(monkeypatch, FAREBOX_DATABASE_URL="mysql://host/shop"), PRODUCT, 1)
     assert finding.level == "FIX"
     assert "Write sqlite:///farebox.db or postgresql://user:password@host/name." in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgres://u:secret@host/shop?pgbouncer=true", r"URL has pgbouncer, which is not PostgreSQL's: leave it out"),
+        ("postgresql://u:secret@host/shop?sslmode=require&schema=a&pool=5", "URL has schema, pool, which is not"),
+        ("postgresql://u:p%secret@host/shop", "cannot be read. Write .* and a password with one of"),
+        ("postgresql://u:p?secret=1@host/shop?x=y", "cannot be read. Write .* and a password with one of"),
+    ],
+)
+def test_an_address_that_postgresql_does_not_know_is_told_without_its_password(url: str, told: str) -> None:
+    with pytest.raises(FounderError, match=told) as refused:
+        Database(url)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_file_that_is_no_database_is_told(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,3 +225,45 @@ def test_more_workers_than_postgresql_has_connections_for_are_told(
     [sentence] = told(5)
     assert "lets in 97, and 5 processes may want 115 when many pages are asked for" in sentence
     assert "a max_connections of 125 or more" in sentence
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_keep_every_name_is_refused_by_all(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    name = f"test_{encoding.lower()}"
+    with psycopg.connect(postgres.url(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+    settings = set_to(monkeypatch, FAREBOX_DATABASE_URL=postgres.url(name))
+    wrong = f"The database's encoding is {encoding}, which cannot keep every name. Set FAREBOX_DATABASE_URL to a new"
+    [finding] = check_database(settings, PRODUCT, 1)
+    assert finding.level == "FIX"
+    assert finding.sentence.startswith(f"database: {wrong} one: CREATE DATABASE")
+    with closing(Database(postgres.url(name))) as database:
+        for refusing in (database.migrate, lambda: open_store(settings, Path.cwd())):
+            with pytest.raises(FounderError, match=f"^{wrong}"):
+                refusing()
+    postgres.drop_database(name)
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("setting", "wrong", "remedy"),
+    [
+        ("role=visitor", "lets the role visitor make no tables in its schema public",
+         "as its owner, run: GRANT CREATE ON SCHEMA public TO visitor"),
+        ("search_path=nothing", "has no schema to make tables in", "run: ALTER ROLE postgres SET search_path = public"),
+        ("default_transaction_read_only=on", "is read-only", "name the server that takes writes, or"),
+    ],
+)  # fmt: skip
+def test_where_no_table_can_be_made_migrate_and_the_doctor_say_alike_what_to_do(
+    pg_url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, setting: str, wrong: str, remedy: str
+) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as admin, suppress(psycopg.errors.DuplicateObject):
+        admin.execute("CREATE ROLE visitor")
+    url = f"{pg_url}?options=-c{setting.replace('=', '%3D')}"
+    [mistake] = mistakes(monkeypatch, url)
+    assert mistake.startswith(f"database: it {wrong} → {remedy}")
+    with closing(Database(url)) as database, pytest.raises(FounderError, match=f"^The database {wrong}; {remedy}"):
+        database.migrate()

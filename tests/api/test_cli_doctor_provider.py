@@ -13,7 +13,7 @@ from farebox.cli.doctor_provider import check_provider, key_mistake
 from farebox.cli.findings import masked
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
-from farebox.domain.providers import PROVIDERS
+from farebox.domain.providers import PROVIDERS, ModelName
 from farebox.settings import Settings
 from tests.services.examined import fixes, set_to
 from tests.services.upstream import MODELS, Behaviour, FakeUpstream
@@ -261,16 +261,24 @@ def test_every_provider_is_asked_and_a_model_without_one_is_told(
     product = Product(
         model=["gemini:flash", "ollama:llama3.2", "ollama:gone", "groq:llama"],
         embedding_model="mistral:mistral-embed",
+        handler_models={
+            "there": (ModelName("groq", "llama"),),
+            "here": (ModelName("groq", "other"), ModelName("gemini", "of-a-function")),
+        },
     )
+    unset = "{0}_API_KEY is not set, so farebox serve does not start → set {0}_API_KEY, or name another model there"
     assert sentences(set_to(monkeypatch, **values), product) == [
         "ok  provider key: sk-…ABCD",
         f"ok  provider address: {url}/v1",
         f"ok  provider: {url}/v1 answers",
+        "note model: the provider does not list 'of-a-function'; check its name in your file",
         f"ok  provider address: {url}/v2",
         f"ok  provider: {url}/v2 answers",
         "note model: the provider does not list 'gone'; check its name in your file",
         "note provider: GROQ_API_KEY is not set, so llama is left out",
-        "FIX provider: MISTRAL_API_KEY is not set, so live embeddings are made up by the sandbox → set MISTRAL_API_KEY",
+        "note provider: GROQ_API_KEY is not set, so other is left out",
+        f"FIX provider: Farebox(embedding_model=…) asks mistral:mistral-embed, and {unset.format('MISTRAL')}",
+        f"FIX provider: The function there asks groq:llama, and {unset.format('GROQ')}",
     ]
 
 

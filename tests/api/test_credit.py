@@ -3,15 +3,14 @@
 import json
 import random
 import time
-from collections import Counter
 from contextlib import closing
-from typing import Any, Final
+from typing import Final
 
 from farebox.domain.wallet import Grant, parts_of
 from farebox.store.database import Database
 from farebox.store.wallet import StoredCredit
 from tests.api.shop import Shop, ask, assert_problem, get, send
-from tests.services.load import Reply, fire_all
+from tests.services.load import fire_all, statuses
 from tests.services.served import Served
 from tests.services.upstream import Behaviour, FakeUpstream
 
@@ -39,10 +38,6 @@ def slow(upstream: FakeUpstream, seed: int) -> random.Random:
     upstream.reset(seed=seed)
     upstream.program(Behaviour(latency_seconds=0, latency_seconds_max=0.3))
     return random.Random(seed)
-
-
-def statuses(replies: list[Reply]) -> Counter[Any]:
-    return Counter(reply.error or reply.status for reply in replies)
 
 
 def test_of_two_hundred_callers_exactly_the_fifty_pass_that_credit_pays_for(

@@ -1,14 +1,13 @@
 """Promise P1: never over a limit, not by one, on four processes under a thousand callers."""
 
 import random
-from collections import Counter
 from typing import Any
 
 import pytest
 
 from tests.api.meter_log import logged, meter_log
 from tests.api.shop import Shop, ask, assert_problem, get, send
-from tests.services.load import Reply, Request, fire_all
+from tests.services.load import Reply, Request, fire_all, statuses
 from tests.services.served import Served
 from tests.services.upstream import Behaviour, FakeUpstream
 
@@ -20,10 +19,6 @@ TOKENS = 20_000  # of the plan 'tokens'
 
 def refusals(replies: list[Reply]) -> list[Reply]:
     return [reply for reply in replies if reply.status == 429]
-
-
-def statuses(replies: list[Reply]) -> Counter[Any]:
-    return Counter(reply.error or reply.status for reply in replies)
 
 
 def shuffled_latency(upstream: FakeUpstream, seed: int) -> random.Random:

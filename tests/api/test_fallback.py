@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from tests.api.conftest import empty_database
-from tests.api.shop import Shop, ask, assert_problem, send
+from tests.api.shop import Shop, ask, assert_problem, get, send
 from tests.services.load import Reply, Request
 from tests.services.process import wait_until
 from tests.services.served import Served
@@ -109,6 +109,8 @@ def test_where_one_provider_fails_the_next_one_answers(
     cost = row["input_tokens"] * 1_000 + row["output_tokens"] * 5_000
     assert row["cost_nanodollars"] == attempts[1]["cost_nanodollars"] == cost
     assert row["charge_nanodollars"] == -(-cost * 12 // 10)
+    receipt = get(f"{served.url}/v1/usage/calls/{reply.headers['x-request-id']}", key).json()
+    assert (receipt["model"], receipt["answered_by"]) == ("gpt-4o-mini", ["claude-haiku-4-5"])
     shop.assert_sums()
 
 

@@ -26,6 +26,7 @@ from tests.services.browser import Browser
 from tests.services.command import farebox
 from tests.services.mail import MailServer
 from tests.services.process import wait_until
+from tests.services.steps import next_step
 from tests.services.stripe_account import NAME, SECONDS_MAX, StripeAccount, account_of_environment, signed
 from tests.services.upstream import FakeUpstream
 
@@ -153,12 +154,7 @@ def gone(
 
 @pytest.fixture
 def way(gone: Way, request: pytest.FixtureRequest) -> Iterator[Way]:
-    """The way so far. Where it has ended, the rest cannot be gone."""
-    if gone.has_ended:
-        pytest.skip("an earlier step failed")
-    failed = request.session.testsfailed
-    yield gone
-    gone.has_ended = request.session.testsfailed > failed
+    yield from next_step(gone, request)
 
 
 def test_what_the_file_sells_is_for_sale_and_the_doctor_says_so(way: Way) -> None:

@@ -25,7 +25,7 @@ days = [(f"2026-11-{day:02}", (day * 37) % 211) for day in range(1, 31)]
 
 @app.get("/kitchen")
 def kitchen(request: Request) -> Response:
-    frame = Frame(app._site(), {})
+    frame = Frame(app._served().site(), {})
     template = request.query_params.get("template", "kitchen.html")
     return frame.page(request, template, form=form, visitor=visitor, days=days)
 """

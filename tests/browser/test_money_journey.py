@@ -21,6 +21,7 @@ from tests.services.command import printed
 from tests.services.mail import MailServer
 from tests.services.process import free_port, wait_until
 from tests.services.served import Served
+from tests.services.steps import next_step
 from tests.services.stripe import StripeStandin
 from tests.services.sums import connect
 from tests.services.upstream import FakeUpstream
@@ -108,12 +109,7 @@ def way(
 
 @pytest.fixture
 def till(way: Till, request: pytest.FixtureRequest) -> Iterator[Till]:
-    """The way so far. Where it has ended, the rest cannot be gone."""
-    if way.has_ended:
-        pytest.skip("an earlier step failed")
-    failed = request.session.testsfailed
-    yield way
-    way.has_ended = request.session.testsfailed > failed
+    yield from next_step(way, request)
 
 
 def test_the_free_calls_run_out_and_the_refusal_leads_to_the_plans(till: Till) -> None:

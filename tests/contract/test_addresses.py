@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from farebox.account.address import ask_for_address, change_address
-from farebox.account.deliver import reason_not_to_send
+from farebox.account.deliver_mail import reason_not_to_send
 from farebox.account.log_in import ask_for_link, log_in_by_link
 from farebox.account.sessions import change_password
 from farebox.account.sign_up import sign_up
@@ -17,8 +17,8 @@ from farebox.domain.people import LinkGone, NotAllowed, PersonError, TooOften, W
 from farebox.ports.people import Visit
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.household import lock_account
 from farebox.store.mail_outbox import StoredMailOutbox
+from farebox.store.members import lock_account
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, World
 
 NEW = "ada@new.example"

@@ -23,7 +23,6 @@ def line(end_us: int, *, is_usage: bool = True) -> InvoiceLine:
 def an_invoice(*lines: InvoiceLine, **more: Any) -> Invoice:  # noqa: ANN401  # any field of an Invoice
     invoice = Invoice(
         "in_1", "cus_ada", "sub_ada", "A-1", "open", "usd", 1, 0, START, END, END, lines or (line(END),), "",
-        will_retry=False,
     )  # fmt: skip
     return invoice._replace(**more)
 

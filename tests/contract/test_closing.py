@@ -11,7 +11,7 @@ import pytest
 
 from farebox.account import team
 from farebox.account.close import close_account
-from farebox.account.deliver import Delivery
+from farebox.account.deliver_mail import Delivery
 from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.log_in import ask_for_link
 from farebox.account.sign_up import sign_up

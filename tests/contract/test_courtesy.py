@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from farebox.store.courtesy import CROWD
 from farebox.store.database import Database
+from farebox.store.scheduling import CROWD
 from tests.contract.till import Till, admit, running, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread choose")

@@ -12,7 +12,7 @@ from farebox.account.close import close_account
 from farebox.account.keys import create_key, find_key
 from farebox.account.till import CannotBuy
 from farebox.domain.errors import FounderError, LedgerUnavailable
-from farebox.domain.people import NotAllowed
+from farebox.domain.people import MINUTE_US, NotAllowed
 from farebox.ports.money import PaymentsUnavailable
 from farebox.store.database import Database
 from farebox.store.deleting import UNDER_WAY_US
@@ -67,6 +67,7 @@ def test_a_second_deletion_waits_for_the_first_and_the_first_gives_its_keys_back
     def second(_: str) -> None:
         with pytest.raises(NotAllowed, match="Look again in five minutes"):
             close_account(world.desk, ada, CLIENT, typed=ADA, till=till)
+        assert UNDER_WAY_US == 5 * MINUTE_US
         raise PaymentsUnavailable("away")
 
     till = world.till(second)
@@ -87,6 +88,8 @@ def test_a_deletion_takes_over_the_keys_of_one_that_broke_off(
     died_us, now_us = closing.refuse_calls(world.ada, CLIENT), Database.now_us
     monkeypatch.setattr(Database, "now_us", lambda *of: now_us(*of) + UNDER_WAY_US)
     late_us = closing.refuse_calls(world.ada, CLIENT)
+    line = ":account, :at, :account, NULL, 'keys_refused', '', '{}'"
+    world.rows(f"INSERT INTO audit VALUES ({line})", account="acct_elsewhere", at=late_us + 1)
     closing.take_calls(world.ada, CLIENT, died_us)
     assert not world.key_works()
     closing.take_calls(world.ada, CLIENT, late_us)
@@ -176,8 +179,11 @@ def test_no_owner_goes_while_one_of_them_deletes_the_account(world: ClosingWorld
 
 
 def test_a_closed_accounts_keys_are_never_given_back(world: ClosingWorld) -> None:
+    revoked = create_key(world.accounts, SECRET, "till", ADA).row.id
+    world.rows("UPDATE api_key SET revoked_us = 7 WHERE id = :id", id=revoked)
     ada, refused_us = world.ada, world.desk.upkeep.closing.refuse_calls(world.ada, CLIENT)
     world.close()
+    assert world.rows("SELECT id FROM api_key WHERE revoked_us = 7") == [(revoked,)], "one keeps the moment of its end"
     world.desk.upkeep.closing.take_calls(ada, CLIENT, refused_us)
     with pytest.raises(NotAllowed):
         world.keys.add(ada, CLIENT, world.key.row._replace(id="key_new", digest="new"), 10)

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from farebox.account.desk import LoggedIn
-from farebox.account.elsewhere import Answer, CameBack, SetOff, come_back, disconnect, set_off
 from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import ask_for_link, log_in_by_link
+from farebox.account.other_services import Answer, CameBack, SetOff, come_back, disconnect, set_off
 from farebox.adapters.oauth_github import GitHub
 from farebox.adapters.oauth_oidc import OidcService
 from farebox.domain.events import SignedUp

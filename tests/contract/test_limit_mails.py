@@ -124,9 +124,14 @@ def test_eight_processes_that_look_at_once_write_one_mail(watched: Watched) -> N
 def test_a_mark_that_nobody_was_told_of_is_found_by_whoever_looks_at_all(watched: Watched) -> None:
     watched.call(*[1] * 10, tells=False)  # and the process dies
     assert watched.look() == 0
-    assert watched.watches[5].look_at_all() == 1
-    assert watched.watches[6].look_at_all() == 0
-    assert watched.mails() == [(ADA, "calls", 50)]
+    for watch in watched.watches[5:7]:
+        watch._look(set())
+        assert watched.mails() == [(ADA, "calls", 50)]
+    watched.call(*[1] * 6, tells=False)
+    watched.watches[5]._look(set())
+    assert len(watched.mails()) == 1, "at all of them it looks once an hour"
+    watched.watches[5]._look({watched.account.id})
+    assert watched.mails()[1:] == [(ADA, "calls", 80)]
 
 
 def test_marks_that_one_call_leaps_over_are_told_of_together(watched: Watched) -> None:

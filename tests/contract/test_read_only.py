@@ -29,15 +29,14 @@ def database(migrated_pg_url: str) -> Iterator[Database]:
         yield opened
 
 
-def set_read_only(url: str, *, on: bool) -> None:
+def set_read_only(url: str, *, on: bool, hang_up: bool = True) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET default_transaction_read_only = off")
         name = connection.info.dbname
         connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {"on" if on else "off"}')
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-            (name,),
-        )
+        if hang_up:
+            others = "FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+            connection.execute(f"SELECT pg_terminate_backend(pid) {others}", (name,))
 
 
 def test_a_database_that_takes_no_writes_is_an_outage_and_a_record_waits_for_its_end(
@@ -69,6 +68,17 @@ def test_a_database_that_takes_no_writes_is_an_outage_and_a_record_waits_for_its
         await ledger.close()
 
     asyncio.run(call())
+
+
+def test_pages_write_again_as_soon_as_the_database_does(database: Database, migrated_pg_url: str) -> None:
+    """Connections that were opened while it did not are good enough to read, and stay read-only for ever."""
+    set_read_only(migrated_pg_url, on=True)
+    with database.read(), database.read():
+        pass  # two that will be kept
+    with pytest.raises(LedgerUnavailable):
+        sign_up(StoredAccounts(database), Product(), "ada@example.com", "free")
+    set_read_only(migrated_pg_url, on=False, hang_up=False)
+    assert sign_up(StoredAccounts(database), Product(), "ada@example.com", "free")
 
 
 def test_a_page_that_gets_no_connection_is_told_of_an_outage(database: Database) -> None:

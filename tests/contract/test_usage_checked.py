@@ -54,6 +54,23 @@ def test_a_moment_on_the_edge_of_two_periods_is_of_the_one_that_begins(world: Us
     assert [row[1:] for row in world.rows(looked)] == [(11, 11), (13, 13)]
 
 
+def test_the_spans_of_a_look_end_with_the_subscriptions_period_too(world: UsageWorld) -> None:
+    renewed_us = (world.now_us - 3 * DAY_US) // MINUTE_US * MINUTE_US
+    world.subscribe("ada", start_us=renewed_us, end_us=renewed_us + 30 * DAY_US)
+    world.call("ada", 11, at_us=renewed_us - DAY_US, period_us=renewed_us - 30 * DAY_US)
+    world.report.send_all()
+    before, since = world.checks.spans("ada")
+    assert (before, since.start_us) == (Period(renewed_us - 30 * DAY_US, renewed_us), renewed_us)
+
+
+def test_what_was_reported_is_looked_at_for_as_long_as_stripe_may_count_it_and_a_day_more(world: UsageWorld) -> None:
+    world.call("ada", 11)
+    world.report.send_all()
+    for hours, customers in ((24 * 34 + 22, [("ada", "cus_ada")]), (2, [])):
+        world.pass_time(hours * HOUR_US)
+        assert (world.checks.everybody(), bool(world.checks.spans("ada"))) == (customers, bool(customers))
+
+
 def test_what_another_process_has_settled_is_not_settled_otherwise(world: UsageWorld) -> None:
     for name in ("ada", "bob"):
         world.call(name, 11)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from farebox.account import report
 from farebox.domain.errors import LedgerUnavailable
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
@@ -109,14 +108,16 @@ def test_failures_that_are_not_in_a_row_stop_nobody_and_an_end_stops_at_once(
     assert world.report.send_all() == 2
     world.due_again()
     world.report.end()
-    assert world.report.send_all() == 0
+    monkeypatch.setattr(world.check, "look", failing(world.check.look, AssertionError("it has to end")))
+    world.report.look()
+    assert world.states() == {"sent": 2, "waiting": 4}
 
 
 def test_that_an_event_was_taken_is_noted_though_the_database_is_away_for_a_moment(
     world: UsageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = LedgerUnavailable("away")
-    monkeypatch.setattr(report, "NOTE_WAIT_SECONDS", 0)
+    monkeypatch.setattr("farebox.account.rounds.NOTE_WAIT_SECONDS", 0)
     monkeypatch.setattr(world.outbox, "taken", failing(world.outbox.taken, away, away))
     world.call("ada", 11)
     assert world.report.send_all() == 1

@@ -26,7 +26,7 @@ def world(database: Database) -> Iterator[UsageWorld]:
 def test_calls_of_a_customer_and_period_are_reported_in_one_event(world: UsageWorld) -> None:
     last = world.now_us - 10 * DAY_US
     world.call("ada", CENT, CENT, at_us=world.now_us - 2 * HOUR_US)
-    world.call("ada", 3)
+    world.call("ada", 3, at_us=world.now_us - HOUR_US + MICROSECONDS - 1)
     world.call("bob", 5)
     world.call("ada", 7, at_us=last - 1, period_us=last - 30 * DAY_US)
     assert world.report.send_all() == 3

@@ -6,12 +6,12 @@ import pytest
 
 from farebox.domain.billing import InvoiceLine, lines_to_json
 from farebox.domain.period import DAY_US
-from farebox.domain.report import HOUR_US
+from farebox.domain.report import HOUR_US, MINUTE_US
 from farebox.ports.money import PaymentRefused
 from farebox.store import reconcile_usage
 from farebox.store.database import Database
 from farebox.store.reconcile import reconcile
-from tests.contract.usage_world import UsageWorld
+from tests.contract.usage_world import UsageWorld, lost_answer
 
 
 @pytest.fixture
@@ -33,12 +33,21 @@ def test_reconcile_names_an_event_that_is_not_the_sum_of_its_rows_and_rows_witho
         assert list(reconcile_usage.events(connection)) == []
     world.rows("UPDATE usage_event SET nanodollars = nanodollars + 1 WHERE customer = 'cus_ada'")
     world.rows("UPDATE usage_outbox SET event_id = 'usage_lost' WHERE customer = 'cus_bob'")
+    world.call("cem", 14)
+    world.report.send_all()
+    world.rows("UPDATE usage_event SET state = 'dropped' WHERE customer = 'cus_cem'")
     with world.database.read() as connection:
         findings = list(reconcile_usage.events(connection))
     assert set(findings) <= set(reconcile(world.database, {}).findings)
     found = [(one.what.split(": ")[-1], one.expected, one.found) for one in findings]
     assert sorted(found, key=str) == sorted(
-        [("nanodollars", 23, 24), ("calls", 0, 1), ("nanodollars", 0, 13), ("usage event", "usage_lost", "none")],
+        [
+            ("nanodollars", 23, 24),
+            ("calls", 0, 1),
+            ("nanodollars", 0, 13),
+            ("usage event", "usage_lost", "none"),
+            ("rows, as it is dropped", 0, 1),
+        ],
         key=str,
     )
 
@@ -91,6 +100,12 @@ def test_reconcile_tells_of_an_invoice_that_is_not_the_sum_of_what_was_reported(
     world.rows("UPDATE usage_event SET timestamp_us = :at", at=end_us - HOUR_US)
     kept = "INSERT INTO invoice VALUES ('ada', 'in_1', '', :status, 'usd', 0, 0, 0, 0, 0, :lines, '', 0)"
     lines = lines_to_json([InvoiceLine("use", 7, 0, end_us - 30 * DAY_US, end_us, is_usage=True)])
+    for days, wrong in ((0.1, 0), (35, 0), (0.2, 1)):  # too young, too old
+        over_us = world.now_us - int(days * DAY_US)
+        line = InvoiceLine("use", 7, 0, over_us - MINUTE_US, over_us, is_usage=True)
+        world.rows("DELETE FROM invoice")
+        world.rows(kept, status="paid", lines=lines_to_json([line]))
+        assert len([note for note in told(world) if "invoice in_1 says" in note]) == wrong
     for status, wrong in (("draft", 0), ("void", 0), ("paid", 1)):
         world.rows("DELETE FROM invoice")
         world.rows(kept, status=status, lines=lines)
@@ -106,11 +121,18 @@ def test_reconcile_tells_what_waits_what_is_held_and_what_stripe_counted_otherwi
     [waits] = told(world)
     assert reconcile_usage.notes_of(world.database) == [waits], "as doctor tells it"
     assert "2 calls of $0.000000023 wait to be reported to Stripe, the oldest since " in waits
-    world.meter.before = [PaymentRefused("No such customer")]
+    world.call("bob", 13)
+    world.meter.before = [PaymentRefused("No such customer"), lost_answer()]
     world.report.send_all()
-    [held] = told(world)
+    world.call("bob", 14, at_us=world.now_us)
+    waits, held = told(world)
+    assert waits == "2 calls of $0.000000027 wait to be reported to Stripe (Stripe: the connection was lost)."
     assert "2 calls of $0.000000023, is held: No such customer." in held
     world.meter.counted.append(("someone else's", "cus_ada", world.now_us - 2 * HOUR_US, 5))
     world.pass_time(2 * HOUR_US)
     world.check.look()
     assert "Stripe has counted $0.000000005 from " in told(world)[-1]
+    world.meter.counted.clear()
+    world.rows("UPDATE usage_event SET state = 'sent'")
+    world.check.look_at_all()
+    assert "Stripe has counted $0.00 from " in told(world)[-1]

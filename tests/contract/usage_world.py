@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from farebox.account.check_usage import UsageCheck
-from farebox.account.report import UsageReport
+from farebox.account.report_usage import UsageReport
 from farebox.domain.period import DAY_US, MICROSECONDS
 from farebox.domain.report import HOUR_US, MINUTE_US
 from farebox.ports.money import PaymentsUnavailable, UsageEvent

@@ -15,10 +15,10 @@ import stripe
 from farebox.account import buy
 from farebox.account.check_usage import UsageCheck
 from farebox.account.keys import PLAIN, create_key
-from farebox.account.offer import compare, make_so
-from farebox.account.report import UsageReport
+from farebox.account.report_usage import UsageReport
+from farebox.account.stripe_catalogue import compare, make_so
+from farebox.account.stripe_events import Clerk
 from farebox.account.till import CannotBuy, Till
-from farebox.account.work_off import Clerk
 from farebox.adapters.stripe_catalogue import StripeCatalogue
 from farebox.adapters.stripe_invoices import invoice_of
 from farebox.adapters.stripe_payments import StripePayments

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -56,6 +57,11 @@ class Reply:
 
     def json(self) -> Any:  # noqa: ANN401 - JSON
         return json.loads(self.body)
+
+
+def statuses(replies: Sequence[Reply]) -> Counter[Any]:
+    """How many ended in each way: by the status, or by the error that kept it from coming whole."""
+    return Counter(reply.error or reply.status for reply in replies)
 
 
 class Caller:

@@ -37,10 +37,10 @@ from farebox.sandbox.stripe.rooms import clocks, meter_events
 from farebox.sandbox.stripe.rooms.payment_methods import made
 from farebox.sandbox.stripe.shelf import Shelf, set_setting
 from farebox.sandbox.stripe.things import Thing
-from farebox.store import cursor, database, statements
+from farebox.store import cursor, database
 
 URL: Final = "http://stripe.inside"
-TELL_TIME: Final = (shelves, backstage, outbound, clocks, meter_events, cursor, database, statements)
+TELL_TIME: Final = (shelves, backstage, outbound, clocks, meter_events, cursor, database)
 """The modules that look at a clock; with PostgreSQL, Farebox asks the database instead."""
 
 

@@ -18,7 +18,7 @@ from tests.services.stripe import StripeStandin
 PROGRAM = """
 import os, sys
 from farebox.account.check_usage import UsageCheck
-from farebox.account.report import UsageReport
+from farebox.account.report_usage import UsageReport
 from farebox.adapters import stripe_client
 from farebox.adapters.stripe_usage import StripeUsage
 from farebox.store.database import Database

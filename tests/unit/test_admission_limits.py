@@ -60,6 +60,9 @@ def test_a_call_that_may_use_the_last_token_passes_and_one_token_more_is_refused
     )
     # And that is true.
     admitted(plan, meter._replace(posted_tokens=601), ASK._replace(output_tokens_wanted=399))
+    # What a function of the founder's can come to is no matter of its caller's.
+    told = refused(plan, meter._replace(posted_tokens=601), ASK._replace(endpoint="/v1/tagline"))
+    assert "left this month, and this call can come to 500. It resets at" in told.error.detail
 
 
 def test_a_call_that_may_use_the_last_nanodollar_passes_and_one_more_is_refused() -> None:

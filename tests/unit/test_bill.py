@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from farebox.domain.bill import Bill, Try, bill_of, tries_of
 from farebox.domain.ledger import NOTHING_SPENT, Hold, Mark, Outcome, Spent, end_hold
 from farebox.domain.prices import Price, cost_nanodollars
+from farebox.web.pages.call_words import result_of
 
 PRICE = Price(150_000_000, 75_000_000, 600_000_000)
 DEARER = Price(2_500_000_000, 1_250_000_000, 10_000_000_000)
@@ -108,3 +109,13 @@ def test_a_customer_sees_how_each_try_ended_and_nothing_of_the_provider() -> Non
         Try("upstream_timeout", 7), Try("upstream_busy", 8), Try("upstream_failed", 9), Try("upstream_failed", 10),
         Try("refused", 11), Try("answered", 12), Try("cut", None),
     ]  # fmt: skip
+
+
+def test_a_stream_that_the_provider_broke_off_is_not_told_as_left_by_its_caller() -> None:
+    cut = {"model": "m", "ms": 7, "status": 200, "cut": True}
+    outcome = outcome_of([cut, cut])
+    assert [one.result for one in tries_of(outcome)] == ["cut", "cut"]
+    broken = tries_of(outcome._replace(error="upstream_failed"))
+    assert [one.result for one in broken] == ["cut", "broke_off"]
+    words = [result_of(one) for one in broken]
+    assert words == ["It was cut short", "It broke off while it was writing"]

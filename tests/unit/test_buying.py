@@ -1,27 +1,40 @@
 """What is asked of Stripe for somebody who buys, tops up or leaves for good; and when nothing is, any more."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast, get_args
 from unittest.mock import Mock, call
 
 import pytest
 
-from farebox.account.buy import buy_plan, end_for_good
+from farebox.account.buy import buy_plan, cancel, change_of, change_plan, end_for_good, portal, wish_top_up
+from farebox.account.buy import paid as paid_for
 from farebox.account.till import CannotBuy, Till
 from farebox.account.top_up import NEEDS_YOU, NOT_KNOWN, TopUpWatch, pay
 from farebox.domain.billing import LIVE, Payment, PaymentStatus, Subscription, SubscriptionStatus
 from farebox.domain.events import PaymentFailed
 from farebox.domain.ledger import Outcome, State
+from farebox.domain.pack import Pack
 from farebox.domain.people import HOUR_US
+from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
-from farebox.domain.subscribing import Known
+from farebox.domain.subscribing import NOT_BEGUN, Known
 from farebox.ports.billing import TopUpAttempt
 from farebox.ports.calls import AccountRow
 from farebox.ports.money import PaymentsUnavailable
 
 ADA = AccountRow("acct_1", "ada@example.com", "free", "active", 0, 0, customer_id="cus_1")
-PRODUCT = Product("Till", plans=(Plan("free", calls=20), Plan("pro", usd=29, calls=1000)))
+PRODUCT = Product(
+    "Till",
+    plans=(
+        Plan("free", calls=20),
+        Plan("pro", usd=29, calls=1000, overage_usd="0.01", trial_days=14),
+        Plan("max", usd=99),
+    ),
+    packs=(Pack("small", usd=10),),
+)
+PRO = Known("acct_1", "sub_1", "active", "pro", "", 0, 1, None, 0, 0, 0)
 STATUSES = get_args(SubscriptionStatus)
 OVER = {"canceled", "incomplete_expired"}
 ATTEMPT = TopUpAttempt("acct_1", "small", "attempt_1", begun_us=0)
@@ -33,24 +46,77 @@ def till(stripe: Mock, known: Known | None = None, now_us: int = 0) -> Till:
     return Till(stripe, billing, more, PRODUCT, "https://till.example", (), 0, more, more, more, more)
 
 
+def test_who_pays_no_longer_is_on_the_first_plan_which_may_have_a_price() -> None:
+    dear = Product("Till", plans=(Plan("starter", usd=5), Plan("pro", usd=29)))
+    found = [replace(till(Mock()), product=product, grace_seconds=60).rules for product in (PRODUCT, dear)]
+    assert found == [("free", True, 60 * MICROSECONDS), ("starter", False, 60 * MICROSECONDS)]
+
+
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_second_plan_is_not_sold_to_who_has_one(status: SubscriptionStatus) -> None:
     stripe = Mock(checkout_plan=Mock(return_value="https://pay.example"))
-    here = till(stripe, Known("acct_1", "sub_1", status, "pro", "", 0, 1, None, 0, 0, 0))
+    here = till(stripe, PRO._replace(status=status))
     if status in LIVE:
         with pytest.raises(CannotBuy, match="has a plan already"):
             buy_plan(here, ADA, "pro")
         assert stripe.mock_calls == []
     else:
         assert buy_plan(here, ADA, "pro") == "https://pay.example"
+        trial_days = 14 if status in NOT_BEGUN else 0  # it is had once
+        assert stripe.checkout_plan.call_args.args[3] == trial_days
+
+
+def test_what_is_not_for_sale_or_was_never_bought_is_not_asked_of_stripe() -> None:
+    stripe, new = Mock(), ADA._replace(customer_id="")
+    here, over = till(stripe), till(stripe, PRO._replace(status="canceled"))
+    refused: dict[str, Callable[[], object]] = {
+        "no such plan for sale": lambda: buy_plan(here, ADA, "free"),
+        "nothing was bought": lambda: portal(here, new),
+        "no subscription to change": lambda: cancel(over, ADA),
+    }
+    for sentence, act in refused.items():
+        with pytest.raises(CannotBuy, match=sentence):
+            act()
+    assert stripe.mock_calls == []
+
+
+def test_who_comes_back_from_paying_while_stripe_is_away_is_told_to_wait() -> None:
+    assert paid_for(till(Mock(checkout=Mock(side_effect=PaymentsUnavailable("away")))), ADA, "cs_1") == "waiting"
+
+
+def test_the_free_plan_is_had_by_ending_the_other_one_and_one_of_the_same_price_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    synced = Mock()
+    monkeypatch.setattr("farebox.account.buy.sync_subscription", synced)
+    here = till(stripe := Mock(), PRO)
+    assert change_plan(here, ADA, "free") == "later"
+    stripe.end_at_period_end.assert_called_once_with("sub_1", ends=True)
+    synced.assert_called_once_with(here, "sub_1")
+    assert change_of(PRODUCT.by_name["pro"], PRO, Plan("another", usd=29)) == "later"
+
+
+def test_no_dearer_plan_is_had_while_stripe_is_not_back_on_what_is_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The difference would be counted from the cheaper plan, which was only wished for."""
+    monkeypatch.setattr("farebox.account.buy.sync_subscription", Mock())
+    stripe = Mock()
+    with pytest.raises(CannotBuy, match="cannot be reached"):
+        change_plan(till(stripe, PRO._replace(next_plan="basic")), ADA, "max")
+    assert stripe.change_plan.mock_calls == []
+
+
+def test_a_wish_to_top_up_is_looked_at_at_once() -> None:
+    wish_top_up(here := till(Mock()), ADA, "small", "5")
+    cast("Mock", here.account_changed).assert_called_once_with("acct_1")
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_whatever_may_still_be_charged_is_ended_for_good(status: SubscriptionStatus) -> None:
     theirs = Subscription("sub_1", "cus_1", "acct_1", status, "pro", 0, 0, 1, None, ends_at_period_end=False)
-    stripe = Mock(subscriptions_of=Mock(return_value=[theirs]))
+    stripe = Mock(subscriptions_of=Mock(return_value=[theirs, theirs._replace(id="sub_2")]))
     end_for_good(till(stripe), ADA)
-    assert [call.args for call in stripe.cancel_now.mock_calls] == ([] if status in OVER else [("sub_1",)])
+    ended = [] if status in OVER else [("sub_1",), ("sub_2",)]
+    assert [call.args for call in stripe.cancel_now.mock_calls] == ended
 
 
 @pytest.mark.parametrize(("hours", "is_over"), [(22, False), (24, True)])

@@ -210,10 +210,16 @@ async def agent(made: Call) -> str:
         raise LookupError("no agent") from error
 
 
-def test_what_the_client_failed_with_is_told_to_the_customer_whoever_wrapped_it() -> None:
-    assert type(ended(call(max_input_tokens=100), lambda made: made.ask("x" * 200))) is CallTooLarge
-    assert type(ended(call(max_input_tokens=100), agent)) is CallTooLarge
-    assert type(ended(call(max_input_tokens=10), chat)) is CallTooLarge
+@pytest.mark.parametrize("ask", [lambda made: made.ask("x" * 200), agent, chat], ids=["ask", "agent", "client"])
+def test_what_does_not_fit_is_told_to_the_customer_and_the_founder_whoever_wrapped_it(
+    ask: Callable[[Call], Awaitable[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = call(max_input_tokens=10)
+    made._wire.place = "shop.py, line 4"
+    assert type(ended(made, ask)) is CallTooLarge
+    [told] = caplog.messages
+    assert told.startswith("shop.py, line 4: This call has room for 10 more tokens of input and ")
+    assert told.endswith(" Send less. Raise max_input_tokens or max_output_tokens of its decorator.")
 
 
 def test_what_the_provider_has_against_a_handlers_request_is_not_its_customers_affair(

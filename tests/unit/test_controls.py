@@ -118,6 +118,7 @@ def test_models_are_groups_as_far_as_a_form_can_show_them() -> None:
         (Annotated[int, Field(ge=1, le=9, description="How many")], 3, "How many. 1 to 9. Default: 3."),
         (Annotated[int, Field(ge=1_000)], ..., "1,000 or more."),
         (Annotated[float, Field(gt=0, lt=1)], ..., "More than 0. Less than 1."),
+        (Annotated[int, Field(ge=5, multiple_of=5)], ..., "5 or more. A multiple of 5."),
         (Annotated[str, Field(min_length=3, max_length=2_000)], ..., "3 to 2,000 characters."),
         (Annotated[str, Field(max_length=1)], ..., "Up to 1 character."),
         (Annotated[str, Field(min_length=1)], ..., "1 character or more."),

@@ -4,7 +4,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from farebox.account.deliver import Delivery, reason_not_to_send
+from farebox.account.deliver_mail import Delivery, reason_not_to_send
 from farebox.domain.people import HOUR_US, Mail
 from farebox.ports.people import DueMail, MailNotSent
 
@@ -59,5 +59,6 @@ def test_what_has_had_its_time_is_forgotten_at_the_first_look_and_seldom_after_i
 def test_a_link_to_log_in_goes_to_persons_alone_and_one_of_a_new_address_to_strangers(template: str) -> None:
     assert reason_not_to_send(due(template=template))
     assert not reason_not_to_send(due(template=template)._replace(is_known=True))
+    assert not reason_not_to_send(due(template=template)._replace(is_awaited=True))
     assert not reason_not_to_send(due(template="change"))
     assert reason_not_to_send(due(template="change")._replace(is_known=True))

@@ -20,7 +20,7 @@ from farebox.domain.admission import Standing
 from farebox.domain.apikey import ApiKey
 from farebox.domain.breaker import Breaker
 from farebox.domain.dialects import CHAT
-from farebox.domain.errors import CallError, InternalError, UpstreamFailed, UpstreamTimeout
+from farebox.domain.errors import CallError, InternalError, UpstreamBusy, UpstreamFailed, UpstreamTimeout
 from farebox.domain.ledger import Ending, Hold, Mark, Spent, end_hold
 from farebox.ports.calls import Recorded, Reply, Streamed
 from farebox.sandbox.model import SandboxStream
@@ -300,6 +300,17 @@ def test_a_pause_that_is_longer_than_the_call_has_is_not_waited_for() -> None:
     with pytest.raises(CallError):
         run(wire.ask(question(wire)))
     assert len(asked) == 1
+
+
+def test_a_provider_that_is_left_alone_is_not_told_as_busy_by_its_own_words(caplog: pytest.LogCaptureFixture) -> None:
+    wire = call()._wire
+    [model] = wire.service.models["live"]
+    breaker = Breaker(2, 60)
+    for _ in range(2):
+        breaker.failed(monotonic())
+    with pytest.raises(UpstreamBusy):
+        run(wire.ask(question(wire)._replace(models=(model._replace(breaker=breaker),))))
+    assert "'cause': 'not asked for 60 s, after 2 failures (FAREBOX_BREAKER_FAILURES)'" in caplog.text
 
 
 # -- It is recorded

@@ -1,11 +1,17 @@
 """The error tree: each leaf a customer can see has a code of its own and a status that the contract knows."""
 
+import json
 import re
+from typing import Any
 
 import pytest
 
 from farebox.domain import errors
-from farebox.domain.errors import CallError, all_errors
+from farebox.domain.admission import Standing
+from farebox.domain.errors import BurstExceeded, CallError, InvalidApiKey, InvalidRequest, QuotaExceeded, all_errors
+from farebox.domain.ledger import Meter
+from farebox.domain.plan import Plan
+from farebox.web.problem import problem
 
 # DESIGN.md's contract, and what HTTP itself asks for: 400 a body that is no JSON, 405, 500.
 STATUSES = {400, 401, 402, 403, 404, 405, 409, 413, 422, 429, 500, 502, 503}
@@ -76,3 +82,35 @@ def test_only_what_cannot_succeed_by_trying_again_tells_clients_not_to() -> None
 def test_a_lost_hold_is_an_outage_to_whoever_handles_those() -> None:
     assert issubclass(errors.HoldLost, errors.LedgerUnavailable)
     assert errors.HoldLost.code != errors.LedgerUnavailable.code
+
+
+def told(error: CallError) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """An error's status, the headers that not all of them have, and its body, of which all have the same."""
+    status, headers, body = problem(error, "req_1", "https://till.example")
+    found, members = {name.decode(): value.decode() for name, value in headers}, json.loads(body)
+    for name, value in (
+        ("content-type", "application/problem+json"), ("cache-control", "no-store"), ("x-request-id", "req_1")
+    ):  # fmt: skip
+        assert found.pop(name) == value
+    assert members.pop("type") == f"https://till.example/errors/{error.code}"
+    assert [members.pop(name) for name in ("title", "status", "detail", "instance")] == [
+        error.title, status, "Do this.", "req_1"
+    ]  # fmt: skip
+    assert [members["error"].pop(name) for name in ("message", "type", "code")] == ["Do this.", error.kind, error.code]
+    return status, found, members
+
+
+def test_an_answer_tells_what_an_error_knows_and_nothing_else() -> None:
+    plain: dict[str, Any] = {"error": {"param": None}}
+    assert told(InvalidApiKey("Do this.")) == (401, {"www-authenticate": "Bearer"}, plain)
+    wrong = InvalidRequest("Do this.", param="prompt")
+    assert told(wrong) == (422, {}, {"error": {"param": "prompt"}, "param": "prompt"})
+    burst = BurstExceeded("Do this.", retry_after_seconds=3)
+    assert told(burst) == (429, {"retry-after": "3"}, plain | {"violated-policies": ["burst"]})
+    quota = QuotaExceeded("Do this.")
+    quota.policy, quota.page = "tokens", "/plan?account=acct_1"
+    quota.standing = Standing(Plan("free", calls=1), Meter("acct_1", "live", 0, 60 * 10**6), 0)
+    status, headers, members = told(quota)
+    assert (status, headers.pop("x-should-retry"), headers["ratelimit"]) == (429, "false", '"monthly";r=1;t=60')
+    page = "https://till.example/plan?account=acct_1"
+    assert members == plain | {"violated-policies": ["tokens"], "page": page}

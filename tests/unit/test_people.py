@@ -11,7 +11,7 @@ from fastapi import HTTPException, Request
 from farebox.domain import people
 from farebox.domain.errors import FounderError
 from farebox.domain.mail import Sender, SmtpServer, parse_sender, parse_smtp
-from farebox.domain.people import Client, PersonError, address_of, link_id_of, link_token
+from farebox.domain.people import Client, PersonError, address_of, digest, link_id_of, link_token
 from farebox.web.pages.sale import elsewhere
 from farebox.web.pages.visitor import _warn_of_proxy, believed, client_of, is_path, see_other
 
@@ -58,6 +58,11 @@ def test_the_token_of_a_link_is_made_again_and_belongs_to_its_secret() -> None:
     assert link_id_of(b"another", token) is None
     assert link_id_of(SECRET, token[:-1] + ("0" if token[-1] != "0" else "1")) is None
     assert link_id_of(SECRET, token + "\n") is None
+
+
+def test_a_token_of_one_kind_is_none_of_another() -> None:
+    found = {digest(secret, kind, "token") for secret in (SECRET, b"another") for kind in ("session", "ceremony")}
+    assert len(found) == 4
 
 
 def test_one_client_is_an_ipv4_address_or_an_ipv6_network() -> None:

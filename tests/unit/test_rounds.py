@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import pytest
 
-from farebox.account import work_off
+from farebox.account import stripe_events
 from farebox.account.check_usage import UsageCheck
 from farebox.account.limit_mails import LimitWatch
-from farebox.account.report import UsageReport
-from farebox.account.work_off import Clerk
+from farebox.account.report_usage import UsageReport
+from farebox.account.stripe_events import Clerk
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.period import Period
 from farebox.ports.money import PaymentsUnavailable
@@ -119,7 +119,7 @@ def test_the_end_of_one_grace_or_a_wish_does_not_hold_up_that_of_others(monkeypa
             return ("acct_4", "acct_5", "acct_6")
 
     inbox: Any = Inbox()
-    monkeypatch.setattr(work_off, "look_again", look_again)
+    monkeypatch.setattr(stripe_events, "look_again", look_again)
     Clerk(inbox, lambda: None).look()  # type: ignore[arg-type, return-value]  # as far as it looks
     assert seen == [*ACCOUNTS, "acct_4", "acct_5"]
 

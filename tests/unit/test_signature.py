@@ -287,6 +287,7 @@ MISTAKES: Final = {
     "@app.paid\nasync def f(call) -> str: ...": "f has no docstring",
     "@app.paid\nasync def f() -> str:\n" + DOC: "f does not take the call as its first parameter",
     "@app.paid\nasync def f(*, call) -> str:\n" + DOC: "f does not take the call as its first parameter",
+    "@app.paid\nasync def f(self, call) -> str:\n" + DOC: "f is a method; write it as a function that takes the call",
     "@app.paid\nasync def f(topic: str) -> str:\n" + DOC: "f has topic where the call belongs",
     "@app.paid\nasync def f(call, *more) -> str:\n" + DOC: "f takes *more; name each field",
     "@app.paid\nasync def f(call, **more) -> str:\n" + DOC: "f takes *more; name each field",

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from farebox.domain.providers import PROVIDERS
 from farebox.sandbox.model import SANDBOX_MODEL
 from farebox.settings import TABLES_VARIABLE, Settings
 from farebox.store.migrations import HEAD
+from tests.services.examined import set_to
 
 pytestmark = pytest.mark.usefixtures("bare")
 
@@ -27,15 +29,9 @@ MODELS = ["openai:gpt-4o-mini", "anthropic:claude-3-5-haiku-latest", "openai:gpt
 IN_MONEY = (Plan("metered", credit_usd=5),)
 
 
-def set_to(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    return settings_module.load()
-
-
-def built(product: Product, settings: Settings, *, bills_sandbox: bool = False) -> wiring.System:
+def built(product: Product, settings: Settings, *, is_dev: bool = False, bills_sandbox: bool = False) -> wiring.System:
     async def scene() -> wiring.System:
-        system = wiring.build(product, settings, Path.cwd(), bills_sandbox=bills_sandbox)
+        system = wiring.build(product, settings, Path.cwd(), is_dev=is_dev, bills_sandbox=bills_sandbox)
         await system.start()
         await system.stop()
         return system
@@ -99,10 +95,10 @@ def test_the_models_whose_provider_has_a_key_are_asked_in_the_order_written(
 ) -> None:
     product = Product(model=MODELS, embedding_model="gemini:text-embedding-004")
     with caplog.at_level(logging.WARNING, "farebox"):
-        some = built(product, set_to(monkeypatch, OPENAI_API_KEY="sk-of-the-tests"))
+        some = built(product, set_to(monkeypatch, OPENAI_API_KEY="sk-of-the-tests"), is_dev=True)
     assert caplog.messages == [
         "anthropic:claude-3-5-haiku-latest is left out: ANTHROPIC_API_KEY is not set",
-        "gemini:text-embedding-004 is left out: GEMINI_API_KEY is not set",
+        "Farebox(embedding_model=…) is answered by the sandbox: GEMINI_API_KEY is not set",
     ]
     assert names(some) == ["openai:gpt-4o-mini", "openai:gpt-4o"]
     assert [model.name for model in some.service.embedding_models["live"]] == [SANDBOX_MODEL]
@@ -122,6 +118,51 @@ def test_the_models_whose_provider_has_a_key_are_asked_in_the_order_written(
     assert mini.breaker is gpt4o.breaker is not claude.breaker
     assert isinstance(mini.upstream, OpenAIUpstream)
     assert all(model.is_billed and model.price is not None for model in system.service.models["live"])
+
+
+EMBEDDED = "Farebox(embedding_model=…) asks mistral:mistral-embed, and MISTRAL_API_KEY is not set"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"OPENAI_API_KEY": "sk-x", "MISTRAL_API_KEY": "x"}, "The function there asks anthropic:haiku or groq:llama,"),
+        ({"OPENAI_API_KEY": "sk-x", "GROQ_API_KEY": "x"}, EMBEDDED),
+        ({"OPENAI_API_KEY": "sk-x", "FAREBOX_MODEL": "ollama:llama3.2"}, EMBEDDED),
+        ({"GROQ_API_KEY": "x", "MISTRAL_API_KEY": "x"}, "Farebox(model=…) asks openai:gpt-4o-mini,"),
+        ({"MISTRAL_API_KEY": "x", "FAREBOX_MODEL": "anthropic:haiku"}, "FAREBOX_MODEL asks anthropic:haiku,"),
+        ({}, ""),
+        ({"FAREBOX_MODEL": "anthropic:haiku"}, ""),
+        ({"OPENAI_API_KEY": "sk-x", "GROQ_API_KEY": "x", "MISTRAL_API_KEY": "x"}, ""),
+        ({"MISTRAL_API_KEY": "x", "FAREBOX_MODEL": "ollama:llama3.2"}, ""),
+    ],
+)
+def test_the_sandbox_is_served_for_all_that_asks_or_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], told: str
+) -> None:
+    product, settings = part_of_it(), set_to(monkeypatch, **values)
+    wiring.check(product, settings, is_dev=True)
+    if not told:
+        wiring.check(product, settings)
+        return
+    for refuse in (lambda: wiring.check(product, settings), lambda: wiring.build(product, settings, Path.cwd())):
+        with pytest.raises(FounderError, match=f"^{re.escape(told)}"):
+            refuse()
+
+
+def test_what_would_be_made_up_beside_real_answers_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FounderError) as refused:
+        wiring.check(part_of_it(), set_to(monkeypatch, OPENAI_API_KEY="sk-x", MISTRAL_API_KEY="x"))
+    assert str(refused.value) == (
+        "The function there asks anthropic:haiku or groq:llama, and ANTHROPIC_API_KEY or GROQ_API_KEY is not set, so "
+        "its answers would be made up, beside real ones. To serve, set ANTHROPIC_API_KEY or GROQ_API_KEY, or name "
+        "another model there; farebox dev tries it as it is."
+    )
+
+
+def part_of_it() -> Product:
+    there = Product().parse_models(["anthropic:haiku", "groq:llama"])
+    return Product(embedding_model="mistral:mistral-embed", handler_models={"there": there})
 
 
 def test_a_model_of_the_settings_takes_the_files_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ SAME: Final = "This is your address already."
 
 
 def ask_for_address(desk: Desk, here: Visit, client: Client, *, email: str) -> str:
-    """Have a link mailed to the new address; the address. Whether somebody has it makes no difference here.
+    """Have a link mailed to the new address; return the address. Whether somebody has it makes no difference here.
 
     Raises:
         PersonError: it is no address, or this client has asked too often.
@@ -30,7 +30,7 @@ def ask_for_address(desk: Desk, here: Visit, client: Client, *, email: str) -> s
 
 
 def change_address(desk: Desk, here: Visit, client: Client, *, token: str) -> None:
-    """Use the link. Only its person can: else whoever is sent one could be led to give somebody their address.
+    """Use the link. Only the person who asked for it can: else a stranger could be led to give their address away.
 
     Raises:
         LinkGone: the link does not work, or another person asked for it.

@@ -1,4 +1,4 @@
-"""Show again who one is, as changing what a log-in needs asks for."""
+"""Show again who one is, before changing what a log-in needs."""
 
 from typing import NamedTuple
 
@@ -20,14 +20,14 @@ class Ways(NamedTuple):
 
 
 def ways_of(desk: Desk, here: Visit) -> Ways:
-    """Who has a second factor shows that: a password alone does not undo what guards against a stolen password."""
+    """The ways open to a person. With a second factor, a password alone will not do: it may be stolen."""
     has_code = here.person.totp_secret is not None
     has_password = here.person.password_hash is not None and not has_code
     return Ways(has_password, has_code, bool(desk.proofs.passkeys.of(here.person.id)))
 
 
 def show_password_again(desk: Desk, here: Visit, client: Client, password: str) -> None:
-    """By the password.
+    """Show again who one is by the password.
 
     Raises:
         NotAllowed: it is not enough for them.
@@ -40,7 +40,7 @@ def show_password_again(desk: Desk, here: Visit, client: Client, password: str) 
 
 
 def show_code_again(desk: Desk, here: Visit, client: Client, code: str) -> None:
-    """By the second factor, or a recovery code.
+    """Show again who one is by the second factor, or a recovery code.
 
     Raises:
         PersonError: it is wrong, or there were too many guesses to look at this one.
@@ -52,7 +52,7 @@ def show_code_again(desk: Desk, here: Visit, client: Client, code: str) -> None:
 
 
 def show_passkey_again(desk: Desk, here: Visit, client: Client, place: Place, *, token: str, answer: str) -> None:
-    """By a passkey of theirs.
+    """Show again who one is by a passkey.
 
     Raises:
         PersonError: the answer does not hold.

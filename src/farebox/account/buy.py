@@ -45,7 +45,7 @@ def _asking() -> Iterator[None]:
 
 
 def buy_plan(till: Till, account: AccountRow, name: str) -> str:
-    """Where to send somebody to subscribe to a plan.
+    """The address of a page at Stripe to subscribe to a plan.
 
     Raises:
         CannotBuy: there is no such plan for sale, the account has one already, or Stripe cannot do it now.
@@ -56,7 +56,7 @@ def buy_plan(till: Till, account: AccountRow, name: str) -> str:
         raise CannotBuy("There is no such plan for sale.")
     if known is not None and known.is_live:
         raise CannotBuy("This account has a plan already; change it instead.")
-    # A trial is for those who were never subscribed.
+    # Only an account that was never subscribed gets a trial.
     trial_days = plan.trial_days if known is None or known.status in NOT_BEGUN else 0
     with _asking():
         customer = customer_of(till, account)
@@ -66,7 +66,7 @@ def buy_plan(till: Till, account: AccountRow, name: str) -> str:
 
 
 def buy_pack(till: Till, account: AccountRow, name: str) -> str:
-    """Where to send somebody to buy credit.
+    """The address of a page at Stripe to buy credit.
 
     Raises:
         CannotBuy: there is no such pack, or Stripe cannot do it now.
@@ -82,7 +82,7 @@ def buy_pack(till: Till, account: AccountRow, name: str) -> str:
 
 
 def portal(till: Till, account: AccountRow) -> str:
-    """Where somebody changes their card, and finds their invoices at Stripe.
+    """The address of the page at Stripe to change the card, and to find invoices.
 
     Raises:
         CannotBuy: nothing was ever bought, or Stripe cannot be asked now.
@@ -94,12 +94,12 @@ def portal(till: Till, account: AccountRow) -> str:
 
 
 def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "credit", "waiting"]:
-    """Somebody came back from paying: have it hold at once, without waiting for Stripe's word of it.
+    """Apply what a customer has paid when they come back from paying, without waiting for Stripe's webhook.
 
     Raises:
         CannotBuy: it is not this account's payment.
     """
-    if not session_id.startswith(SESSION):  # without a name, Stripe would tell of all there are
+    if not session_id.startswith(SESSION):  # with an empty id, Stripe would list all sessions
         raise CannotBuy(NOT_KNOWN)
     try:
         checkout = till.payments.checkout(session_id)
@@ -123,11 +123,11 @@ def price_of(plan: Plan, known: Known | None) -> int:
 
 
 def change_of(plan: Plan | None, known: Known, other: Plan) -> Change:
-    """When a change to another plan holds: at once where it is dearer, else when what is paid for has been had.
+    """When a change to another plan takes effect: at once if that is dearer, else at the end of what is paid for.
 
-    It is dearer than what is paid, not than what the file says by now. Of a plan that is no longer offered nothing can
-    be had, so a change from it holds at once. With a cheaper plan noted, Stripe has to be put back onto the price that
-    is paid, to count a difference from; where the file has another one by now, it cannot, and the change waits.
+    Dearer than what is paid, not than what the file says by now. A plan that is no longer offered gives nothing, so a
+    change from it takes effect at once. If a cheaper plan is noted, Stripe has to be put back onto the price that is
+    paid, to count the difference from; if the file has another price by now, it cannot, and the change waits.
     """
     if plan is None:
         return "now"
@@ -142,7 +142,7 @@ def change_of(plan: Plan | None, known: Known, other: Plan) -> Change:
 def change_plan(till: Till, account: AccountRow, name: str) -> Change:
     """Move a subscription to another plan: to a dearer one at once, to a cheaper one at the period's end.
 
-    From one that is no longer offered, to any at once.
+    From a plan that is no longer offered, it moves to any other at once.
 
     Raises:
         CannotBuy: it cannot be done, or Stripe cannot do it now.
@@ -170,7 +170,7 @@ def change_plan(till: Till, account: AccountRow, name: str) -> Change:
 
 
 def cancel(till: Till, account: AccountRow) -> None:
-    """End a subscription when what is paid for has been had.
+    """End a subscription at the end of the period that is paid for.
 
     Raises:
         CannotBuy: there is none, or Stripe cannot do it now.
@@ -194,9 +194,9 @@ def resume(till: Till, account: AccountRow) -> None:
 
 
 def end_for_good(till: Till, account: AccountRow) -> None:
-    """End whatever an account pays for, now: it is about to be deleted, and nobody calls any more.
+    """End all that an account pays for, now: it is about to be deleted, and nobody calls any more.
 
-    What was used is reported first, as the last invoice is made by the end.
+    What was used is reported first, as ending a subscription makes its last invoice.
 
     Raises:
         CannotBuy: Stripe cannot do it now.
@@ -214,10 +214,10 @@ def end_for_good(till: Till, account: AccountRow) -> None:
 
 
 def wish_top_up(till: Till, account: AccountRow, pack_name: str, below: str) -> None:
-    """Have a pack bought by itself when credit falls below an amount; without a pack, not any more.
+    """Have a pack bought automatically when credit falls below an amount; without a pack, stop that.
 
     Raises:
-        CannotBuy: it is no amount, or one that a pack would not lift the credit above.
+        CannotBuy: there is no such pack, or `below` is no amount, or is more than the pack is worth.
     """
     if not pack_name:
         till.billing.wish_top_up(account.id, "", 0)
@@ -237,7 +237,7 @@ def wish_top_up(till: Till, account: AccountRow, pack_name: str, below: str) -> 
 
 
 def customer_of(till: Till, account: AccountRow) -> str:
-    """Who the account is at Stripe; made once, and anew where it was deleted there.
+    """The id of the account's customer at Stripe; made once, and anew where it was deleted there.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
@@ -271,9 +271,9 @@ def _resume(till: Till, known: Known) -> None:
 
 
 def _wish(till: Till, known: Known, plan: Plan) -> None:
-    """Have another plan from the next period on; where Stripe says no, what was wanted before stays so.
+    """Have another plan from the next period on; if Stripe refuses it, what was wanted before stays wanted.
 
-    The note of it counts, whatever happens behind it: Stripe is told later of what it could not be told now.
+    Our note of the wish counts, whatever happens after it: if Stripe cannot be told now, it is told later.
     """
     till.billing.want_next(known, plan.name)
     try:
@@ -285,26 +285,26 @@ def _wish(till: Till, known: Known, plan: Plan) -> None:
         _wish_as_before(till, known)
         raise
     except PaymentsUnavailable as error:
-        if known.ends_at_period_end:  # it may end all the same, so nothing is promised
+        if known.ends_at_period_end:  # the subscription may still end, so nothing is promised
             _wish_as_before(till, known)
             raise
         log.warning("Stripe is told later that %s wants %s next: %s", known.account_id, plan.name, error)
 
 
 def _wish_as_before(till: Till, known: Known) -> None:
-    """Not a note of nothing: what Stripe was asked for without an answer, it may have done, or do yet."""
+    """Note what was wanted before, or the plan in force: Stripe may do what it was asked for without an answer."""
     till.billing.want_next(known, known.next_plan or known.plan)
     with suppress(PaymentRefused, PaymentsUnavailable):
         sync_subscription(till, known.id)
 
 
 def _move_now(till: Till, known: Known, plan: Plan, *, is_gone: bool) -> None:
-    """Have another plan now; where that cannot be had, the cheaper one that was wanted for later still is.
+    """Move to another plan now; if that fails, the cheaper plan that was wanted for later stays wanted.
 
-    With `is_gone`, the plan in force is no longer offered: Stripe cannot be put back onto its price. Where it has
-    another one already, nothing is charged or given back until the next period.
+    With `is_gone`, the plan in force is no longer offered: Stripe cannot be put back onto its price. If Stripe has
+    another price already, nothing is charged or given back until the next period.
     """
-    # A trial is of the plan that it was begun with: another one is paid for.
+    # A trial is only for the plan that it began with: another plan is paid for.
     ends_trial, once = known.status == "trialing", f"farebox-change-{known.id}-{secrets.token_hex(8)}"
     try:
         if known.next_plan and is_gone:
@@ -322,7 +322,7 @@ def _move_now(till: Till, known: Known, plan: Plan, *, is_gone: bool) -> None:
 
 
 def _forget_wish(till: Till, known: Known) -> None:
-    """Have Stripe charge what is in force again: the difference to another plan is counted from that."""
+    """Have Stripe charge the plan in force again: the difference to another plan is counted from that."""
     till.billing.want_next(known, known.plan)
     sync_subscription(till, known.id)
     after = till.billing.subscription(known.account_id)
@@ -335,5 +335,5 @@ def _paid_url(till: Till, account: AccountRow) -> str:
 
 
 def _page(till: Till, path: str, account: AccountRow) -> str:
-    """Where Stripe sends somebody back to."""
+    """The page that Stripe sends the customer back to."""
     return till.url + of_account(path, account.id)

@@ -1,4 +1,4 @@
-"""Compare what was reported with what Stripe has counted: daily of everybody, and soon where an event is in doubt."""
+"""Compare what was reported with what Stripe has counted: daily for everybody, and soon where an event is in doubt."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -16,17 +16,17 @@ DAY_SECONDS: Final = 86_400.0
 
 
 class UsageCheck:
-    """The look at Stripe's sums. They settle the events in doubt; any other difference is told, and not mended."""
+    """The check of Stripe's sums. They settle the events in doubt; any other difference is logged, and not mended."""
 
     def __init__(self, checks: UsageChecks, open_meter: Callable[[], UsageMeter]) -> None:
         self._checks = checks
         self._open_meter = open_meter
         self._has_turn = False
         self._due: set[tuple[str, str]] = set()
-        """Who is still to be looked at: where the database goes away meanwhile, the day's turn is not lost with it."""
+        """The customers still to be looked at: if the database goes away meanwhile, the day's turn is not lost."""
 
     def look(self) -> int:
-        """Look where it is due; how many differences were found."""
+        """Look at the customers that are due; return the number of differences."""
         self._due |= set(self._checks.doubtful())
         self._has_turn = self._has_turn or self._checks.take_turn(DAY_SECONDS)
         if self._has_turn:
@@ -55,7 +55,7 @@ class UsageCheck:
         return count
 
     def look_at(self, account_id: str, customer: str) -> int:
-        """Look at one customer; how many spans of time differ."""
+        """Look at one customer; return how many spans of time differ."""
         return sum(self._differs(account_id, customer, span) for span in self._checks.spans(account_id))
 
     def _differs(self, account_id: str, customer: str, span: Period) -> bool:

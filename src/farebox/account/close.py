@@ -9,12 +9,12 @@ from farebox.ports.team import Closing
 
 
 def close_account(desk: Desk, here: Visit, client: Client, *, typed: str, till: Till | None = None) -> None:
-    """Delete the account for good, and with it whoever is in no other one. What it pays for ends first.
+    """Delete the account for good, and with it the people who are in no other one. What it pays for ends first.
 
     Args:
         desk: where people are let in, and their accounts are looked after.
         here: the owner, who showed a moment ago who they are.
-        client: who asks.
+        client: the client that asks.
         typed: the account's address, as a proof that this is the account that is meant.
         till: where customers buy, if they do.
 
@@ -33,7 +33,7 @@ def close_account(desk: Desk, here: Visit, client: Client, *, typed: str, till: 
 
 
 def _close_what_is_paid(closing: Closing, here: Visit, client: Client, till: Till) -> None:
-    """Without calls meanwhile, which would be on no invoice; where it cannot be ended, the account goes on."""
+    """Refuse calls, which no invoice would have, and end what is paid for; if that fails, the account goes on."""
     refused_us = closing.refuse_calls(here, client)
     try:
         end_for_good(till, here.account)

@@ -1,4 +1,4 @@
-"""What the use cases of people work with, and what a log-in gives."""
+"""The desk, with which the use cases of people work, and the result of a log-in."""
 
 import json
 import secrets
@@ -42,7 +42,7 @@ GONE = "This link has been used, has expired, or a newer one was sent. Ask for a
 
 @dataclass(frozen=True, slots=True)
 class Proofs:
-    """What people prove who they are with, besides a password and their mailbox."""
+    """The means by which people prove who they are, besides a password and their mailbox."""
 
     ceremonies: Ceremonies
     second_factors: SecondFactors
@@ -53,12 +53,12 @@ class Proofs:
     authenticators: Callable[[], Authenticators]
     """This and the vault are loaded when they are first used: most pages need neither."""
     services: Mapping[str, OtherService]
-    """Those that the settings name, by the name in their address."""
+    """The services that the settings name, by the name in their address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """What accounts are looked after with by those who are in them."""
+    """The means by which people look after the accounts that they are in."""
 
     team: Team
     plans: Plans
@@ -107,7 +107,7 @@ def arrive(
 
 
 def find_link(desk: Desk, token: str) -> Link:
-    """The link whose token this is, looked at and not used.
+    """Look up the link of a token, without using it.
 
     Raises:
         LinkGone: it does not work, or never did.
@@ -120,14 +120,14 @@ def find_link(desk: Desk, token: str) -> Link:
 
 
 def token_by_link(desk: Desk, link: Link, opened: str) -> str:
-    """The token of the session that a link begins. It can be made again by the cookie of the browser that opened it."""
+    """The token of the session that a link begins. The cookie of the browser that opened the link can make it again."""
     return rules.session_token(desk.secret, link.id, opened) if opened else new_token()
 
 
 def mail_link(
     desk: Desk, purpose: Purpose, email: str, *notices: Mail, person_id: str | None = None, **data: str
 ) -> None:
-    """Have a link mailed to an address. What is done is the same for every address: the sender looks who has it."""
+    """Have a link mailed to an address. The same is done for every address: only the sender looks who has it."""
     now_us = desk.people.now_us()
     until_us = now_us + LINK_US[purpose]
     link = Link(secrets.token_hex(16), purpose, email, person_id, None, json.dumps(data), now_us, until_us, None)
@@ -142,7 +142,7 @@ def new_mail(email: str, template: str, now_us: int, link_id: str | None = None,
 
 
 def begin_ceremony(desk: Desk, client: Client, kind: CeremonyKind, person_id: str | None = None, **data: str) -> str:
-    """Note what a browser begins; the token for its cookie, without which nothing comes of it.
+    """Note what a browser begins; return the token for its cookie, without which it cannot be ended.
 
     Raises:
         TooOften: this client has begun too often.
@@ -163,7 +163,7 @@ def take(desk: Desk, allowances: Sequence[Allowance], told: str) -> None:
     """Count something that may be done only so often.
 
     Raises:
-        TooOften: it was; `told` says so, and when it can be done again is added.
+        TooOften: it was done too often; the error is `told`, and when it can be done again.
     """
     room_us = desk.people.take(allowances)
     if room_us is None:

@@ -14,7 +14,7 @@ KEY_NAME: Final = "farebox dev"
 
 
 class Developer(NamedTuple):
-    """Who tries the product out; `moved_from` is the plan that the account was on until now, where it is gone."""
+    """The developer who tries the product out; `moved_from` is the plan of the account until now, if that is gone."""
 
     account: AccountRow
     key: ApiKey
@@ -22,7 +22,7 @@ class Developer(NamedTuple):
 
 
 def developer(accounts: Accounts, product: Product, secret: bytes) -> Developer:
-    """The developer's account, at first on the last plan with which calls pass unpaid, and a key of it that works."""
+    """The developer's account, at first on the last plan that is not prepaid, and a key of it that works."""
     last = next((plan for plan in reversed(product.plans) if not plan.prepaid), product.plans[-1]).name
     account = accounts.account_by_email(DEVELOPER)
     if account is None:
@@ -35,7 +35,7 @@ def developer(accounts: Accounts, product: Product, secret: bytes) -> Developer:
 
 
 def _working_key(accounts: Accounts, brand: str, secret: bytes, account: AccountRow) -> ApiKey:
-    """The first of the derivable keys that is neither revoked nor replaced."""
+    """The first derivable key that is neither revoked nor replaced; it is stored if it is new."""
     known = {row.digest: row for _, row in accounts.list_keys(account.email)}
     number = 1
     while True:

@@ -26,16 +26,16 @@ def export_account(desk: Desk, here: Visit, client: Client) -> Iterator[bytes]:
     """The account's export, piece by piece.
 
     Raises:
-        TooOften: they had it collected too often.
+        TooOften: they asked for it too often.
     """
     return _export(desk, here, client, "account", "The account " + here.account.email)
 
 
 def export_person(desk: Desk, here: Visit, client: Client) -> Iterator[bytes]:
-    """The export of what is theirs as a person.
+    """The export of all that is kept of a person, piece by piece.
 
     Raises:
-        TooOften: they had it collected too often.
+        TooOften: they asked for it too often.
     """
     return _export(desk, here, client, "person", "The person " + here.email)
 
@@ -51,7 +51,7 @@ def _export(desk: Desk, here: Visit, client: Client, of: str, what: str) -> Iter
 
 
 def zipped(read_me: str, parts: Iterable[Part]) -> Iterator[bytes]:
-    """A ZIP of a text and the parts; of the parts, no more than a page is in memory at once."""
+    """A ZIP of a text and the parts, of which no more than a page is in memory at once."""
     out = _Out()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]  # it needs no more
         archive.writestr("README.txt", read_me)
@@ -65,7 +65,7 @@ def zipped(read_me: str, parts: Iterable[Part]) -> Iterator[bytes]:
 
 
 class _Out:
-    """A file that cannot go back, and whose bytes are taken as they come."""
+    """A file without seek, whose bytes are taken as they come."""
 
     def __init__(self) -> None:
         self._written: list[bytes] = []
@@ -75,7 +75,7 @@ class _Out:
         return len(piece)
 
     def flush(self) -> None:
-        """There is nothing behind it."""
+        """Do nothing: no file is behind it."""
 
     def taken(self) -> bytes:
         written, self._written = b"".join(self._written), []

@@ -20,12 +20,12 @@ from farebox.domain.period import MICROSECONDS
 
 
 def ask_to_join(desk: Desk, client: Client, *, email: str, password: str, plan: str = "") -> str:
-    """Have a link mailed that opens an account; the token for the browser that has chosen the password.
+    """Have a link mailed that opens an account; return the token for the browser that chose the password.
 
     Whether the address is known makes no difference to anything that happens here.
 
     Raises:
-        PersonError: what was typed cannot be, or this client has signed up too often.
+        PersonError: what was typed cannot be used, or this client has signed up too often.
         Busy: too many passwords are being hashed.
     """
     address = address_of(email)
@@ -46,10 +46,10 @@ def ask_to_join(desk: Desk, client: Client, *, email: str, password: str, plan: 
 
 
 def confirm(desk: Desk, client: Client, *, token: str, browser: str, opened: str = "") -> tuple[LoggedIn, str]:
-    """Use the link: have the person and an account, on the product's first plan, and log them in; the plan they want.
+    """Use the link: make the person and an account on the product's first plan, and log them in.
 
-    The password counts only in the browser that chose it: else whoever signs up with somebody's address would know
-    the password of their account.
+    Returns the plan that they want as well. The password counts only in the browser that chose it: otherwise somebody
+    who signs up with another's address would know the password of that person's account.
 
     Raises:
         LinkGone: the link does not work.

@@ -17,14 +17,14 @@ CAP_CALLS_MAX: Final = 10**9
 
 
 class KeyTerms(NamedTuple):
-    """What a key is to be: its name, the endpoints that it may call (all, where none is named), and its limits."""
+    """The terms of a key: its name, the endpoints that it may call (all, where none is named), and its limits."""
 
     name: str = ""
     mode: Mode = "live"
     scopes: tuple[str, ...] = ()
     cap_calls: int | None = None
     days: int | None = None
-    """After how many days it ends."""
+    """The number of days after which it ends."""
 
 
 PLAIN: Final = KeyTerms()
@@ -38,7 +38,7 @@ class NewKey(NamedTuple):
 
 
 def check_terms(terms: KeyTerms, endpoints: Collection[str]) -> None:
-    """Refuse what no key can be.
+    """Refuse terms that no key can have.
 
     Raises:
         PersonError: a sentence that says why, and the field.
@@ -97,7 +97,7 @@ def account_of(accounts: Accounts, email: str) -> AccountRow:
 
 
 def new_key(secret: bytes, account_id: str, key: ApiKey, name: str, now_us: int, key_id: str = "") -> NewKey:
-    """A key with the row to be stored of it."""
+    """A key with its row, which is to be stored."""
     row = KeyRow(
         account_id=account_id,
         id=key_id or f"key_{secrets.token_hex(8)}",
@@ -125,7 +125,7 @@ def with_terms(new: NewKey, terms: KeyTerms) -> NewKey:
 
 
 def successor(secret: bytes, brand: str, old: KeyRow, now_us: int, key_id: str = "") -> NewKey:
-    """A key for what the old one was for: they count on one cap, so that rotating gives nobody more."""
+    """A key with the scopes and the cap of the old one: both count on one cap, so that rotating gives nobody more."""
     key = apikey.mint(brand, old.mode, secrets.randbelow)
     new = new_key(secret, old.account_id, key, old.name, now_us, key_id)
     return NewKey(key, new.row._replace(scopes=old.scopes, cap_calls=old.cap_calls, cap_id=old.cap_id))
@@ -150,7 +150,7 @@ def find_key(accounts: Accounts, secret: bytes, what: str) -> KeyRow:
 
 
 def rotate_key(accounts: Accounts, secret: bytes, brand: str, old: KeyRow, grace_seconds: float) -> NewKey:
-    """A new key for what the old one was for; the old one works for `grace_seconds` more.
+    """A new key with the scopes and the cap of the old one, which works for `grace_seconds` more.
 
     Raises:
         FounderError: the old key no longer works.

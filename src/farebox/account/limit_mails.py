@@ -41,7 +41,7 @@ class LimitWatch:
         self._all_at = time.monotonic()
 
     def recorded(self, hold: Hold, outcome: Outcome, standing: Standing | None) -> None:
-        """After a call was recorded; costs a glance."""
+        """Mark the account of a recorded call if it may have reached a mark; this costs next to nothing."""
         plan, meter = (standing.plan, standing.meter) if standing is not None else (None, None)
         if may_matter(hold, outcome, plan, meter):
             self._rounds.mark(hold.account_id)
@@ -67,7 +67,7 @@ class LimitWatch:
         return self._tell_each(use for page in pages for use in page)
 
     def look_at_all(self) -> int:
-        """The same for every account: what a process that died has not come to is found here."""
+        """The same for every account: this finds what a process that died did not get to."""
         return self._tell_each(self._everybody())
 
     def _everybody(self) -> Iterator[AccountUse]:
@@ -77,7 +77,7 @@ class LimitWatch:
             after = page[-1].account_id
 
     def _tell_each(self, uses: Iterable[AccountUse]) -> int:
-        """One account that cannot be told is told of at the end: those who come after it are not to wait for ever."""
+        """Tell each account. An error with one is raised at the end, so that those after it do not wait for ever."""
         count, failed = 0, None
         for use in uses:
             try:
@@ -107,7 +107,7 @@ class LimitWatch:
 
 
 def words(use: AccountUse, one: Used, plan: Plan) -> dict[str, object]:
-    """What the mail says."""
+    """The values that the mail's template needs."""
     is_money = one.limit in {"credit", "spend_cap"}
     used, most = (format_usd(each) if is_money else f"{each:,}" for each in (one.used, one.most))
     return {
@@ -122,7 +122,7 @@ def words(use: AccountUse, one: Used, plan: Plan) -> dict[str, object]:
 
 
 def _goes_on(limit: Limit, plan: Plan, *, is_over: bool) -> str:
-    """What is beyond a limit costs; nothing where the limit stops it."""
+    """The price beyond a limit, in a sentence; empty where the limit stops calls."""
     if limit == "calls" and plan.overage_nanodollars is not None:
         price = format_usd(plan.overage_nanodollars)
         return f"Each further call costs {price}." if is_over else f"Each call beyond these costs {price}."

@@ -18,7 +18,7 @@ class UsedLink(NamedTuple):
 
 
 def find_used(desk: Desk, *, token: str, opened: str) -> UsedLink | None:
-    """What came of a link, for whoever comes with it again. The session is told only by the cookie of its opening."""
+    """What came of a link that comes again. Its session is found only by the cookie of the browser that opened it."""
     link_id = rules.link_id_of(desk.secret, token)
     link = desk.people.used_lately(link_id) if link_id is not None else None
     if link is None or link.purpose == "code":

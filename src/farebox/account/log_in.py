@@ -48,9 +48,9 @@ def log_in(desk: Desk, client: Client, *, email: str, password: str) -> LoggedIn
 def ask_for_link(
     desk: Desk, client: Client, *, email: str, purpose: Literal["magic", "reset"], next_path: str = ""
 ) -> None:
-    """Have a link mailed that logs in, or that sets a password; whoever asks learns nothing about the address.
+    """Have a link mailed that logs in, or that sets a password; the client learns nothing about the address.
 
-    It leads on to `next_path`.
+    The link leads on to `next_path`.
 
     Raises:
         PersonError: it is no address, or this client has asked too often.
@@ -104,7 +104,7 @@ def reset_password(desk: Desk, client: Client, *, token: str, password: str, ope
 
 
 def take_guess(desk: Desk, allowances: Sequence[Allowance], instead: str = INSTEAD) -> None:
-    """Count a guess before it is looked at, so that no crash and no crowd gives another one.
+    """Count a guess before it is looked at, so that neither a crash nor many requests at once give more guesses.
 
     Raises:
         WrongPassword: there were too many: this one is not looked at.
@@ -122,7 +122,7 @@ def take_guess(desk: Desk, allowances: Sequence[Allowance], instead: str = INSTE
 
 
 def is_password(desk: Desk, person: Person | None, password: str) -> bool:
-    """Whether it is this person's password; as much work where there is no person, or no password."""
+    """Whether it is this person's password. It takes as long where there is no person, or no password."""
     return desk.passwords.check(person.password_hash if person is not None else None, password[: CHARS_MAX + 1])
 
 

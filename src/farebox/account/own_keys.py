@@ -79,7 +79,7 @@ def replace_key(desk: Desk, here: Visit, client: Client, old: KeyRow, grace_seco
 
 
 def _id_of(desk: Desk, here: Visit, form: str) -> str:
-    """The id of the key that a form makes: a form that comes again finds it taken, and nobody can choose one."""
+    """The id of the key that a form makes: a form that comes again finds the id taken, and nobody can choose an id."""
     if _FORM.fullmatch(form) is None:
         raise PersonError("This form did not come whole. Open the page again, and send it from there.")
     return f"key_{digest(desk.secret, 'form of a key', f'{here.account.id} {form}')[:16]}"

@@ -21,7 +21,7 @@ SHOW: Final = "show"
 
 
 class Asked(NamedTuple):
-    """What an authenticator is asked, as JSON, and the token of the cookie that its answer is tied to."""
+    """The question to an authenticator, as JSON, and the token of the cookie that its answer is tied to."""
 
     options: str
     token: str
@@ -31,7 +31,7 @@ def ask_to_make_passkey(desk: Desk, here: Visit, client: Client, place: Place) -
     """Ask an authenticator for a passkey.
 
     Raises:
-        NotAllowed: they have as many as may be.
+        NotAllowed: they have as many as they may have.
         TooOften: this client has begun too often.
     """
     others = desk.proofs.passkeys.of(here.person.id)
@@ -46,7 +46,7 @@ def add_passkey(desk: Desk, here: Visit, client: Client, place: Place, *, token:
     """Keep the passkey that an authenticator made.
 
     Raises:
-        PersonError: the name cannot be, or the answer does not hold.
+        PersonError: the name cannot be used, or the answer does not hold.
         LinkGone: it was not asked for in this browser, or too long ago.
         NotAllowed: another account has it.
     """
@@ -62,17 +62,17 @@ def add_passkey(desk: Desk, here: Visit, client: Client, place: Place, *, token:
 
 
 def rename_passkey(desk: Desk, here: Visit, passkey_id: str, name: str) -> None:
-    """Call one of their passkeys something else.
+    """Rename one of their passkeys.
 
     Raises:
-        PersonError: the name cannot be, or they have no such passkey.
+        PersonError: the name cannot be used, or they have no such passkey.
     """
     if not desk.proofs.passkeys.rename(here.person.id, passkey_id, check_name(name)):
         raise PersonError(UNKNOWN)
 
 
 def remove_passkey(desk: Desk, here: Visit, client: Client, passkey_id: str) -> None:
-    """Have one of their passkeys open nothing any more."""
+    """Remove one of their passkeys, which opens nothing any more."""
     if desk.proofs.passkeys.remove(here.person, passkey_id, client):
         desk.mail_written()
 
@@ -104,7 +104,7 @@ def log_in_by_passkey(desk: Desk, client: Client, place: Place, *, token: str, a
 
 
 def look_at_passkey(desk: Desk, place: Place, token: str, answer: str, person: Person | None) -> tuple[Passkey, int]:
-    """The passkey that was shown, and how often it has signed; that counts only when it is noted.
+    """The passkey that was shown, and how often it has signed, which the caller has to note.
 
     Raises:
         PersonError: the answer does not hold.
@@ -130,7 +130,7 @@ def check_name(name: str) -> str:
 
 
 def _end(desk: Desk, token: str, what: str, person: Person | None) -> None:
-    """Each challenge is good for one answer, right or wrong."""
+    """End a challenge: each is good for one answer, right or wrong."""
     ended = desk.proofs.ceremonies.end(ceremony_digest(desk, token), "passkey") if token else None
     person_id = person.id if person is not None else None
     if ended is None or ended.person_id != person_id or json.loads(ended.data) != {"what": what}:
@@ -138,5 +138,5 @@ def _end(desk: Desk, token: str, what: str, person: Person | None) -> None:
 
 
 def _challenge(desk: Desk, token: str) -> bytes:
-    """Made again from the cookie, so that nobody else's browser has it."""
+    """The challenge, derived from the cookie's token, so that no other browser has it."""
     return bytes.fromhex(rules.digest(desk.secret, "challenge", token))

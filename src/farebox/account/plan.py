@@ -21,7 +21,7 @@ def choose_plan(desk: Desk, here: Visit, client: Client, name: str) -> None:
     """Move the account to another plan.
 
     Raises:
-        NotAllowed: it cannot be had like this, or they are no owner (any more).
+        NotAllowed: the plan cannot be chosen like this, or they are no owner (any more).
     """
     product = desk.product
     plan = product.by_name.get(name)
@@ -33,7 +33,7 @@ def choose_plan(desk: Desk, here: Visit, client: Client, name: str) -> None:
 
 
 def set_spend_cap(desk: Desk, here: Visit, client: Client, usd: str) -> None:
-    """Set the most that a month's calls may come to, or have no such cap where nothing was typed.
+    """Set the most that a month's calls may come to, or remove that cap if nothing was typed.
 
     Raises:
         PersonError: it is no amount of money, or the plan charges nothing by use.

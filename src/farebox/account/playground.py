@@ -19,14 +19,14 @@ class PlaygroundKey(NamedTuple):
 
     id: str
     key: ApiKey
-    """The one that works, else the one that would be the next."""
+    """The key that works, else the one that would be the next."""
     state: Literal["new", "works", "gone"]
     is_first: bool
-    """Whether the account has never had one, in neither mode."""
+    """Whether the account has never had one in either mode."""
 
 
 def playground_key(desk: Desk, account: AccountRow, mode: Mode) -> PlaygroundKey:
-    """Look which key it is; nothing is made.
+    """Look up the key, without making one.
 
     A customer can revoke or rotate it like any other: none is made in its place before they ask for it.
     """
@@ -36,13 +36,13 @@ def playground_key(desk: Desk, account: AccountRow, mode: Mode) -> PlaygroundKey
     for row in mine:
         if row.revoked_us is None and row.expires_us is None:
             return PlaygroundKey(row.id, _key(desk, mode, row.id), "works", is_first=False)
-    # By how many there are, so that whoever asks for the next one at the same moment means the same.
+    # From the number of keys, so that two requests at the same moment get the same next key.
     next_id = f"key_{digest(desk.secret, 'playground', f'{account.id} {mode} {len(named)}')[:16]}"
     return PlaygroundKey(next_id, _key(desk, mode, next_id), "gone" if mine else "new", is_first=not ours)
 
 
 def make_playground_key(desk: Desk, here: Visit, client: Client, found: PlaygroundKey) -> None:
-    """Have the key among the account's keys. Beside those that customers make there is always room for it."""
+    """Add the key to the account's keys. There is always room for it beside those that customers make."""
     row = new_key(desk.secret, here.account.id, found.key, KEY_NAME, desk.keys.now_us(), found.id).row
     desk.keys.add(here, client, row, 2 * WORKING_MAX)
 

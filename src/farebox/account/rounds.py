@@ -1,7 +1,8 @@
-"""When to look for work beside the calls: whenever somebody says that there is some, and now and then without."""
+"""When to look for work beside the calls: whenever it is said that there is some, and now and then by itself."""
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -9,10 +10,37 @@ from typing import Final
 from farebox.domain.errors import CallError
 
 RETRY_SECONDS: Final = 5.0
+NOTE_TRIES: Final = 30
+NOTE_WAIT_SECONDS: Final = 1.0
+DOUBLINGS_MAX: Final = 20
+
+
+def wait_seconds(tries: int, first_seconds: float, most_seconds: float) -> float:
+    """How long what has failed so many times is to wait: twice as long each time."""
+    return min(first_seconds * 2.0 ** min(tries - 1, DOUBLINGS_MAX), most_seconds)
+
+
+def note_surely(note: Callable[[], None], what: str, is_ending: threading.Event, log: logging.Logger) -> None:
+    """Have it noted that something was done, even if the database is away for some seconds: else it is done again.
+
+    Args:
+        note: notes it.
+        what: was done, as the log tells it where it cannot be noted.
+        is_ending: whether the process ends, which does not wait for long.
+        log: where that is told.
+    """
+    for _ in range(NOTE_TRIES):
+        try:
+            note()
+        except CallError as error:
+            log.warning("%s is not noted yet: %s", what, error.detail)
+            is_ending.wait(NOTE_WAIT_SECONDS)
+        else:
+            return
 
 
 class Rounds:
-    """The rounds of one process over one kind of work. Accounts may be marked, for the next look to begin with.
+    """The rounds of one process over one kind of work. Accounts that are marked are given to the next look.
 
     Args:
         gather_seconds: how long a round waits for more marks, once there is one.
@@ -34,7 +62,7 @@ class Rounds:
         self._on_loop(lambda: self.mark(account_id))
 
     def mark(self, account_id: str) -> None:
-        """The same, on the event loop itself, where calls are: it costs a glance."""
+        """The same, to be called on the event loop, where calls run: it costs next to nothing."""
         self._marked.add(account_id)
         self._woken.set()
 
@@ -44,12 +72,12 @@ class Rounds:
                 self._loop.call_soon_threadsafe(what)
 
     async def run(self, look: Callable[[set[str]], object], seconds: Callable[[], float], what: str) -> None:
-        """Look for ever, on another thread; what is in the way is in the way only until the next look.
+        """Look for ever, on another thread; what fails is tried again by the next look.
 
         Args:
             look: takes the accounts that were marked since the last one; where it fails, they are marked again.
             seconds: until it looks by itself.
-            what: has to wait, as the log tells it.
+            what: the work, as the log names it.
         """
         self._loop = asyncio.get_running_loop()
         while True:

@@ -30,14 +30,14 @@ INSTEAD: Final = "log in with a passkey, if you have one."
 
 
 class Enrolment(NamedTuple):
-    """A secret that an app is to be told; it does not count before it has shown a code."""
+    """A secret for an app; it does not count before the app has shown a code."""
 
     text: str
     uri: str
 
 
 def begin_second_factor(desk: Desk, here: Visit, client: Client) -> str:
-    """Make a secret; the token of the cookie that it is found by.
+    """Make a secret; return the token of the cookie by which it is found.
 
     Raises:
         NotAllowed: there is a second factor already.
@@ -50,7 +50,7 @@ def begin_second_factor(desk: Desk, here: Visit, client: Client) -> str:
 
 
 def enrolment(desk: Desk, here: Visit, token: str) -> Enrolment:
-    """What the app is told.
+    """The secret, as the app is told it.
 
     Raises:
         LinkGone: it took too long, or was somebody else's.
@@ -63,10 +63,10 @@ def enrolment(desk: Desk, here: Visit, token: str) -> Enrolment:
 
 
 def turn_on_second_factor(desk: Desk, here: Visit, client: Client, *, token: str, code: str) -> list[str]:
-    """Have the second factor, now that the app shows its code; the recovery codes.
+    """Turn the second factor on, now that the app shows its code; return the recovery codes.
 
-    Whoever sends the same again gets the same codes, while the ceremony lives: a browser whose button is pressed twice
-    throws the first answer away. They are kept nowhere: the ceremony's token, which its cookie has, makes them again.
+    A request that is sent again gets the same codes while the ceremony lives: a browser whose button is pressed twice
+    throws the first answer away. They are kept nowhere: the ceremony's token, from its cookie, makes them again.
 
     Raises:
         PersonError: the code is wrong, or there were too many guesses to look at this one.
@@ -89,20 +89,20 @@ def turn_on_second_factor(desk: Desk, here: Visit, client: Client, *, token: str
 
 
 def turn_off_second_factor(desk: Desk, here: Visit, client: Client) -> None:
-    """Ask for no second factor any more; its recovery codes are gone."""
+    """Turn the second factor off; its recovery codes are gone."""
     desk.proofs.second_factors.turn_off(here.person, client)
     desk.mail_written()
 
 
 def form_of_codes(desk: Desk, here: Visit) -> str:
-    """What a form that asks for new recovery codes brings along: which ones it is to replace, and random bits."""
+    """The token in a form that asks for new recovery codes: a mark of those that it replaces, and random bits."""
     return f"{_mark(desk, here.person, desk.proofs.second_factors.codes(here.person.id))}.{new_token()}"
 
 
 def new_recovery_codes(desk: Desk, here: Visit, client: Client, form: str) -> list[str]:
-    """Other recovery codes instead of all there are; the same ones again for a form that comes again.
+    """Replace all recovery codes; a form that comes again gets the same new ones.
 
-    One that does not say which form it is, of a template of before, has new ones made as often as it comes.
+    A form without its token, as in an older template, makes new codes each time it comes.
 
     Raises:
         NotAllowed: there is no second factor.
@@ -145,7 +145,7 @@ def log_in_by_code(desk: Desk, client: Client, *, token: str, code: str) -> Logg
 
 
 def look_at_code(desk: Desk, person: Person, client: Client, code: str) -> Shown:
-    """What somebody has shown, which counts only when it is used up.
+    """Check a code; what it shows counts only when it is used up.
 
     Raises:
         PersonError: the code is wrong, or there were too many guesses to look at this one.
@@ -185,7 +185,7 @@ def _codes_of(desk: Desk, person: Person, token: str) -> tuple[list[str], list[s
 
 
 def _mark(desk: Desk, person: Person, digests: set[str]) -> str:
-    """What tells these recovery codes from those that come after them."""
+    """A mark that tells these recovery codes from later ones."""
     return rules.digest(desk.secret, f"mark of codes of {person.id}", " ".join(sorted(digests)))
 
 

@@ -1,4 +1,4 @@
-"""Who is logged in where: look, end, show again who one is, change the password."""
+"""Sessions: look one up, end it, show again who one is, change the password."""
 
 from farebox.account.desk import Desk
 from farebox.account.log_in import is_password, take_guess
@@ -10,7 +10,7 @@ WRONG = "This is not your password."
 
 
 def visit(desk: Desk, cookie: str) -> Visit | None:
-    """Who has this cookie; None where its session is over."""
+    """The visit of the person with this cookie; None where its session is over."""
     return desk.people.visit(digest(desk.secret, "session", cookie)) if cookie else None
 
 
@@ -21,7 +21,7 @@ def log_out(desk: Desk, cookie: str) -> None:
 
 
 def show_password(desk: Desk, here: Visit, client: Client, password: str) -> None:
-    """Have them show again who they are: for a while, what asks for that is open.
+    """Have them show again who they are: for a while, the pages that ask for that are open.
 
     Raises:
         WrongPassword: it is wrong, or there were too many guesses to look at this one.

@@ -74,7 +74,7 @@ def _follow(till: Till, account: AccountRow, fetched: Subscription, fetched_us: 
 
 
 def _words(till: Till, account: AccountRow, after: Followed) -> str:
-    """What the mails to the owners say."""
+    """The values that the templates of mails to the owners need, as JSON."""
     until_us = after.paying.grace_until_us
     until = "" if until_us is None else f"{iso(until_us)[:16].replace('T', ' ')} UTC"
     fallback = till.rules.fallback if till.rules.is_fallback_free else ""
@@ -82,7 +82,7 @@ def _words(till: Till, account: AccountRow, after: Followed) -> str:
 
 
 def _keep_wish(till: Till, known: Known, fetched: Subscription) -> bool:
-    """Have Stripe charge the plan that is wanted from the next period on, if it does not yet; whether it was told so.
+    """Have Stripe charge the plan that is wanted from the next period on, if it does not yet; True if it was told.
 
     Our note of the wish is what counts. Several processes may do this at once: it charges nothing, and adds nothing.
     """
@@ -93,26 +93,26 @@ def _keep_wish(till: Till, known: Known, fetched: Subscription) -> bool:
     till.payments.change_plan(known.id, keys_of(wanted), prorated=False, once=once)
     after = till.billing.subscription(known.account_id)
     if after is not None and after.id == known.id and not after.next_plan:
-        till.billing.want_next(after, after.plan)  # it was taken back, or moved from, while Stripe was asked
+        till.billing.want_next(after, after.plan)  # the wish was taken back, or another plan was moved to, meanwhile
     return True
 
 
 def _end_rival(till: Till, account_id: str, rival: str) -> None:
-    """An account has one subscription: of two that were bought at once, the one that does not hold ends."""
+    """End one of two subscriptions that were bought at once: an account keeps only the one that holds."""
     try:
         if till.payments.subscription(rival).status in LIVE:
             log.warning("%s had two subscriptions; %s is ended, and what was paid for it may be due back",
                         account_id, rival)  # fmt: skip
             stays = till.billing.account(account_id)
             plan = till.product.by_name.get(stays.plan) if stays is not None else None
-            # One that stays and bills use bills all that the customer uses, while both lasted too.
+            # If the one that stays bills use, it bills all use of the customer, also from the time of both.
             till.payments.cancel_now(rival, bills_use=plan is None or not plan.is_invoiced)
     except PaymentRefused:
         log.warning("%s, the second subscription of %s, could not be ended", rival, account_id)
 
 
 def sync_invoice(till: Till, invoice_id: str) -> None:
-    """Fetch an invoice, and keep it; its subscription is looked at as well, as it may be paid for or not.
+    """Fetch an invoice, and keep it; its subscription is fetched as well, as it may have been paid, or not.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
@@ -123,7 +123,7 @@ def sync_invoice(till: Till, invoice_id: str) -> None:
     if fetched.subscription_id:
         sync_subscription(till, fetched.subscription_id)
     account = till.billing.account_of(fetched.customer)
-    if account is None and fetched.subscription_id:  # of a customer that was deleted, and has another name by now
+    if account is None and fetched.subscription_id:  # the customer was deleted, and the account has another by now
         account = till.billing.account(till.payments.subscription(fetched.subscription_id).account_id)
     if account is None:
         log.warning("%s belongs to no account here", invoice_id)
@@ -134,11 +134,11 @@ def sync_invoice(till: Till, invoice_id: str) -> None:
 
 
 def sync_checkout(till: Till, checkout: Checkout) -> None:
-    """Have what was bought on a page hold.
+    """Apply what was bought on a checkout page.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
-        PaymentRefused: it does not know what it should.
+        PaymentRefused: it does not know the subscription, or the payment.
     """
     if checkout.subscription_id:
         sync_subscription(till, checkout.subscription_id)
@@ -156,7 +156,7 @@ def sync_payment(till: Till, payment_id: str) -> None:
     payment = till.payments.payment(payment_id)
     while True:
         settle_payment(till, payment)
-        # What was just fetched may have been older than what another process has applied meanwhile.
+        # The payment that was fetched may be older than the one that another process has applied meanwhile.
         again = till.payments.payment(payment_id)
         if (again.status, again.taken_back_cents) == (payment.status, payment.taken_back_cents):
             return
@@ -164,7 +164,7 @@ def sync_payment(till: Till, payment_id: str) -> None:
 
 
 def settle_payment(till: Till, payment: Payment) -> None:
-    """Grant the credit of a payment that was just fetched, and take back its share."""
+    """Grant the credit of a payment that was just fetched, and take back the share that was refunded or is disputed."""
     if not payment.pack or payment.status != "succeeded":
         return
     account = till.billing.account(payment.account_id) or till.billing.account_of(payment.customer)
@@ -193,7 +193,7 @@ def look_again(till: Till, account_id: str) -> None:
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
-        PaymentRefused: it does not know its subscription.
+        PaymentRefused: it does not know the account's subscription.
     """
     known = till.billing.subscription(account_id)
     if known is not None:

@@ -1,4 +1,4 @@
-"""Who is in an account: invite, accept, change a role, remove, leave, and work in another account."""
+"""The people in an account: invite, accept, change a role, remove, leave, and work in another account."""
 
 import json
 import secrets
@@ -25,7 +25,7 @@ ROLES: Final[dict[str, Role]] = {"owner": "owner", "member": "member"}
 
 
 class Accepted(NamedTuple):
-    """Who joined; somebody new is logged in by it, everybody else logs in as ever."""
+    """The person who joined; a new person is logged in by it, anybody else has to log in as usual."""
 
     joined: Joined
     came: LoggedIn | None
@@ -64,7 +64,7 @@ def invite(desk: Desk, here: Visit, client: Client, *, email: str, role: str) ->
 
 
 def look_at_invitation(desk: Desk, token: str) -> Invited:
-    """The invitation of a link, looked at and not accepted.
+    """Look up the invitation of a link, without accepting it.
 
     Raises:
         LinkGone: the link does not work.
@@ -76,7 +76,7 @@ def look_at_invitation(desk: Desk, token: str) -> Invited:
 
 
 def accept(desk: Desk, client: Client, *, token: str, password: str, opened: str = "") -> Accepted:
-    """Have the invited address join. Whoever reads its mail can do that, and only somebody new is let in by it.
+    """Have the invited address join. Anybody who reads its mail can do that; only a new person is logged in by it.
 
     A known person is not: the link lives for days and may be passed on, so it opens nothing that they have elsewhere.
 

@@ -1,4 +1,4 @@
-"""What the use cases of buying work with."""
+"""The till, with which the use cases of buying work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,17 +30,17 @@ class Till:
     credit: Credit
     product: Product
     url: str
-    """Of this site, without a slash at its end."""
+    """The address of this site, without a slash at its end."""
     pay_origins: tuple[str, ...]
-    """Whose pages somebody is sent to from a form."""
+    """The origins of the pages to pay on, to which forms lead."""
     grace_seconds: int
     mail_written: Callable[[], None]
     tell: Callable[[Event], None]
     """Tell the founder's listeners."""
     account_changed: Callable[[str], None]
-    """An account's plan, limits or credit may be other ones."""
+    """Tell that an account's plan, limits or credit may have changed."""
     invoice_open: Callable[[str], None]
-    """An invoice of this customer is being made: have its usage sent at once."""
+    """Have the usage of a customer sent at once: an invoice of theirs is being made."""
 
     @property
     def rules(self) -> Rules:

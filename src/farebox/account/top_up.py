@@ -1,4 +1,4 @@
-"""Buy a pack by itself when credit runs low: at most one payment at a time, and none after one that failed."""
+"""Buy a pack automatically when credit runs low: at most one payment at a time, and none after one that failed."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ GATHER_SECONDS: Final = 0.5
 WAIT_SECONDS: Final = 60.0
 PROCESSING_SECONDS: Final = 600.0
 LOOK_AT_ALL_SECONDS: Final = 3600.0
-GIVEN_UP_US: Final = 23 * HOUR_US  # Stripe makes a payment once for its key, for a day
+GIVEN_UP_US: Final = 23 * HOUR_US  # for a day, Stripe makes no second payment under the same key
 NOT_KNOWN: Final = "Stripe could not be asked for a day, so whether it was paid is not known."
 NOT_FOR_SALE: Final = "This pack is not for sale any more."
 NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
@@ -34,7 +34,7 @@ NEEDS_YOU: Final = "The bank wants you to confirm the payment. Buy a pack yourse
 
 
 class TopUpWatch:
-    """The watch of one process over the credit of accounts that call here; now and then over that of all."""
+    """The watch of one process over the credit of accounts that call here; now and then, over that of all accounts."""
 
     def __init__(self, top_ups: TopUps, open_till: Callable[[], Till]) -> None:
         self._top_ups = top_ups
@@ -43,7 +43,7 @@ class TopUpWatch:
         self._all_at = time.monotonic()
 
     def recorded(self, hold: Hold, outcome: Outcome, standing: Standing | None) -> None:
-        """After a call was recorded; costs a glance."""
+        """Mark the account of a recorded call that used credit; this costs next to nothing."""
         del standing
         if outcome.prepaid_nanodollars:
             self._rounds.mark(hold.account_id)
@@ -96,9 +96,9 @@ def pay(till: Till, top_ups: TopUps, attempt: TopUpAttempt) -> None:
 
 
 def _payment(till: Till, top_ups: TopUps, account: AccountRow, attempt: TopUpAttempt) -> Payment | None:
-    """The payment of an attempt; None where none was made, and none is wished for any more.
+    """The payment of an attempt, found or made; None if none was made, and none is wanted any more.
 
-    Looked for before it is made: Stripe forgets a key after a day, and takes it for no other pack or card.
+    It is looked for before it is made: Stripe forgets a key after a day, and takes it for no other pack or card.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.

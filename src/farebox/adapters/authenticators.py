@@ -60,7 +60,7 @@ class WebAuthn:
                 expected_origin=list(place.origins),
                 require_user_verification=True,
             )
-        except Exception as error:  # noqa: BLE001  # whatever a stranger sends is refused, however it breaks a parser
+        except Exception as error:  # noqa: BLE001  # what a stranger sends is refused, however it breaks a parser
             raise _refused(error) from None
         made = bytes_to_base64url(verified.credential_id)
         return NewPasskey(made, verified.credential_public_key, verified.sign_count, ",".join(_transports(answer)))

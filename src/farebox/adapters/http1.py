@@ -12,9 +12,9 @@ from typing import Final, NamedTuple, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 IDLE_SECONDS_MAX: Final = 30.0
-"""Unused for longer, a connection may have been dropped on its way without a word."""
+"""A connection that was unused for longer may have been dropped by the network without notice."""
 NEAR_IDLE_SECONDS_MAX: Final = 4.0
-"""The same without TLS: such servers are near, and many (as Node's) close after 5 s, just when a request comes."""
+"""The same without TLS: such servers are near, and many (as Node's) close after 5 s, when a request may come."""
 KEPT_SECONDS: Final = re.compile(rb"timeout=(\d{1,6})")
 HEAD_BYTES_MAX: Final = 65_536
 ANSWER_BYTES_MAX: Final = 256 << 20
@@ -34,7 +34,7 @@ class Connections:
     """The connections to one server. Made, used and closed inside one event loop.
 
     Args:
-        is_secure: whether it is spoken to over TLS.
+        is_secure: whether to use TLS.
         connect_seconds_max: the longest that a connection may take to be made.
     """
 
@@ -45,12 +45,12 @@ class Connections:
         self._tls: SSLContext | None = None
         self._loop = asyncio.get_running_loop()
         self._idle: dict[_Connection, float] = {}
-        """Those that wait for a request, and since when; the last one is taken first."""
+        """The connections that wait for a request, and since when; the last one is taken first."""
         self._idle_seconds_max = IDLE_SECONDS_MAX if is_secure else NEAR_IDLE_SECONDS_MAX
         self._is_closed = False
 
     async def send(self, request: bytes, seconds_max: float) -> Answer:
-        """Send a request, head and body, and read its answer. Who is cancelled meanwhile closes the connection.
+        """Send a request, head and body, and read its answer. Cancelling it closes the connection.
 
         Raises:
             TimeoutError: there is no whole answer within `seconds_max`.
@@ -62,12 +62,12 @@ class Connections:
         try:
             answer = await connection.ask(request)
         except BaseException:
-            connection.abort()  # what is still to come must not answer the next request
+            connection.abort()  # the rest of its answer must not answer the next request
             raise
         finally:
             timer.cancel()
         told = KEPT_SECONDS.search(answer.headers.get(b"keep-alive", b""))
-        if told is not None:  # a second less: a request that meets the server's closing on its way has failed
+        if told is not None:  # a second less: a request fails if the server closes while it is on its way
             self._idle_seconds_max = min(self._idle_seconds_max, float(told[1]) - 1)
         if connection.is_reusable() and not self._is_closed:
             self._idle[connection] = self._loop.time()
@@ -82,7 +82,7 @@ class Connections:
             connection.abort()
 
     def _taken(self) -> "_Connection | None":
-        """The connection that was used last; those that nobody has used for long are closed on the way."""
+        """The connection that was used last; those that were unused for too long are closed first."""
         oldest_allowed = self._loop.time() - self._idle_seconds_max
         while self._idle:
             oldest = next(iter(self._idle))
@@ -175,7 +175,7 @@ class _Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its type
 
     def data_received(self, data: bytes) -> None:
-        if self._asked is None:  # nobody asked for anything
+        if self._asked is None:  # no request waits for an answer
             self.abort()
             return
         self._read_bytes += len(data)
@@ -197,7 +197,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._asked is None:
-            self.abort()  # what nobody asked for must not answer the next request
+            self.abort()  # bytes without a request must not answer the next one
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value

@@ -1,4 +1,4 @@
-"""Mail without a server: printed, for whoever runs the service to read."""
+"""Mail without a server: printed, so that the founder can read it."""
 
 import sys
 
@@ -14,4 +14,4 @@ class ConsoleMailer:
         sys.stdout.flush()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""

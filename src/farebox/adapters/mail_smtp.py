@@ -1,4 +1,4 @@
-"""Mail over SMTP, by the standard library, on the thread of who sends."""
+"""Mail over SMTP, by the standard library, on the sender's own thread."""
 
 import smtplib
 import ssl
@@ -15,7 +15,7 @@ from farebox.domain.mail import Sender, SmtpServer
 from farebox.ports.people import Letter, MailNotSent, MailRefused
 
 SECONDS_MAX: Final = 10.0  # of silence, for each answer of the server
-# The same once it has a letter, and looks into it: who gives up on one that is taken sends it again, and again.
+# The same while it checks a letter that it has: a client that gives up on a letter that is taken sends it twice.
 TAKING_SECONDS_MAX: Final = 60.0
 LET_IN: Final = 235
 PERMANENT: Final = range(500, 600)
@@ -61,7 +61,7 @@ class SmtpMailer:
 
 
 class _Patience(smtplib.SMTP):
-    """What waits longer for the answer to a letter than for any other."""
+    """A connection that waits longer for the answer to a letter than for any other answer."""
 
     def data(self, msg: Any) -> tuple[int, bytes]:  # noqa: ANN401  # as the standard library has it
         if self.sock is not None:

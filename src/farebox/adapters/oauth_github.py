@@ -36,7 +36,7 @@ class GitHub:
             )  # fmt: skip
             subject = read(client, f"{self._api}/user")["id"]
             addresses = read(client, f"{self._api}/user/emails")
-            # A name can be given up, and be another's tomorrow; the number stays.
+            # A name can be given up, and be another person's tomorrow; the number stays.
             if not isinstance(subject, int) or isinstance(subject, bool):
                 raise TypeError("GitHub names nobody")
             return Known(self.issuer, str(subject), _verified(addresses))

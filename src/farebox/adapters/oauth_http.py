@@ -1,4 +1,4 @@
-"""How other services are asked who somebody is: no other host, no redirect, not long, not much."""
+"""Requests to the services that say who somebody is: to no other host, without redirects, bounded in time and size."""
 
 import logging
 import time
@@ -24,11 +24,11 @@ SILENT: Final = "{label} does not answer as it should. Try again in a moment, or
 
 
 class Strayed(httpx2.TransportError):
-    """A request would have gone where none may go, or brought more than it may."""
+    """A request would have gone to a host that it may not ask, or brought more than it may."""
 
 
 class BoundedTransport(httpx2.BaseTransport):
-    """Every request of a client passes here, whoever made its address up.
+    """A transport that every request of a client passes, wherever its address comes from.
 
     Args:
         origins: scheme, host and port of each server that may be asked.
@@ -41,7 +41,7 @@ class BoundedTransport(httpx2.BaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         if origin_of(str(request.url)) not in self._origins:
             raise Strayed(f"{request.url.host} is not a host of this service")
-        # Not compressed, so that what is counted is all there is.
+        # Not compressed, so that all bytes are counted.
         request.headers["accept-encoding"] = "identity"
         response = self._inner.handle_request(request)
         content, ends_at = bytearray(), time.monotonic() + SECONDS_MAX
@@ -60,7 +60,7 @@ class BoundedTransport(httpx2.BaseTransport):
 
 @cache
 def _trusted() -> SSLContext:
-    """Whose certificates are believed, read once: it takes longer than to ask."""
+    """The certificates that are trusted, read once: reading them takes longer than a request."""
     return httpx2.create_ssl_context()
 
 
@@ -90,13 +90,13 @@ def client_of(label: str, client_id: str, client_secret: str, origins: Iterable[
 
 
 def address(client: Any, endpoint: str, trip: Trip, **more: str) -> str:  # noqa: ANN401
-    """Where the browser goes."""
+    """The address that the browser is sent to."""
     url, _ = client.create_authorization_url(endpoint, trip.state, trip.verifier, redirect_uri=trip.back, **more)
     return str(url)
 
 
 def read(client: Any, url: str, *, withhold_token: bool = False) -> Any:  # noqa: ANN401
-    """What a GET of JSON brings."""
+    """The JSON that a GET brings."""
     response = client.get(url) if not withhold_token else client.request("GET", url, withhold_token=True)
     response.raise_for_status()
     if response.status_code != 200:  # noqa: PLR2004  # a redirect is no answer

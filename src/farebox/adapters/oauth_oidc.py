@@ -15,7 +15,7 @@ from farebox.adapters.oauth_http import address, client_of, origin_of, read
 from farebox.domain.people import PersonError, address_of
 from farebox.ports.proofs import Known, Trip
 
-# What an issuer signs with, and nothing that anybody could who knows what is public.
+# Algorithms that need the issuer's private key: none with which its public key, or no key at all, would do.
 ALGORITHMS: Final = (
     "RS256",
     "RS384",
@@ -38,10 +38,10 @@ class OidcService:
     """The port `OtherService` over one issuer.
 
     Args:
-        label: as people know it.
+        label: its name for people.
         issuer: its address, as its tokens have it.
-        client_id: whom it knows us as.
-        client_secret: what it knows us by.
+        client_id: our id at the issuer.
+        client_secret: our secret there.
         hosts: further servers of the issuer's own that may be asked, each with its scheme.
     """
 
@@ -80,7 +80,7 @@ class OidcService:
         return client_of(self.label, *self._client, self._origins, scope=SCOPE)
 
     def _metadata(self, client: Any) -> Mapping[str, Any]:  # noqa: ANN401
-        """Where the issuer is asked; looked up again each hour."""
+        """The issuer's endpoints; looked up again each hour."""
         with self._turn:
             if time.monotonic() >= self._until:
                 url = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
@@ -93,12 +93,12 @@ class OidcService:
             return self._told
 
     def _claims(self, client: Any, token: Mapping[str, Any], nonce: str) -> dict[str, Any]:  # noqa: ANN401
-        """What the issuer says, once its signature, its audience and its nonce are right."""
+        """The issuer's claims, once their signature, audience and nonce are right."""
         id_token = str(token["id_token"])
         registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
         try:
             found = jwt.decode(id_token, self._key_set(client), registry=registry)
-        except InvalidKeyIdError:  # it has other keys now
+        except InvalidKeyIdError:  # the issuer has other keys now
             found = jwt.decode(id_token, self._key_set(client, is_new=True), registry=registry)
         wanted = {
             "iss": {"essential": True, "value": self.issuer},
@@ -119,7 +119,7 @@ class OidcService:
 def _verified(claims: Mapping[str, Any]) -> str | None:
     """The address, if the issuer says that it has verified it."""
     is_verified = claims.get("email_verified")
-    if is_verified is not True and is_verified != "true":  # some say it so
+    if is_verified is not True and is_verified != "true":  # some issuers send it as a text
         return None
     try:
         return address_of(str(claims.get("email", "")))

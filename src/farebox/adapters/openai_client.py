@@ -16,7 +16,7 @@ from farebox.call.wire import Question, Wire
 from farebox.domain.dialects import CHAT, EMBEDDINGS, RESPONSES
 from farebox.domain.errors import CallError, InvalidRequest, NotFound
 
-BASE_URL: Final = "http://farebox.metered/v1"  # no host has this name: nothing goes there but through the wire
+BASE_URL: Final = "http://farebox.metered/v1"  # no host has this name: requests can only go through the wire
 DIALECTS: Final = {f"/v1{dialect.path}": dialect for dialect in (CHAT, RESPONSES, EMBEDDINGS)}
 JSON: Final = "application/json"
 
@@ -24,13 +24,13 @@ JSON: Final = "application/json"
 def openai_client(wire: Wire, models: Choice, embedding: Choice) -> AsyncOpenAI:
     """The client of one call. What fails is tried again by the wire, and not by the client."""
     transport = MeteredTransport(wire, models, embedding)
-    # Proxies of the environment would be asked before the transport.
+    # Otherwise proxies of the environment would be asked before the transport.
     http = httpx2.AsyncClient(transport=transport, trust_env=False)
     return AsyncOpenAI(api_key="farebox", base_url=BASE_URL, max_retries=0, http_client=http)
 
 
 class MeteredTransport(httpx2.AsyncBaseTransport):
-    """HTTP as far as the client sees; behind it is the call's wire."""
+    """A transport that looks like HTTP to the client; behind it is the call's wire."""
 
     def __init__(self, wire: Wire, models: Choice, embedding: Choice) -> None:
         self._wire = wire
@@ -47,7 +47,7 @@ class MeteredTransport(httpx2.AsyncBaseTransport):
             return _refusal(error)
 
     async def _answer(self, request: httpx2.Request) -> httpx2.Response:
-        """What the wire answers; of a stream, when its first piece has come."""
+        """The wire's answer; for a stream, once its first piece has come."""
         question = self._question(request.url.path, await request.aread())
         if question.dialect.stream is not None and question.request.get("stream"):
             stream = MeteredBody(self._wire, question)
@@ -94,7 +94,7 @@ class MeteredBody(httpx2.AsyncByteStream):
         except CallError as error:
             await stream.finish(error)
             raise
-        # Added up before the end goes out: who has read the end may ask what it came to.
+        # Added up before the end goes out: a reader of the end may ask at once what it came to.
         await stream.finish(None)
         if stream.tail:
             yield b"".join(stream.tail)
@@ -104,7 +104,7 @@ class MeteredBody(httpx2.AsyncByteStream):
 
 
 def _refusal(error: CallError) -> httpx2.Response:
-    """As OpenAI tells it; our own error goes along, for when the handler lets it pass."""
+    """An error as OpenAI sends it; our own goes along, in case the handler lets it pass."""
     told = {"message": error.detail, "type": error.kind, "param": error.param, "code": error.code}
     headers = {} if error.retry_after_seconds is None else {"retry-after": str(error.retry_after_seconds)}
     # A request that cannot be metered is the handler's mistake, and not its customer's.

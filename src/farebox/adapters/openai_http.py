@@ -29,7 +29,7 @@ class OpenAIUpstream:
     Args:
         base_url: as the OpenAI SDK takes it, with the version: `https://api.openai.com/v1`.
         api_key: sent as a bearer token to this address only; redirects are not followed.
-        provider: whose variables a mistake is blamed on.
+        provider: the one whose variables an error names.
         idle_seconds_max: the longest silence inside a stream.
 
     Raises:
@@ -57,7 +57,7 @@ class OpenAIUpstream:
         self._streams: Streams | None = None
 
     async def close(self) -> None:
-        """Close every connection; what comes after, as in another event loop, opens its own."""
+        """Close every connection; later requests, as in another event loop, open their own."""
         connections, self._connections = self._connections, None
         streams, self._streams = self._streams, None
         if connections is not None:
@@ -78,7 +78,7 @@ class OpenAIUpstream:
         return Reply(answer.status, {} if answer.status == OK else _told(answer), answer.body)
 
     async def _send_around(self, path: str, body: bytes, seconds_max: float) -> Reply:
-        """By the client of the streams, which knows proxies."""
+        """Send by the client of the streams, which knows proxies."""
         stream = await self._by_streams(path, body, seconds_max, "application/json")
         try:
             pieces = []
@@ -130,7 +130,7 @@ def _address(base_url: str, provider: Provider) -> SplitResult:
 
 
 def _head(address: SplitResult, path: str, headers: Mapping[str, str]) -> bytes:
-    """A request as far as the length of its body."""
+    """The head of a request, up to the length of its body."""
     target = quote(f"{address.path}{path}", safe=UNQUOTED)
     lines = [f"POST {target} HTTP/1.1", f"Host: {address.netloc}"]
     lines += [f"{name.title()}: {value}" for name, value in {**headers, **OWN_HEADERS}.items()]

@@ -52,7 +52,7 @@ def listed_models(body: bytes) -> list[str] | None:
     data = found.get("data")
     entries = data if isinstance(data, list) else []
     names = [entry.get("id") for entry in entries if isinstance(entry, dict)]
-    return [name.removeprefix("models/") for name in names if isinstance(name, str)]  # Gemini's have that before them
+    return [name.removeprefix("models/") for name in names if isinstance(name, str)]  # Gemini's names begin with that
 
 
 def local_chat_model(base_url: str) -> str | None:
@@ -65,7 +65,7 @@ def local_chat_model(base_url: str) -> str | None:
 
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401  # JSON
-    """What a body says; None where it is no JSON."""
+    """The value of a JSON body; None where it is no JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -75,7 +75,7 @@ def read_json(body: bytes) -> Any:  # noqa: ANN401  # JSON
 def _auth(url: str, api_key: str | None, *, is_list: bool) -> dict[str, str]:
     if api_key is None:
         return {}
-    if is_list and urlsplit(url).hostname == ANTHROPIC_HOST:  # its list is not a part of what it has like OpenAI
+    if is_list and urlsplit(url).hostname == ANTHROPIC_HOST:  # its list is not part of its OpenAI-compatible API
         return {"x-api-key": api_key, "anthropic-version": "2023-06-01"}
     return {"authorization": f"Bearer {api_key}"}
 

@@ -21,9 +21,9 @@ class Streams:
 
     Args:
         headers: sent with each request.
-        proxy: what leads there; None where the provider is asked itself.
+        proxy: the proxy to the provider; None without one.
         idle_seconds_max: the longest silence after a stream's first piece.
-        kept_seconds: how long a connection that nobody uses may be used again.
+        kept_seconds: how long an unused connection may be used again.
     """
 
     def __init__(
@@ -33,15 +33,15 @@ class Streams:
         self._session = ClientSession(
             connector=TCPConnector(limit=0, keepalive_timeout=kept_seconds),
             headers={**headers, **OWN_HEADERS},
-            trust_env=False,  # a ~/.netrc would be asked for another key than ours
+            trust_env=False,  # a ~/.netrc could put another key in place of ours
             proxy=proxy,
             read_bufsize=READ_BYTES_MAX,
         )
 
     async def open(self, url: str, body: bytes, seconds_max: float, accept: str) -> Streamed:
-        """As `ports.Upstream.stream`."""
+        """See `ports.calls.Upstream.stream`."""
         deadline = asyncio.get_running_loop().time() + seconds_max
-        # Without a total time here: aiohttp would look at it with each piece.
+        # No total time here: aiohttp would check it with each piece.
         timeout = ClientTimeout(total=None, connect=min(CONNECT_SECONDS_MAX, seconds_max))
         try:
             async with asyncio.timeout_at(deadline):
@@ -49,7 +49,7 @@ class Streams:
                     url, data=body, headers={"accept": accept}, timeout=timeout, allow_redirects=False
                 )
         except (ClientError, TimeoutError, OSError) as error:
-            # A connection that could not be made in time is out of reach; an answer that did not come is too late.
+            # Without a connection in time it is out of reach; with one, an answer that did not come is too late.
             is_late = isinstance(error, TimeoutError) and not isinstance(error, ClientConnectionError)
             raise (too_late() if is_late else out_of_reach()) from error
         return _Stream(response, deadline, self._idle_seconds_max)
@@ -86,7 +86,7 @@ class _Stream:
         self._response.close()
 
     def _look(self) -> None:
-        """End what takes too long, or come back when that can be told."""
+        """End an answer that takes too long, or look again when it could have."""
         now = since = self._loop.time()
         if self._waiting_since is not None and self._content.total_bytes:
             since = self._waiting_since

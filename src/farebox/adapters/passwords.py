@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Argon2Passwords:
-    """The port `Passwords`. Two threads of its own do the work, and the others wait a moment.
+    """The port `Passwords`. Two threads of its own do the work; callers wait a moment for a turn.
 
     On the threads of the pages, the allocator would keep the memory of one hash for each of them.
     """
@@ -32,7 +32,7 @@ class Argon2Passwords:
         self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1)
         self._threads = ThreadPoolExecutor(AT_ONCE_MAX, "farebox-passwords", _step_back)
         self._wait_seconds_max = wait_seconds_max
-        # Of nobody's password, and made as all others are, so that comparing with it is as much work.
+        # The hash of nobody's password, made like all others, so that comparing with it takes as long.
         self._dummy = self.hash("nobody has this password")
 
     def hash(self, password: str) -> str:
@@ -62,7 +62,7 @@ class Argon2Passwords:
 
 
 def _step_back() -> None:
-    """Calls under way go first."""
+    """Lower the priority of this thread: calls under way go first."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 

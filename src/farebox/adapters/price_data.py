@@ -22,7 +22,7 @@ LOOKUP_SECONDS_MAX: Final = 30
 
 
 class Sold(NamedTuple):
-    """A model as the price list has it: by whom it is sold, its name, and whether it makes embeddings."""
+    """A model as the price list has it: its provider, its name, and whether it makes embeddings."""
 
     provider: str
     model: str

@@ -18,7 +18,7 @@ PORTAL_FEATURES: Final[Any] = {
     "subscription_cancel": {"enabled": False},
     "subscription_update": {"enabled": False},
 }
-"""Plans are changed and cancelled on our own page, which says what that comes to; the e-mail is that of the account."""
+"""Plans are changed and cancelled on our own page, which says what that costs; the e-mail is that of the account."""
 KEYS_AT_ONCE: Final = 10  # as many lookup keys as Stripe takes in one question
 
 
@@ -109,7 +109,7 @@ class StripeCatalogue:
 
 
 def portal_of(api: stripe.V1Services) -> str:
-    """The id of the settings of the customer portal that are ours, or empty."""
+    """The id of our settings of the customer portal, or empty."""
     found = api.billing_portal.configurations.list({"active": True, "limit": PAGE}).auto_paging_iter()
     return next((one.id for one in found if _own(one) == PORTAL), "")
 

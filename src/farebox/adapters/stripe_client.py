@@ -24,12 +24,12 @@ BAD_KEY: Final = (
     "https://dashboard.stripe.com/apikeys."
 )
 NANODOLLAR_IN_CENTS: Final = Decimal("0.0000001")
-"""The one price that is for a nanodollar: a line at it is usage."""
+"""The price of one nanodollar, which only usage has: a line at this price is usage."""
 AWAY: Final = frozenset({409, 429})  # under way already, or too much at once
 
 
 class _Silent(logging.Filter):
-    """What the SDK would log names customers, and at its lower levels whole bodies."""
+    """Drops the SDK's log, which names customers, and at its lower levels has whole bodies."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         del record
@@ -37,12 +37,12 @@ class _Silent(logging.Filter):
 
 
 def open_client(key: str, api_base: str, *, is_brief: bool = False) -> stripe.StripeClient:
-    """A client for any number of threads; at another address where one is given. A brief one soon gives up."""
+    """A client for any number of threads, at another address if one is given. With `is_brief` it soon gives up."""
     logger = logging.getLogger("stripe")
     if not any(isinstance(one, _Silent) for one in logger.filters):
         logger.addFilter(_Silent())
     logger.setLevel(logging.CRITICAL)
-    _util.STRIPE_LOG = None  # of the environment: by it the SDK prints whole bodies, past all that logs
+    _util.STRIPE_LOG = None  # set by the environment, it would have the SDK print whole bodies, past the log
     base = api_base.rstrip("/")
     return stripe.StripeClient(
         key,
@@ -55,11 +55,11 @@ def open_client(key: str, api_base: str, *, is_brief: bool = False) -> stripe.St
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell what the SDK raises in the port's own errors, without its request, body or key.
+    """Turn the SDK's errors into the port's own, without its request, body or key.
 
     Raises:
         PaymentsUnavailable: no answer, or one that says to come again.
-        KeyRefused: it does not take the key.
+        KeyRefused: Stripe does not take the key.
         PaymentRefused: Stripe understood, and said no.
     """
     try:
@@ -76,12 +76,12 @@ def told() -> Iterator[None]:
 
 
 def id_of(value: object) -> str:
-    """An id, also that of an object that was expanded; empty where there is none."""
+    """The id, or that of an expanded object; empty where there is none."""
     return value if isinstance(value, str) else str(getattr(value, "id", None) or "")
 
 
 def _words(error: stripe.StripeError) -> str:
-    """Why, for people: of a card what Stripe says for its holder, else code and parameter, which name nobody."""
+    """The reason for people: of a card, Stripe's words for its holder; else code and parameter, which name nobody."""
     if isinstance(error, stripe.CardError):
         return error.user_message or "The card was declined."
     of = f" of {error.param}" if isinstance(error, stripe.InvalidRequestError) and error.param else ""

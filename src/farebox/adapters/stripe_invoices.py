@@ -26,7 +26,6 @@ def invoice_of(found: stripe.Invoice) -> Invoice:
         created_us=found.created * MICROSECONDS,
         lines=tuple(_line(line) for line in lines),
         url=getattr(found, "hosted_invoice_url", None) or "",
-        will_retry=found.next_payment_attempt is not None,
     )
 
 

@@ -68,7 +68,7 @@ class StripePayments:
     # -- Buying
 
     def create_customer(self, account_id: str, email: str, instead_of: str = "") -> str:
-        # With another address it is another request, which may not come under the same key.
+        # With another address it is another request, for which Stripe refuses the same key.
         once = f"farebox-customer-{account_id}-{hashlib.sha256(f'{email}{instead_of}'.encode()).hexdigest()[:12]}"
         with told():
             made = self._api.customers.create(
@@ -102,10 +102,10 @@ class StripePayments:
         asked = {
             "customer": customer, "client_reference_id": account_id, "metadata": {"farebox_account": account_id},
             "success_url": success_url, "cancel_url": cancel_url, **more,
-            # Also where it is not wanted: an account may have it for whoever does not say.
+            # Said even if taxes are not wanted: an account's settings may turn them on where a request does not say.
             "automatic_tax": {"enabled": self._is_taxed},
         }  # fmt: skip
-        if self._is_taxed:  # by the address, which is kept for the invoices to come
+        if self._is_taxed:  # tax depends on the address, which is kept for the invoices to come
             asked |= {"billing_address_collection": "required", "customer_update": {"address": "auto"}}
         with told():
             made = self._api.checkout.sessions.create(cast("Any", asked))
@@ -118,7 +118,7 @@ class StripePayments:
             found = self._api.checkout.sessions.list({"customer": customer, "status": "open", "limit": 100})
             ours = [one.id for one in found.auto_paging_iter() if _metadata(one, "farebox_account")]
         for each in ours:
-            with suppress(PaymentRefused), told():  # it was paid, or is over, by now
+            with suppress(PaymentRefused), told():  # it may have been paid, or be over, by now
                 self._api.checkout.sessions.expire(each)
 
     def portal(self, customer: str, return_url: str) -> str:
@@ -127,7 +127,7 @@ class StripePayments:
         asked: Any = {"customer": customer, "return_url": return_url}
         if ours:
             asked["configuration"] = ours
-        else:  # those that the founder has saved in the dashboard; where there are none, it refuses
+        else:  # Stripe takes the settings saved in the dashboard, and refuses if there are none
             log.warning("Stripe has no portal of ours: run farebox stripe sync")
         with told():
             return self._api.billing_portal.sessions.create(asked).url
@@ -177,8 +177,8 @@ class StripePayments:
     ) -> None:
         with told():
             items = self._api.subscriptions.retrieve(subscription_id)["items"].data
-        # Usage that was counted by the month ends where a plan by the year begins: with both, it would be billed twice.
-        # What is still to be reported of it needs a line all the same.
+        # A usage line by the month ends where a plan by the year begins: with both, usage would be billed twice.
+        # Usage that is still to be reported needs a line all the same.
         usage, other_usage = usage_keys(lookup_keys)
         ended = [{"id": item.id, "deleted": True} for item in items if item.price.lookup_key == other_usage]
         keys = dict.fromkeys([*lookup_keys, usage] if ended else lookup_keys)
@@ -195,7 +195,7 @@ class StripePayments:
         if not changed:
             return
         changed += ended
-        # Nobody gets a dearer plan whose difference could not be paid. Usage stays metered: it is billed at the end.
+        # A dearer plan starts only if the difference was paid. Usage stays metered: it is billed at the end.
         how: Any = {"proration_behavior": "always_invoice", "payment_behavior": "error_if_incomplete"}
         if ends_trial:
             how["trial_end"] = "now"
@@ -264,7 +264,7 @@ def _item(price: str, *, is_metered: bool = False) -> dict[str, Any]:
 
 
 def _kept(account_id: str, bought: Bought) -> dict[str, str]:
-    """What is kept with a payment: what was offered when it was bought is what is granted."""
+    """The metadata of a payment: the credit that was offered when it was bought is what is granted."""
     return {
         "farebox_account": account_id, "farebox_pack": bought.pack,
         "farebox_credit_nanodollars": str(bought.credit_nanodollars), "farebox_days": str(bought.days),
@@ -284,7 +284,7 @@ def _subscription(found: stripe.Subscription) -> Subscription:
     items = found["items"].data
     base = _base(items)
     period = base or items[0]
-    cancel_at = found.cancel_at  # it may be in years
+    cancel_at = found.cancel_at  # may be years ahead
     return Subscription(
         id=found.id,
         customer=id_of(found.customer),
@@ -302,7 +302,7 @@ def _subscription(found: stripe.Subscription) -> Subscription:
 
 
 def _base(items: Sequence[stripe.SubscriptionItem]) -> stripe.SubscriptionItem | None:
-    """What a plan is paid by: an item at one of our prices, else at the founder's own that was put in its place."""
+    """The item that a plan is paid by: one at our price, else one at a price of the founder's own, put in its place."""
     ours = next((item for item in items if plan_of(item.price.lookup_key or "")), None)
     if ours is not None:
         return ours
@@ -312,7 +312,7 @@ def _base(items: Sequence[stripe.SubscriptionItem]) -> stripe.SubscriptionItem |
 
 
 def _price(base: stripe.SubscriptionItem) -> int | None:
-    """What a licensed item costs each period; None where that is no amount in cents."""
+    """The price of a licensed item each period; None where that is no amount in cents."""
     cents, quantity = base.price.unit_amount, getattr(base, "quantity", None)
     return None if cents is None or quantity is None else cents * quantity * NANODOLLARS_PER_CENT
 

@@ -9,7 +9,7 @@ from farebox.domain.catalogue import METER
 from farebox.domain.period import MICROSECONDS
 from farebox.ports.money import UsageEvent
 
-# As Stripe answers an identifier that it has counted already; by now it says so with a code, too.
+# Stripe's answer to an identifier that it has counted already; by now it has a code for that, too.
 DUPLICATE: Final = "duplicate_meter_event"
 DUPLICATE_WORDS: Final = "already exists with identifier"
 
@@ -24,7 +24,7 @@ class StripeUsage:
     def send_usage(self, event: UsageEvent) -> None:
         """Report an event; it counts once by its identifier.
 
-        Each try has its own idempotency key: under one and the same, Stripe would repeat a fault of its own for a day.
+        Each try has its own idempotency key: under the same one, Stripe would repeat an error of its own for a day.
         """
         with told():
             try:

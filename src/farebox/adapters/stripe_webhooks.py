@@ -30,7 +30,7 @@ class StripeSignatures:
     def read(self, body: bytes, signature: str) -> Event | None:
         if not any(_is_signed(body, signature, secret) for secret in self._secrets):
             return None
-        # The SDK takes a time in the future for a young one.
+        # The SDK takes a time in the future for a recent one.
         if _signed_at(signature) > time.time() + TOLERANCE_SECONDS:
             return None
         return _event(body)
@@ -38,7 +38,7 @@ class StripeSignatures:
 
 def _is_signed(body: bytes, signature: str, secret: str) -> bool:
     try:
-        # Strictly UTF-8, or there could be two readings of one signature.
+        # Strictly UTF-8, or one signature could have two readings.
         stripe.WebhookSignature.verify_header(body.decode(), signature, secret, TOLERANCE_SECONDS)
     except (stripe.SignatureVerificationError, ValueError, TypeError):  # TypeError: a header that is not ASCII
         return False
@@ -46,7 +46,7 @@ def _is_signed(body: bytes, signature: str, secret: str) -> bool:
 
 
 def _signed_at(signature: str) -> int:
-    """The time that was signed, read as the SDK has just read it."""
+    """The time that was signed, read in the same way as by the SDK."""
     parts = [part.split("=", 2) for part in signature.split(",")]
     return int(next(part[1] for part in parts if part[0] == "t"))
 

@@ -1,4 +1,4 @@
-"""What has to be read again, sealed with AES-GCM under a key made from the server's secret."""
+"""Secrets that have to be read again, sealed with AES-GCM under a key made from the server's secret."""
 
 import secrets
 from typing import Final

@@ -44,10 +44,10 @@ async def paid_call(service: Service, request: CallRequest, work: Work, render: 
 
 
 async def paid_stream(service: Service, request: CallRequest, work: StreamWork, listener: Listener) -> None:
-    """The same, where the answer goes out as it comes; its end goes out when its usage row is on the disk.
+    """The same for a stream: the answer goes out as it comes, and its end once its usage row is on the disk.
 
     Raises:
-        CallError: why there is no answer, where nothing has gone out yet.
+        CallError: why there is no answer. Not raised once anything has gone out.
     """
     deadline = monotonic() + service.call_seconds_max
     admitted = await admit(service, request)

@@ -8,17 +8,17 @@ from farebox.domain.prices import dearest
 
 
 async def admit(service: Service, request: CallRequest) -> Admitted | Answered:
-    """Hold the most that the call can come to, or find the answer that its Idempotency-Key got before.
+    """Hold the worst case of the call, or find the answer that is kept for its Idempotency-Key.
 
     Raises:
-        CallError: the caller may not, or the ledger cannot be asked.
+        CallError: the caller may not make this call, or the ledger cannot be asked.
     """
     models = request.models
     first = models[0]
     price = first.price
     if len(models) > 1 or (price is not None and (price.cache_write_per_mtok or price.tiers)):
         price = dearest([model.price for model in models], request.input_tokens_max)
-    # By place: by name it takes twice as long, and each call makes one.
+    # Arguments by position: by name takes twice as long, and each call makes an Ask.
     ask = Ask(
         request.call_id, apikey.digest(service.secret, request.key), request.endpoint, first.name,
         price, request.input_tokens_max, request.output_tokens_wanted, int(service.hold_ttl_seconds * MICROSECONDS),

@@ -31,7 +31,7 @@ RETRIED_STATUSES: Final = BUSY_STATUSES | {408, 500, 502, 504, 520, 521, 522, 52
 REFUSED_STATUSES: Final = frozenset({400, 413, 422})
 BUSY_SECONDS: Final = 5
 BUSY_SECONDS_MAX: Final = 3600
-DIGITS_MAX: Final = 10  # of seconds; Python reads no number of more than 4,300
+DIGITS_MAX: Final = 10  # of seconds; int() refuses more than 4,300
 BACKOFF_SECONDS: Final = 0.5
 REFUSAL_CHARS_MAX: Final = 500
 ERROR_BYTES_MAX: Final = 65_536
@@ -40,7 +40,10 @@ UNREADABLE: Final = "The model's answer could not be read. Nothing was charged; 
 
 
 class Attempt(NamedTuple):
-    """One try at one model. `reply` is None where nothing came back; `stream` and `piece` are those of a stream."""
+    """One try at one model. `reply` is None if nothing came back; `stream` and `piece` are set if a stream began.
+
+    `unasked` says why the provider was left alone, if it was.
+    """
 
     model: Model
     started: float
@@ -48,27 +51,29 @@ class Attempt(NamedTuple):
     error: UpstreamError | None = None
     stream: Streamed | None = None
     piece: bytes = b""
+    unasked: str = ""
 
 
 async def try_once(
     model: Model, dialect: Dialect, body: bytes, deadline: float, *, is_stream: bool, fair_seconds: float
 ) -> Attempt:
-    """Ask a model once, unless its provider is out of order. Whatever comes of it is in the attempt.
+    """Ask a model once, unless its provider is out of order. The attempt holds the outcome, errors too.
 
     Args:
         model: whom to ask.
         dialect: which of the provider's endpoints, and how its answer is read.
         body: the request.
-        deadline: monotonic seconds: until when it may take.
+        deadline: when it has to be over, in monotonic seconds.
         is_stream: whether the answer comes in pieces.
-        fair_seconds: no answer within less than this does not count against the breaker.
+        fair_seconds: a timeout shorter than this does not count against the breaker.
     """
     started = monotonic()
     breaker = model.breaker
     if not breaker.may_try(started):
         wait = max(breaker.retry_after(started), 1)
         resting = UpstreamBusy("The model is out of order. Try again later.", retry_after_seconds=wait)
-        return Attempt(model, started, error=resting)
+        unasked = f"not asked for {wait} s, after {breaker.failures} failures (FAREBOX_BREAKER_FAILURES)"
+        return Attempt(model, started, error=resting, unasked=unasked)
     seconds_max = max(deadline - started, 0.001)
     try:
         if is_stream:
@@ -92,7 +97,7 @@ async def try_once(
 
 
 async def _open(model: Model, dialect: Dialect, body: bytes, seconds_max: float) -> Attempt:
-    """Open a stream as far as its first event: until then, another model may still be asked.
+    """Open a stream and read its first event: until then, another model may still be asked.
 
     A model may think for long before it says anything, so the wait is bounded by the deadline alone.
     """
@@ -113,13 +118,13 @@ async def _open(model: Model, dialect: Dialect, body: bytes, seconds_max: float)
     await stream.close()
     if not piece:
         raise UpstreamFailed(UNREADABLE)
-    # Not raised, as that tells the breaker: what was said under a 200 may be about this request alone. Nor is it asked
-    # again, as it may have answered, and not in a stream.
+    # Returned, not raised: raising counts against the breaker, and an error under a 200 may concern this request alone.
+    # Nor is the model asked again: it may have answered, only not in a stream.
     return Attempt(model, started, reply)
 
 
 async def _read_first(stream: Streamed) -> bytes:
-    """What comes until the first event is there: as a rule, it comes in one piece."""
+    """Read until the first event is complete: usually that is one piece."""
     piece = await stream.read()
     while piece and not has_first(piece):
         more = await stream.read()
@@ -150,7 +155,7 @@ def error_of(attempt: Attempt) -> CallError:
 
 
 def _refusal(reply: Reply) -> CallError:
-    """What the provider has against the request, in its own words: they are about the caller's fields."""
+    """The provider's objection to the request, in its own words: they are about the caller's fields."""
     try:
         said = from_json(reply.body)
     except ValueError:
@@ -181,7 +186,7 @@ def pause_before_retry(attempt: Attempt, tries: int) -> float | None:
 
 
 def _retry_after(reply: Reply) -> int | None:
-    """Seconds, which may be told as such or as a date (RFC 9110, section 10.2.3)."""
+    """The header in seconds: it holds seconds or a date (RFC 9110, section 10.2.3)."""
     told = reply.headers.get("retry-after", "")
     if told.isascii() and told.isdigit():
         seconds = int(told) if len(told) <= DIGITS_MAX else BUSY_SECONDS_MAX

@@ -16,26 +16,26 @@ Listener = Callable[[Any], Any]
 
 
 class Events:
-    """The listeners, by the name of their event. A listener that fails is logged, and nothing else comes of it."""
+    """The listeners, by the name of their event. A listener's failure is only logged."""
 
     def __init__(self, listeners: Mapping[str, Sequence[Listener]]) -> None:
         self._listeners = listeners
         self._tasks: set[asyncio.Task[None]] = set()
 
     def recorded(self, hold: Hold, outcome: Outcome, standing: Standing) -> None:
-        """After a call was recorded."""
+        """Emit the events of a call that was recorded."""
         for event in crossed(hold, outcome, standing):
             self.emit(event)
 
     def emit(self, event: Event) -> None:
-        """Have it told, soon; the caller goes on."""
+        """Start telling the listeners, without waiting for them."""
         for listener in self._listeners.get(NAME_OF[type(event)], ()):
             task = asyncio.create_task(_tell(listener, event))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def drain(self, seconds_max: float) -> None:
-        """Wait for those who are being told, but not for ever."""
+        """Wait for the listeners under way, and cancel those that take longer."""
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=seconds_max)
@@ -53,7 +53,7 @@ def takes_one(function: object) -> bool:
         inspect.signature(function).bind(None)
     except TypeError:
         return False
-    except ValueError:  # one of Python's own, which says nothing about itself
+    except ValueError:  # a built-in without a signature
         return True
     return True
 

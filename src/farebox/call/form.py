@@ -1,4 +1,4 @@
-"""A type as the form that a model's answer has to have: its JSON schema, and the reading of what came."""
+"""A type as the form of a model's answer: its JSON schema, and how an answer is read."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, create_model
 
 from farebox.domain.dialects.base import JsonObject
 
-# What the strict mode of structured outputs knows; the rest is left to the reading.
+# What the strict mode of structured outputs supports; the rest is checked when an answer is read.
 # Source: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
 FORMATS: Final = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
 DROPPED: Final = frozenset({"title", "default", "discriminator", "uniqueItems"})
@@ -20,7 +20,7 @@ class Form:
     def __init__(self, out: Any) -> None:  # noqa: ANN401  # a type, as pydantic takes it
         self._adapter: TypeAdapter[Any] = TypeAdapter(out)
         schema = self._adapter.json_schema()
-        # A model answers with an object: what is none is put into one.
+        # A model answers with an object: any other type is wrapped in one.
         self._is_wrapped = _resolved(schema, schema.get("$defs", {})).get("type") != "object"
         if self._is_wrapped:
             self._adapter = TypeAdapter(create_model("Answer", result=(out, ...)))
@@ -37,20 +37,20 @@ class Form:
         return {"type": "json_schema", "json_schema": form}
 
     def read(self, text: str) -> Any:  # noqa: ANN401  # an object of the form's type
-        """The object that an answer has.
+        """Read an answer into an object of the type.
 
         Raises:
-            ValidationError: it has none.
+            ValidationError: it does not fit.
         """
         text = text.strip()
-        if text.startswith("```"):  # some models wrap whatever they write
+        if text.startswith("```"):  # some models put everything into a code fence
             text = text.partition("\n")[2].rpartition("```")[0]
         found = self._adapter.validate_json(text)
         return found.result if self._is_wrapped else found
 
     def _strict(self, schema: JsonObject, definitions: JsonObject) -> JsonObject:
-        """As the strict mode wants it: every property required, no other one allowed."""
-        if "$ref" in schema and len(schema) > 1:  # a reference stands alone there
+        """The schema as strict mode wants it: every property required, no others allowed."""
+        if "$ref" in schema and len(schema) > 1:  # strict mode allows nothing beside a reference
             beside = {name: value for name, value in schema.items() if name != "$ref"}
             return self._strict({**_resolved(schema, definitions), **beside}, definitions)
         found: JsonObject = {}

@@ -1,4 +1,4 @@
-"""The call as a founder's handler has it: ask the model, stream from it, or hand an OpenAI client to a library."""
+"""The call as a founder's handler sees it: ask the model, stream from it, or hand an OpenAI client to a library."""
 
 import logging
 from collections.abc import AsyncGenerator, Mapping, MutableMapping, Sequence
@@ -37,7 +37,7 @@ FAULTS_MAX: Final = 10  # a wrong answer may be wrong in a thousand places
 
 
 class Choice(NamedTuple):
-    """The models that a handler may ask: those asked in order, and each by its name; `by_name` None takes any name."""
+    """The models that a handler may ask: a chain, or one by name. If `by_name` is None, the chain takes any name."""
 
     chain: Chain
     by_name: Mapping[str, Chain] | None = None
@@ -59,7 +59,7 @@ class Choice(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Who calls, and what is left after this call; None where the plan has no such limit."""
+    """Who calls, and the calls left after this one; None where the plan does not limit them."""
 
     id: str
     plan: str
@@ -68,7 +68,7 @@ class Account(NamedTuple):
 
 
 class Call:
-    """One paid call, as its handler has it. All that the handler asks of models is paid from this call's hold."""
+    """One paid call, as its handler sees it. All that the handler asks of models is paid from this call's hold."""
 
     def __init__(self, wire: Wire, models: Choice, embedding: Choice) -> None:
         wire.is_handled = True
@@ -93,7 +93,7 @@ class Call:
 
     @property
     def openai(self) -> "AsyncOpenAI":
-        """A genuine OpenAI client. Whatever goes through it, from whatever library, belongs to this call."""
+        """A genuine OpenAI client. All requests through it, from any library, belong to this call."""
         if self._client is None:
             make = self._wire.service.openai_client
             assert make is not None, "wiring gives one"
@@ -119,14 +119,14 @@ class Call:
         Args:
             prompt: what is asked, or the whole conversation as OpenAI's messages.
             out: a type, such as a pydantic model: the answer is an object of it. Without one it is text.
-            system: what the model is told beforehand.
+            system: the system message.
             max_tokens: the longest answer; the plan's own limit holds in any case.
             model: another one of the endpoint's models, by its name.
             options: anything else that a chat completion takes, such as `temperature=0`.
 
         Raises:
             CallTooLarge: it does not fit into what is left of the call's hold. It was not sent.
-            UpstreamError: no model answered, or not with a message, or twice not in the form of `out`.
+            UpstreamError: no model answered, or without a message, or twice not in the form of `out`.
         """
         request = _chat(prompt, system, max_tokens, options)
         if out is None or out is str:
@@ -187,7 +187,7 @@ def own_question(dialect: Dialect, request: JsonObject, chain: Chain) -> Questio
     """A handler's question to a model, with the most input that it can come to.
 
     Raises:
-        InvalidRequest: it would cost more than tokens can tell, or a limit in it is none.
+        InvalidRequest: it has costs that token counts do not show, or a limit that is not a whole number.
     """
     dialect.check(request)
     return Question.of(dialect, request, chain, request_tokens_max(len(to_json(request)), request))
@@ -203,7 +203,7 @@ def _chat(prompt: str | Messages, system: str | None, max_tokens: int | None, op
 
 
 def _kinds(error: ValidationError | CallTooLarge) -> str:
-    """What was wrong, without a word of the answer: its words stand in messages, and its keys in places."""
+    """The kinds of faults only: their messages quote the answer's words, and their places its keys."""
     if isinstance(error, CallTooLarge):
         return error.detail
     faults = error.errors(include_url=False, include_context=False, include_input=False)
@@ -211,7 +211,7 @@ def _kinds(error: ValidationError | CallTooLarge) -> str:
 
 
 def _again(said: str, error: ValidationError) -> Messages:
-    """What a model is told whose answer does not have the form."""
+    """The messages that tell a model how its answer does not fit the form."""
     faults = [
         f"{'.'.join(str(part) for part in fault['loc']) or 'the answer'}: {fault['msg']}"
         for fault in error.errors(include_url=False, include_context=False, include_input=False)[:FAULTS_MAX]

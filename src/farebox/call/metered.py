@@ -14,19 +14,19 @@ from farebox.domain.errors import UpstreamError, UpstreamFailed
 from farebox.domain.ledger import Mark
 
 EVENT_BYTES_MAX: Final = 16 << 20
-# After the proper end the provider has only to close its body, which lets its connection be used again.
+# How long to wait after the proper end until the provider closes the body: then its connection can be used again.
 DRAIN_SECONDS: Final = 0.05
 BROKEN: Final = "The model broke off in the middle of its answer. Try again."
 
 
 class MeteredStream:
-    """A stream that begins when it is entered; leaving it closes the provider's connection and adds up what came.
+    """A stream that begins when it is entered; leaving it closes the provider's connection and adds up the usage.
 
-    It is walked through in steps, one for each read: the whole events that go to the customer as they came, and the
-    text that they add to the answer. Either may be empty.
+    Each iteration is one read: the whole events, unchanged, for the customer, and the text that they add to the answer.
+    Either may be empty.
 
     Args:
-        with_usage: whether the customer is to see an event that tells nothing but usage.
+        with_usage: whether events with nothing but usage go to the customer.
 
     Raises:
         CallError: there is no stream, or it broke off, or it ended without its proper end.
@@ -64,7 +64,7 @@ class MeteredStream:
         await self.finish(error)
 
     async def finish(self, error: BaseException | None) -> None:
-        """Close the provider's connection and add up what came. The second time nothing is left to do."""
+        """Close the provider's connection and add up the usage. A second call does nothing."""
         if self._is_finished or self._opened is None:
             return
         self._is_finished = True
@@ -126,7 +126,7 @@ class MeteredStream:
         return passed, added
 
     def _whole_events(self, piece: bytes) -> list[bytes]:
-        """Those that have come to their end with this piece; what comes after them waits for its rest."""
+        """The events that this piece completes; the bytes after them wait for the rest of their event."""
         data, events, end = self._rest + piece, [], 0
         for blank in BLANK.finditer(data, max(len(self._rest) - 2, 0)):
             events.append(data[end : blank.end()])
@@ -137,7 +137,7 @@ class MeteredStream:
         return events
 
     def _event(self, event: bytes) -> tuple[bytes, str]:
-        """What of one event goes on now, and the text that it adds."""
+        """The part of one event that goes on now, and the text that it adds."""
         payload = payload_of(event)
         if not payload and not is_silent(event):
             return b"", ""

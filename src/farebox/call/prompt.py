@@ -10,6 +10,7 @@ from farebox.call.attempt import FAILED
 from farebox.call.wire import Wire
 from farebox.domain.errors import (
     CallError,
+    CallTooLarge,
     InternalError,
     RequestRefused,
     UpstreamError,
@@ -22,27 +23,27 @@ from farebox.domain.ledger import Ending, Mark
 log = logging.getLogger("farebox.call")
 
 CARRIED: Final = "farebox.error"
-"""Under which name the answer to an OpenAI client carries the error that it tells of."""
+"""The name of the response extension in which an OpenAI client gets the CallError itself."""
 CAUSES_MAX: Final = 100
 LAST_SECONDS: Final = 0.2
-"""How long past its deadline a call may take. A question has the same deadline, and is to end first: its end is a
-provider's failure, costs nothing, and is told to the breaker."""
+"""How long past its deadline a call may take. A question to a model has the same deadline and should time out first:
+that is the provider's failure, costs nothing, and is told to the breaker."""
 
 Result = TypeVar("Result")
 Content = Any
-"""What the work came to; who gave the work knows what it is."""
+"""The result of the work; only the caller of `prompt` knows its type."""
 Work = Callable[[Wire], Awaitable[Content]]
 
 
 async def prompt(wire: Wire, work: Work) -> tuple[Content, Ending, CallError | None]:
-    """What the work came to, how the call ends, and why it failed if it did."""
+    """Do the work: its result, how the call ends, and why it failed if it did."""
     try:
         content = await work(wire)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        # Nobody has cancelled the call: what its work waited for was.
+        # The call itself was not cancelled, but something that its work waited for.
         return None, *ending_of(wire, error)
     except Exception as error:  # noqa: BLE001  # a call that fails has an ending too
         return None, *ending_of(wire, error)
@@ -50,7 +51,7 @@ async def prompt(wire: Wire, work: Work) -> tuple[Content, Ending, CallError | N
 
 
 async def within_deadline(wire: Wire, work: Awaitable[Result]) -> Result:
-    """The work, but no longer than the call may take. What asks the model only once is bounded by that question.
+    """Await the work, up to the call's deadline. Work that asks a model only once is bounded by that question already.
 
     Raises:
         UpstreamTimeout: it took longer.
@@ -76,7 +77,7 @@ def ending_of_answer(wire: Wire) -> Ending:
 
 
 def ending_of(wire: Wire, error: BaseException) -> tuple[Ending, CallError]:
-    """How a call ends that failed, and what its customer is told."""
+    """How a failed call ends, and what its customer is told."""
     told = _told(wire, error)
     if isinstance(told, UpstreamNoMessage):
         wire.mark(Mark.NO_MESSAGE)
@@ -96,6 +97,8 @@ def _told(wire: Wire, error: BaseException) -> CallError:
         return InternalError("Something went wrong on our side. Nothing was charged; try again.")
     if found is None:
         log.warning("call %s failed, it seems by what the model failed with", call_id, exc_info=error)
+    if isinstance(cause, CallTooLarge) and wire.place:
+        log.warning("%s: %s Raise max_input_tokens or max_output_tokens of its decorator.", wire.place, cause.detail)
     if isinstance(cause, RequestRefused) and not wire.is_relay and cause is wire.error:
         log.warning("call %s: %s", call_id, cause.detail)
         return UpstreamFailed(FAILED)
@@ -103,7 +106,7 @@ def _told(wire: Wire, error: BaseException) -> CallError:
 
 
 def _cause(error: BaseException) -> CallError | None:
-    """The error of ours that a library between the handler and the model has wrapped in its own."""
+    """Our own error, if a library between the handler and the model has wrapped it in one of its own."""
     queue, seen = [error], 0
     while seen < len(queue) < CAUSES_MAX:
         found = queue[seen]

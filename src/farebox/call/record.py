@@ -15,7 +15,7 @@ from farebox.ports.calls import Kept
 
 log = logging.getLogger("farebox.ledger")
 
-# Time to wait for a database that went away during the call, past the call's own deadline.
+# How long to wait at least for a database that went away during the call, past the call's deadline if need be.
 RECORD_SECONDS: Final = 15.0
 
 Render = Callable[["Receipt"], tuple[str, bytes]]
@@ -34,7 +34,7 @@ class Receipt(NamedTuple):
 async def record(
     wire: Wire, request: CallRequest, ending: Ending, error: CallError | None, content: Content, render: Render | None
 ) -> Receipt:
-    """Have the outcome on the disk, then hand out the answer.
+    """Write the outcome to disk, then hand out the answer.
 
     Raises:
         CallError: the call failed, or its outcome could not be recorded.

@@ -1,4 +1,4 @@
-"""What a call is, and what it needs of the house."""
+"""A call's request, its models, and what all calls of a process share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class CallRequest(NamedTuple):
-    """A request that is well-formed; who sent it is not yet known. Sizes are the most that it can come to.
+    """A well-formed request whose sender is not known yet. Sizes are worst cases.
 
     Args:
-        models: those that it may be answered by, in the order of fallback.
+        models: the models that may answer it, in the order of fallback.
         output_tokens_wanted: the longest answer asked for; the plan bounds it too.
         answers: how many such answers there can be.
-        output_tokens_total: what bounds all of a handler's answers together.
-        units: how many calls it counts for.
+        output_tokens_total: the bound on all of a handler's answers together.
+        units: how many calls it counts as.
         once: its Idempotency-Key.
     """
 
@@ -61,19 +61,19 @@ Chain = tuple[Model, ...]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The ports and figures that each call uses; `wiring.py` makes the one of a process.
+    """The ports and figures that each call uses; `wiring` makes one for each process.
 
     Args:
         models: the models of each mode; test keys have the sandbox's.
         embedding_models: those of /v1/embeddings; none where the founder names none.
-        secret: what API keys are digested under.
+        secret: the secret under which API keys are digested.
         call_seconds_max: the one deadline of a call.
-        hold_ttl_seconds: how long a hold lives when its process does not.
+        hold_ttl_seconds: after how long a hold expires if its process dies.
         upstream_retries_max: how often a failed call to the provider is sent again.
         idempotency_seconds: how long an answer is kept for its Idempotency-Key.
         openai_client: makes the OpenAI client of a call, from its wire and the models for text and for embeddings.
-        events: who listens to what happens; None where nobody does.
-        watch: told of each call that was recorded, and where its caller stands, as far as that is known.
+        events: tells the founder's listeners what happens; None where there are none.
+        watch: called with each recorded call, and where its caller stands, if known.
     """
 
     ledger: Ledger

@@ -1,4 +1,4 @@
-"""The events of a provider's stream, as bytes: where one ends, what it says, and whether a stream has begun by it."""
+"""The events of a provider's stream, as bytes: where one ends, what it says, and whether it begins a stream."""
 
 import re
 from typing import Final
@@ -7,13 +7,13 @@ from farebox.domain.dialects import Dialect
 from farebox.domain.dialects.base import Event
 
 BLANK: Final = re.compile(rb"\n\r?\n")
-# How an event begins that says nothing: a comment, a name alone, or no more than an empty line.
+# The beginning of an event that says nothing: a comment, a name alone, or only an empty line.
 SILENT: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?::|(?:data|event|id|retry)[:\r\n]|\Z)")
-FIRST_BYTES_MAX: Final = 65_536  # a first event may be longer, and is then not looked at
+FIRST_BYTES_MAX: Final = 65_536  # a longer first event is not looked at
 
 
 def payload_of(event: bytes) -> bytes:
-    """What an event of several lines says: the data beside its name, or nothing in a comment."""
+    """The data of an event, without its name; empty for a comment."""
     return b"\n".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")).strip()
 
 
@@ -23,12 +23,12 @@ def is_silent(event: bytes) -> bool:
 
 
 def has_first(piece: bytes) -> bool:
-    """Whether a stream has come so far that it can be told whether it begins."""
+    """Whether enough of a stream is there for `begins` to tell."""
     return len(piece) > FIRST_BYTES_MAX or BLANK.search(piece) is not None
 
 
 def begins(dialect: Dialect, piece: bytes) -> bool:
-    """Whether a stream begins so: its first event is one, and no error."""
+    """Whether a stream begins with this: an event of SSE, and no error unless it reports usage."""
     assert dialect.stream is not None, "who asks for a stream has looked"
     end = BLANK.search(piece)
     payload = payload_of(piece[: end and end.end()])

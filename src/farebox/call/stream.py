@@ -21,11 +21,11 @@ class Listener(Protocol):
     """Whether a piece could not be sent: then nobody listens any more."""
 
     def admitted(self, standing: Standing) -> None:
-        """Told before the first piece: where the caller stands."""
+        """Take where the caller stands; called before the first piece."""
         ...
 
     async def send(self, piece: bytes) -> None:
-        """Done when there is room for more: a slow reader holds the model back.
+        """Send a piece, and return when there is room for more: a slow reader holds the model back.
 
         Raises:
             Exception: whatever the server raises where the listener has gone.
@@ -37,15 +37,15 @@ class Listener(Protocol):
         ...
 
     async def left(self) -> None:
-        """Returns when the listener has gone."""
+        """Return when the listener has gone."""
         ...
 
 
 class StreamWork(Protocol):
-    """What a streamed call does."""
+    """The work of a streamed call."""
 
     async def run(self, wire: Wire, listener: Listener) -> None:
-        """Send the answer but for its end."""
+        """Send the answer, except its end."""
         ...
 
     def end(self, receipt: Receipt) -> bytes:
@@ -53,7 +53,7 @@ class StreamWork(Protocol):
         ...
 
     def broken(self, error: CallError, call_id: str) -> bytes:
-        """What ends a stream that broke off."""
+        """The end of a stream that broke off."""
         ...
 
 
@@ -66,9 +66,9 @@ class Passed(NamedTuple):
 
 
 async def pass_on(wire: Wire, work: StreamWork, listener: Listener) -> Passed:
-    """Pass the answer on until its end, or until nobody listens any more; never raises for what a call can do."""
+    """Pass the answer on until its end, or until nobody listens any more. A failed call is returned, not raised."""
     listener.admitted(wire.admitted.standing)
-    # A task of its own: what wakes up with each piece is the work, and not all that waits for the work.
+    # A task of its own, so that each piece wakes up only the work, and not everything that waits for the work.
     passing = asyncio.create_task(work.run(wire, listener))
     leaving = asyncio.create_task(listener.left())
     try:
@@ -85,13 +85,13 @@ async def pass_on(wire: Wire, work: StreamWork, listener: Listener) -> Passed:
 
 
 def _why_cancelled(*, is_over: bool) -> BaseException:
-    # What was over before its time was cancelled with what it waited for: then it has failed.
+    # Work that was over before we cancelled it was cancelled by something that it waited for: it failed by itself.
     return asyncio.CancelledError() if is_over else out_of_time()
 
 
 def _ended(wire: Wire, failed: BaseException | None, *, has_begun: bool, has_left: bool) -> Passed:
     if has_left:
-        # What came until then is paid for; nothing is where no model was asked, or those that were have failed.
+        # What came until then is paid for; nothing is if no model was asked, or all that were asked have failed.
         if not (wire.asks or has_begun):
             return Passed("void", None, has_left)
         wire.mark(Mark.CUT)

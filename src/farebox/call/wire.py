@@ -20,7 +20,7 @@ from farebox.ports.calls import Reply, Streamed
 
 log = logging.getLogger("farebox.upstream")
 
-CLOSE_SECONDS: Final = 1.0  # for what a handler has left under way to end
+CLOSE_SECONDS: Final = 1.0  # how long to wait for the questions that a handler has left under way
 OTHER_LOOP: Final = (
     "The model is asked from another event loop than the function's own, as by asyncio.run() or a run_sync() in a "
     "thread, so it was not asked. Await it in the function: `await agent.run(…)`, `await call.ask(…)`."
@@ -29,9 +29,9 @@ Taken = TypeVar("Taken")
 
 
 class Question(NamedTuple):
-    """One model call that wants to be made: what is asked, of which models, and the most that it can come to.
+    """One model call to be made: what is asked, of which models, and its worst case.
 
-    `output_tokens_wanted` is the longest answer that the request asks for, of `answers` that it asks for.
+    The request asks for `answers` answers, each of at most `output_tokens_wanted` tokens; None sets no bound.
     """
 
     dialect: Dialect
@@ -43,10 +43,10 @@ class Question(NamedTuple):
 
     @classmethod
     def of(cls, dialect: Dialect, request: JsonObject, models: Chain, input_tokens_max: int) -> Self:
-        """A question with the bounds that its request asks for.
+        """Make a question with the bounds that its request asks for.
 
         Raises:
-            InvalidRequest: they cannot be meant.
+            InvalidRequest: a bound is not a whole number in its range.
         """
         wanted, answers = dialect.output_tokens_wanted(request), dialect.answers(request)
         return cls(dialect, request, models, input_tokens_max, wanted, answers)
@@ -77,19 +77,21 @@ class Finished(Protocol):
 class Wire:
     """What one paid call has used so far, and what its hold can still pay for."""
 
-    # What is seldom set stands here: a call makes a wire, and each attribute of it costs.
+    # Attributes that are seldom set are the class's: each call makes a wire, and each attribute set on it takes time.
     asks = 0
-    """How many questions are with a provider, or were answered by one; what a provider has failed is none."""
+    """How many questions are with a provider or were answered; those that failed do not count."""
     is_empty = False
-    """Whether what is answered holds no message of the model, so that it is free."""
+    """Whether the answer holds no message of the model, and so is free."""
     is_relay = False
-    """Whether the caller wrote the request to the model, and so may see what the provider has against it."""
+    """Whether the caller wrote the request to the model, and so may see the provider's objection to it."""
     is_handled = False
-    """Whether a founder's function has it, which may ask several times at once, and leave what it asked."""
+    """Whether a founder's function uses it, which may ask several questions at once, and abandon them."""
     loop: asyncio.AbstractEventLoop | None = None
-    """The event loop of its function, where that is known: no other one can use the connections to the provider."""
+    """The event loop of the function, if known: no other loop can use the connections to the provider."""
+    place = ""
+    """Where the function is written: file and line."""
     error: CallError | None = None
-    """The last error of a model call: a handler may have wrapped it in one of its library's."""
+    """The last error of a model call, kept as a handler's library may wrap it in one of its own."""
     _is_closed = False
     _read_tokens = _cached_tokens = _written_tokens = _cost_nanodollars = _wasted_nanodollars = 0
     _marks: tuple[Mark, ...] = ()
@@ -119,7 +121,7 @@ class Wire:
         )  # fmt: skip
 
     def _add_cut(self, question: Question, model: Model, output_tokens_max: int) -> None:
-        """Add what was asked for, and not waited for: it was paid, so its room is not given back with the rest."""
+        """Add the estimate of a question that nobody waited for: it costs, so its input is not given back."""
         seen: dict[str, Any] = {"model": model.name, "cut": True}
         self._attempts.append(seen)
         used = self.estimate(question, 0, output_tokens_max)
@@ -128,7 +130,7 @@ class Wire:
         self.mark(Mark.CUT)
 
     async def close(self) -> None:
-        """End what a handler left under way: what is asked after its call has ended would be paid by nobody."""
+        """End what a handler left under way: nobody would pay for it once the call has ended."""
         self._is_closed = True
         here = asyncio.current_task()
         left = {task for task in self._asking if task is not here}
@@ -154,7 +156,7 @@ class Wire:
         attempt["cost_nanodollars"] = cost
         if cache_written and price is not None and price.cache_write_per_mtok:
             attempt["cache_write_tokens"] = cache_written
-        if not _is_frozen_in(self.admitted.hold, price):  # another model's, or one that has more than three figures
+        if not _is_frozen_in(self.admitted.hold, price):  # another model's price, or one of more than three figures
             attempt["price"] = price and price[: 4 if price.cache_write_per_mtok else 3]
         self._cost_nanodollars += cost
         if is_wasted:
@@ -166,7 +168,7 @@ class Wire:
         self._written_tokens += written
 
     def estimate(self, question: Question, text_bytes: int, output_tokens_max: int) -> Usage:
-        """The stated estimate, for answers whose usage was not reported; each may have so many tokens."""
+        """The documented estimate where no usage was reported; each answer may have `output_tokens_max` tokens."""
         self.mark(Mark.ESTIMATED)
         read = min(estimated_tokens(question.input_tokens_max - FRAME_TOKENS), question.input_tokens_max)
         return Usage(max(read, 0), 0, min(estimated_tokens(text_bytes), output_tokens_max * question.answers))
@@ -174,7 +176,7 @@ class Wire:
     # -- Asking
 
     def reserve(self, question: Question) -> int:
-        """Hold the worst case of a question against what is left; the output tokens that its answer may have.
+        """Take the worst case of a question off what is left; return the output tokens that its answer may have.
 
         Raises:
             CallTooLarge: it no longer fits. It was not sent.
@@ -204,7 +206,7 @@ class Wire:
         self.output_left += output_tokens_max * question.answers - written
 
     async def ask(self, question: Question) -> Answer:
-        """One whole answer of the first model that gives one.
+        """Ask model after model, and return the first whole answer.
 
         Raises:
             CallTooLarge: the question no longer fits into the hold.
@@ -237,7 +239,7 @@ class Wire:
             self.release(question, output_max, used)
 
     async def open(self, question: Question, output_tokens_max: int) -> Opened:
-        """The first model that begins to stream. The caller has reserved, and will release.
+        """Ask model after model, and return the first stream that begins. The caller has reserved, and will release.
 
         Raises:
             RequestRefused: the provider says that the request itself is wrong.
@@ -259,7 +261,7 @@ class Wire:
         *,
         is_stream: bool,
     ) -> Taken:
-        """As `_first`, for who may leave it behind: it ends with the call."""
+        """As `_first`, but ended with the call, as the asker may abandon it."""
         task = asyncio.current_task()
         assert task is not None
         if self._is_closed:
@@ -278,7 +280,7 @@ class Wire:
         *,
         is_stream: bool,
     ) -> Taken:
-        """What is taken of the first attempt that was answered with a 200 and can be read.
+        """Ask model after model, and return what `take` makes of the first readable answer with status 200.
 
         Raises:
             CallError: why the last attempt failed.
@@ -325,7 +327,7 @@ class Wire:
         ms = int((monotonic() - attempt.started) * 1000)
         seen: dict[str, Any] = {"model": attempt.model.name, "ms": ms}
         if attempt.error is not None:
-            seen.update(error=attempt.error.code, cause=type(attempt.error.__cause__).__name__)
+            seen.update(error=attempt.error.code, cause=attempt.unasked or type(attempt.error.__cause__).__name__)
         elif attempt.reply is not None:
             seen["status"] = attempt.reply.status
         self._attempts.append(seen)
@@ -333,7 +335,7 @@ class Wire:
 
 
 def _is_frozen_in(hold: Hold, price: Price | None) -> bool:
-    """As `hold.price == price`, on the way of every call."""
+    """As `hold.price == price`, but faster: every call takes this path."""
     if price is None:
         return hold.price_input_per_mtok is None
     return (

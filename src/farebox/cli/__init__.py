@@ -10,7 +10,7 @@ from typing import Final
 from farebox.domain.errors import FounderError, LedgerUnavailable
 
 GC_THRESHOLD: Final = 10_000  # objects; Python's 700 is a handful of calls
-INTERRUPTED: Final = 130  # as shells have it for Ctrl-C
+INTERRUPTED: Final = 130  # as in shells, for Ctrl-C
 UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -22,11 +22,11 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a Windows pipe cannot take every character
     try:
         _run()
-    except KeyboardInterrupt:  # before there is a command, which takes it itself
+    except KeyboardInterrupt:  # before a command runs, which catches it itself
         sys.exit(INTERRUPTED)
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
-    except BrokenPipeError:  # whoever read has enough
+    except BrokenPipeError:  # the reader has enough
         _drop_output()
         sys.exit(1)
     except OSError as error:
@@ -43,11 +43,11 @@ def _run() -> None:
         cli()
     finally:
         if sys.stdout is not None:
-            sys.stdout.flush()  # when Python does it, after this, it is too late to tell
+            sys.stdout.flush()  # when Python does that at its exit, it is too late to report an error
 
 
 def _drop_output() -> None:
-    """Have what is still to be written go nowhere, as Python tries once more at its exit."""
+    """Drop what is still to be written, as Python tries once more at its exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -21,7 +21,7 @@ from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.sandbox.example import example
 from farebox.web.pages.offers import SAMPLE, suggested
 
-GRACE_SECONDS: Final = 5  # a reload is not to wait for a slow model
+GRACE_SECONDS: Final = 5  # a reload must not wait for a slow model
 REAL_MONEY: Final = (
     "STRIPE_SECRET_KEY is a live key, and farebox dev is to try things out: cards would be charged. Set a key of "
     "Stripe's test mode, sk_test_…, or none, and a stand-in takes its place. Customers are served by farebox serve."
@@ -49,7 +49,7 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
 
 
 def reloaded_app() -> Farebox:
-    """The product after a change of its file; a mistake is a sentence, and the next change is waited for."""
+    """The product after a change of its file; a mistake is told in a sentence, until the next change."""
     try:
         shop = open_shop(os.environ.get(APP_VARIABLE) or None)
         _check(shop)
@@ -57,9 +57,9 @@ def reloaded_app() -> Farebox:
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
     shop.database.close()
-    shop.app.keeps_mail = True
+    shop.app.is_dev = True
     shop.app.bills_sandbox = is_beside(shop.settings)
-    # Looked for here, at each start: a key that is set later, in `.env`, is then used.
+    # Looked for here, at each start, so that a key that is set later in `.env` is used.
     local = local_model(shop.product, shop.settings)
     if local is not None:
         use(local)
@@ -67,12 +67,12 @@ def reloaded_app() -> Farebox:
 
 
 def _check(shop: Shop) -> None:
-    """Find what cannot be served, and what is not to be tried out.
+    """Refuse what cannot be served, and what must not be tried out.
 
     Raises:
         FounderError: something is set up wrongly, or real cards would be charged.
     """
-    wiring.check(shop.product, shop.settings)
+    wiring.check(shop.product, shop.settings, is_dev=True)
     if shop.settings.sells_live:
         raise FounderError(REAL_MONEY)
 
@@ -111,7 +111,7 @@ def _mail_lines(shop: Shop, url: str) -> list[str]:
 
 
 def _first_call(app: Farebox) -> tuple[str, str]:
-    """Where to send what: to the first function of the file that JSON will do for."""
+    """A path and a body for it: of the first function of the file that takes no file, else of the plain prompt."""
     for handler in app.handlers.values():
         if not handler.inputs.takes_files:
             return handler.path, json.dumps(example(suggested(handler.inputs.schema, SAMPLE))).replace("'", "")

@@ -9,7 +9,7 @@ from typing import Final
 
 import uvicorn
 
-from farebox.account.offer import compare, make_so
+from farebox.account.stripe_catalogue import compare, make_so
 from farebox.cli.server import free_port_after, open_port, url_of
 from farebox.domain.catalogue import for_sale
 from farebox.domain.product import Product
@@ -17,13 +17,13 @@ from farebox.domain.webhooks import PATH
 from farebox.settings import Settings
 from farebox.wiring import money as wiring_money
 
-STANDIN_VARIABLE: Final = "FAREBOX_DEV_STRIPE"  # told to the process that serves: where the stand-in is
+STANDIN_VARIABLE: Final = "FAREBOX_DEV_STRIPE"  # tells the serving process the stand-in's address
 FILE: Final = "farebox-stripe.db"
 
 
 @contextmanager
 def stripe_beside(product: Product, settings: Settings, host: str, url: str) -> Iterator[str | None]:
-    """Serve the stand-in and have the product use it; gives its address, or None where there is no need of it.
+    """Serve the stand-in and have the product use it; yields its address, or None where it is not needed.
 
     What is bought stays in a file in the working directory, as the product's own database does.
     """
@@ -55,7 +55,7 @@ def stripe_beside(product: Product, settings: Settings, host: str, url: str) -> 
 
 
 def is_beside(settings: Settings) -> bool:
-    """Whether the Stripe that is asked is the stand-in of this `farebox dev`."""
+    """Whether the settings lead to the stand-in of this `farebox dev`."""
     return bool(settings.stripe_api_base) and settings.stripe_api_base == os.environ.get(STANDIN_VARIABLE)
 
 

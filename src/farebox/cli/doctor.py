@@ -127,7 +127,7 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
 
 def _prices(settings: Settings, product: Product) -> Iterator[Finding]:
     in_money = [plan.name for plan in product.plans if plan.is_metered_in_money]
-    for model, price in wiring.prices_of(product, wiring.usable(product.listed, product, settings)).items():
+    for model, price in wiring.prices_of(product, wiring.usable(product.asked, product, settings)).items():
         if price is not None:
             usd = [format_usd(figure) for figure in (price.input_per_mtok, price.output_per_mtok)]
             yield ok("price", f"{model.name} costs {usd[0]} in and {usd[1]} out, a million tokens")

@@ -15,7 +15,7 @@ from farebox.domain.product import Product
 from farebox.settings import Settings, secret_of
 from farebox.store import sqlite_file
 from farebox.store.database import CONNECTIONS_MAX, Database
-from farebox.store.foreign import foreign
+from farebox.store.foreign_database import foreign
 from farebox.store.health import (
     DatabaseTrouble,
     connections_allowed,
@@ -86,7 +86,12 @@ def _folder(path: Path) -> Iterator[Finding]:
 
 
 def _inside(database: Database, settings: Settings, product: Product | None, workers: int) -> Iterator[Finding]:
-    if revision(database) != HEAD:
+    try:
+        found = revision(database)
+    except FounderError as error:
+        yield Finding("FIX", f"database: {error}")
+        return
+    if found != HEAD:
         yield _not_migrated(database)
         _secret_of(settings)
         return

@@ -8,16 +8,16 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from farebox import wiring
 from farebox.adapters.openai_probe import listed_models, probe, read_json
 from farebox.cli.findings import Finding, fix, masked, note, ok
-from farebox.cli.models import AT_HOME, MODEL_VARIABLE, key_variables, local_model
+from farebox.cli.models import AT_HOME, MODEL_VARIABLE, local_model
 from farebox.domain import apikey
 from farebox.domain.errors import UpstreamFailed
 from farebox.domain.product import Product
 from farebox.domain.providers import LOCAL_HOSTS, PROVIDERS, Provider
 from farebox.ports.calls import Reply
 from farebox.settings import Settings
+from farebox.wiring.askers import key_variables, left_out, unanswered, usable
 
 KEY_CHARS_MIN: Final = 20
 DATE_SECONDS_MAX: Final = 5  # the header counts whole seconds, and was written before it came here
@@ -49,17 +49,15 @@ class Way(NamedTuple):
 
 def check_provider(settings: Settings, product: Product) -> Iterator[Finding]:
     """Where live calls go, and whether they will arrive."""
-    live = wiring.usable(product.models, product, settings)
-    if not live:
+    asked = usable(product.asked, product, settings)
+    if not asked:
         yield from _sandbox(settings, product)
-    for name in dict.fromkeys(model.provider for model in product.listed):
+    for name in dict.fromkeys(model.provider for model in asked):
         provider = product.known_providers[name]
-        if settings.can_ask(provider):
-            key = settings.provider_key(provider)
-            way = Way(provider, settings.provider_url(provider).rstrip("/"), key.get_secret_value() if key else None)
-            yield from _check(way, [model.name for model in product.listed if model.provider == name])
-    if live:
-        yield from _left_out(settings, product)
+        key = settings.provider_key(provider)
+        way = Way(provider, settings.provider_url(provider).rstrip("/"), key.get_secret_value() if key else None)
+        yield from _check(way, [model.name for model in asked if model.provider == name])
+    yield from _missing(settings, product)
 
 
 def _sandbox(settings: Settings, product: Product) -> Iterator[Finding]:
@@ -72,17 +70,12 @@ def _sandbox(settings: Settings, product: Product) -> Iterator[Finding]:
         yield note("provider", f"{here}; to serve it, set {MODEL_VARIABLE}={local}")
 
 
-def _left_out(settings: Settings, product: Product) -> Iterator[Finding]:
-    for model in product.models:
-        provider = product.provider_of(model)
-        if not settings.can_ask(provider):
-            yield note("provider", f"{provider.key_variable} is not set, so {model.name} is left out")
-    embedding = product.embedding
-    if embedding is not None and not settings.can_ask(product.provider_of(embedding)):
-        variable = product.provider_of(embedding).key_variable
-        yield fix(
-            "provider", f"{variable} is not set, so live embeddings are made up by the sandbox", f"set {variable}"
-        )
+def _missing(settings: Settings, product: Product) -> Iterator[Finding]:
+    for model in left_out(product, settings):
+        variable = product.provider_of(model).key_variable
+        yield note("provider", f"{variable} is not set, so {model.name} is left out")
+    for part in unanswered(product, settings):
+        yield fix("provider", f"{part.wrong}, so farebox serve does not start", part.remedy)
 
 
 def _check(way: Way, models: Sequence[str]) -> Iterator[Finding]:

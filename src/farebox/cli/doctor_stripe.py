@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-from farebox.account.offer import missing
+from farebox.account.stripe_catalogue import missing
 from farebox.cli.findings import Finding, fix, note, ok
 from farebox.domain.catalogue import for_sale
 from farebox.domain.errors import FounderError, LedgerUnavailable

@@ -1,10 +1,10 @@
-"""What a check of `farebox doctor` finds."""
+"""The findings of a check of `farebox doctor`."""
 
 from typing import Literal, NamedTuple
 
 
 class Finding(NamedTuple):
-    """Fine, worth knowing, or to be mended; in a sentence."""
+    """A sentence about something fine, worth knowing, or to be mended."""
 
     level: Literal["ok", "note", "FIX"]
     sentence: str
@@ -22,10 +22,10 @@ def note(subject: str, what: str) -> Finding:
 
 
 def fix(subject: str, wrong: str, remedy: str) -> Finding:
-    """What is wrong, and the one thing to do."""
+    """A finding of what is wrong, with the one thing to do."""
     return Finding("FIX", f"{subject}: {wrong} → {remedy}")
 
 
 def masked(secret: str) -> str:
-    """As much of a secret as tells it from another one."""
-    return f"{secret[:3]}…{secret[-4:]}" if len(secret) >= 20 else "…"  # noqa: PLR2004  # a short one would be told
+    """Enough of a secret to tell it from another one."""
+    return f"{secret[:3]}…{secret[-4:]}" if len(secret) >= 20 else "…"  # noqa: PLR2004  # a short one would show

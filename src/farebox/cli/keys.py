@@ -36,7 +36,7 @@ def create(
     """Make a key. It is the last line printed, and is shown this once."""
     shop = open_shop(app)
     paths = tuple(path.strip() for path in (scopes or "").split(",") if path.strip())
-    if scopes is not None and not paths:  # as of a variable that is not set: it would be a key for everything
+    if scopes is not None and not paths:  # as from a variable that is not set: the key would be for everything
         raise FounderError("--scopes names no endpoint; write it as /v1/tagline,/v1/generate, or leave it out.")
     terms = keys.KeyTerms(name, "test" if test else "live", paths, cap, expires_days)
     brand = shop.product.key_prefix

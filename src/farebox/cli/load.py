@@ -22,11 +22,11 @@ from farebox.domain.plan import Plan
 from farebox.domain.product import DEMO_TAGLINE
 
 APP_VARIABLE: Final = "FAREBOX_APP"
-# Where a mistake in the founder's file may show, and was not made.
+# Files in which a mistake of the founder's may show, but was not made.
 NOT_THEIRS: Final = (
     "<", str(Path(__file__).resolve().parents[1]), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")
 )  # fmt: skip
-# What the founder writes arguments for, by the name that Python's own sentence has.
+# The callables that a founder writes arguments for, by their names in Python's own errors.
 WRITTEN: Final[dict[str, Callable[..., object]]] = {
     "Farebox.__init__": Farebox, "Plan.__init__": Plan, "Pack.__init__": Pack, "Brand.__init__": Brand,
     "Farebox.paid": Farebox.paid,
@@ -35,9 +35,9 @@ _UNKNOWN_ARGUMENT: Final = re.compile(r"(\S+)\(\) got an unexpected keyword argu
 
 
 def served_app() -> Farebox:
-    """The product of a serving process, which finds it by the environment."""
+    """The product of a serving process, which the environment names."""
     app = load_app(os.environ.get(APP_VARIABLE) or None)
-    # What start-up has made stays for good: to walk it again at each collection costs a tenth of a call.
+    # Objects of the start-up stay for good: walking them again at each collection costs a tenth of a call.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -121,7 +121,7 @@ def _told(error: BaseException, file: str) -> FounderError:
 
 
 def _wrong_argument(error: BaseException) -> str:
-    """What is said of an argument that we do not take, as one misspelled; empty for anything else."""
+    """The sentence about an argument that there is not, such as a misspelled one; empty for any other error."""
     found = _UNKNOWN_ARGUMENT.match(str(error)) if isinstance(error, TypeError) else None
     written = WRITTEN.get(found[1]) if found else None
     if found is None or written is None:

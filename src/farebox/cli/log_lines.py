@@ -4,12 +4,12 @@ import logging
 import re
 from typing import Final
 
-# PostgreSQL's, also within the repr of an error: the values of a row, as addresses and what people wrote.
+# PostgreSQL's DETAIL, also within the repr of an error: a row's values, such as addresses and what people wrote.
 ROW: Final = re.compile(r"((?<![A-Z])DETAIL:\s+)(?:(?!\\n).)*")
 
 
 class Lines(logging.Formatter):
-    """Whatever is logged, an error's traceback included."""
+    """Formats lines without such rows, in an error's traceback as well."""
 
     def format(self, record: logging.LogRecord) -> str:
         return ROW.sub(r"\1(not logged)", super().format(record))

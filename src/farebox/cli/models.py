@@ -1,7 +1,6 @@
 """Which model answers live calls, and what to tell the founder of it."""
 
 import os
-from collections.abc import Iterable
 from typing import Final
 
 from farebox import wiring
@@ -9,6 +8,7 @@ from farebox.adapters.openai_probe import local_chat_model
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
 from farebox.settings import Settings
+from farebox.wiring.askers import key_variables
 
 MODEL_VARIABLE: Final = "FAREBOX_MODEL"
 AT_HOME: Final = {"ollama": "Ollama", "lmstudio": "LM Studio"}
@@ -31,13 +31,8 @@ def use(model: ModelName) -> None:
     os.environ[MODEL_VARIABLE] = str(model)
 
 
-def key_variables(product: Product, models: Iterable[ModelName]) -> str:
-    """The variables that the models' providers wait for, in words."""
-    return " or ".join(dict.fromkeys(product.provider_of(model).key_variable for model in models))
-
-
 def model_line(product: Product, settings: Settings, local: ModelName | None) -> str:
-    """Who answers a live call of `farebox dev`, and how to change that."""
+    """A line on which model answers a live call of `farebox dev`, and how to change that."""
     if local is not None:
         where = f"{local.name} of the {AT_HOME[local.provider]} that runs here"
         return f"{where}; set {key_variables(product, product.models)} (here, or in .env) for {product.model_name}"
@@ -70,7 +65,7 @@ def _set_one(product: Product) -> str:
 
 
 def _set_but_unused(product: Product, settings: Settings) -> str:
-    """A word for who has a key, and a file that names another provider's model."""
+    """A hint if a provider's key is set, but the file names another provider's model."""
     for provider in product.known_providers.values():
         if settings.provider_key(provider):
             return f'{provider.key_variable} is set: write model="{provider.name}:…" in your file to use it'

@@ -9,10 +9,10 @@ from farebox import wiring
 from farebox.call.record import RECORD_SECONDS
 from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.doctor_stripe import check_stripe
-from farebox.cli.models import key_variables
 from farebox.cli.server import listen, run, url_of
 from farebox.cli.workers import processors_usable
 from farebox.store.plans import lost_plans
+from farebox.wiring.askers import key_variables
 
 HostOption = Annotated[str, typer.Option("--host", help="The address to listen on.")]
 WorkersOption = Annotated[
@@ -54,7 +54,7 @@ def serve(
 
 
 def told(workers: int, at_work: int) -> str:
-    """Who serves, in words."""
+    """The number of processes that serve, in words."""
     if workers == 1:
         return "1 process"
     if workers == at_work:
@@ -85,7 +85,7 @@ def warn_of_lost_plans(shop: Shop) -> None:
 
 
 def warn_of_stripe(shop: Shop) -> None:
-    """What keeps customers from buying. Stripe is asked once; where it is away, that is no reason not to serve."""
+    """Warn of what keeps customers from buying. Stripe is asked once; the product is served even if it is away."""
     if shop.settings.stripe_secret_key is None:
         return
     for finding in check_stripe(shop.settings, shop.product):

@@ -34,16 +34,16 @@ LOGGING: Final = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"farebox.handler": {"level": "INFO"}},  # what a founder logs of a call is meant to be read
+    "loggers": {"farebox.handler": {"level": "INFO"}},  # what a founder logs about a call should show
 }
 
 
 @contextmanager
 def listen(host: str, port: int, command: str, at_work: int = 1) -> Iterator[list[socket.socket]]:
-    """Listen at once, so that a taken port is told before anything else, and a caller who is early only waits.
+    """Listen at once, so that a taken port is reported before anything else, and an early caller only waits.
 
-    Where the system shares new connections out among sockets of one port, each process that is `at_work` has one of
-    its own: else whichever is awake takes them all.
+    Where the system spreads new connections over sockets of one port, each of the `at_work` processes gets a socket of
+    its own: with only one, whichever process is awake takes them all.
 
     Raises:
         FounderError: the address cannot be listened on.
@@ -85,7 +85,7 @@ def free_port_after(host: str, port: int) -> int:
         with suppress(OSError):
             open_port(host, other).close()
             return other
-    return 0  # the system chooses
+    return 0  # the system chooses one
 
 
 def url_of(listener: socket.socket) -> str:
@@ -106,7 +106,7 @@ def run(
     watched: Path | None = None,
     stays: bool = False,
 ) -> None:
-    """Serve until told to stop, and then for `grace_seconds` more those who are being served.
+    """Serve until told to stop, then for `grace_seconds` more finish the requests under way.
 
     Of the `workers`, as many as are `at_work` take callers as they come.
     With `stays` this process is not replaced by a fresh one: the stand-in for Stripe runs in a thread of it.
@@ -117,7 +117,7 @@ def run(
     os.environ[LISTENING_VARIABLE] = url_of(listener)
     if watched is None and workers == 1 and os.name == "posix" and not stays:
         listener.set_inheritable(True)
-        # The same process, without all that the command line has loaded: that is memory for as long as it serves.
+        # The same process without all that the command line has loaded, which would take memory as long as it serves.
         again = [sys.executable, "-P", "-m", "farebox.cli.server", factory, str(listener.fileno())]
         os.execv(sys.executable, [*again, str(grace_seconds)])  # noqa: S606
     config = _config(factory, workers, grace_seconds, watched)
@@ -138,7 +138,7 @@ def run(
 def serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
     """Serve in this process."""
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # and not ignored, as by nohup
-        # Who closes the terminal ends it, but not the calls under way, which would be lost with what they cost.
+        # Closing the terminal ends the process, but not the calls under way: they would be lost, with what they cost.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from farebox import settings as settings_module
-from farebox.account.offer import compare, make_so
+from farebox.account.stripe_catalogue import compare, make_so
 from farebox.cli.context import AppOption
 from farebox.cli.load import load_app
 from farebox.domain.catalogue import Change
@@ -77,7 +77,7 @@ def table(changes: list[Change]) -> list[str]:
 
 
 def by_hand(catalogue: Catalogue, settings: Settings) -> list[str]:
-    """What to choose at Stripe where we cannot: without a public address, and without an endpoint.
+    """What the founder has to choose at Stripe, where there is neither a public address nor an endpoint.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.

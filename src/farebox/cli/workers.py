@@ -27,13 +27,13 @@ from uvicorn.supervisors.multiprocess import Process
 log = logging.getLogger("farebox.workers")
 
 LATE_SECONDS: Final = 0.05
-RETRY_SECONDS: Final = 5.0  # before a place is filled again whose worker could not start
+RETRY_SECONDS: Final = 5.0  # before another worker is started in place of one that could not start
 KILL: Final = 9
 KILLED: Final = "was killed by SIGKILL, as the system does where memory runs out"
-ENDING_SECONDS: Final = 30  # for what a worker does after its last call, as to send the mail in hand
+ENDING_SECONDS: Final = 30  # for a worker's work after its last call, such as sending the mail in hand
 LOOK_SECONDS: Final = 0.5
 CONTAINERS_SHARE: Final = Path("/sys/fs/cgroup/cpu.max")
-"""Microseconds of a processor in each so many. Source: docs.kernel.org/admin-guide/cgroup-v2.html, cpu.max."""
+"""Processor time in each period, both in microseconds. Source: docs.kernel.org/admin-guide/cgroup-v2.html, cpu.max."""
 
 
 def processors_usable() -> int:
@@ -42,21 +42,21 @@ def processors_usable() -> int:
     try:
         quota, period = CONTAINERS_SHARE.read_text().split()
         return min(usable, ceil(int(quota) / int(period)))
-    except (OSError, ValueError):  # there is no such thing here, or it says "max"
+    except (OSError, ValueError):  # there is no such file here, or it says "max"
         return usable
 
 
 class Workers(Multiprocess):
     """Uvicorn's workers, of which only the first take callers as they come.
 
-    A worker that dies leaves its place, and the socket it listened on, to the one that replaces it. Until that is
-    ready, its share of callers waits; where it dies before, they are left to the others (decision 28).
+    A worker that dies leaves its place, and the socket it listened on, to the one that replaces it. Until the new one
+    is ready, its share of callers waits; if it dies before that, they are left to the others (decision 28).
     """
 
-    processes: list["Worker"]  # type: ignore[assignment]  # uvicorn's own list, which has no others here
+    processes: list["Worker"]  # type: ignore[assignment]  # uvicorn's own list, which has only these here
 
     def __init__(self, config: uvicorn.Config, listeners: list[socket.socket], at_work: int) -> None:
-        """There is one listener for each that is `at_work`, or one for all of them."""
+        """Take one listener for each worker that is `at_work`, or one for all of them."""
         super().__init__(config, sockets=listeners)
         self._at_work = at_work
         self.could_not_start = False
@@ -75,9 +75,9 @@ class Workers(Multiprocess):
                 self.processes[place] = self._started(place)
 
     def _is_to_be_replaced(self, place: int, worker: "Worker") -> bool:
-        """Whether another now takes the place of a worker that does not answer.
+        """Whether another worker now takes the place of one that does not answer.
 
-        It does at once where the worker had been ready. One that never was could not start: the next one is to wait.
+        At once, if the worker had been ready. One that never was could not start: the next one has to wait.
         """
         if worker.left_at is None:
             self._is_up = self._is_up or any(each.was_ready for each in self.processes)
@@ -90,7 +90,7 @@ class Workers(Multiprocess):
         return time.monotonic() >= worker.left_at + RETRY_SECONDS
 
     def _end(self, worker: "Worker") -> str:
-        """End a worker, unless it is dead already. How it ended, in words."""
+        """End a worker, unless it is dead already; return in words how it ended."""
         was_silent = worker.process.is_alive()
         worker.kill()  # it may only hang
         worker.join()
@@ -104,8 +104,8 @@ class Workers(Multiprocess):
     def _leave(self, place: int, worker: "Worker", ended: str) -> None:
         """Leave a place whose worker could not start, or all of them.
 
-        Before any was ready, what made a worker end by itself would stop every other one as well. Later that is
-        something that passes, as a database that is away. What kills a worker may pass at any time.
+        If none was ready yet, the reason why a worker ended by itself would stop all others as well. Later it is
+        something that passes, such as a database that is away. What kills a worker may pass at any time.
         """
         if not self._is_up and (worker.exitcode or 0) >= 0:
             log.error("A worker could not start, so the others are stopped as well. The reason is logged above.")
@@ -117,7 +117,7 @@ class Workers(Multiprocess):
         self._stop_listening(place)
 
     def _answers(self, worker: "Worker") -> bool:
-        """Whether a worker answers. It has its time to, but not when all are to end, or when it dies meanwhile."""
+        """Whether a worker answers in time; the wait is cut short when all are to end, or when it dies."""
         ends_at = time.monotonic() + self.config.timeout_worker_healthcheck
         while worker.process.is_alive() and time.monotonic() < ends_at and not self._is_told_to_end():
             if worker.ping(LOOK_SECONDS):
@@ -125,14 +125,14 @@ class Workers(Multiprocess):
         return False
 
     def _stop_listening(self, place: int) -> None:
-        """Have the system leave out a place that is not filled, whose callers would wait for as long.
+        """Have the system pass over a place that is not filled, whose callers would wait until it is.
 
-        Who waits there by now is cut off. The next worker that starts there listens anew: the port is still bound.
+        Callers that wait there by now are cut off. The next worker there listens anew: the port is still bound.
         """
         if len(self.sockets) == 1 or place >= self._at_work or self._at_work < self.processes_num:
-            return  # others take from its socket, or it has none
+            return  # other workers take callers from its socket, or it has none
         listener = self.sockets[place]
-        # One that does not listen would stay shut: each connection that it takes later would be at its end.
+        # Not twice: one that does not listen would stay shut down, and so would each connection that it takes later.
         if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             listener.shutdown(socket.SHUT_RDWR)
 
@@ -148,7 +148,7 @@ class Workers(Multiprocess):
                 return
             old, self.processes[place] = self.processes[place], new
             old.terminate()
-            self._leaving = [old]  # there is one more at a time, and not as many again
+            self._leaving = [old]  # there is one worker more at a time, not twice as many
             ends_at = self._ends_at()
             while old.process.is_alive() and time.monotonic() < ends_at and not self._is_told_to_end():
                 old.process.join(LOOK_SECONDS)
@@ -160,7 +160,7 @@ class Workers(Multiprocess):
         self._see_out([*self._leaving, *self.processes], self._ends_at())
 
     def _ends_at(self) -> float:
-        """When a worker has had all the time that it may take to end."""
+        """The time by which a worker has to end."""
         return time.monotonic() + (self.config.timeout_graceful_shutdown or 0) + ENDING_SECONDS
 
     def _see_out(self, workers: Iterable["Worker"], ends_at: float) -> None:
@@ -197,13 +197,13 @@ class Worker(Process):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self.left_at: float | None = None
-        """When it was found that it could not start."""
+        """The time at which it was found that this worker could not start."""
         self._hears, self._tells = multiprocessing.Pipe(duplex=False)
 
     @property
     def was_ready(self) -> bool:
-        """Whether it came to serve, as its parent knows of one that is dead, too."""
-        return self._hears.poll()  # nobody takes out what it told
+        """Whether it came to serve; its parent knows that even when it is dead."""
+        return self._hears.poll()  # the message is never taken out
 
     async def _tell_ready(self) -> None:
         self.config.callback_notify = None  # once is enough
@@ -211,9 +211,9 @@ class Worker(Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         if sys.platform != "win32":
-            # A terminal that is closed tells them all; it is the parent that replaces them.
+            # A closed terminal signals all processes; only the parent acts on that, and replaces the workers.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # one that waited ends this process here
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a Ctrl-C that waited ends this process here
         threading.Thread(target=_end_after_parent, daemon=True).start()
         self.config.callback_notify = self._tell_ready  # uvicorn calls it when it takes the first callers
         super().target(sockets)
@@ -221,11 +221,11 @@ class Worker(Process):
 
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Have a Ctrl-C wait until the process that is started meanwhile can take it: it would print where it imports."""
+    """Hold back a Ctrl-C until the process that is being started can take it without printing a traceback."""
     if sys.platform == "win32":
         yield
         return
-    resource_tracker.ensure_running()  # to start that takes the block away
+    resource_tracker.ensure_running()  # starting it would take the block away
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -251,7 +251,7 @@ class StandbyProcess(Worker):
 
 
 class Standby(uvicorn.Server):
-    """A server of those whom the others leave waiting, as they are too many, or their process is stuck or dead."""
+    """A server of callers that the others leave waiting, as there are too many, or their process is stuck or dead."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
@@ -277,7 +277,7 @@ class Standby(uvicorn.Server):
 
     async def _take_all(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with suppress(OSError):  # nobody is left, or who waited has gone
+        with suppress(OSError):  # nobody waits any more, or the caller has gone
             while True:
                 connection, _ = listener.accept()
                 connection.setblocking(False)

@@ -1,4 +1,4 @@
-"""What the one decision is about (`decide.py`): who asks, for what, what has been used, and what comes of it."""
+"""The values of the one decision (`decide.py`): who asks, for what, what has been used, and the result."""
 
 from typing import NamedTuple
 
@@ -35,11 +35,11 @@ class Caller(NamedTuple):
     grace_until_us: int | None = None
     """A payment has failed: from this moment on the free plan is in force."""
     trial_end_us: int | None = None
-    """Until then no invoice comes, so nobody but credit pays for what is beyond the plan."""
+    """Until then there is no invoice, so only credit pays for what is beyond the plan."""
 
 
 class Once(NamedTuple):
-    """An Idempotency-Key: whatever comes again under it is not done, and not charged, again.
+    """An Idempotency-Key: a request that comes again under it is neither run nor charged again.
 
     `id` is the key's digest, with the mode; `fingerprint` is the digest of the request.
     """
@@ -51,10 +51,10 @@ class Once(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A call that wants to pass. Sizes are worst cases: the answers can only be smaller.
+    """A call that asks for admission. Sizes are worst cases: the answers can only be smaller.
 
-    `output_tokens_wanted` and the plan bound one answer, of which there may be several; `output_tokens_total`, where
-    it is given, bounds a handler's model calls together.
+    `output_tokens_wanted` and the plan bound each of its `answers`; `output_tokens_total`, if given, bounds all of a
+    handler's model calls together.
     """
 
     call_id: str
@@ -86,8 +86,8 @@ class Cap(NamedTuple):
 class Standing(NamedTuple):
     """Where a caller stands: the plan, what it has used, and when. The source of every limit header.
 
-    `cap` is the key's own, where it has one; `prepaid_nanodollars` what credit is left, where the account has bought
-    any and it was looked at.
+    `cap` is the key's own, if it has one; `prepaid_nanodollars` is the credit left, if the account has bought any and
+    it was read.
     """
 
     plan: Plan
@@ -98,7 +98,7 @@ class Standing(NamedTuple):
 
     @property
     def calls_left(self) -> int | None:
-        """What the plan includes and nobody has used or holds; None, here and below, where it has no such limit."""
+        """The plan's calls that are neither used nor held; None, here and below, where it has no such limit."""
         return _left(self.plan.calls, self.meter.posted_calls, self.meter.held_calls)
 
     @property
@@ -123,7 +123,7 @@ class Refused(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The answer that an Idempotency-Key got when it came first, kept as it was sent."""
+    """The answer to the first call with an Idempotency-Key, kept as it was sent."""
 
     call_id: str
     content_type: str
@@ -143,7 +143,7 @@ class Earlier(NamedTuple):
     is_open: bool
     state: str | None
     is_silent: bool = False
-    """The model said nothing, which was told as an error and is free."""
+    """The model said nothing: the customer got an error, and the call was free."""
 
 
 def _left(limit: int | None, posted: int, held: int) -> int | None:
@@ -151,5 +151,5 @@ def _left(limit: int | None, posted: int, held: int) -> int | None:
 
 
 def seconds_up(us: int) -> int:
-    """Whole seconds to wait, at least one: a caller who waits them is not refused for being early."""
+    """Whole seconds to wait, at least one, rounded up: a caller who waits them does not come too early."""
     return max(1, -(-us // MICROSECONDS))

@@ -15,7 +15,7 @@ ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 PAIRS: Final = tuple(first + second for first in ALPHABET for second in ALPHABET)
 BODY_CHARS: Final = 32  # 190 bits
 KEY_CHARS_MAX: Final = 120
-KEYS_KNOWN_MAX: Final = 1024  # of those that were sent last, what they come to is not reckoned again
+KEYS_KNOWN_MAX: Final = 1024  # how many recently sent keys stay parsed and digested
 
 Mode = Literal["live", "test"]
 _KEY = re.compile(r"([a-z][a-z0-9]{1,23})_(live|test)_([0-9A-Za-z]{30,64})([0-9A-Za-z]{6})", re.ASCII)
@@ -46,7 +46,7 @@ def base62(number: int, width: int) -> str:
 
 
 def checksum(body: str) -> str:
-    """The CRC-32 of a key's body, in six characters; two at a time, as each call checks one."""
+    """The CRC-32 of a key's body in six characters, made in pairs for speed: each call checks one."""
     rest, last = divmod(crc32(body.encode()), len(PAIRS))
     first, middle = divmod(rest, len(PAIRS))
     return PAIRS[first] + PAIRS[middle] + PAIRS[last]
@@ -75,7 +75,7 @@ def _complete(brand: str, mode: Mode, body: str) -> ApiKey:
 
 def parse(text: str) -> ApiKey | None:
     """The key, or None where the form or the checksum is wrong. Costs no look-up."""
-    return _parse(text) if len(text) <= KEY_CHARS_MAX else None  # nothing longer is worth to be remembered
+    return _parse(text) if len(text) <= KEY_CHARS_MAX else None  # longer texts must not fill the cache
 
 
 @lru_cache(maxsize=KEYS_KNOWN_MAX)

@@ -1,4 +1,4 @@
-"""A row checked against itself: what it says was used, at its frozen price, has to come to what it charged."""
+"""Check a row against itself: its usage, at its frozen price, has to give its charge."""
 
 import json
 from typing import Any, Final, NamedTuple
@@ -17,12 +17,12 @@ from farebox.domain.ledger import (
 from farebox.domain.prices import Price, cost_nanodollars, worst_cost_nanodollars
 from farebox.domain.wallet import parts_of, text_of
 
-# What `end_hold` adds by itself; the other marks are part of what a call used.
+# The marks that `end_hold` adds itself; the others are part of what a call spent.
 SETTLED_MARKS: Final = frozenset({Mark.OVER_HOLD, Mark.UNKNOWN_COST, Mark.UNPRICED})
 
 
 class Misfit(NamedTuple):
-    """A figure of a row that is not what the others come to."""
+    """A figure of a row that does not fit the others."""
 
     name: str
     expected: object
@@ -30,7 +30,7 @@ class Misfit(NamedTuple):
 
 
 def audit_hold(hold: Hold) -> list[Misfit]:
-    """What is wrong with a hold: it is the worst case of its own bounds."""
+    """What is wrong with a hold, which has to be the worst case of its own bounds."""
     tokens = hold.input_tokens_max + hold.output_tokens_max
     price, markup = hold.price, hold.charge_markup_basis_points
     money = hold.charge_fixed_nanodollars + charge_for_tokens(tokens, hold.included_tokens, hold.overage_per_mtok)
@@ -41,7 +41,7 @@ def audit_hold(hold: Hold) -> list[Misfit]:
 
 
 def _payers(hold: Hold) -> list[Misfit]:
-    """What is wrong with who pays for a hold: what is included and what credit has are no more than it."""
+    """What is wrong with the payers of a hold: the included part and the credit together may not exceed it."""
     found = []
     if not 0 <= hold.included_nanodollars <= hold.held_nanodollars:
         found.append(Misfit("included_nanodollars", f"0 to {hold.held_nanodollars}", hold.included_nanodollars))
@@ -70,7 +70,7 @@ def audit_row(hold: Hold, outcome: Outcome) -> list[Misfit]:
         return [*found, Misfit("attempts", "a list of attempts with their figures", outcome.attempts)]
     try:
         again = end_hold(hold, _ending(outcome), spent, outcome.recorded_us)
-    except ValueError:  # the hold's credit is told of already
+    except ValueError:  # the hold's credit cannot be read, which is found already
         return found
     if again != outcome:
         pairs = zip(Outcome._fields, again, outcome, strict=True)

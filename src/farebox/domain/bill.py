@@ -1,9 +1,10 @@
-"""How the charge of a call came about, from what is frozen into its row: for the customer who pays it."""
+"""How a call's charge came about, from what is frozen into its row, for the customer who pays it."""
 
 import json
 from typing import Any, Final, NamedTuple
 
 from farebox.domain.audit import price_of_attempt
+from farebox.domain.errors import UpstreamFailed
 from farebox.domain.ledger import Hold, Mark, Outcome, State, charge_for_cost, charge_for_tokens
 from farebox.domain.prices import Price, cost_nanodollars
 
@@ -14,7 +15,7 @@ RESULTS: Final = {
 
 
 class Used(NamedTuple):
-    """What one answer of a model came to, at the price that was frozen for it."""
+    """The tokens and the cost of one model's answer, at the price that was frozen for it."""
 
     model: str
     input_tokens: int
@@ -28,30 +29,30 @@ class Used(NamedTuple):
 class Bill(NamedTuple):
     """The parts of a charge: used + markup + fixed + tokens - waived = charge = included + prepaid + invoiced + open.
 
-    Where the first parts are not known, only the charge is.
+    If the parts before the charge are not known, they are 0.
     """
 
     used: tuple[Used, ...]
-    """Of a plan that charges by the model's price; else nothing, as that price is then the founder's own affair."""
+    """Empty unless the plan charges by the model's price: otherwise that price is the founder's own affair."""
     markup_basis_points: int
     markup_nanodollars: int
     fixed_nanodollars: int
     """For calls beyond those that the plan includes."""
     waived_nanodollars: int
-    """What came out above the hold, which nobody pays."""
+    """The part above the hold, which nobody pays."""
     charge_nanodollars: int
     tokens_beyond: int = 0
     tokens_nanodollars: int = 0
     """For tokens beyond those that the plan includes."""
     included_nanodollars: int = 0
-    """What of the charge the plan's own credit pays."""
+    """The part of the charge that the plan's own credit pays."""
     prepaid_nanodollars: int = 0
-    """What credit pays that was bought before."""
+    """The part that bought credit pays."""
     invoiced_nanodollars: int = 0
 
     @property
     def open_nanodollars(self) -> int:
-        """What nobody is billed for, as without a subscription."""
+        """The part that nobody is billed for, as without a subscription."""
         return (
             self.charge_nanodollars - self.included_nanodollars - self.prepaid_nanodollars - self.invoiced_nanodollars
         )
@@ -61,7 +62,7 @@ class Try(NamedTuple):
     """One question to a model, as its customer may see it: no cost of the founder's, and nothing of the provider."""
 
     result: str
-    """"answered", "cut", "refused", or the code of the error that it ended with."""
+    """"answered", "cut", "broke_off", "refused", or the code of the error that it ended with."""
     milliseconds: int | None
 
 
@@ -98,13 +99,22 @@ def bill_of(hold: Hold, outcome: Outcome) -> Bill:
 
 def tries_of(outcome: Outcome) -> list[Try]:
     """The questions to models that a call took, in their order."""
-    return [Try(_result(attempt), attempt.get("ms")) for attempt in _attempts(outcome)]
+    tries = [Try(_result(attempt), attempt.get("ms")) for attempt in _attempts(outcome)]
+    # The attempt says that it ended early, and the call's error that it was not its listener who left.
+    if tries and tries[-1].result == "cut" and outcome.error == UpstreamFailed.code:
+        tries[-1] = tries[-1]._replace(result="broke_off")
+    return tries
+
+
+def answered_by(outcome: Outcome) -> list[str]:
+    """The models that gave what a call came to, each once, in their order."""
+    return list(dict.fromkeys(one["model"] for one in _answers(outcome)))
 
 
 def _used(hold: Hold, outcome: Outcome) -> tuple[Used, ...]:
     if hold.charge_markup_basis_points is None:
         return ()
-    answered = [one for one in _attempts(outcome) if "cost_nanodollars" in one and "wasted" not in one]
+    answered = _answers(outcome)
     if answered:
         return tuple(_answer(hold, one) for one in answered)
     whole = {"model": hold.model} | {name: getattr(outcome, name) for name in TOKENS}
@@ -117,6 +127,10 @@ def _answer(hold: Hold, attempt: dict[str, Any]) -> Used:
     cache_written = attempt.get("cache_write_tokens", 0)
     cost = cost_nanodollars(price, read, cached, written, cache_written)
     return Used(attempt["model"], read, cached, written, price, cost, cache_written)
+
+
+def _answers(outcome: Outcome) -> list[dict[str, Any]]:
+    return [one for one in _attempts(outcome) if "cost_nanodollars" in one and "wasted" not in one]
 
 
 def _attempts(outcome: Outcome) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What Stripe knows of an account, as far as it matters here: each a value, as it was when it was fetched."""
+"""What Stripe knows of an account, as far as it matters here: values, as they were when they were fetched."""
 
 import json
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ LIVE: Final[frozenset[SubscriptionStatus]] = frozenset({"trialing", "active", "p
 
 
 class Subscription(NamedTuple):
-    """A subscription: its plan by the lookup key of its base price, its period by its items."""
+    """A subscription. Its plan comes from the lookup key of its base price, its period from its items."""
 
     id: str
     customer: str
@@ -67,8 +67,6 @@ class Invoice(NamedTuple):
     created_us: int
     lines: tuple[InvoiceLine, ...]
     url: str
-    will_retry: bool
-    """Whether Stripe is going to try the payment again."""
 
 
 class Payment(NamedTuple):
@@ -99,7 +97,7 @@ class Bought(NamedTuple):
 
 
 class Checkout(NamedTuple):
-    """A page at Stripe that somebody was sent to, to buy."""
+    """A page at Stripe on which somebody is to buy."""
 
     id: str
     account_id: str
@@ -115,5 +113,5 @@ def lines_to_json(lines: Iterable[InvoiceLine]) -> str:
 
 
 def lines_from_json(text: str) -> tuple[InvoiceLine, ...]:
-    """The lines of a row; what a newer Farebox wrote beside them is left out."""
+    """The lines of a row; fields that a newer Farebox has added are left out."""
     return tuple(InvoiceLine(*(line[name] for name in InvoiceLine._fields)) for line in json.loads(text))

@@ -9,11 +9,11 @@ from farebox.domain.errors import FounderError
 
 CONTRAST_MIN: Final = 4.5  # WCAG 2.2, 1.4.3: text of usual size
 COLOUR: Final = "#0f766e"
-PAPERS: Final = ("#ffffff", "#f4f6f7")  # what stands behind the light pages' text: the lightest, and the darkest
+PAPERS: Final = ("#ffffff", "#f4f6f7")  # the backgrounds of text on light pages: the lightest, and the darkest
 DARK_PAPERS: Final = ("#0f1417", "#20282d")
 WHITE: Final = "#ffffff"
 BLACK: Final = "#000000"
-WHITE_SHARE_MIN: Final = 3.0  # a colour that white nearly suits is made darker; on a lighter one stands black
+WHITE_SHARE_MIN: Final = 3.0  # with at least this contrast to white, darken for white text; with less, black text
 SEEN_MIN: Final = 2.0  # what a button needs to stand out at all; its words say the rest
 STEPS: Final = 50
 _HEX: Final = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
@@ -41,7 +41,7 @@ class Brand:
         logo: an .svg or .png file beside the app file.
 
     Raises:
-        FounderError: a value that cannot be meant.
+        FounderError: a value makes no sense.
     """
 
     colour: str = COLOUR
@@ -69,7 +69,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def _fills(colour: str) -> tuple[str, str]:
-    """A button's colour on light paper and on dark, the same where that can be."""
+    """A button's colour on light paper and on dark, the same one if possible."""
     light = _readable(colour, (WHITE,), BLACK, CONTRAST_MIN) if contrast(WHITE, colour) >= WHITE_SHARE_MIN else colour
     is_seen = all(contrast(light, paper) >= SEEN_MIN for paper in DARK_PAPERS)
     return light, light if is_seen else _readable(light, DARK_PAPERS, WHITE, WHITE_SHARE_MIN)

@@ -4,10 +4,10 @@ from math import ceil
 
 
 class Breaker:
-    """Closed, it lets every call through; open, none but one trial each `seconds`. Times are passed in, as seconds.
+    """Closed, it lets every call through; open, only one trial every `seconds`. Times are passed in, in seconds.
 
     Args:
-        failures_max: how many failures without a success between them open it; 0 never does.
+        failures_max: how many failures in a row open it; with 0 it never opens.
         seconds: how long it stays open before a call is let through to try.
     """
 
@@ -26,13 +26,18 @@ class Breaker:
     def is_open(self) -> bool:
         return self._open_until is not None
 
+    @property
+    def failures(self) -> int:
+        """How many there were without a success between them; while it is open, none is counted."""
+        return self._failures
+
     def may_try(self, now: float) -> bool:
-        """Whether the provider may be asked. Who is told yes does ask, as it may be the one trial."""
+        """Whether the provider may be asked. A caller that gets True has to ask, as it may be the one trial."""
         if self._open_until is None:
             return True
         if now < self._open_until:
             return False
-        # A trial whose end is never told (its caller left) makes room for the next one by itself.
+        # If a trial's end is never reported (its caller left), the next trial can still begin after `seconds`.
         self._open_until = now + self._seconds
         self._is_trying = True
         return True
@@ -55,5 +60,5 @@ class Breaker:
             self._is_trying = False
 
     def retry_after(self, now: float) -> int:
-        """Whole seconds until the next call is let through; 0 where it is now."""
+        """Whole seconds until the next call is let through; 0 if one is now."""
         return 0 if self._open_until is None else max(ceil(self._open_until - now), 0)

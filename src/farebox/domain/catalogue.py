@@ -15,14 +15,14 @@ from farebox.domain.plan import Plan
 from farebox.domain.webhooks import TYPES, Endpoint
 
 METER: Final = "farebox_usage"
-"""The meter's event name. Its unit is the nanodollar: what a call costs, the ledger has decided."""
+"""The meter's event name. Its unit is the nanodollar, as the ledger has already decided what a call costs."""
 USAGE: Final = "usage"
 PORTAL: Final = "portal"
 _BASE_KEY: Final = re.compile(r"farebox_(.+)_(month|year)_\d+", re.ASCII)
 
 
 class ForSale(NamedTuple):
-    """A price that there has to be. `own` names its product in Stripe's metadata; usage has no `cents`."""
+    """A price that Stripe has to have. `own` names its product in Stripe's metadata; usage has no `cents`."""
 
     lookup_key: str
     own: str
@@ -50,13 +50,13 @@ class AtStripe(NamedTuple):
     meter: str
     """Its id, or empty."""
     portal: str = ""
-    """The settings under which customers look after their cards there: their id, or empty."""
+    """The id of the settings of the page where customers look after their cards, or empty."""
     endpoint: Endpoint | None = None
-    """Where it sends webhooks to, if that was asked for."""
+    """The endpoint that gets its webhooks, if that was asked for."""
 
 
 class Change(NamedTuple):
-    """A line of the difference. `+` adds, or takes up again what was archived; `-` archives; `=` is there."""
+    """A line of the difference. `+` adds, or restores what was archived; `-` archives; `=` is there already."""
 
     sign: Literal["+", "-", "="]
     what: Literal["meter", "product", "price", "portal", "webhook"]
@@ -88,17 +88,17 @@ def plan_of(lookup_key: str) -> str:
 
 
 def usage_keys(lookup_keys: Iterable[str]) -> tuple[str, str]:
-    """The lookup keys of usage by the interval of a plan with these keys, and of usage by the other one."""
+    """The lookup key of usage at the interval of a plan with these keys, and the one at the other interval."""
     by_year = any(found[2] == "year" for found in map(_BASE_KEY.fullmatch, lookup_keys) if found is not None)
     month, year = usage_key("month"), usage_key("year")
     return (year, month) if by_year else (month, year)
 
 
 def for_sale(plans: Iterable[Plan], packs: Iterable[Pack]) -> list[ForSale]:
-    """All prices that there have to be: those of plans that cost something, of their usage, and of packs.
+    """All prices that Stripe has to have: those of plans that cost something, of their usage, and of packs.
 
     Raises:
-        FounderError: two of them would be called the same.
+        FounderError: two of them would have the same lookup key.
     """
     sold = [plan for plan in plans if plan.price_nanodollars]
     found = [
@@ -107,7 +107,7 @@ def for_sale(plans: Iterable[Plan], packs: Iterable[Pack]) -> list[ForSale]:
         )
         for plan in sold
     ]
-    # By each interval: whoever moves to a plan without usage has some of the old one's still to pay.
+    # One per interval: a customer who moves to a plan without usage still has to pay the usage of the old one.
     is_metered = any(plan.is_invoiced for plan in sold)
     metered = dict.fromkeys(plan.every for plan in sold if is_metered)
     found += [ForSale(usage_key(every), USAGE, "Use beyond the plan", None, every) for every in metered]

@@ -29,11 +29,13 @@ from farebox.domain.wallet import Grant
 
 NO_SUCH_KEY: Final = "This API key is not valid. Check that it was copied whole and has not been revoked."
 NO_PRICE: Final = (None, None, None)
+SIZED: Final = {"/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"}
+"""Where a caller says how large a call may be. At a function of the founder's, its decorator does."""
 PAYMENT_FAILED: Final = "The last payment failed. Update the payment method at /plan."
 
 
 def identify(caller: Caller | None, now_us: int, endpoint: str = "") -> CallError | None:
-    """Why this caller may not even ask, of an endpoint where one is named; None where it may."""
+    """Why this caller may not call at all, or not this endpoint, if one is named; None where it may."""
     if caller is None or caller.revoked_us is not None:
         return InvalidApiKey(NO_SUCH_KEY)
     if caller.expires_us is not None and caller.expires_us <= now_us:
@@ -92,14 +94,14 @@ def decide(
 
 
 def repeated(earlier: Earlier | None, once: Once, standing: Standing) -> Answered | Refused | None:
-    """What comes of a request under a key that came before; None where the call has to be made.
+    """Answer or refuse a request whose Idempotency-Key came before; None where the call has to be made.
 
     A call that ended without an answer has cost its customer nothing, so its key is free again.
     Source: draft-ietf-httpapi-idempotency-key-header, section 2.
     """
     if earlier is None or earlier.expires_us <= standing.now_us:
         return None
-    # The answer of a function that has become a stream since is no stream.
+    # If a function has become a stream since, its kept answer is of no use: it is not a stream.
     if earlier.fingerprint != once.fingerprint or (once.is_stream and earlier.body is not None):
         error: CallError = IdempotencyMismatch(
             "This Idempotency-Key came with another request before. Use a new key for a new request."
@@ -151,7 +153,7 @@ def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int)
     if plan.credit_nanodollars is not None:
         left = plan.credit_nanodollars - meter.posted_nanodollars - meter.held_nanodollars
         included = min(held, max(left, 0))
-    # A row has a price's three columns in the order that the price has them.
+    # A row's three price columns are in the order of Price's fields.
     frozen: tuple[int | None, int | None, int | None] = NO_PRICE if price is None else price[:3]
     return Hold(
         caller.account_id, ask.call_id, caller.key_id, caller.mode, plan.name, ask.endpoint, ask.model,
@@ -163,9 +165,9 @@ def _worst_case(caller: Caller, plan: Plan, meter: Meter, ask: Ask, now_us: int)
 
 
 def _beyond(plan: Plan, meter: Meter, ask: Ask) -> tuple[int, int | None, int | None]:
-    """What a call costs for itself; how many tokens it has free, and the price of a million others.
+    """A call's own price; the tokens that are still included in it, and the price of a million beyond them.
 
-    It depends on how many calls came before this one when it was admitted, and stays so (decision 6).
+    It depends on what was used and held when the call was admitted, and never changes after that (decision 6).
     """
     if plan.overage_nanodollars is not None and plan.calls is not None:
         over = meter.posted_calls + meter.held_calls + ask.calls - plan.calls
@@ -176,7 +178,7 @@ def _beyond(plan: Plan, meter: Meter, ask: Ask) -> tuple[int, int | None, int | 
 
 
 def _payers(caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[Grant]) -> Hold | PaymentRequired:
-    """The hold with who pays what the plan does not include: credit first, then the invoice; or why nobody does."""
+    """The hold, with who pays what the plan does not include: credit first, then the invoice; or the refusal."""
     beyond = hold.held_nanodollars - hold.included_nanodollars
     if not beyond or not ask.is_billed or caller.mode != "live":
         return hold
@@ -184,7 +186,7 @@ def _payers(caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[G
     trial_end_us = caller.trial_end_us
     if credit < beyond and trial_end_us is not None and hold.admitted_us < trial_end_us:
         return _is_on_trial(caller, plan, trial_end_us)
-    # Where the last invoice was not paid, there is not going to be another one.
+    # If the last invoice was not paid, there will be no next one.
     if credit < beyond and (plan.prepaid or has_lapsed(caller, hold.admitted_us)):
         return _lacks_credit(caller, plan, beyond, credit)
     frozen = wallet.allocate(grants, beyond, hold.admitted_us) if credit else ""
@@ -211,26 +213,26 @@ def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceed
     tokens_left = None if plan.tokens is None else plan.tokens - meter.posted_tokens - meter.held_tokens
     if tokens_left is not None and hold.held_tokens > tokens_left and plan.overage_per_mtok is None:
         what = f"Plan '{plan.name}' has {max(tokens_left, 0):,} of {plan.tokens:,} tokens left this month"
-        return _quota("tokens", f"{what}, {_can_come_to(f'{hold.held_tokens:,}')}", meter, now_us)
+        return _quota("tokens", f"{what}, {_can_come_to(hold, f'{hold.held_tokens:,}')}", meter, now_us)
     credit = plan.credit_nanodollars
     money_left = None if credit is None else credit - meter.posted_nanodollars - meter.held_nanodollars
     if plan.credit_overage:
         return None
     if credit is not None and money_left is not None and hold.held_nanodollars > money_left:
         what = f"Plan '{plan.name}' has {format_usd(max(money_left, 0))} of {format_usd(credit)} left this month"
-        return _quota("credit", f"{what}, {_can_come_to(format_usd(hold.held_nanodollars))}", meter, now_us)
+        return _quota("credit", f"{what}, {_can_come_to(hold, format_usd(hold.held_nanodollars))}", meter, now_us)
     return None
 
 
 def _over_own(caller: Caller, meter: Meter, cap: Cap | None, hold: Hold, now_us: int) -> QuotaExceeded | None:
-    """What the customer's own limits have against a call: the account's in money, and the key's in calls."""
+    """Refuse a call that is over the customer's own limits: the account's in money, the key's in calls."""
     spend_cap = caller.spend_cap_nanodollars
     if spend_cap is not None and caller.mode == "live" and hold.held_nanodollars:
         left = spend_cap - meter.posted_nanodollars - meter.held_nanodollars
         if hold.held_nanodollars > left:
             what = (
                 f"This account's own spend cap has {format_usd(max(left, 0))} of {format_usd(spend_cap)} left this "
-                f"month, {_can_come_to(format_usd(hold.held_nanodollars))}"
+                f"month, {_can_come_to(hold, format_usd(hold.held_nanodollars))}"
             )
             return _quota("spend-cap", what, meter, now_us, " An owner can change the cap at /plan.")
     if cap is not None and hold.held_calls > cap.calls_left:
@@ -251,8 +253,9 @@ def _calls(number: int) -> str:
     return "1 call" if number == 1 else f"{number:,} calls"
 
 
-def _can_come_to(most: str) -> str:
-    return f"and this call can come to {most}; a shorter prompt or a lower max_tokens may fit."
+def _can_come_to(hold: Hold, most: str) -> str:
+    advice = "; a shorter prompt or a lower max_tokens may fit" if hold.endpoint in SIZED else ""
+    return f"and this call can come to {most}{advice}."
 
 
 def _quota(

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-# The first that is found counts: most browsers name those that they come from, too.
+# The first match counts: most browsers also name the browsers that they descend from.
 BROWSERS: Final = (
     ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser/", "Samsung Internet"), ("Firefox/", "Firefox"),
     ("FxiOS/", "Firefox"), ("CriOS/", "Chrome"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),

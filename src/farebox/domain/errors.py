@@ -120,7 +120,7 @@ class AccountSuspended(CallError):
 
 
 class InsufficientPermissions(CallError):
-    """The key is good, and not for this endpoint."""
+    """The key is valid, but not for this endpoint."""
 
     status, code, title, kind = 403, "insufficient_permissions", "This key may not do this", "permission_error"
 
@@ -134,7 +134,7 @@ class QuotaExceeded(CallError):
     # OpenAI's clients retry a 429 by themselves; a month's limit does not go away by trying again.
     should_retry = False
     policy = "monthly"
-    """Which limit it is: of the plan's, as the RateLimit headers name it, or the customer's own."""
+    """Which limit was reached: one of the plan's, by its name in the RateLimit headers, or the customer's own."""
 
 
 # -- The model, or we, cannot ---------------------------------------------------------------------------------

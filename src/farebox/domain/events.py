@@ -61,7 +61,7 @@ NAME_OF: Final = {event: name for name, event in NAMES.items()}
 
 
 def crossed(hold: Hold, outcome: Outcome, after: Standing) -> list[Event]:
-    """The limits that exactly this call has come near to, or reached; test keys come near to none."""
+    """The events of limits that this very call has come near to, or reached; none for a test key."""
     plan, meter = after.plan, after.meter
     if hold.mode != "live" or meter.period_start_us != hold.period_start_us:
         return []

@@ -84,10 +84,10 @@ class Hold(NamedTuple):
     credit: str = ""
     """What is held on credit grants, as in domain.wallet."""
     included_tokens: int | None = None
-    """Of a plan that charges for tokens beyond those included: how many of them this call may still use."""
+    """How many included tokens this call may still use, if the plan charges for tokens beyond them."""
     overage_per_mtok: int | None = None
     included_nanodollars: int = 0
-    """Of a plan with credit: how much of the charge it still pays."""
+    """How much of the charge the plan's credit still pays, if the plan has credit."""
 
     @property
     def price(self) -> Price | None:
@@ -168,7 +168,7 @@ def end_hold(hold: Hold, ending: Ending, spent: Spent, now_us: int) -> Outcome:
 
 
 def _paid(hold: Hold, outcome: Outcome) -> Outcome:
-    """The outcome with who pays its charge: what is included first, then credit, then the invoice."""
+    """The outcome, with its charge split among the payers: what is included first, then credit, then the invoice."""
     beyond = max(outcome.charge_nanodollars - hold.included_nanodollars, 0)
     spent_credit = wallet.spend(hold.credit, beyond)
     prepaid = wallet.total(spent_credit)

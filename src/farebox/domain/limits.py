@@ -1,4 +1,4 @@
-"""How far an account has come towards its limits, and which marks on the way are told of."""
+"""How much of its limits an account has used, and which marks on the way are reported."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -35,7 +35,7 @@ def marks_up_to(percent: int) -> tuple[int, ...]:
 
 
 def used_of(plan: Plan, meter: Meter, spend_cap_nanodollars: int | None) -> list[Used]:
-    """Each limit there is: those of the plan, and the customer's own. What is only held is not used yet."""
+    """All limits, the plan's and the customer's own, and what is used of them. What is only held is not used yet."""
     limits: tuple[tuple[Limit, int, int | None], ...] = (
         ("calls", meter.posted_calls, plan.calls),
         ("tokens", meter.posted_tokens, plan.tokens),
@@ -46,7 +46,7 @@ def used_of(plan: Plan, meter: Meter, spend_cap_nanodollars: int | None) -> list
 
 
 class Step(NamedTuple):
-    """A limit of the plan of which exactly this call has reached a further mark."""
+    """A limit of the plan, with the mark that this very call has reached."""
 
     now: Used
     percent: int
@@ -64,9 +64,9 @@ def steps(plan: Plan, meter: Meter, outcome: Outcome) -> list[Step]:
 
 
 def may_matter(hold: Hold, outcome: Outcome, plan: Plan | None, meter: Meter | None) -> bool:
-    """Whether a mark may have been reached with this call; what a test key does is nobody's limit.
+    """Whether this call may have reached a mark; calls of test keys never do.
 
-    The customer's own cap is not known beside the call, so every call that costs something may matter.
+    The customer's own cap is not known here, so every call that costs something may matter.
     """
     if hold.mode != "live":
         return False

@@ -1,4 +1,4 @@
-"""Where mail is handed over, and whom it comes from, as the settings say it."""
+"""The mail server and the sender that the settings name."""
 
 import ipaddress
 import re
@@ -13,7 +13,7 @@ _SENDER = re.compile(r"(?:([^<>\r\n\"]*?) *<)?([^<>\s@,;:\"]+@[a-zA-Z0-9.-]+)(>?
 
 
 class SmtpServer(NamedTuple):
-    """Where mail is handed over, and as whom."""
+    """The server that takes our mail, and the user to log in there."""
 
     host: str
     port: int
@@ -23,12 +23,12 @@ class SmtpServer(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As it may be shown: without the password."""
+        """The server as it may be shown: without user and password."""
         return f"{self.host}:{self.port}"
 
 
 class Sender(NamedTuple):
-    """Whom mail comes from."""
+    """The sender of our mail."""
 
     name: str
     address: str
@@ -58,7 +58,7 @@ def parse_smtp(url: str) -> SmtpServer:
 
 
 def parse_sender(text: str, product: str, url: str) -> Sender:
-    """Whom mail comes from; without a setting, no-reply at the product's own host.
+    """The sender that the setting names; without one, no-reply at the product's own host.
 
     Raises:
         FounderError: the setting is no address.
@@ -74,7 +74,7 @@ def parse_sender(text: str, product: str, url: str) -> Sender:
 
 
 def _can_be_looked_up(host: str) -> bool:
-    """Whether it is a name that may be; with an empty part, or a long one, Python asks nobody for it."""
+    """Whether it can be a host's name; one with an empty part, or one too long, Python does not even look up."""
     try:
         host.encode("idna")
     except UnicodeError:

@@ -14,7 +14,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Credit for sale, once.
+    """Credit for sale, paid for once.
 
     Args:
         name: lower-case, as in 'small'; it stays the same once sold.
@@ -23,7 +23,7 @@ class Pack:
         days: how long it can be used.
 
     Raises:
-        FounderError: a value that cannot be meant.
+        FounderError: a value makes no sense.
     """
 
     name: str

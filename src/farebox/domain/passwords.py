@@ -12,7 +12,7 @@ CHARS_MAX: Final = 1_024
 RUN_CHARS_MIN: Final = 3
 WORD_CHARS_MIN: Final = 4
 PIECES_MAX: Final = 2
-LOOKED_AT_CHARS_MAX: Final = 40  # what is longer is no common one
+LOOKED_AT_CHARS_MAX: Final = 40  # longer ones are not common
 
 ROWS: Final = (
     "qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "zxcvbnm", "yxcvbnm", "1234567890", "0123456789",
@@ -29,7 +29,7 @@ _DATE = re.compile(
 
 
 def check_password(password: str, *, email: str, product: str) -> None:
-    """Refuse a password that would be guessed; what it is made of is free.
+    """Refuse a password that would be guessed; which kinds of characters it has does not matter.
 
     Raises:
         PersonError: it is refused; the sentence says why.
@@ -47,7 +47,7 @@ def check_password(password: str, *, email: str, product: str) -> None:
 
 
 def is_common(password: str, own_words: Iterable[str] = ()) -> bool:
-    """Whether it is a common word or two, runs of a keyboard, a date or one sign again and again, with a tail."""
+    """Whether it is one or two common words or keyboard runs, a date, or a repeated part, perhaps with a tail."""
     plain = password.strip().casefold()
     if len(plain) > LOOKED_AT_CHARS_MAX and len(set(plain)) > 1:
         return False
@@ -78,7 +78,7 @@ def _own_words(email: str, product: str) -> set[str]:
 
 
 def _without_tail(text: str) -> str:
-    """Without the digits and signs around it, of which people add few."""
+    """The text without the few digits and signs that people add before and after."""
     return _TAIL.sub("", text)
 
 

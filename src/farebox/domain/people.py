@@ -31,10 +31,10 @@ LINK_US: Final[dict[Purpose, int]] = {
 }
 
 USED_LATELY_US: Final = 2 * MINUTE_US
-"""How long the browser that used a link finds its way by it once more: its button may have been pressed twice."""
+"""How long a used link still works for the browser that used it: its button may have been pressed twice."""
 
 LAST_MAILS: Final = frozenset({"removed", "account_deleted"})
-"""Mails whose address and words are forgotten once they are sent: there may be no such person any more."""
+"""Mails whose address and data are deleted once they are sent: the person may be deleted, too."""
 
 CEREMONY_US: Final = 10 * MINUTE_US
 
@@ -125,7 +125,7 @@ class Identity(NamedTuple):
 
 
 class Ceremony(NamedTuple):
-    """What a browser began elsewhere, at its authenticator or another service, and comes back from once."""
+    """Something that a browser began elsewhere, as at an authenticator or another service, and comes back from once."""
 
     digest: str
     kind: CeremonyKind
@@ -135,7 +135,7 @@ class Ceremony(NamedTuple):
 
 
 class Mail(NamedTuple):
-    """A mail that is to be sent; no token stands in it. Without `next_us` nothing is to be done any more."""
+    """A mail to send; it contains no token. `next_us` is None once it was sent or given up."""
 
     id: str
     email: str
@@ -148,7 +148,7 @@ class Mail(NamedTuple):
     sent_us: int | None
     failed: str
     account_id: str | None = None
-    """The account that it tells of: it goes with that account."""
+    """The account that it is about, and with which it is deleted."""
 
 
 class Client(NamedTuple):
@@ -159,7 +159,7 @@ class Client(NamedTuple):
 
     @property
     def network(self) -> str:
-        """What one customer has at least of addresses, and what may stay when the customer has gone."""
+        """The client's network, an IPv4 /24 or an IPv6 /48, which may be kept when the customer has gone."""
         try:
             address = ipaddress.ip_address(self.address)
         except ValueError:
@@ -184,7 +184,7 @@ def guesses_of(email: str) -> Allowance:
 
 
 def codes_of(person_id: str) -> Allowance:
-    """Guesses at a person's second factor: counted apart, so that only who has shown the first can use them up."""
+    """Guesses at a person's second factor: counted apart, so that they cannot be used up without the first one."""
     return Allowance(f"code {person_id}", 10, 15 * MINUTE_US)
 
 
@@ -214,7 +214,7 @@ def invitations_by(account_id: str) -> Allowance:
 
 
 def exports_by(person_id: str) -> Allowance:
-    """How often somebody can have all that is kept collected."""
+    """How often a person can export all that is kept."""
     return Allowance(f"export by {person_id}", 10, HOUR_US)
 
 
@@ -223,7 +223,7 @@ def sign_ups_from(client: Client) -> Allowance:
 
 
 def _source(client: Client) -> str:
-    """One client: an IPv4 address, or the /64 that an IPv6 customer has whole."""
+    """What counts as one client: an IPv4 address, or the whole /64 that an IPv6 customer has."""
     try:
         address = ipaddress.ip_address(client.address)
     except ValueError:
@@ -265,7 +265,7 @@ class NotAllowed(PersonError):
 
 
 class TooOften(PersonError):
-    """It was done as often as may be."""
+    """It was done as often as is allowed."""
 
     status = 429
 
@@ -287,7 +287,7 @@ def address_of(text: str) -> str:
     """
     written = text.strip()
     address = written.lower()
-    # Of other letters some are small as ours are: the Kelvin sign would be a k, and its address that of somebody else.
+    # Some other letters become ours in lower case: the Kelvin sign would be a k, and the address somebody else's.
     if not written.isascii() or len(address) > EMAIL_CHARS_MAX or not _EMAIL.fullmatch(address):
         raise PersonError("This is not an e-mail address; write it as name@example.com.", field="email")
     return address

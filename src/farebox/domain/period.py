@@ -47,7 +47,7 @@ def period_at(anchor_us: int, now_us: int) -> Period:
 
 
 def period_after(anchor_us: int, start_us: int, months: int) -> Period:
-    """The period of so many months that begins at one of the anchor's."""
+    """The period of so many months that begins at `start_us`, the start of one of the anchor's periods."""
     anchor, start = _datetime(anchor_us), _datetime(start_us)
     passed = (start.year - anchor.year) * 12 + start.month - anchor.month
     return Period(start_us, _start_us(anchor_us, passed + months))

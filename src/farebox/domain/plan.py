@@ -35,14 +35,14 @@ class Plan:
         overage_usd: the price of each call beyond `calls`; None stops at the limit.
         overage_usd_per_1k_tokens: the price of a thousand tokens beyond `tokens`; None stops at the limit.
         credit_overage: whether model use goes on beyond `credit_usd`, at the model's cost plus `markup`.
-        prepaid: whether what is beyond the plan is paid with credit that was bought before, and with nothing else.
+        prepaid: whether what is beyond the plan is paid only with credit that was bought before.
         markup: what is added to the model's cost before it is charged; 0.2 is 20 %.
         max_output_tokens: the longest answer; a caller may ask for less, never for more.
 
     A month has every limit that is given; the first one reached stops the caller.
 
     Raises:
-        FounderError: a value that cannot be meant.
+        FounderError: a value makes no sense.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Plan:
 
     @property
     def charges_by_use(self) -> bool:
-        """Whether a month can come to more the more is called, beside the plan's price or out of its credit."""
+        """Whether a month costs more the more is called, on top of the plan's price or out of its credit."""
         return self.has_overage or self.credit_nanodollars is not None
 
     @property

@@ -15,7 +15,7 @@ class Price(NamedTuple):
     cache_write_per_mtok: int = 0
     """Of input that the provider writes to its cache; 0 where that costs no more than other input."""
     tiers: "tuple[tuple[int, Price], ...]" = ()
-    """What all tokens of a call cost whose input is longer than so many tokens, the longest last."""
+    """The prices of all tokens of a call whose input is longer than this many tokens, the longest last."""
 
     def of_input(self, input_tokens: int) -> "Price":
         """The price of a call with so much input."""
@@ -25,7 +25,7 @@ class Price(NamedTuple):
         return self
 
     def worst(self, input_tokens_max: int) -> "Price":
-        """A plain price that a call with at most so much input does not go above."""
+        """A price without tiers that a call with at most so much input cannot exceed."""
         reached = [self, *(price for above, price in self.tiers if input_tokens_max > above)]
         return Price(
             max(max(price.input_per_mtok, price.cache_write_per_mtok) for price in reached),
@@ -48,7 +48,7 @@ def price_of_usd(
 
 
 def dearest(prices: Sequence[Price | None], input_tokens_max: int = 0) -> Price | None:
-    """A plain price that none of these is above, or None where one of them is not known."""
+    """A price without tiers that none of these exceeds, or None where one of them is not known."""
     known = [price.worst(input_tokens_max) for price in prices if price is not None]
     if len(known) < len(prices) or not known:
         return None
@@ -75,6 +75,6 @@ def cost_nanodollars(
 
 
 def worst_cost_nanodollars(price: Price, input_tokens_max: int, output_tokens_max: int) -> int:
-    """The most a call can cost: no provider charges more for a cached token than for the dearer of the two."""
+    """The most a call can cost: each input token counts at the dearer of the input and the cached price."""
     dearest = max(price.input_per_mtok, price.cached_per_mtok)
     return divide_up(input_tokens_max * dearest + output_tokens_max * price.output_per_mtok, TOKENS_PER_MTOK)

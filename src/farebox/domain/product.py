@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final
 
 from farebox.domain.apikey import brand_of
@@ -29,15 +30,15 @@ class Product:
     Args:
         model: "provider:model", or a list of these: where one fails, the next one is asked.
         providers: the addresses of providers of the founder's own, by name.
-        embedding_model: what /v1/embeddings is answered by; None has no such endpoint.
-        handler_models: those that only some handlers ask; None while they are not known yet.
+        embedding_model: the model that answers /v1/embeddings; with None there is no such endpoint.
+        handler_models: those that handlers ask instead, by a handler's name; None while they are not known yet.
         tagline: what it does, in a line.
         brand: how its pages look.
         contact: the address that customers can write to.
         packs: the credit that customers can buy.
 
     Raises:
-        FounderError: a value that cannot be meant.
+        FounderError: a value makes no sense.
     """
 
     name: str = DEMO_NAME
@@ -46,7 +47,7 @@ class Product:
     prices: Mapping[str, tuple[Usd, ...]] = field(default_factory=dict)
     providers: Mapping[str, str] = field(default_factory=dict)
     embedding_model: str | None = None
-    handler_models: Sequence[ModelName] | None = ()
+    handler_models: Mapping[str, Sequence[ModelName]] | None = field(default_factory=dict)
     tagline: str = ""
     brand: Brand = DEFAULT_BRAND
     contact: str = ""
@@ -97,7 +98,7 @@ class Product:
     @property
     def asked(self) -> tuple[ModelName, ...]:
         """Every model the file names, those of handlers too."""
-        return tuple(dict.fromkeys((*self.listed, *(self.handler_models or ()))))
+        return tuple(dict.fromkeys((*self.listed, *chain(*(self.handler_models or {}).values()))))
 
     def parse_models(self, model: object) -> tuple[ModelName, ...]:
         """Read "provider:model", or a list of these.
@@ -111,7 +112,7 @@ class Product:
         return self.known_providers[model.provider]
 
     def with_model(self, model: str) -> "Product":
-        """The same product behind another model, its handlers too; prices of models that are gone go with them.
+        """The same product with another model, also for its handlers; prices of replaced models are dropped.
 
         Raises:
             FounderError: it is no model, or its provider is not known.
@@ -119,7 +120,7 @@ class Product:
         kept = {parse_model(model, self.known_providers), self.embedding}
         names = {text for name in kept if name is not None for text in (str(name), name.name)}
         prices = {text: usd for text, usd in self.prices.items() if text in names}
-        return replace(self, model=model, prices=prices, handler_models=())
+        return replace(self, model=model, prices=prices, handler_models={})
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -206,11 +207,11 @@ def _packs(packs: object) -> tuple[Pack, ...]:
 
 
 def _price(model: str, usd: tuple[Usd, ...]) -> Price:
-    figures = usd if isinstance(usd, list | tuple) else ()  # a text's letters would be taken for a price each
+    figures = usd if isinstance(usd, list | tuple) else ()  # else each letter of a text would be taken for a price
     try:
         return price_of_usd(*figures)
     except (TypeError, ValueError) as error:
-        # Python's own words about a wrong number of them, or none, name what the founder never wrote.
+        # Python's message about a wrong number of arguments names parameters that the founder never wrote.
         why = f": {error}" if isinstance(error, ValueError) else f", as (0.15, 0.6), not {usd!r}"
         raise FounderError(
             f"prices[{model!r}] is (input, output) or (input, output, cached input), and perhaps input written to the "

@@ -19,7 +19,7 @@ class Provider(NamedTuple):
         base_url: as the OpenAI SDK takes it, with the version.
         needs_key: whether nothing is sent there before its key is set.
         is_local: whether it runs on the founder's own machine, so that a token costs nothing.
-        sold_by: how the published prices call it, where that differs from its name.
+        sold_by: its name in the published prices, where that differs.
     """
 
     name: str
@@ -124,14 +124,14 @@ def add_providers(urls: object) -> dict[str, Provider]:
                 f"providers[{name!r}] has a user or a password in it; leave that out, and set "
                 f"{Provider(name, url).key_variable}."
             )
-        # Whether a server of the founder's own asks for a key is not known, so none is waited for.
+        # A founder's own server may ask for no key, so none is required.
         known = found.get(name, Provider(name, url))
         found[name] = known._replace(base_url=url.rstrip("/"), needs_key=False)
     return found
 
 
 def _hint(text: str, before: str) -> str:
-    """A word for who left the provider off a name that has a colon of its own, or wrote it in capitals."""
+    """A hint, if the provider is left off a name that has a colon of its own, or is written in capitals."""
     lowered = before.lower()
     if lowered in PROVIDERS:
         return f"Write it as {lowered + text[len(before) :]!r}. "

@@ -57,7 +57,7 @@ def look(burst: Burst, tat_us: int, now_us: int) -> Taken:
     tat_us = max(tat_us, now_us)
     if tat_us > now_us + full_us:
         # Only a clock that was set back, or a plan that changed, leaves more owed than a bucket holds. One call
-        # passes, and its state is right again; without it the caller would wait until the clock has caught up.
+        # passes and puts the state right; otherwise the caller would wait until the clock has caught up.
         tat_us = now_us + full_us - interval_us
     owed_us = tat_us - now_us
     remaining = (full_us - owed_us) // interval_us
@@ -66,7 +66,7 @@ def look(burst: Burst, tat_us: int, now_us: int) -> Taken:
 
 
 def take(burst: Burst, tat_us: int, now_us: int) -> Taken:
-    """One call from the bucket; a refusal takes nothing."""
+    """Take one call from the bucket; a refusal takes nothing."""
     seen = look(burst, tat_us, now_us)
     if not seen.passed:
         return seen

@@ -13,8 +13,8 @@ from farebox.domain.apikey import Mode
 from farebox.domain.ledger import Meter, State
 from farebox.domain.period import DAY_US, MICROSECONDS, Period, day, period_at
 
-# An id is made by the process that takes the call, and the ledger says a little later when it was admitted; between
-# two machines' clocks there may lie more.
+# The process that takes a call makes its id, and the ledger gives its time of admission a little later, by its own
+# clock. The clocks of two machines may be this far apart.
 CLOCKS_APART_US: Final = 600 * MICROSECONDS
 CALL_ID: Final = re.compile(r"req_[0-9a-f]{32}", re.ASCII)
 PLACE: Final = re.compile(r"req_[0-9a-f]{12}(?:[0-9a-f]{20})?", re.ASCII)
@@ -23,12 +23,12 @@ ABOVE_ALL: Final = "req_g"
 FIRST_DAY: Final = date(1970, 1, 2)
 LAST_DAY: Final = date(9999, 1, 1)
 BETWEEN_MAX: Final = 1_000
-"""So many calls are gone through in the time that one more statement takes."""
+"""How many calls can be gone through in the time of one more statement."""
 MOMENT_US_MAX: Final = 2**48 * 1000 - 1
 
 
 class Sums(NamedTuple):
-    """What some calls came to: those of a day, of an endpoint, of a key or of a model."""
+    """The sums of some calls: those of a day, of an endpoint, of a key or of a model."""
 
     name: str
     posted: int
@@ -42,12 +42,12 @@ class Sums(NamedTuple):
 
     @property
     def failed(self) -> int:
-        """Those that nothing was charged for."""
+        """Calls that ended without an answer."""
         return self.voided + self.expired
 
 
 class Search(NamedTuple):
-    """Which calls are looked for, the newest first; what is empty does not matter."""
+    """Which calls are looked for, the newest first; an empty field does not narrow the search."""
 
     state: State | None = None
     endpoint: str = ""
@@ -55,7 +55,7 @@ class Search(NamedTuple):
     mode: Mode | None = None
     day: str = ""
     before: str = ""
-    """Where to go on: the id of a call, or where all ids of a moment begin."""
+    """Where to go on: the id of a call, or the beginning that all ids of a moment share."""
     is_invoiced: bool = False
     """Only what comes onto an invoice."""
 
@@ -77,7 +77,7 @@ class Span(NamedTuple):
 
 
 def place_of(us: int) -> str:
-    """What all ids from a moment on are not below."""
+    """A lower bound of all ids from a moment on."""
     return f"req_{min(max(us, 0), MOMENT_US_MAX) // 1000:012x}"
 
 
@@ -100,7 +100,7 @@ def is_day(name: str) -> bool:
 
 
 def span_of(first_day: str, last_day: str) -> Span:
-    """All ids that the calls of these days can have; there are others among them."""
+    """The span of all ids that calls of these days can have; it has some ids of other days, too."""
     low_us, high_us = day_start_us(first_day), day_start_us(last_day) + DAY_US
     return Span(place_of(low_us - CLOCKS_APART_US), place_of(high_us + CLOCKS_APART_US))
 
@@ -117,12 +117,12 @@ class Route(NamedTuple):
     """Where a search looks, the newest first."""
 
     spans: list[Span]
-    """All calls in these."""
+    """All calls in these are looked at."""
     rest: Span | None
-    """Behind them, as many calls as may still be looked at."""
+    """Behind them, only as many calls as may still be looked at: `rest_max`."""
     rest_max: int
     is_whole: bool
-    """Whether there is no day behind it on which a call fits."""
+    """Whether there is no older day on which a call fits."""
 
 
 def route(days: Sequence[DayCount], below: str, wanted: int, looked_at_max: int) -> Route:
@@ -152,7 +152,7 @@ def route(days: Sequence[DayCount], below: str, wanted: int, looked_at_max: int)
         else:
             found.append(Span(low, high))
         left, between = left - cost, 0
-        # Of the day in which an earlier page ended, nobody knows how many are left.
+        # How many calls are left of the day in which an earlier page ended is not known.
         sure += fitting if top <= below else 0
     return Route(found, None, 0, is_whole=True)
 

@@ -14,9 +14,9 @@ MONTH_US_MAX: Final = 31 * DAY_US
 OLDEST_US: Final = 34 * DAY_US
 """Stripe takes what is up to 35 days old."""
 AMBIGUOUS_US: Final = 23 * HOUR_US
-"""Stripe knows an identifier again for 24 hours."""
+"""Stripe recognises a repeated identifier for 24 hours."""
 LAG_US: Final = HOUR_US
-"""After this, Stripe's sums have in them what was sent."""
+"""After this time, Stripe's sums include what was sent."""
 SUBSETS_OF_MAX: Final = 12
 
 
@@ -35,8 +35,8 @@ NO_SUBSCRIPTION: Final = InvoiceTimes(0, 0, 0, 0)
 def closed_until_us(standing: InvoiceTimes, now_us: int) -> int:
     """The moment before which usage no longer comes onto the invoice of its own period.
 
-    What Stripe told is not waited for: an invoice closes an hour after its period whether or not a webhook came. Before
-    the first period there is no invoice.
+    This does not wait for Stripe's word: an invoice closes an hour after its period, whether or not a webhook came.
+    Before the first period there is no invoice.
     """
     begun = standing.anchor_us if standing.anchor_us <= standing.period_start_us else 0  # else a trial lasts
     ends = [standing.period_start_us, standing.period_end_us]
@@ -44,13 +44,13 @@ def closed_until_us(standing: InvoiceTimes, now_us: int) -> int:
         # In the hour after a renewal the invoice before is a draft, and the one before that is closed.
         ends.append(period_at(standing.anchor_us, standing.period_start_us - 1).start_us)
     over = [end for end in ends if end + DRAFT_US <= now_us]
-    if standing.period_end_us and standing.period_end_us in over:  # periods have begun since, though nobody told
+    if standing.period_end_us and standing.period_end_us in over:  # periods have begun since, though no webhook came
         over.append(period_at(standing.anchor_us, now_us - DRAFT_US).start_us)
     return max(standing.invoiced_until_us, begun, *over)
 
 
 def counts_at_us(admitted_us: int, closed_us: int, now_us: int) -> int:
-    """When Stripe is told that calls happened: when they did, or else at the first moment that is still invoiced."""
+    """The time that Stripe is told for calls: when they happened, or else the first moment that is still invoiced."""
     if admitted_us >= closed_us and admitted_us > now_us - OLDEST_US:
         return admitted_us
     return max(now_us, closed_us)
@@ -59,7 +59,7 @@ def counts_at_us(admitted_us: int, closed_us: int, now_us: int) -> int:
 def reason_to_hold(first_sent_us: int | None, timestamp_us: int, closed_us: int, now_us: int) -> str:
     """Why an event must not be sent (again); empty where it may be.
 
-    What was never sent is told with a timestamp that fits; what may have arrived must stay as it was.
+    An event that was never sent gets a timestamp that fits; one that may have arrived must stay as it was.
     """
     if first_sent_us is None:
         return ""
@@ -71,15 +71,15 @@ def reason_to_hold(first_sent_us: int | None, timestamp_us: int, closed_us: int,
 
 
 def spans(starts: Iterable[int], until_us: int) -> list[Period]:
-    """The spans between these moments, up to another one, in whole minutes as Stripe sums them up."""
+    """The spans between these moments, up to `until_us`, in whole minutes, as Stripe sums them up."""
     minutes = sorted({one // MINUTE_US * MINUTE_US for one in (*starts, until_us) if one <= until_us})
     return [Period(start, end) for start, end in pairwise(minutes)]
 
 
 def counted_of(missing: int, doubtful: Sequence[int]) -> set[int] | None:
-    """Which of the doubtful amounts (by their place) Stripe has counted, if it counted so much beyond the sure ones.
+    """Which of the doubtful amounts (by their place) Stripe has counted, if it counted `missing` beyond the sure ones.
 
-    None where no choice of them comes to that. Which of two equal choices it is does not matter: the sum is the same.
+    None where no choice of them adds up to that, or too many are doubtful to try. Any choice that adds up will do.
     """
     places = range(len(doubtful))
     if missing == sum(doubtful):

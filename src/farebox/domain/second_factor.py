@@ -16,7 +16,7 @@ STEPS_OFF_MAX: Final = 1  # how far the device's clock may be off, either way
 RECOVERY_CODES: Final = 10
 RECOVERY_CHARS: Final = 16  # of 5 bits each
 GROUP_CHARS: Final = 4
-# Without what can be taken for something else: 0, 1, i, l and o.
+# Without characters that look like others: 0, 1, i, l and o.
 RECOVERY_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
 _SEPARATORS = re.compile(r"[\s-]+")
 
@@ -41,7 +41,7 @@ def code_at(secret: bytes, step: int) -> str:
 
 
 def step_shown(secret: bytes, code: str, now_us: int, last_step: int | None) -> int | None:
-    """The step that a code is of; None where it is of none that counts now, or of one that was used already."""
+    """The step whose code this is; None where it is no step that counts now, or one that was used already."""
     now = step_of(now_us)
     found = None
     for step in range(now - STEPS_OFF_MAX, now + STEPS_OFF_MAX + 1):
@@ -63,7 +63,7 @@ def secret_text(secret: bytes) -> str:
 
 
 def key_uri(secret: bytes, email: str, product: str) -> str:
-    """What the QR code says to the app."""
+    """The URI that the QR code holds for the app."""
     issuer = " ".join(product.replace(":", " ").split())
     more = {"secret": secret_text(secret), "issuer": issuer, "digits": DIGITS, "period": STEP_US // MICROSECONDS}
     return f"otpauth://totp/{quote(issuer)}:{quote(email)}?{urlencode(more, quote_via=quote)}"

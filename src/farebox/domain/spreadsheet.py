@@ -3,12 +3,12 @@
 import json
 from typing import Final
 
-# A spreadsheet takes a cell that begins so for a formula, and a customer can choose such an address or such a name.
+# A spreadsheet takes a cell that begins like this for a formula, and customers can choose such addresses and names.
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
 def cell(value: object) -> object:
-    """A value as its cell has it."""
+    """A value as it is written into its cell."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

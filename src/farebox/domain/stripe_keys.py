@@ -1,4 +1,4 @@
-"""What can be seen of Stripe's keys without asking Stripe: whether they can be what they are set as."""
+"""Check Stripe's keys without asking Stripe: whether they have the form of what they are set as."""
 
 import re
 from typing import Final
@@ -10,7 +10,7 @@ SIGNING_REMEDY: Final = "copy it from the endpoint at Stripe"
 
 
 def wrong_key(key: str) -> str:
-    """Why this cannot be Stripe's secret key, without the key; empty where it can."""
+    """Why this cannot be Stripe's secret key, without quoting it; empty where it can."""
     if _KEY.fullmatch(key):
         return ""
     if key.startswith("pk_"):
@@ -23,12 +23,12 @@ def wrong_key(key: str) -> str:
 
 
 def webhook_secrets(text: str) -> tuple[str, ...]:
-    """What webhooks may be signed with: one secret for each endpoint, with a comma between."""
+    """The secrets that webhooks may be signed with: one for each endpoint, separated by commas."""
     return tuple(secret for part in text.split(",") if (secret := part.strip()))
 
 
 def wrong_webhook_secret(text: str) -> str:
-    """Why webhooks cannot be signed with one of these, without it; empty where they can, or where there is none."""
+    """Why these cannot be webhook secrets, without quoting them; empty where they can, or none is set."""
     if text.strip() and not webhook_secrets(text):
         return "STRIPE_WEBHOOK_SECRET has no secret in it"
     if all(_WEBHOOK_SECRET.fullmatch(secret) for secret in webhook_secrets(text)):

@@ -1,4 +1,4 @@
-"""What becomes of an account when its subscription at Stripe was fetched: pure, so that order does not matter."""
+"""What a subscription that was fetched from Stripe changes for its account: pure, so that order does not matter."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -11,7 +11,7 @@ NOT_BEGUN: Final = frozenset({"incomplete", "incomplete_expired"})
 
 
 class Paying(NamedTuple):
-    """What an account is on, and who pays for it."""
+    """An account's plan, and how it is paid for."""
 
     plan: str
     anchor_us: int
@@ -27,7 +27,7 @@ class Known(NamedTuple):
     already, and our ledger goes on with `plan` until then. `told` is what its owners were written to last.
 
     `price_nanodollars` is what `plan` costs each period, though the founder's file may say another price by now;
-    `next_price_nanodollars` is what Stripe charges for the next one. None is not known: the file's price holds. With
+    `next_price_nanodollars` is what Stripe charges for the next one. None means not known: the file's price holds. With
     a `next_plan` it is None until Stripe has that plan. `has_usage_line` says whether use comes onto its invoices.
     """
 
@@ -61,7 +61,7 @@ class Rules(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """How things stand after it. With `is_new_period`, the ledger begins a new period at once."""
+    """The state after a fetch. With `is_new_period`, the ledger begins a new period at once."""
 
     known: Known
     paying: Paying
@@ -72,7 +72,7 @@ class Followed(NamedTuple):
 def follow(
     paying: Paying, known: Known | None, fetched: Subscription, fetched_us: int, now_us: int, rules: Rules
 ) -> Followed | None:
-    """What is to be stored; None where it is known better already, or another subscription holds.
+    """What is to be stored; None where a newer state is stored already, or another subscription counts.
 
     Args:
         paying: the account as it is.
@@ -91,7 +91,7 @@ def follow(
     after = _paying(paying, same, fetched, plan, now_us, rules)
     has_begun = same is not None and same.status not in NOT_BEGUN
     told, news = _news(same.told if same is not None else "", fetched, after.grace_until_us, now_us)
-    # With the price of a plan that is wished for, Stripe does not tell any more what the one in force costs.
+    # Once Stripe has the price of the plan that is wanted next, it no longer tells what the one in force costs.
     price = same.price_nanodollars if same is not None and fetched.plan != plan else fetched.price_nanodollars
     row = Known(
         fetched.account_id, fetched.id, fetched.status, plan, next_plan, fetched.period_start_us, fetched.period_end_us,
@@ -102,9 +102,9 @@ def follow(
 
 
 def at_own_price(known: Known | None, fetched: Subscription) -> Subscription:
-    """With its plan, where the founder has put the subscription that is known onto a price of their own.
+    """Fill in the plan, if the founder has put the known subscription onto a price of their own.
 
-    It is in the place of what Stripe had: the plan in force, or already the one that is wanted next.
+    That price replaces what Stripe had: the plan in force, or already the one that is wanted next.
     """
     if known is None or known.id != fetched.id or fetched.plan:
         return fetched
@@ -113,7 +113,7 @@ def at_own_price(known: Known | None, fetched: Subscription) -> Subscription:
 
 
 def rival_of(known: Known | None, fetched: Subscription) -> str:
-    """Where an account has two live subscriptions: the one that does not hold. Empty where there is one at most."""
+    """If an account has two live subscriptions, the id of the one that does not count; else empty."""
     if known is None or known.id == fetched.id or not known.is_live or fetched.status not in LIVE:
         return ""
     if not fetched.plan:  # something else that the founder sells
@@ -125,9 +125,9 @@ def _prevails(known: Known | None, fetched: Subscription, fetched_us: int, now_u
     if known is None:
         return True
     if known.id == fetched.id:
-        return fetched_us > known.synced_us or known.synced_us > now_us  # by a clock that was ahead, and is right now
+        return fetched_us > known.synced_us or known.synced_us > now_us  # the clock was ahead then
     if fetched.status in NOT_BEGUN and known.status not in NOT_BEGUN:
-        return False  # nothing was paid for it: what was had before is not forgotten
+        return False  # nothing was paid for it: the one before stays known
     is_live = fetched.status in LIVE
     return _is_later(fetched, known) if is_live == known.is_live else is_live
 
@@ -137,12 +137,12 @@ def _is_later(fetched: Subscription, known: Known) -> bool:
 
 
 def _plans(same: Known | None, fetched: Subscription) -> tuple[str, str]:
-    """The plan in force, and the one that is wanted at the period's end: it is, until Stripe charges that one."""
+    """The plan in force, and the one wanted at the period's end, which stays wanted until Stripe charges it."""
     if same is None or not same.next_plan or _is_moved_up(same, fetched):
         return fetched.plan, ""
     if fetched.period_start_us >= same.period_end_us:
         return fetched.plan, "" if fetched.plan == same.next_plan else same.next_plan
-    is_back = same.next_plan == same.plan == fetched.plan  # a wish that was taken back, and Stripe has done so
+    is_back = same.next_plan == same.plan == fetched.plan  # the wish was taken back, also at Stripe
     return same.plan, "" if is_back else same.next_plan
 
 
@@ -154,7 +154,7 @@ def is_charged_again(before: Known | None, after: Known) -> bool:
 
 
 def _is_moved_up(same: Known, fetched: Subscription) -> bool:
-    """Whether Stripe has a third plan, which is dearer, or has begun a period anew: it holds, whatever was wished."""
+    """Whether Stripe has a third plan that is dearer, or began a period anew: it counts, whatever was wished."""
     if fetched.plan in {same.plan, same.next_plan}:
         return False
     paid, pays = same.price_nanodollars, fetched.price_nanodollars
@@ -164,10 +164,10 @@ def _is_moved_up(same: Known, fetched: Subscription) -> bool:
 
 def _paying(paying: Paying, same: Known | None, fetched: Subscription, plan: str, now_us: int, rules: Rules) -> Paying:
     if fetched.status in LIVE:
-        # What is cancelled ends with its period, whether or not somebody has told of it by then.
+        # A cancelled subscription ends with its period, whether or not a webhook has come by then.
         grace = fetched.period_end_us if fetched.ends_at_period_end else None
         if fetched.status == "past_due":
-            # One that was unpaid has no grace any more; where Stripe tries again, another begins.
+            # A subscription that was unpaid has no grace left; if Stripe tries again, a new grace begins.
             is_noted = same is not None and same.told and paying.grace_until_us is not None
             grace = paying.grace_until_us if is_noted else now_us + rules.grace_us
         trial_end_us = fetched.trial_end_us if fetched.status == "trialing" else None
@@ -193,10 +193,10 @@ def _news(told: str, fetched: Subscription, grace_until_us: int | None, now_us: 
 
 
 def cut(last: Meter, anchor_us: int, now_us: int) -> list[Meter]:
-    """What becomes of a meter when a new period begins now, until its end as the new anchor has it.
+    """What a meter becomes when a new period begins now, with the end that the new anchor gives.
 
-    What was used stays where it was; calls under way are recorded there. The new meter goes on with the burst of the
-    last one. Where that has ended, it is left alone; where it began in this very moment, it only gets another end.
+    What was used stays on the old meter, and calls under way are recorded there. The new meter takes over its burst.
+    An old meter that has ended is left alone; one that began at this very moment only gets another end.
     """
     end_us = period_at(anchor_us, now_us).end_us
     if last.period_start_us >= now_us:
@@ -206,7 +206,7 @@ def cut(last: Meter, anchor_us: int, now_us: int) -> list[Meter]:
 
 
 def period_under_way(meter: Meter | None, anchor_us: int, now_us: int) -> Period:
-    """The ledger's period: as its meter has it, which a new subscription may have cut, else as the anchor has it."""
+    """The ledger's period: that of its meter, which a new subscription may have cut, or else that of the anchor."""
     if meter is not None and meter.period_start_us <= now_us < meter.period_end_us:
         return Period(meter.period_start_us, meter.period_end_us)
     return period_at(anchor_us, now_us)

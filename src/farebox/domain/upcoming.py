@@ -1,4 +1,4 @@
-"""The next invoice as the ledger has it: what Stripe will come to, told before Stripe is asked."""
+"""The next invoice by the ledger's figures: what Stripe's will come to, without asking Stripe."""
 
 from typing import Final, NamedTuple
 
@@ -12,14 +12,14 @@ MONTHS: Final[dict[Interval, int]] = {"month": 1, "year": 12}
 
 
 class Subscribed(NamedTuple):
-    """As much of a subscription as its next invoice comes from."""
+    """The part of a subscription that its next invoice depends on."""
 
     id: str
     status: str
     anchor_us: int
     period: Period
     ends: bool
-    """Whether it is over when the period is."""
+    """Whether it ends with the period."""
     price_nanodollars: int | None = None
     """What the next period costs, as Stripe has it; where that is not known, it is the plan's price."""
     has_usage_line: int | None = None
@@ -33,11 +33,11 @@ def next_invoice(subscribed: Subscribed, plan: Plan, after: Plan, used_nanodolla
         subscribed: the subscription.
         plan: the plan in force, whose calls are invoiced or not; those of the plan before it may still be.
         after: the plan of the next period, whose price is due at its beginning.
-        used_nanodollars: what of this period comes onto the invoice, as it was used.
+        used_nanodollars: the use of this period that comes onto the invoice.
         now_us: the moment it is told.
     """
     lines = []
-    # What is used in a trial is not invoiced: Stripe has no line for it. What another plan left is, if it has one.
+    # Use in a trial is not invoiced: Stripe has no line for it. Use left from another plan is, if there is a line.
     can_bill_use = subscribed.has_usage_line != 0 and subscribed.status != "trialing"
     if (plan.is_invoiced or used_nanodollars) and can_bill_use:
         cents = cents_of(used_nanodollars)
@@ -51,5 +51,5 @@ def next_invoice(subscribed: Subscribed, plan: Plan, after: Plan, used_nanodolla
     return Invoice(
         id="", customer="", subscription_id=subscribed.id, number="", status="draft", currency="usd",
         total_cents=sum(line.amount_cents for line in lines), paid_cents=0, period_start_us=subscribed.period.start_us,
-        period_end_us=subscribed.period.end_us, created_us=now_us, lines=tuple(lines), url="", will_retry=False,
+        period_end_us=subscribed.period.end_us, created_us=now_us, lines=tuple(lines), url="",
     )  # fmt: skip

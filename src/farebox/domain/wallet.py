@@ -1,6 +1,6 @@
-"""Credit that was paid beforehand: grants, of which the one that ends soonest is used first, and none below zero.
+"""Prepaid credit, as grants: the one that ends soonest is used first, and none goes below zero.
 
-A call's hold and its outcome say in a text how much of which grants they take, as "grant_1:500 grant_2:20".
+A call's hold and its outcome say in a text how much they take of which grants, as "grant_1:500 grant_2:20".
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Grant(NamedTuple):
-    """Credit that was bought at once. What its rows spend and hold of it is summed up here, as a meter does."""
+    """Credit from one payment. What calls spend and hold of it is summed up here, as on a meter."""
 
     account_id: str
     id: str
@@ -17,13 +17,13 @@ class Grant(NamedTuple):
     held_nanodollars: int
     taken_back_nanodollars: int
     due_back_nanodollars: int
-    """How much of it was refunded, or is disputed: more than what is taken back where the rest was spent or is held."""
+    """How much was refunded, or is disputed: more than was taken back, if the rest is spent or held."""
     expires_us: int
     created_us: int
 
     @property
     def left_nanodollars(self) -> int:
-        """What nobody has spent, holds, or took back; after its end nobody can use it."""
+        """What is not spent, held or taken back; after the grant's end nobody can use it."""
         return (
             self.amount_nanodollars - self.spent_nanodollars - self.held_nanodollars - self.taken_back_nanodollars
         )  # fmt: skip
@@ -82,7 +82,7 @@ def allocate(grants: Sequence[Grant], nanodollars: int, now_us: int) -> str:
 
 
 def spend(credit: str, nanodollars: int) -> str:
-    """What a charge takes of that which was held for it; what was held first is spent first."""
+    """What a charge takes of the credit that was held for it; what was held first is spent first."""
     parts = []
     for grant_id, held in parts_of(credit):
         if nanodollars <= 0:
@@ -99,7 +99,7 @@ def hold(grant: Grant, nanodollars: int) -> Grant:
 
 
 def release(grant: Grant, held: int, spent: int) -> Grant:
-    """The grant with what was held turned into what was spent; what comes free may be due back."""
+    """The grant with held credit turned into spent credit; what comes free is taken back if it is due."""
     released = grant._replace(
         held_nanodollars=grant.held_nanodollars - held, spent_nanodollars=grant.spent_nanodollars + spent
     )

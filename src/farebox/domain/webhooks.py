@@ -1,6 +1,6 @@
-"""Which object at Stripe an event is about. What has become of it is fetched anew, so it says no more than that.
+"""Which object at Stripe an event is about, and no more: the state of the object is fetched anew.
 
-And what an endpoint at Stripe is to be told of, so that nothing is missed.
+And which events an endpoint at Stripe has to get, so that nothing is missed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,9 +50,9 @@ VERBS: Final[Mapping[str, Verb]] = {
     "v1.billing.meter.error_report_triggered": "usage",
     "v1.billing.meter.no_meter_found": "usage",
 }
-"""What is done about an event; of any other type it is only noted that it came."""
+"""What is done about an event; for other types it is only noted that one came."""
 TYPES: Final = tuple(kind for kind in VERBS if not kind.startswith("v1."))
-"""What a webhook endpoint at Stripe is to be told of."""
+"""The types of events that a webhook endpoint at Stripe has to get."""
 
 
 class Endpoint(NamedTuple):
@@ -65,23 +65,23 @@ class Endpoint(NamedTuple):
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """What it is not told of, and should be."""
+        """The types that it should get, and does not."""
         return () if ALL in self.types else tuple(kind for kind in TYPES if kind not in self.types)
 
 
 def endpoint_at(endpoints: Iterable[Endpoint], url: str) -> Endpoint | None:
-    """The endpoint that leads to an address, or where none is named to our path anywhere; of several the best one."""
+    """The endpoint that leads to `url` or, if that is empty, to our path on any host; of several the best one."""
     ours = [one for one in endpoints if (one.url == url if url else one.url.endswith(PATH))]
     return min(ours, key=lambda one: (not one.is_enabled, len(one.lacks)), default=None)
 
 
 def webhook_url(public_url: str) -> str:
-    """Where Stripe can be told to send webhooks to; empty where there is no address that it would take."""
+    """The address to which Stripe can send webhooks; empty where it would take none."""
     return f"{public_url.rstrip('/')}{PATH}" if public_url.startswith("https://") else ""
 
 
 class Event(NamedTuple):
-    """As much of an event as is stored."""
+    """The part of an event that matters here."""
 
     id: str
     type: str

@@ -1,1 +1,1 @@
-"""What the core needs of the outside, one file a subject. A port is a page of verbs; its adapters share a test."""
+"""What the core needs of the outside, one file per subject. A port is a Protocol; its adapters pass the same tests."""

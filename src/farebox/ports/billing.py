@@ -31,7 +31,7 @@ class Catalogue(Protocol):
 
     def set_active(self, price_id: str, *, is_active: bool) -> None: ...
     def taxes_lack(self) -> Sequence[str]:
-        """What has to be set up before Stripe Tax reckons anything; empty where all is."""
+        """What has to be set up before Stripe Tax computes anything; empty if all is set up."""
         ...
 
     def endpoints(self) -> list[Endpoint]:
@@ -39,16 +39,16 @@ class Catalogue(Protocol):
         ...
 
     def add_endpoint(self, url: str, types: Sequence[str]) -> str:
-        """Have events of these types sent to an address; what they are signed with, which is told this once."""
+        """Have events of these types sent to an address; return the signing secret, which Stripe tells only now."""
         ...
 
     def mend_endpoint(self, endpoint_id: str, types: Sequence[str]) -> None:
-        """Have an endpoint enabled, and told of these types."""
+        """Enable an endpoint, and have events of these types sent to it."""
         ...
 
 
 class Signatures(Protocol):
-    """Stripe's word that a webhook is its own."""
+    """Check that a webhook comes from Stripe."""
 
     def read(self, body: bytes, signature: str) -> Event | None:
         """The event that a body holds; None where it is not signed, too old, of the future, or no event."""
@@ -77,7 +77,7 @@ class Inbox(Protocol):
         ...
 
     def claim(self) -> Waiting | None:
-        """Whatever is due; no other process gets it for a minute."""
+        """Take an event that is due; no other process gets it for a minute."""
         ...
 
     def done(self, event_id: str, note: str) -> None: ...
@@ -87,7 +87,7 @@ class Inbox(Protocol):
         ...
 
     def wishing(self) -> list[str]:
-        """The accounts that want another plan at their period's end, which Stripe is not known to have."""
+        """The accounts that want another plan at their period's end, of which Stripe may not know yet."""
         ...
 
     def forget(self) -> None:
@@ -96,7 +96,7 @@ class Inbox(Protocol):
 
 
 class TopUp(NamedTuple):
-    """A customer's wish to buy a pack by itself when credit runs low; a row of the table."""
+    """A customer's wish that a pack is bought automatically when credit runs low; a row of the table."""
 
     account_id: str
     pack: str
@@ -107,7 +107,7 @@ class TopUp(NamedTuple):
 
 
 class TopUpAttempt(NamedTuple):
-    """A payment that is to be made, or to be asked after. No other process makes it meanwhile."""
+    """A payment to make, or to look up. No other process works on it meanwhile."""
 
     account_id: str
     pack: str
@@ -132,11 +132,11 @@ class TopUps(Protocol):
         ...
 
     def low(self, after: str) -> list[str]:
-        """The next accounts behind an id for which a payment is to begin; none at the end."""
+        """The next accounts after this id for which a payment is to begin; none at the end."""
         ...
 
     def low_among(self, account_ids: Sequence[str]) -> list[str]:
-        """Those of some accounts."""
+        """Those of these accounts for which a payment is to begin."""
         ...
 
     def is_wanted(self, account_id: str, attempt: str) -> bool:
@@ -147,17 +147,17 @@ class TopUps(Protocol):
     def end(self, account_id: str, attempt: str, failed: str, told: str) -> int:
         """End a payment. Where it failed, none is begun until the wish is changed, and the owners are written to.
 
-        How many mails that were.
+        Return how many mails.
         """
         ...
 
 
 Decide = Callable[[Paying, Known | None, int], Followed | None]
-"""From the account, its stored subscription and the database's clock."""
+"""Decides by the account, its stored subscription and the database's clock."""
 
 
 class Billing(Protocol):
-    """What an account has bought. Each verb is one transaction; what it decides by is locked.
+    """What an account has bought. Each verb is one transaction, which locks the rows that it decides by.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
@@ -167,32 +167,32 @@ class Billing(Protocol):
     def account(self, account_id: str) -> AccountRow | None: ...
     def account_of(self, customer: str) -> AccountRow | None: ...
     def set_customer(self, account_id: str, customer: str, instead_of: str = "") -> str:
-        """Note who the account is at Stripe, where it was nobody, or one that is gone.
+        """Note the account's customer at Stripe, if its present one is `instead_of`: none, or one that is gone.
 
-        Who it is, as another process may have been first.
+        Return the customer that it has now: another process may have been first.
         """
         ...
 
     def subscription(self, account_id: str) -> Known | None: ...
     def follow(self, account_id: str, decide: Decide, words: Callable[[Followed], str]) -> Followed | None:
-        """Decide under the account's lock, and store it: columns, the ledger's period, mails to the owners.
+        """Decide under the account's lock, and store the result: columns, the ledger's period, mails to the owners.
 
         `words` is what the mails say, as JSON.
         """
         ...
 
     def want_next(self, known: Known, plan: str) -> None:
-        """Note the plan that is wanted at the period's end, of which Stripe is to be told; empty for what it has.
+        """Note the plan that is wanted at the period's end, for Stripe to be told; empty to keep the present one.
 
-        Nothing is noted where another plan than the known one is in force by now: somebody has moved meanwhile.
+        Do nothing if the plan in force is no longer the known one: somebody has changed it meanwhile.
         """
         ...
 
     def keep_invoice(self, account_id: str, invoice: Invoice, fetched_us: int) -> bool:
-        """Store an invoice; False where it is known as it was later."""
+        """Store an invoice; False where a later state of it is stored."""
         ...
 
     def top_up(self, account_id: str) -> TopUp | None: ...
     def wish_top_up(self, account_id: str, pack: str, below_nanodollars: int) -> None:
-        """Note the wish, also after a payment failed; without a pack there is none any more."""
+        """Note the wish, also after a payment failed; an empty pack ends it."""
         ...

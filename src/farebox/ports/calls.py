@@ -1,4 +1,4 @@
-"""What the core needs of the outside. A port is a page of verbs; each adapter passes the same tests."""
+"""What calls need of the outside: the ledger, providers, accounts and keys; and what customers read of their use."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -36,7 +36,7 @@ class Ledger(Protocol):
     """The one authority on what may pass and what was used."""
 
     async def admit(self, ask: Ask) -> Admitted | Refused | Answered:
-        """Decide, and on admission have the hold on the disk.
+        """Decide; the hold of an admitted call is on the disk when this returns.
 
         Raises:
             LedgerUnavailable: the database cannot be asked; nothing may be spent.
@@ -46,7 +46,7 @@ class Ledger(Protocol):
     async def record(
         self, hold: Hold, ending: Ending, spent: Spent, deadline: float, kept: Kept | None = None
     ) -> Recorded:
-        """Have the outcome on the disk; tries again until `deadline` (monotonic seconds) while the database is away.
+        """Write the outcome to disk; tries again until `deadline` (monotonic seconds) while the database is away.
 
         Raises:
             LedgerUnavailable: the database did not come back in time; the hold will expire.
@@ -55,11 +55,11 @@ class Ledger(Protocol):
         ...
 
     async def expire(self) -> int:
-        """Expire the holds whose time to live is over; how many there were."""
+        """Expire the holds whose time to live is over; return how many."""
         ...
 
     async def standing(self, key_digest: str) -> Standing:
-        """Where the holder of a key stands, holding nothing.
+        """Where the holder of a key stands; puts nothing on hold.
 
         Raises:
             CallError: the key is not valid, its account is suspended, or its plan is gone.
@@ -77,10 +77,10 @@ class Ledger(Protocol):
         ...
 
     async def check(self) -> None:
-        """Ask the database for a sign of life; where it did not take a call lately, whether it takes what is written.
+        """Check that the database answers and, unless it took a call lately, that it takes writes.
 
         Raises:
-            LedgerUnavailable: there is none, or it takes nothing, or the schema is not the one this code needs.
+            LedgerUnavailable: it does not, or its schema is not the one that this code needs.
         """
         ...
 
@@ -113,9 +113,9 @@ class Streamed(Protocol):
         ...
 
     async def close(self) -> None:
-        """Leave it, as often as one likes: a body not read to its end loses its connection at once.
+        """Close the stream, any number of times; if its body was not read to the end, the connection is closed at once.
 
-        A read under way is cancelled first, by who waits for it: beside it, this waits for the provider.
+        The caller cancels a read under way first: beside one, this waits for the provider.
         """
         ...
 
@@ -161,7 +161,7 @@ class AccountRow(NamedTuple):
 
 
 class KeyRow(NamedTuple):
-    """A key as it is stored: what it was digested to, and what a list may show."""
+    """A key as it is stored: its digest, and what a list may show."""
 
     account_id: str
     id: str
@@ -200,7 +200,7 @@ class Accounts(Protocol):
         ...
 
     def find_keys(self, what: str, digest: str) -> list[KeyRow]:
-        """The keys with this id or digest, and those that nobody revoked that end in these four characters."""
+        """The keys with this id or digest, and the unrevoked keys that end in these four characters."""
         ...
 
     def add_key(self, row: KeyRow) -> bool:
@@ -212,7 +212,7 @@ class Accounts(Protocol):
         ...
 
     def revoke_key(self, account_id: str, key_id: str) -> bool:
-        """False where it was revoked before; it keeps that moment."""
+        """Revoke a key; False where it was revoked before: that moment stays."""
         ...
 
     def replace_key(self, old: KeyRow, new: KeyRow, grace_us: int) -> bool:
@@ -231,13 +231,13 @@ class Summary(NamedTuple):
     period: Period
     """The one under way."""
     meters: Mapping[str, Meter]
-    """Of that period, where anything was called."""
+    """The meters of that period, by mode, if anything was called."""
     days: Sequence[Sums]
     """What the live calls of the last days came to; a day without any is left out."""
     calls: Sequence[CallRow]
     """The last ones, the newest first."""
     keys: Mapping[str, KeyRow]
-    """Those of the calls, by their ids."""
+    """The keys of these calls, by their ids."""
     has_key: bool
 
 
@@ -251,14 +251,14 @@ class PeriodUse(NamedTuple):
     meter: Meter | None
     days: Sequence[Sums]
     endpoints: Sequence[Sums]
-    """These, and those below, are of all days of the period, the one that has most calls first."""
+    """These, and the two below, cover the whole period; the one with the most calls comes first."""
     keys: Sequence[Sums]
     models: Sequence[Sums]
     key_rows: Mapping[str, KeyRow]
 
 
 class DayUse(NamedTuple):
-    """What came of one key's calls of one endpoint on one day."""
+    """The sums of one key's calls of one endpoint on one day."""
 
     mode: Mode
     endpoint: str
@@ -267,18 +267,18 @@ class DayUse(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a search came to."""
+    """The result of a search."""
 
     calls: Sequence[CallRow]
     older: str
     """Where to go on, as `Search.before`; empty at the end."""
     searched_to_us: int | None
-    """How far was looked, where that was too far to go on at once."""
+    """How far back the search has looked, if it stopped before the end."""
     now_us: int
     keys: Mapping[str, KeyRow]
-    """Those of the calls, and the account's newest."""
+    """The keys of these calls, and the account's newest."""
     endpoints: Sequence[str]
-    """What was called lately."""
+    """The endpoints called lately."""
 
 
 class Readings(Protocol):

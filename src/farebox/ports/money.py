@@ -45,7 +45,7 @@ class UsageEvent(NamedTuple):
 
 
 class UsageMeter(Protocol):
-    """As much of Stripe as usage is reported to.
+    """The part of Stripe that usage is reported to.
 
     Raises:
         PaymentsUnavailable: as `Payments`.
@@ -66,7 +66,7 @@ class Payments(Protocol):
 
     Raises:
         PaymentsUnavailable: no answer, 409, 429 or 5xx after the SDK's own retries.
-        KeyRefused: the key is none, or may not do this.
+        KeyRefused: the key is not valid, or may not do this.
         PaymentRefused: any other refusal.
     """
 
@@ -75,11 +75,11 @@ class Payments(Protocol):
         ...
 
     def knows(self, customer: str) -> bool:
-        """Whether there is such a customer: those of test mode, and of another account, are not known."""
+        """Whether there is such a customer; those of the other mode, or of another account, are not known."""
         ...
 
     def is_deleted(self, customer: str) -> bool:
-        """Whether there was such a customer, and it is deleted; of one that is not known, nothing is."""
+        """Whether such a customer was deleted; False for one that is not known."""
         ...
 
     def create_customer(self, account_id: str, email: str, instead_of: str = "") -> str:
@@ -90,15 +90,15 @@ class Payments(Protocol):
         self, account_id: str, customer: str, lookup_keys: Sequence[str], trial_days: int, success_url: str,
         cancel_url: str,
     ) -> str:  # fmt: skip
-        """Where to send somebody to subscribe: the page's address."""
+        """Make a page to subscribe on, and return its address."""
         ...
 
     def checkout_pack(self, account_id: str, customer: str, bought: Bought, success_url: str, cancel_url: str) -> str:
-        """Where to send somebody to buy credit; the card is kept for topping up."""
+        """Make a page to buy credit on, and return its address; the card is kept for topping up."""
         ...
 
     def expire_checkouts(self, customer: str) -> None:
-        """Have nobody pay any more on the pages that are still open."""
+        """Close the customer's checkout pages that are still open, so that nobody pays there any more."""
         ...
 
     def portal(self, customer: str, return_url: str) -> str: ...
@@ -115,13 +115,13 @@ class Payments(Protocol):
     ) -> None:
         """Put the subscription onto other prices now; the difference is invoiced at once where it is prorated.
 
-        With the end of a trial, that is the whole price, and a period begins.
+        With `ends_trial`, the whole price is invoiced, and a period begins.
         """
         ...
 
     def end_at_period_end(self, subscription_id: str, *, ends: bool) -> None: ...
     def cancel_now(self, subscription_id: str, *, bills_use: bool = True) -> None:
-        """End it. What was used since its last invoice is invoiced, unless another subscription is going to."""
+        """End it. Use since its last invoice is invoiced, unless another subscription is going to bill it."""
         ...
 
     def pay_off_session(self, account_id: str, customer: str, bought: Bought, once: str) -> Payment:
@@ -136,20 +136,20 @@ class Payments(Protocol):
 class UsageOutbox(Protocol):
     """What calls add to invoices, on its way to Stripe. Each verb is one transaction.
 
-    Of each customer there is at most one event that is neither taken nor held: Stripe takes one at a time.
+    Each customer has at most one event that is neither taken nor held: Stripe takes one at a time.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
     """
 
     def collect(self, customer: str = "") -> int:
-        """Make events of what waits, of everybody or of one customer; how many."""
+        """Make events of the usage that waits, of all customers or of one; return how many."""
         ...
 
     def claim(self, customer: str = "") -> UsageEvent | None:
         """Take an event that is due, and note that it is being sent; nobody else gets it for a while.
 
-        For one customer it is due as well while it waits to be tried again. What must not be sent again is held.
+        For one customer, an event that waits for its next try is due, too. What must not be sent again is held.
         """
         ...
 
@@ -172,9 +172,9 @@ class Reported(NamedTuple):
 
     taken_nanodollars: int
     held: Sequence[tuple[str, int]]
-    """Those of which only Stripe knows whether it counted them: their ids and amounts."""
+    """The ids and amounts of events of which only Stripe knows whether it counted them."""
     is_moving: bool
-    """Whether something was sent so lately that Stripe's sums need not have it yet."""
+    """Whether something was sent so lately that Stripe's sums may not have it yet."""
 
 
 class UsageChecks(Protocol):
@@ -185,15 +185,15 @@ class UsageChecks(Protocol):
     """
 
     def take_turn(self, again_seconds: float) -> bool:
-        """Whether the look at everybody is due, and this process's: nobody has the next turn before that time."""
+        """Take the turn to check everybody, if it is due; nobody gets another one for `again_seconds`."""
         ...
 
     def everybody(self) -> list[tuple[str, str]]:
-        """The accounts of which something was reported lately, with their customers."""
+        """The accounts whose use was reported lately, with their customers."""
         ...
 
     def doubtful(self) -> list[tuple[str, str]]:
-        """Those with an event that is held, and that can be looked at by now; nobody else gets it for a while."""
+        """The accounts with a held event that can be checked by now; nobody else gets the event for a while."""
         ...
 
     def spans(self, account_id: str) -> Sequence[Period]:
@@ -202,11 +202,11 @@ class UsageChecks(Protocol):
 
     def reported(self, account_id: str, span: Period) -> Reported: ...
     def counted(self, event_id: str) -> None:
-        """A held event was counted after all."""
+        """Note that a held event was counted after all."""
         ...
 
     def drop(self, event_id: str) -> None:
-        """A held event was not counted: what it reported waits to be part of another one."""
+        """Note that a held event was not counted: what it reported waits to be part of another one."""
         ...
 
     def note(self, account_id: str, span: Period, counted: int, reported: int) -> None:
@@ -226,15 +226,15 @@ class Purse(NamedTuple):
 
     now_us: int
     left_nanodollars: int
-    """What can be used now: nothing that is held, or at its end."""
+    """What can be used now, without what is held or expired."""
     grants: Sequence[Granted]
     """All there ever were, in the order in which they are used."""
 
 
 class Credit(Protocol):
-    """Credit that was paid beforehand. What calls spend of it is the ledger's; here it comes, and is taken back.
+    """Prepaid credit: how it is given and taken back. Spending it is the ledger's.
 
-    Each verb is one transaction under the account's lock, and what changes something is noted in the audit log.
+    Each verb that changes something is one transaction under the account's lock, and is noted in the audit log.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
@@ -249,13 +249,13 @@ class Credit(Protocol):
         ...
 
     def take_back(self, source: str, up_to_nanodollars_total: int, ended: str = "", told: str = "") -> int:
-        """Have so much of a payment's credit taken back in all: what was refunded, or is disputed.
+        """Take back so much of a payment's credit in total: what was refunded, or is disputed.
 
-        At most what is left is taken; how much could not be. What calls under way hold is taken when it comes free. The
-        same total again changes nothing, and a smaller one, as after a dispute that was won, gives credit again.
+        At most what is left is taken; return how much could not be. What calls under way hold is taken once it is free.
+        The same total again changes nothing, and a smaller one, as after a dispute that was won, gives credit again.
 
-        Where more is due back than before, nothing is bought by itself any more, for the reason `ended`, until an owner
-        wishes it again; they are written to, and `told` is what the mail says, as JSON.
+        If more is due back than before, and `ended` is given, topping up ends for that reason until an owner wants it
+        again; the owners get a mail, and `told` is what it says, as JSON.
         """
         ...
 
@@ -295,7 +295,7 @@ class Ahead(NamedTuple):
     used_nanodollars: int
     calls: int
     held_nanodollars: int
-    """Part of what is used: what Stripe may not have counted, and does in the end."""
+    """The part of `used_nanodollars` that Stripe may not have counted yet, and will in the end."""
 
 
 class Behind(NamedTuple):

@@ -29,7 +29,7 @@ class Visit(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """A log-in that is about to be: the cookie's digest, how it came about, and who asks."""
+    """A log-in about to happen: the cookie's digest, how the person proved who they are, and who asks."""
 
     digest: str
     began: Began
@@ -37,7 +37,7 @@ class Arrival(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """Who came in. With a `code_id` they have not yet: their second factor is asked for, under this link."""
+    """Who came in. With a `code_id` they are not in yet: they have to show their second factor, under this link."""
 
     person: Person
     account: AccountRow
@@ -62,11 +62,11 @@ class People(Protocol):
 
     def person_by_email(self, email: str) -> Person | None: ...
     def visit(self, digest: str) -> Visit | None:
-        """The session of a cookie, while it lives; one that does not is forgotten for good."""
+        """The session of a cookie, while it lives; one that has ended is deleted."""
         ...
 
     def sessions(self, person_id: str) -> list[Session]:
-        """Those that live, the newest first."""
+        """The sessions that live, the newest first."""
         ...
 
     # -- Links
@@ -76,17 +76,17 @@ class People(Protocol):
         ...
 
     def link(self, link_id: str) -> Link | None:
-        """A link that can be used now: it was not, it is not too old, and there is no newer one of its kind."""
+        """A link that can be used now: it is unused, not too old, and the newest of its kind."""
         ...
 
     def used_lately(self, link_id: str) -> Link | None:
-        """A link that was used, and not only made void, a moment ago."""
+        """A link that was used a moment ago, and not just made void."""
         ...
 
     def confirm(self, link_id: str, password_hash: str | None, plan: str, arrival: Arrival) -> Entered | None:
-        """Use a link that confirms an address: have the person, and an account of theirs, and let them in.
+        """Use a link that confirms an address: find or add the person and their account, and let them in.
 
-        The password is only set for somebody new. None where the link cannot be used.
+        The password is only set for a new person. None where the link cannot be used.
 
         Raises:
             NotAllowed: they may not come in.
@@ -94,8 +94,9 @@ class People(Protocol):
         ...
 
     def come_in(self, link_id: str, purpose: Purpose, arrival: Arrival, password_hash: str | None) -> Entered | None:
-        """Use a link of a person who is known, and let them in; with a password, set it and end all other sessions.
+        """Use a link of a known person, and let them in; with a password, set it and end all other sessions.
 
+        Whoever is not known is made a person, where the founder opened an account for their address that nobody is in.
         None where the link cannot be used.
 
         Raises:
@@ -106,7 +107,7 @@ class People(Protocol):
     # -- Sessions
 
     def log_in(self, person: Person, arrival: Arrival) -> Entered | None:
-        """Let a person in who showed their password; None where it is another one meanwhile.
+        """Let in a person who showed their password; None where it has changed meanwhile.
 
         Raises:
             NotAllowed: they may not come in.
@@ -117,17 +118,17 @@ class People(Protocol):
     def end_session(self, person_id: str, session_id: str) -> bool: ...
     def end_other_sessions(self, person_id: str, session_id: str) -> int: ...
     def authenticated(self, session: Session) -> None:
-        """The person of this session has shown again who they are."""
+        """Note that the person of this session has shown again who they are."""
         ...
 
     # -- Passwords
 
     def set_password(self, person: Person, password_hash: str, kept: Session, client: Client) -> bool:
-        """Set a password, and end all other sessions and open links; False where it is another one meanwhile."""
+        """Set a password, and end all other sessions and open links; False where the old one has changed meanwhile."""
         ...
 
     def rehash(self, person: Person, password_hash: str) -> None:
-        """The same password under the parameters of today; nothing where it is another one meanwhile."""
+        """Store the hash of the same password by today's parameters, unless the password has changed meanwhile."""
         ...
 
     # -- What happened
@@ -138,7 +139,7 @@ class People(Protocol):
 
 
 SEEN_DAYS: Final = 90
-"""How far back it is looked when a key was last used."""
+"""How far back the last use of a key is looked for."""
 
 
 class KeyUsed(NamedTuple):
@@ -146,15 +147,15 @@ class KeyUsed(NamedTuple):
 
     row: KeyRow
     last_day: str
-    """The last UTC day that it was used, as '2026-11-23'; empty where that is long ago, or never was."""
+    """The last UTC day that it was used, as '2026-11-23'; empty if that was long ago, or never."""
     calls: int
     """Since the day that the period began."""
     capped_calls: int
-    """What counts on its cap in this period, calls under way too, and those of a key that shares it."""
+    """What counts on its cap in this period, with calls under way and those of keys that share the cap."""
 
 
 KeyMade = Literal["made", "again", "full", "gone"]
-"""What came of a new key: there is one of its id `again`, the account is `full`, the one to be replaced is `gone`."""
+"""What came of a new key: its id was there already (`again`), the account is `full`, the key to replace is `gone`."""
 
 
 class Keys(Protocol):
@@ -166,16 +167,16 @@ class Keys(Protocol):
 
     def now_us(self) -> int: ...
     def listed(self, account_id: str, period_start_us: int) -> list[KeyUsed]:
-        """Those that work first, and some of the others; of each the newest first."""
+        """The working keys, then some of the others; the newest first in each group."""
         ...
 
     def named(self, account_id: str, name: str) -> list[KeyRow]:
-        """All that have this name, those too that no longer work; the newest first."""
+        """All keys with this name, also those that no longer work; the newest first."""
         ...
 
     def find(self, account_id: str, key_id: str) -> KeyRow | None: ...
     def add(self, here: Visit, client: Client, new: KeyRow, working_max: int) -> KeyMade:
-        """Add a key, but not beyond so many that work."""
+        """Add a key, unless `working_max` keys work already."""
         ...
 
     def replace(
@@ -190,7 +191,7 @@ class Keys(Protocol):
 
 
 class Passwords(Protocol):
-    """Makes and checks hashes of passwords. Each is meant to be slow; only a few are done at once.
+    """Makes and checks hashes of passwords. Hashing is slow on purpose; only a few are done at once.
 
     Raises:
         Busy: too many wait already.
@@ -198,7 +199,7 @@ class Passwords(Protocol):
 
     def hash(self, password: str) -> str: ...
     def check(self, password_hash: str | None, password: str) -> bool:
-        """Whether it is the password of this hash; without one, as much work, and no."""
+        """Whether the password has this hash; without a hash, False after as much work."""
         ...
 
     def is_outdated(self, password_hash: str) -> bool: ...
@@ -211,10 +212,12 @@ class DueMail(NamedTuple):
     is_known: bool
     """Whether a person has this address."""
     is_link_alive: bool
+    is_awaited: bool = False
+    """Whether the founder opened an account for this address that nobody is in yet."""
 
 
 class MailOutbox(Protocol):
-    """The mails that are to be sent. Cheap to look into: it is looked into again and again.
+    """The mails that are to be sent. Looking for them is cheap, as it is done again and again.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
@@ -233,7 +236,7 @@ class MailOutbox(Protocol):
 
 
 class Letter(NamedTuple):
-    """A mail as it is read."""
+    """A mail, ready to be sent."""
 
     id: str
     to: str
@@ -263,5 +266,5 @@ class Mailer(Protocol):
         ...
 
     def close(self) -> None:
-        """There is nothing more to send for now."""
+        """Let go of the server: there is nothing more to send for now."""
         ...

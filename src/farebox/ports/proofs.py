@@ -1,4 +1,4 @@
-"""What people prove who they are with, besides a password: second factors, passkeys, other services."""
+"""How people prove who they are, besides by a password: second factors, passkeys, other services."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -8,7 +8,7 @@ from farebox.ports.people import Arrival, Entered
 
 
 class Ceremonies(Protocol):
-    """What browsers have begun. Each verb is one transaction, here and in the ports below.
+    """The ceremonies that browsers have begun. Each verb is one transaction, here and in the ports below.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
@@ -16,16 +16,16 @@ class Ceremonies(Protocol):
 
     def begin(self, ceremony: Ceremony) -> None: ...
     def look(self, digest: str, kind: CeremonyKind) -> Ceremony | None:
-        """One that was begun and is not over."""
+        """A ceremony that was begun and is not over."""
         ...
 
     def end(self, digest: str, kind: CeremonyKind) -> Ceremony | None:
-        """The same, which is over now: of several who come back at once, one gets it."""
+        """End a ceremony and return it; of several requests at once, only one gets it."""
         ...
 
 
 class Shown(NamedTuple):
-    """What was shown as a second factor: a step under this secret, else a recovery code. Each counts once."""
+    """What was shown as a second factor: a step under this secret, or a recovery code. Each works once."""
 
     sealed: bytes
     step: int | None
@@ -42,7 +42,7 @@ class SecondFactors(Protocol):
         ...
 
     def turn_on(self, person: Person, sealed: bytes, step: int, codes: Sequence[str], client: Client) -> bool:
-        """Have a second factor, whose step is used, and recovery codes by their digests; False where there is one."""
+        """Turn on a second factor whose `step` is used up, with recovery codes as digests; False where one is on."""
         ...
 
     def is_on(self, person: Person, sealed: bytes, codes: Sequence[str]) -> bool:
@@ -50,13 +50,13 @@ class SecondFactors(Protocol):
         ...
 
     def turn_off(self, person: Person, client: Client) -> None:
-        """Have none any more; what has begun to turn one on is over."""
+        """Turn the second factor off, and end what was begun to turn one on."""
         ...
 
     def replace_codes(self, person: Person, old: set[str], codes: Sequence[str], client: Client) -> bool:
-        """Other recovery codes instead of the old; False where these are not there, or no second factor is.
+        """Replace the old recovery codes; False where `old` are not the stored ones, or no second factor is on.
 
-        True, with nothing done, where it has been done.
+        True, with nothing done, where the new ones are stored already.
         """
         ...
 
@@ -69,7 +69,7 @@ class SecondFactors(Protocol):
         ...
 
     def show_again(self, session: Session, shown: Shown, client: Client) -> bool:
-        """The person of this session has shown again who they are; False where it has been used."""
+        """Note that the person of this session has shown again who they are; False where `shown` has been used."""
         ...
 
 
@@ -92,7 +92,7 @@ class Passkeys(Protocol):
     def rename(self, person_id: str, passkey_id: str, name: str) -> bool: ...
     def remove(self, person: Person, passkey_id: str, client: Client) -> bool: ...
     def log_in(self, passkey: Passkey, sign_count: int, arrival: Arrival) -> Entered | None:
-        """Let in its owner, without a second factor: a passkey is two. None where it was used meanwhile, or removed.
+        """Let in its owner; a passkey counts as two factors. None where it was used meanwhile, or removed.
 
         Raises:
             NotAllowed: they may not come in.
@@ -100,12 +100,12 @@ class Passkeys(Protocol):
         ...
 
     def show_again(self, session: Session, passkey: Passkey, sign_count: int, client: Client) -> bool:
-        """The person of this session has shown again who they are; False as above."""
+        """Note that they have shown again who they are; False if it was used meanwhile, removed, or is not theirs."""
         ...
 
 
 class Known(NamedTuple):
-    """Who somebody is, as another service says it. The address is one that it has verified; else there is none."""
+    """Who somebody is, as another service says it. The address is set only if the service has verified it."""
 
     issuer: str
     subject: str
@@ -117,7 +117,7 @@ class Identities(Protocol):
 
     def of(self, person_id: str) -> list[Identity]: ...
     def is_news(self, known: Known) -> bool:
-        """Whether somebody new would come in."""
+        """Whether this would be a new person."""
         ...
 
     def log_in(self, known: Known, service: str, plan: str, arrival: Arrival) -> Entered | None:
@@ -154,7 +154,7 @@ class Addresses(Protocol):
 
 
 class Vault(Protocol):
-    """Keeps what has to be read again, so that a stolen database tells nothing."""
+    """Encrypts what has to be read again, so that a stolen database does not tell it."""
 
     def seal(self, plain: bytes, owner: str) -> bytes: ...
     def unseal(self, sealed: bytes, owner: str) -> bytes | None:
@@ -180,10 +180,10 @@ class NewPasskey(NamedTuple):
 
 
 class Authenticators(Protocol):
-    """What is said to authenticators, and whether what they answer holds. User verification is always required.
+    """Makes the requests to authenticators, and checks their answers. User verification is always required.
 
     Raises:
-        PersonError: what came does not hold.
+        PersonError: the answer is not valid.
     """
 
     def ask_to_make(self, place: Place, challenge: bytes, person: Person, others: Sequence[Passkey]) -> str:
@@ -196,11 +196,11 @@ class Authenticators(Protocol):
         ...
 
     def passkey_id(self, answer: str) -> str:
-        """Which passkey an answer says it is of."""
+        """The id of the passkey that an answer claims to be of."""
         ...
 
     def shown(self, place: Place, challenge: bytes, answer: str, passkey: Passkey) -> int:
-        """How often the authenticator has signed now."""
+        """Check the answer, and return how often the authenticator has signed by now."""
         ...
 
 
@@ -218,12 +218,12 @@ class OtherService(Protocol):
     """Another service that says who somebody is.
 
     Raises:
-        PersonError: it does not say it now.
+        PersonError: the service does not say so now.
     """
 
     @property
     def label(self) -> str:
-        """As people know it."""
+        """Its name, as people know it."""
         ...
 
     @property
@@ -233,5 +233,5 @@ class OtherService(Protocol):
         ...
 
     def known(self, trip: Trip, code: str, issuer: str) -> Known:
-        """Who came back with this code; `issuer` is who says so in the address, where it is said."""
+        """Who came back with this code; `issuer` is the issuer that the address names, or empty."""
         ...

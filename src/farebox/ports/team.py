@@ -21,7 +21,7 @@ class TeamMember(NamedTuple):
 
 
 class Invitation(NamedTuple):
-    """One that can still be accepted."""
+    """An invitation that can still be accepted."""
 
     id: str
     email: str
@@ -31,7 +31,7 @@ class Invitation(NamedTuple):
 
 
 class Invited(NamedTuple):
-    """An invitation as whoever holds its link sees it. Somebody new sets a password on the way in."""
+    """An invitation as the holder of its link sees it. A new person sets a password on the way in."""
 
     invitation: Invitation
     account: AccountRow
@@ -39,7 +39,7 @@ class Invited(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """Who accepted. Only somebody new is let in by it."""
+    """Who accepted an invitation. Only a new person is logged in by it."""
 
     person_id: str
     account: AccountRow
@@ -47,7 +47,7 @@ class Joined(NamedTuple):
 
 
 class Team(Protocol):
-    """The people of an account. Each verb is one transaction; whoever changes something is looked at again inside it.
+    """The people of an account. Each verb is one transaction; one that changes something checks the person again.
 
     Raises:
         NotAllowed: they may not do it (any more), or it would leave the account without an owner.
@@ -59,7 +59,7 @@ class Team(Protocol):
         ...
 
     def invitations(self, account_id: str) -> list[Invitation]:
-        """Those that are open, the newest first."""
+        """The open invitations, the newest first."""
         ...
 
     def invite(self, here: Visit, link: Link, mail: Mail, client: Client) -> None:
@@ -76,7 +76,7 @@ class Team(Protocol):
 
     def invited(self, link_id: str) -> Invited | None: ...
     def accept(self, link_id: str, password_hash: str | None, arrival: Arrival) -> Joined | None:
-        """Have the invited address join. Without a password only somebody known can; None where the link is gone.
+        """Let the invited address join. Without a password only a known person can; None where the link is gone.
 
         Raises:
             PersonError: somebody new needs a password.
@@ -88,9 +88,9 @@ class Team(Protocol):
         ...
 
     def remove(self, here: Visit, person_id: str, client: Client) -> bool:
-        """Take a person out of the account, who may be oneself; their sessions in it end.
+        """Take a person (oneself, too) out of the account; their sessions in it end.
 
-        Whoever is in no other account is forgotten. False where the account has no such member.
+        A person in no other account is deleted. False where the account has no such member.
         """
         ...
 
@@ -112,7 +112,7 @@ class AccountUse(NamedTuple):
 
 
 class LimitMarks(Protocol):
-    """Which marks on the way to a limit were told of. Without a library: a serving process looks here.
+    """Which marks on the way to a limit were reported. Without SQLAlchemy: serving processes look here.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
@@ -123,12 +123,12 @@ class LimitMarks(Protocol):
         ...
 
     def use_of_all(self, after: str) -> list[AccountUse]:
-        """The same of the next accounts behind an id; none at the end."""
+        """The same for the next accounts after this id; none at the end."""
         ...
 
     def noted(self, account_id: str, period_start_us: int) -> set[tuple[Limit, int]]: ...
     def note(self, use: AccountUse, limit: Limit, percents: Sequence[int], told: str) -> int:
-        """Note marks, and write to the owners who want it if the last of them was not noted yet; how many mails."""
+        """Note marks and, if the last one is new, mail the owners who want that; return how many mails."""
         ...
 
 
@@ -152,12 +152,12 @@ class Plans(Protocol):
 
     def view(self, here: Visit) -> PlanView: ...
     def choose(self, here: Visit, plan: str, client: Client) -> None:
-        """Not where one is paid for."""
+        """Choose a plan, unless the account pays for one."""
         ...
 
     def set_spend_cap(self, here: Visit, nanodollars: int | None, client: Client) -> None: ...
     def set_limit_mails(self, here: Visit, client: Client, *, wanted: bool) -> None:
-        """Of this person, in this account."""
+        """Choose whether this person gets this account's limit mails."""
         ...
 
 
@@ -173,21 +173,21 @@ class Part(NamedTuple):
 
 
 class Happened(NamedTuple):
-    """A line of the audit log. Addresses are those that its people have now; there is none where they have gone."""
+    """A line of the audit log. Addresses are those that its people have now; people who are gone have none."""
 
     id: str
     at_us: int
     what: str
     email: str | None
-    """Whose doing it was."""
+    """Who did it."""
     network: str
     facts: dict[str, str]
     about: str
-    """Whom it was done to."""
+    """Who it was done to."""
 
 
 class Archive(Protocol):
-    """What is kept of an account, and of a person, to be read at length: no secret, and nothing of others.
+    """What is kept of an account or of a person, for exports and pages: no secret, and nothing of others.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
@@ -208,12 +208,12 @@ class Closing(Protocol):
     """The end of an account."""
 
     def refuse_calls(self, here: Visit, client: Client) -> int:
-        """Refuse all keys of the account that work, until `take_calls` is told this very moment.
+        """Refuse all working keys of the account; return the moment, by which `take_calls` has them work again.
 
-        So are those that a deletion refused which broke off: from then on they are this one's.
+        Keys that a broken-off deletion had refused are included: from then on this deletion holds them.
 
         Raises:
-            NotAllowed: they are no owner any more, or another deletion has just refused them.
+            NotAllowed: the person is no owner any more, or another deletion has just refused the keys.
             LedgerUnavailable: the database cannot be asked.
         """
         ...

@@ -1,1 +1,1 @@
-"""What Farebox runs on with nothing configured."""
+"""The stand-ins that Farebox runs on when nothing is configured."""

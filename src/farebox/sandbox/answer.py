@@ -9,15 +9,15 @@ from farebox.sandbox.request import BadRequest, Wish
 from farebox.sandbox.words import TOKENS_DEFAULT, tokens_of, words_for
 
 Say = Callable[[], str | None]
-"""What is to be said next, by whom a test has written it; None for the sandbox's own words."""
+"""Gives the next answer that a test has written; None for the sandbox's own words."""
 
 
 def nothing_said() -> None:
-    """The sandbox has its own words."""
+    """Say nothing: the sandbox answers in its own words."""
 
 
 class Answer(NamedTuple):
-    """What was written, and whether the limit cut it."""
+    """The tokens that were written, and whether the limit cut them."""
 
     tokens: list[str]
     is_cut: bool
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 
 def answered(wish: Wish, say: Say, number: int = 1) -> tuple[Wish, list[Answer]]:
-    """What was wished for, and as many answers to it as asked for. What a test says is one text, and no call of a tool.
+    """The wish, and as many answers to it as asked for. A test's answer is one text, and no call of a tool.
 
     Raises:
         BadRequest: the schema allows none, or only a very large one.

@@ -11,10 +11,10 @@ from farebox.sandbox.example_text import text
 from farebox.sandbox.words import SANDBOX_MODEL
 
 DEPTH_MAX: Final = 60
-SIZE_MAX: Final = 40_000  # about the characters of the largest example, and the bound of what making it costs
+SIZE_MAX: Final = 40_000  # about the characters of the largest example, which also bounds the work of making it
 NODE_SIZE: Final = 10
-PATTERN_READINGS: Final = 4  # a pattern is read some times, for a text of a fitting length
-KEYWORDS: Final = {  # what a schema without a type is about, by the first of its keywords that is here
+PATTERN_READINGS: Final = 4  # how often a pattern is read to find a text of a fitting length
+KEYWORDS: Final = {  # the type of a schema that states none, by the first of these keywords in it
     "properties": "object", "required": "object", "additionalProperties": "object", "patternProperties": "object",
     "minProperties": "object", "propertyNames": "object", "items": "array", "prefixItems": "array",
     "minItems": "array", "contains": "array", "minimum": "number", "maximum": "number", "multipleOf": "number",
@@ -23,11 +23,11 @@ KEYWORDS: Final = {  # what a schema without a type is about, by the first of it
 
 
 class DeadEnd(ValueError):
-    """No example this way: a schema that allows nothing, or that goes on without end."""
+    """There is no example this way: the schema allows nothing, or goes on without end."""
 
 
 class TooLarge(ValueError):
-    """What the schema asks for is larger than the sandbox makes it."""
+    """The schema asks for more than the sandbox makes."""
 
 
 def example(schema: object) -> Any:  # noqa: ANN401  # JSON
@@ -48,7 +48,7 @@ def example(schema: object) -> Any:  # noqa: ANN401  # JSON
 
 
 class _Place(NamedTuple):
-    """Where an example is made: how deep, inside which references, as which of several, by which variants."""
+    """The place where an example is made: how deep, inside which references, as which of several, by which variants."""
 
     depth: int = 0
     refs: frozenset[str] = frozenset()
@@ -57,9 +57,9 @@ class _Place(NamedTuple):
 
 
 class _Maker:
-    """Makes the example of one schema; each step is paid for, so that a small schema cannot ask for endless work.
+    """Makes the example of one schema; each step counts, so that a small schema cannot ask for endless work.
 
-    A spare one leaves out all that may be left out.
+    With `is_spare` it leaves out all that may be left out.
     """
 
     def __init__(self, root: object, *, is_spare: bool = False) -> None:
@@ -89,13 +89,13 @@ class _Maker:
         return self.of_type(schema, place)
 
     def opened(self, schema: JsonObject, place: _Place) -> tuple[JsonObject, _Place]:
-        """The schema with what it refers to in place of the reference."""
+        """The schema, with its reference replaced by what that refers to."""
         while True:
             self.spend(_breadth(schema))
             ref = schema.get("$ref")
             if not isinstance(ref, str):
                 return schema, place
-            if ref in place.refs:  # what comes to an end at all does so without a reference inside of itself
+            if ref in place.refs:  # if there is a finite example, there is one without a reference inside of itself
                 raise DeadEnd("the JSON schema goes on without end")
             place = place._replace(refs=place.refs | {ref})
             found = self.find(ref)
@@ -105,7 +105,7 @@ class _Maker:
             schema = merged(found, rest) if isinstance(found, dict) else rest
 
     def find(self, ref: str) -> object:
-        """What a reference inside of the schema points to.
+        """Find what a reference inside of the schema points to.
 
         Raises:
             ValueError: it points to nothing, or to another place.
@@ -135,7 +135,7 @@ class _Maker:
         return whole, place
 
     def one_of(self, schema: JsonObject, name: str, place: _Place) -> Any:  # noqa: ANN401  # JSON
-        """An example of the first variant that has one. What says the least comes last, or first where to spare."""
+        """An example of the first variant that has one. A null comes last; with `is_spare`, references do."""
         if self.is_spare:
             variants = sorted(schema[name], key=lambda variant: isinstance(variant, dict) and "$ref" in variant)
         else:
@@ -171,7 +171,7 @@ class _Maker:
         return self.given(fitting[place.nth % len(fitting)])
 
     def given(self, value: Any) -> Any:  # noqa: ANN401  # JSON
-        """A value that the schema itself names; JSON has no word for some that Python reads."""
+        """A value that the schema itself names, unless it is one that JSON cannot write, such as NaN."""
         try:
             written = json.dumps(value, allow_nan=False)
         except ValueError:
@@ -203,7 +203,7 @@ class _Maker:
         return text(schema, place.nth, least, most)
 
     def members(self, schema: JsonObject, place: _Place) -> JsonObject:
-        """All that the object may have, but for what has no end."""
+        """All members that the object may have, except optional ones without a finite example."""
         properties = schema["properties"] if isinstance(schema.get("properties"), dict) else {}
         required = schema["required"] if isinstance(schema.get("required"), list) else []
         needed = {name for name in required if isinstance(name, str)}
@@ -224,7 +224,7 @@ class _Maker:
         return found
 
     def others(self, schema: JsonObject) -> tuple[object, JsonObject]:
-        """The schemas of the values that are not listed by name, and of their names."""
+        """The schema of values that are not listed by name, and that of their names."""
         patterns = schema.get("patternProperties")
         names = schema["propertyNames"] if isinstance(schema.get("propertyNames"), dict) else {}
         if isinstance(patterns, dict) and patterns:
@@ -253,7 +253,7 @@ class _Maker:
     def items(self, schema: JsonObject, place: _Place) -> list[Any]:
         """One item, or as many as there have to be."""
         items, first = schema.get("items", True), schema.get("prefixItems")
-        if isinstance(items, list):  # what later became prefixItems
+        if isinstance(items, list):  # as prefixItems was written in older drafts
             items, first = schema.get("additionalItems", True), items
         first = first if isinstance(first, list) else []
         if isinstance(schema.get("contains"), dict):
@@ -282,14 +282,14 @@ class _Maker:
 
 
 def _attempts(number: int, *, is_set: bool) -> Iterator[tuple[int, bool]]:
-    """Which item to try; for those of a set, the variants take turns where one alone has not enough values."""
+    """Numbers of items to try; in a set, variants then take turns, in case the first alone has too few values."""
     yield from ((nth, False) for nth in range(number))
     if is_set:
         yield from ((nth, True) for nth in range(2 * number))
 
 
 def _breadth(schema: JsonObject) -> int:
-    """How much there is to go through in one schema, without what is inside of its parts."""
+    """The size of one schema, without what is inside of its parts."""
     return len(schema) + sum(len(value) for value in schema.values() if isinstance(value, dict | list))
 
 

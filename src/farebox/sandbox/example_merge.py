@@ -13,7 +13,7 @@ TIGHTER: Final = {
 
 
 def merged(one: JsonObject, other: JsonObject) -> JsonObject:
-    """A schema that keeps to both; where they cannot be joined, the other's word counts."""
+    """A schema that keeps to both; where two keywords cannot be joined, the other schema's counts."""
     both = {**one, **other}
     for name in one.keys() & other.keys():
         joined = _joined(name, one[name], other[name])

@@ -8,7 +8,7 @@ JsonObject = dict[str, Any]
 
 
 def number(schema: JsonObject, nth: int, *, is_whole: bool) -> int | float:
-    """The `nth` number that the bounds allow; they are exact, as a float's own arithmetic is not."""
+    """The `nth` number that the bounds allow, reckoned with fractions, as floats are not exact."""
     low, high = _edge(schema, "minimum", "exclusiveMinimum"), _edge(schema, "maximum", "exclusiveMaximum")
     step = _figure(schema.get("multipleOf"))
     step = step if step is not None and step > 0 else None
@@ -36,7 +36,7 @@ def _edge(schema: JsonObject, closed_name: str, open_name: str) -> Edge:
         return (beyond, True) if is_tighter else (closed, False)
     if beyond is not None:
         return beyond, True
-    return None if closed is None else (closed, is_open is True)  # a boolean in drafts of JSON schema before 6
+    return None if closed is None else (closed, is_open is True)  # before draft 6 of JSON schema it is a boolean
 
 
 def _stepped(low: Edge, high: Edge, step: Fraction, nth: int) -> Fraction:

@@ -21,9 +21,9 @@ HEX_DIGITS: Final = {"x": 2, "u": 4}
 
 
 def sample(pattern: str, nth: int = 0, chars_more: int = 0) -> str:
-    """The `nth` text that fits, and as much longer as asked for where its parts may be repeated.
+    """The `nth` text that fits, made longer by up to `chars_more` where its parts may be repeated.
 
-    Look-arounds and references back are passed over, so that what they demand is not kept.
+    Look-arounds and back-references are passed over, so the text may not keep to them.
 
     Raises:
         ValueError: it cannot be read, or what fits is very long.
@@ -111,7 +111,7 @@ class _Reader:
         return "" if is_passed_over else found
 
     def escape(self) -> str:
-        """The characters that an escape stands for; none for a place between two."""
+        """The characters that an escape stands for; none if it stands for a position."""
         char = self.take()
         if char in HEX_DIGITS and all(one in string.hexdigits for one in self.peek(HEX_DIGITS[char])):
             digits, self.at = self.peek(HEX_DIGITS[char]), self.at + HEX_DIGITS[char]
@@ -142,7 +142,7 @@ class _Reader:
         return allowed[self.nth % len(allowed)] if allowed else ""
 
     def times(self, atom_chars: int) -> int:
-        """How often what was just read is written: as seldom as may be, but once where it may be without end."""
+        """How often to write what was just read: as seldom as allowed, but once where it may repeat for ever."""
         least, most = 1, 1
         if self.peek() in {"*", "+", "?"}:
             sign = self.take()
@@ -158,7 +158,7 @@ class _Reader:
         else:
             return 1
         if self.peek() in {"?", "+"}:
-            self.at += 1  # lazy or possessive: what fits is the same
+            self.at += 1  # lazy or possessive: the same texts fit
         fewest = max(least, 1) if most < 0 else least
         more = self.chars_more // atom_chars if atom_chars else 0
         more = more if most < 0 else max(0, min(more, most - fewest))

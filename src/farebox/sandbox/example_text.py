@@ -43,7 +43,7 @@ def text(schema: JsonObject, nth: int, least: int, most: int | None) -> str:
             found = _padded(pattern, nth, least)
             return next((one for one in _fitting(pattern, nth, least) if _fits(one, least, most)), found)
         except (ValueError, OverflowError, RecursionError):
-            pass  # one that cannot be read is passed over
+            pass  # a pattern that cannot be read is passed over
     tail = f"-{nth + 1}" if nth else ""
     if isinstance(form, str) and form in FORMATS:
         found = FORMATS[form].format(day=nth % 28 + 1, nth=nth, tail=tail)
@@ -58,7 +58,7 @@ def _fits(found: str, least: int, most: int | None) -> bool:
 
 
 def _fitting(pattern: str, nth: int, least: int) -> Iterator[str]:
-    """Texts that fit, of several lengths; one that the pattern leaves open at its end has its number there."""
+    """Texts that fit, of several lengths; where the pattern leaves the end open, one that ends in its number."""
     shortest = sample(pattern, nth)
     if nth and not pattern.endswith("$"):
         yield f"{shortest}-{nth + 1}"
@@ -78,7 +78,7 @@ def _padded(pattern: str, nth: int, least: int) -> str:
 
 
 def _sized(tail: str, size: int) -> str:
-    """The sandbox's name, cut or said again to the size; what tells it from others stays at the end."""
+    """The sandbox's name, cut or repeated to the size; the tail, which tells texts apart, stays at the end."""
     room = max(0, size - len(tail))
     name = f"{SANDBOX_MODEL} " * (room // len(SANDBOX_MODEL) + 1)
     return name[:room] + tail[max(0, len(tail) - size) :]

@@ -1,4 +1,4 @@
-"""The mailbox of `farebox dev`: what would have been sent, to be read at /dev/mail."""
+"""The mailbox of `farebox dev`: mails that would have been sent, to be read at /dev/mail."""
 
 from collections import deque
 from typing import Final

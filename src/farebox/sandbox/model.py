@@ -1,6 +1,6 @@
-"""A model for the day without a provider key, and for test keys: the same words for the same prompt, at no cost.
+"""A model for use without a provider's key, and for test keys: the same words for the same prompt, at no cost.
 
-It speaks the OpenAI wire, so that all that reads a provider's answer is used for this one too.
+It speaks the OpenAI wire, so that its answers take the same way through the code as a provider's.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ class SandboxModel:
     """A deterministic model in this process.
 
     Args:
-        say: what it answers in place of its own words.
+        say: gives answers in place of its own words.
     """
 
     def __init__(self, say: Say = nothing_said) -> None:
         self._say = say
 
     async def send(self, path: str, body: bytes, seconds_max: float) -> Reply:
-        """The whole answer; what cannot be answered is refused as OpenAI refuses it."""
+        """The whole answer; a request that cannot be answered is refused as OpenAI does."""
         del seconds_max  # it answers at once
         if path not in ANSWERS:
             return Reply(404, JSON_HEADERS, _refusal(f"there is no {path} here", None, "unknown_url"))
@@ -51,12 +51,12 @@ class SandboxModel:
             return Reply(400, JSON_HEADERS, _refusal(str(error), error.param, None))
 
     async def stream(self, path: str, body: bytes, seconds_max: float) -> "SandboxStream":
-        """The same answer, an event at a time; a refusal, and what has no streams, comes in one piece."""
+        """The same answer, an event at a time; in one piece if it is a refusal, or if the endpoint has no streams."""
         if path in STREAMS:
             try:
                 return SandboxStream(200, STREAM_HEADERS, STREAMS[path](load(body), self._say))
             except BadRequest:
-                pass  # said by the plain answer
+                pass  # the plain answer says it
         reply = await self.send(path, body, seconds_max)
         return SandboxStream(reply.status, reply.headers, iter([reply.body]))
 

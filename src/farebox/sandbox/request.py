@@ -1,4 +1,4 @@
-"""What a request asks for, read from either form of OpenAI's wire, or refused with the field that is wrong."""
+"""Reads what a request asks for, from either form of OpenAI's wire, or refuses it with the field that is wrong."""
 
 import json
 import math
@@ -27,9 +27,9 @@ class Tool(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What the answer has to be.
+    """The answer that is wished for.
 
-    Where there is a tool it is a call of it; else, where `is_json`, a value of the schema; else words.
+    With a tool it is a call of that; else, with `is_json`, a value of the schema; else words.
     """
 
     prompt: str

@@ -46,7 +46,7 @@ class _Response(NamedTuple):
         return "message" if tool is None else "function_call" if tool.kind == "function" else "custom_tool_call"
 
     def item(self, status: str, text: str | None) -> JsonObject:
-        """The one item of the output; without text, as it is before its first part."""
+        """The only item of the output; without text, it is as before its first part."""
         made_of, tool = digest_of(self.wish.prompt).hex()[:16], self.wish.tool
         if tool is None:
             parts = [] if text is None else [_part(text)]
@@ -117,7 +117,7 @@ def _read(request: JsonObject, say: Say) -> _Response:
 
 
 def _prompt(request: JsonObject) -> str:
-    """All that is to be read: the instructions, then the text of each item."""
+    """The whole prompt: the instructions, then the text of each item."""
     instructions, given = request.get("instructions"), request.get("input")
     if not isinstance(instructions, str | None):
         raise BadRequest("instructions has to be a text", "instructions")

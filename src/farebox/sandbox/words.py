@@ -23,7 +23,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def digest_of(prompt: str) -> bytes:
-    """What is made up about an answer comes from here, so that the same prompt always gets the same one."""
+    """The digest from which an answer is made up, so that the same prompt always gets the same one."""
     return hashlib.sha256(prompt.encode("utf-8", "replace")).digest()
 
 
@@ -33,5 +33,5 @@ def echo(prompt: str) -> str:
 
 
 def words_for(prompt: str, nth: int = 0) -> str:
-    """The answer in words. Where a request asks for several, the asides take turns."""
+    """The answer in words. If a request asks for several, their last sentences take turns."""
     return f"{NAME_TOKEN} You wrote: “{echo(prompt)}” {ASIDES[(digest_of(prompt)[0] + nth) % len(ASIDES)]}"

@@ -107,17 +107,17 @@ def is_key(account_id: str, key_id: str) -> ColumnElement[bool]:
 
 
 def works(now_us: int) -> ColumnElement[bool]:
-    """Whether a key is neither revoked nor at its end."""
+    """Whether a key is neither revoked nor expired."""
     return api_key.c.revoked_us.is_(None) & or_(api_key.c.expires_us.is_(None), api_key.c.expires_us > now_us)
 
 
 def revoke(connection: Connection, account_id: str, key_id: str, now_us: int) -> bool:
-    """Revoke a key of those that are locked, one that a deletion refuses for good; False where it was before."""
+    """Revoke a key, also one that a deletion only refuses; False where it was revoked before. The keys are locked."""
     return _changes(connection, is_key(account_id, key_id) & _is_unrevoked(), revoked_us=now_us)
 
 
 def end_for_successor(connection: Connection, old: KeyRow, grace_us: int, now_us: int) -> bool:
-    """Have a key end that another one replaces; False where it no longer works."""
+    """Let a key expire that another one replaces; False where it no longer works."""
     end_us = now_us + grace_us
     # A key that is being replaced already keeps its end, or rotating it again would prolong it.
     ends = case((api_key.c.expires_us < end_us, api_key.c.expires_us), else_=end_us)

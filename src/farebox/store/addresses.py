@@ -26,7 +26,7 @@ class StoredAddresses:
         try:
             with self._database.write() as connection:
                 return self._change(connection, link_id, here, client)
-        except IntegrityError:  # somebody came by the address in this very moment
+        except IntegrityError:  # somebody else got the address at this very moment
             raise NotAllowed(TAKEN) from None
 
     def _change(self, connection: Connection, link_id: str, here: Session, client: Client) -> bool:
@@ -55,7 +55,7 @@ def _has_newer(connection: Connection, asked: Link) -> bool:
 
 
 def _lock_owned(connection: Connection, person_id: str) -> None:
-    """The accounts before the person, as who removes somebody or deletes one does: else each waits for the other."""
+    """Lock the accounts before the person, as removing people and deleting accounts do: else they would deadlock."""
     theirs = account.c.id.in_(_owned(person_id))
     connection.execute(select(account.c.id).where(theirs).order_by(account.c.id).with_for_update())
 
@@ -65,7 +65,7 @@ def _owned(person_id: str) -> Select[str]:
 
 
 def _take_along(connection: Connection, who: Person, email: str) -> None:
-    """The account that has its owner's address gets the new one too.
+    """Give the new address to the account that has its owner's address, too.
 
     Raises:
         NotAllowed: another account has it.

@@ -1,4 +1,4 @@
-"""All that is kept of an account or of a person, read at length, and the audit log. Loaded by pages only.
+"""All that is kept of an account or of a person, for exports, and the audit log. Loaded by pages only.
 
 A page is one short transaction: nothing stays open while the reader is slow. What a row tells is named here column by
 column, so that no secret, and nothing of the founder's own costs, is in it.
@@ -164,7 +164,7 @@ def _told(row: Found[Any]) -> Row:
 
 
 def _cell(name: str, value: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a column holds
-    """A moment in words: `created_us` is `created_at`; and the facts of a line as they are."""
+    """A column as an export has it: `created_us` as a time in words, `created_at`; `data` as the facts in it."""
     if name == "data":
         return "facts", json.loads(value)
     if not name.endswith("_us"):

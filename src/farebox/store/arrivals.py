@@ -4,7 +4,7 @@ import json
 import secrets
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, case, exists, insert, select, update
+from sqlalchemy import Connection, Select, case, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.people import LINK_US, SESSION_MAX_US, USER_AGENT_CHARS_MAX, Client, NotAllowed, Person, Session
@@ -20,7 +20,7 @@ SUSPENDED: Final = "This account is suspended. Write to the people who run this 
 def person_for(
     connection: Connection, email: str, password_hash: str | None, now_us: int, *, is_sqlite: bool
 ) -> Person:
-    """The person with a confirmed address, made where there is none. The password is only set for somebody new."""
+    """The person with a confirmed address, made if there is none. The password is only set for a new person."""
     dialect = sqlite if is_sqlite else postgresql
     new = Person(f"person_{secrets.token_hex(8)}", email, password_hash, now_us, None, None, now_us)
     found = select(person).where(person.c.email == email).with_for_update()
@@ -32,7 +32,7 @@ def person_for(
 
 
 class Start(NamedTuple):
-    """What a new account is on, and whether that gives nothing until it is paid for."""
+    """The plan of a new account, and whether it gives nothing until it is paid for."""
 
     plan: str
     must_pay: bool
@@ -41,9 +41,9 @@ class Start(NamedTuple):
 def open_account(
     connection: Connection, who: Person, start: Start, now_us: int, client: Client, *, is_sqlite: bool, is_asked: bool
 ) -> bool:
-    """Have somebody own an account: that of their address where nobody is in it yet, else a new one.
+    """Make a person the owner of an account: that of their address if nobody is in it yet, else a new one.
 
-    An owner gets no second one; and whoever is in an account of others, one of their own only where they asked for it.
+    An owner gets no second one, and a member of others' accounts gets one only if they asked for it.
 
     Raises:
         NotAllowed: they are in none, and the account of this address belongs to others.
@@ -67,14 +67,22 @@ def open_account(
 
 
 def claim_account(connection: Connection, who: Person, now_us: int, client: Client) -> bool:
-    """Have somebody own the account of their address, where nobody is in it: the founder opened it for them."""
-    is_empty = ~exists().where(member.c.account_id == account.c.id)
-    theirs = select(account.c.id).where(account.c.email == who.email, is_empty)
-    account_id = connection.execute(theirs.with_for_update(of=account)).scalar()
+    """Make a person the owner of the account of their address, if nobody is in it: the founder opened it for them."""
+    account_id = connection.execute(_awaiting(who.email).with_for_update(of=account)).scalar()
     if account_id is None:
         return False
     _own(connection, account_id, who, "account_claimed", now_us, client)
     return True
+
+
+def is_awaited(connection: Connection, email: str) -> bool:
+    """Whether there is an account for whoever has this address, and nobody is in it yet."""
+    return connection.execute(_awaiting(email)).first() is not None
+
+
+def _awaiting(email: str) -> Select[str]:
+    is_empty = ~exists().where(member.c.account_id == account.c.id)
+    return select(account.c.id).where(account.c.email == email, is_empty)
 
 
 def _own(connection: Connection, account_id: str, who: Person, what: str, now_us: int, client: Client) -> None:
@@ -93,9 +101,9 @@ def let_in(
     is_proven: bool = False,
     into: AccountRow | None = None,
 ) -> Entered:
-    """Begin a session, or where they have a second factor and have not shown it, note that it is asked for.
+    """Begin a session, or note that the second factor is asked for, if they have one and have not shown it.
 
-    It begins in the account that they came into just now, or else where they work.
+    The session begins in the account that they have just joined, or else where they work.
 
     Raises:
         NotAllowed: they have no account that they may work in.
@@ -130,7 +138,7 @@ def begin_session(connection: Connection, who: Person, account_id: str, arrival:
 
 
 def _account_of(connection: Connection, who: Person) -> AccountRow:
-    """Where they work: in an account of their own if they can, in the first that they came to."""
+    """The account they work in: one that they own if possible, and of several the one they joined first."""
     joined = select(account).join(member, member.c.account_id == account.c.id)
     found = joined.where(member.c.person_id == who.id, account.c.closed_us.is_(None))
     own_first = (case((member.c.role == "owner", 0), else_=1), member.c.joined_us, account.c.id)

@@ -1,5 +1,6 @@
 """A copy of SQLite's file, whole and of one moment, while others write to it."""
 
+import errno
 import os
 import sqlite3
 from contextlib import closing, suppress
@@ -13,10 +14,13 @@ from farebox.store.database import Database
 def back_up(database: Database, copy: Path) -> int:
     """Copy a database of SQLite's into a new file; its size in bytes, once all of it is on the disk.
 
+    A folder that is not there is made, for the owner alone, if the one that it belongs in is there.
+
     Raises:
         FounderError: there is such a file, or it cannot be written.
         Exception: one of the database's `outages`.
     """
+    _make_folder(copy.parent)
     aside = copy.with_name(f"{copy.name}.{uuid4().hex}")
     with closing(database.connect()) as source:
         try:
@@ -27,7 +31,8 @@ def back_up(database: Database, copy: Path) -> int:
             raise FounderError(f"{copy} is there already, and is left as it is; name a new file.") from None
         except (OSError, sqlite3.Error) as error:
             why = getattr(error, "strerror", None) or error
-            raise FounderError(f"{copy} could not be written ({why}); make room there, or name another file.") from None
+            advice = "make room there, or name another file" if _is_full(error) else "name another file"
+            raise FounderError(f"{copy} could not be written ({why}); {advice}.") from None
         finally:
             aside.unlink(missing_ok=True)
     _flush_folder(copy.absolute().parent)
@@ -39,8 +44,23 @@ def _refuse_taken(copy: Path) -> None:
         raise FileExistsError(copy)
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        raise FounderError(f"There is no folder {folder}; make it (mkdir -p {folder}), or name another file.") from None
+    except OSError as error:
+        raise FounderError(f"The folder {folder} could not be made ({error.strerror}); name another file.") from None
+
+
+def _is_full(error: OSError | sqlite3.Error) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
 def _give_name(aside: Path, copy: Path) -> None:
-    """Only a whole copy has its name, and no other file loses its own by it."""
+    """Give the whole copy its name, without replacing another file."""
     try:
         copy.hardlink_to(aside)
     except FileExistsError:
@@ -62,7 +82,7 @@ def _copy(source: sqlite3.Connection, aside: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """That the copy has its name, too, is on the disk, where the system can say so of a folder."""
+    """Flush the copy's name to disk as well, if the system can do that for a folder."""
     if os.name == "posix":
         with suppress(OSError):
             file = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""What an account has bought, as the database remembers it. Loaded where something is bought, or Stripe has told."""
+"""What an account has bought, as the database remembers it. Loaded for buying, and for Stripe's events."""
 
 from collections.abc import Callable
 from typing import Any
@@ -92,7 +92,7 @@ class StoredBilling:
         )  # fmt: skip
         with self._database.write() as connection:
             _lock(connection, known.account_id)
-            wish = {"next_plan": plan, "next_price_nanodollars": None}  # what Stripe charges is to be seen
+            wish = {"next_plan": plan, "next_price_nanodollars": None}  # what Stripe charges is not known yet
             connection.execute(update(subscription).where(mine).values(wish))
 
     def keep_invoice(self, account_id: str, invoice_: Invoice, fetched_us: int) -> bool:
@@ -108,7 +108,7 @@ class StoredBilling:
         newer = {name: statement.excluded[name] for name in row if name not in {"account_id", "id"}}
         with self._database.write() as connection:
             _lock(connection, account_id)
-            # The other one was fetched before, or by a clock that was ahead, and is right now.
+            # The stored one was fetched earlier, or by a clock that was ahead then.
             is_newer = or_(invoice.c.synced_us < fetched_us, invoice.c.synced_us > self._database.now_us(connection))
             is_kept = connection.execute(
                 statement.on_conflict_do_update(
@@ -133,7 +133,7 @@ class StoredBilling:
 
 
 def _lock(connection: Connection, account_id: str) -> AccountRow | None:
-    """The account, which neither the ledger nor anybody else changes until the transaction's end."""
+    """Lock the account: neither the ledger nor anybody else changes it until the transaction's end."""
     row = connection.execute(select(account).where(account.c.id == account_id).with_for_update()).first()
     return AccountRow(*row) if row is not None else None
 
@@ -155,9 +155,9 @@ def _pay(connection: Connection, account_id: str, followed: Followed, now_us: in
 
 
 def _cut(connection: Connection, account_id: str, anchor_us: int, now_us: int) -> None:
-    """End the ledger's period here, and begin the next one: of the account's meters, and of its keys' own caps.
+    """End the ledger's period now, and begin the next one, on the account's meters and those of its keys' own caps.
 
-    A meter that ends before the new anchor's period would have begun is not in its way, and is left alone.
+    A meter that ends before the new anchor's period under way begins is left alone.
     """
     since_us = period_at(anchor_us, now_us).start_us
     mine = and_(meter.c.account_id == account_id, meter.c.period_end_us > since_us)
@@ -175,7 +175,7 @@ def _cut(connection: Connection, account_id: str, anchor_us: int, now_us: int) -
 
 
 def _close_usage(connection: Connection, account_id: str, of: Invoice) -> None:
-    """Usage of the past does not reach an invoice that is closed: it belongs to the next one."""
+    """Note until when a closed invoice has usage: older usage that is not on it belongs to the next one."""
     ends = [line.period_end_us for line in of.lines if line.is_usage]
     if of.status == "draft" or not ends or not of.subscription_id:
         return

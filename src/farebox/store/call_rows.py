@@ -16,6 +16,6 @@ def outcome_of(columns: Sequence[Any]) -> Outcome:
 
 
 def call_of(row: Sequence[Any]) -> CallRow:
-    """A call by its row. One under way is a hold's alone, or has that as its state and nothing behind it."""
+    """A call from its row. A call under way is a hold alone, or has the state "held" and nothing after it."""
     held, rest = Hold(*row[:HOLD_SIZE]), row[HOLD_SIZE:]
     return CallRow(held, outcome_of(rest) if rest and rest[0] != State.HELD else None)

@@ -1,4 +1,4 @@
-"""What browsers have begun, in the database. Loaded by pages only."""
+"""The ceremonies that browsers have begun, in the database. Loaded by pages only."""
 
 from sqlalchemy import ColumnElement, and_, delete, insert, select
 

@@ -9,7 +9,7 @@ from farebox.ports.people import Visit
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.deleting import GIVEN_BACK, REFUSED, is_under_way, last_refusal, unrevoked_of
-from farebox.store.household import forget_counts, lock_own, say_farewell, take_out
+from farebox.store.members import forget_counts, lock_own, say_farewell, take_out
 from farebox.store.tables import account, api_key, idempotency
 from farebox.store.tables_money import top_up
 from farebox.store.tables_people import limit_mark, link, mail, member
@@ -45,7 +45,7 @@ class StoredClosing:
             if connection.execute(closed).scalar() is not None:
                 return
             if connection.execute(last_refusal(account_id)).scalar() != refused_us:
-                return  # they are another deletion's by now
+                return  # another deletion has refused the keys since
             refused = api_key.c.account_id == account_id, api_key.c.revoked_us == refused_us
             connection.execute(update(api_key).where(*refused).values(revoked_us=None))
             now_us = self._database.now_us(connection)
@@ -53,8 +53,8 @@ class StoredClosing:
 
     def close(self, here: Visit, client: Client) -> None:
         with self._database.write() as connection:
-            # The ledger takes the same row before it admits a call: none is admitted after this, and those under way
-            # are recorded as ever.
+            # The ledger locks the same row before it admits a call: none is admitted after this, and those under way
+            # are recorded as usual.
             theirs = lock_own(connection, here)
             now_us = self._database.now_us(connection)
             _end_keys(connection, theirs.id, now_us)
@@ -70,7 +70,7 @@ class StoredClosing:
 
 
 def _end_keys(connection: Connection, account_id: str, now_us: int) -> None:
-    """Revoke them, and forget what they were called and what they were; calls still lead to their ids."""
+    """Revoke the keys, and delete their names and digests; calls still lead to their ids."""
     ended = {
         "revoked_us": case((unrevoked_of(connection, account_id), now_us), else_=api_key.c.revoked_us),
         "name": "", "digest": api_key.c.id + " (deleted)",

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 from farebox.domain.errors import FounderError, InvalidRequest, LedgerUnavailable
 from farebox.store import sqlite_file
@@ -23,6 +24,7 @@ from farebox.store.migrations import HEAD
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import ExceptionContext
 
 SQLITE_BUSY_SECONDS: Final = 10
 SQLITE_CACHE_KIB: Final = 1024
@@ -32,16 +34,22 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "connect_timeout": 3,  # seconds
     "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage
     "keepalives_idle": 10,
+    "client_encoding": "utf8",
 }
 CANCEL_SECONDS_MAX: Final = 1.0
 # What PostgreSQL calls it where a statement cannot be done as the database is: that is no mistake of the caller's.
 REFUSALS: Final = ("InsufficientPrivilege", "UndefinedTable", "UndefinedColumn", "FeatureNotSupported")
+ENCODING: Final = "UTF8"
+# Of a machine that is lost in the middle of a transaction PostgreSQL hears nothing for hours, and keeps its locks.
+IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+POSTGRES_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {IDLE}"
+POSTGRES_BEGIN_READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ; {IDLE}"
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 10
 CONNECTIONS_MAX: Final = POOL_SIZE + POOL_OVERFLOW + 8
 """Of one serving process, when all its pages are asked for at once: the pool's, the ledger's, each outbox's own."""
 MIGRATION_LOCK: Final = 7_240_911  # any number that no other use of the server's advisory locks takes
-WRITES: Final = "farebox_writes"
+BEGINS: Final = "farebox_begins"
 
 
 class Database:
@@ -94,22 +102,29 @@ class Database:
 
     # -- The driver ----------------------------------------------------------------------------------------------
 
+    @property
+    def begins(self) -> str:
+        """What begins a transaction that writes, on a cursor of the driver's."""
+        return "BEGIN IMMEDIATE" if self.is_sqlite else POSTGRES_BEGIN
+
     def connect(self, *, busy_seconds: float = SQLITE_BUSY_SECONDS) -> Any:  # noqa: ANN401  # of either driver
         """A driver's connection, outside SQLAlchemy. On SQLite it waits so long for who has locked the file.
 
+        Each statement commits by itself, but between `begins` and a COMMIT. Nothing may be set for the connection, and
+        nothing is prepared on it: a pooler may give each transaction another connection of PostgreSQL's.
         It never makes the file: a new one in the place of one that is away would cost the calls in its -wal.
 
         Raises:
             Exception: one of `outages`.
         """
         if not self.is_sqlite:
-            return self._driver.connect(**self._conninfo)
+            return self._driver.connect(**self._conninfo, autocommit=True, prepare_threshold=None)
         target = f"file:farebox-{id(self)}?mode=memory&cache=shared"
         if self.path is not None:
             if sqlite_file.lost(self.path) is not None:
                 raise sqlite3.OperationalError("the database's file is away, and its -wal is there")
             target = sqlite_file.address_of(self.path.absolute())
-        # Farebox begins its transactions itself, and closes a connection on another thread than it opened it.
+        # A connection is closed on another thread than it was opened on.
         connection = sqlite3.connect(target, busy_seconds, isolation_level=None, check_same_thread=False, uri=True)
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
             with self.writers_turn():  # SQLite refuses the switch at once while another process is writing
@@ -154,17 +169,19 @@ class Database:
         """SQLAlchemy over the same connections."""
         from sqlalchemy import create_engine, event, pool  # noqa: PLC0415  # see the top
 
-        if not self.is_sqlite:
-            return create_engine(
+        if self.is_sqlite:
+            # One connection stays open: to open a file and read its schema takes longer than what a page asks of it.
+            engine = create_engine(
+                "sqlite://", creator=self.connect, poolclass=pool.QueuePool, pool_size=1, max_overflow=-1,
+                hide_parameters=True,
+            )  # fmt: skip
+        else:
+            engine = create_engine(
                 "postgresql+psycopg://", creator=self.connect, pool_pre_ping=True, hide_parameters=True,
                 pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW,
             )  # fmt: skip
-        # One connection stays open: to open a file and to read its schema takes longer than what a page asks of it.
-        engine = create_engine(
-            "sqlite://", creator=self.connect, poolclass=pool.QueuePool, pool_size=1, max_overflow=-1,
-            hide_parameters=True,
-        )  # fmt: skip
-        event.listen(engine, "begin", _begin_sqlite)
+            event.listen(engine, "handle_error", self._let_go)
+        event.listen(engine, "begin", _begin)
         return engine
 
     @contextmanager
@@ -178,7 +195,7 @@ class Database:
         with (
             self._as_unavailable(),
             self.writers_turn(),
-            self.engine.connect().execution_options(**{WRITES: True}) as connection,
+            self.engine.connect().execution_options(**{BEGINS: self.begins}) as connection,
             connection.begin(),
         ):
             yield connection
@@ -191,11 +208,18 @@ class Database:
             LedgerUnavailable: the database cannot be reached.
             InvalidRequest: it was asked for a text with a NUL.
         """
-        with self._as_unavailable(), self.engine.connect() as connection:
-            if not self.is_sqlite:
-                connection.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():
-                yield connection
+        begins = "BEGIN" if self.is_sqlite else POSTGRES_BEGIN_READING
+        with (
+            self._as_unavailable(),
+            self.engine.connect().execution_options(**{BEGINS: begins}) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def _let_go(self, context: "ExceptionContext") -> None:
+        """Keep no connection of the time of an outage: read-only then, it stays so, and answers the pool's ping."""
+        if isinstance(context.original_exception, self.outages):
+            context.is_disconnect = True
 
     @contextmanager
     def _as_unavailable(self) -> Iterator[None]:
@@ -229,12 +253,15 @@ class Database:
         """The schema's revision as the database has it, or None where it has none.
 
         Raises:
+            FounderError: the database cannot keep texts of all languages.
             LedgerUnavailable: the database cannot be reached.
         """
         try:
             if self.path is not None and not self.path.exists():
                 return None
             with closing(self.connect()) as connection:
+                if not self.is_sqlite:
+                    _refuse_encoding(connection.execute("SHOW server_encoding").fetchone()[0])
                 return read_revision(connection.cursor(), is_sqlite=self.is_sqlite)
         except self.outages as error:
             raise unavailable(error) from error
@@ -252,7 +279,7 @@ class Database:
         from alembic import command  # noqa: PLC0415  # see the top
         from alembic.config import Config  # noqa: PLC0415
 
-        from farebox.store.foreign import refuse_foreign  # noqa: PLC0415
+        from farebox.store.foreign_database import refuse_foreign  # noqa: PLC0415
 
         refuse_foreign(self)
         config = Config()
@@ -291,6 +318,14 @@ def read_revision(cursor: Any, *, is_sqlite: bool) -> str | None:  # noqa: ANN40
     return None if row is None else str(row[0])
 
 
+def _refuse_encoding(encoding: str) -> None:
+    if encoding != ENCODING:
+        raise FounderError(
+            f"The database's encoding is {encoding}, which cannot keep every name. Set FAREBOX_DATABASE_URL to a new "
+            f"one: CREATE DATABASE farebox ENCODING '{ENCODING}' TEMPLATE template0."
+        )
+
+
 def unavailable(error: BaseException) -> LedgerUnavailable:
     """The error that a customer may see; what the driver said stays in its cause."""
     refused = LedgerUnavailable("The service cannot record calls right now. Try again shortly.", retry_after_seconds=2)
@@ -305,6 +340,12 @@ def _psycopg(url: str) -> tuple[ModuleType, dict[str, Any]]:
     try:
         return psycopg, conninfo_to_dict(url)
     except psycopg.ProgrammingError:
+        known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+        query = url.partition("?")[2]
+        unknown = [name for name, _ in parse_qsl(query) if name not in known]
+        if unknown and "@" not in query:  # or it is the rest of a password
+            named = ", ".join(unknown)
+            raise FounderError(f"FAREBOX_DATABASE_URL has {named}, which is not PostgreSQL's: leave it out.") from None
         # The driver's own words would show a part of the password.
         raise FounderError(
             "FAREBOX_DATABASE_URL cannot be read. Write postgresql://user:password@host/name, and a password with "
@@ -312,6 +353,5 @@ def _psycopg(url: str) -> tuple[ModuleType, dict[str, Any]]:
         ) from None
 
 
-def _begin_sqlite(connection: "Connection") -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _begin(connection: "Connection") -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(BEGINS, "BEGIN"))

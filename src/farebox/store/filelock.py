@@ -15,7 +15,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: int) -> None:
-        # The waiting kind sleeps for a second between its tries.
+        # The kind of lock that waits sleeps for a second between its tries.
         while not _lock_if_free(file):
             time.sleep(RETRY_SECONDS)
 
@@ -50,7 +50,7 @@ else:
 
 
 def _leave_to_owner(file: int, of: Path) -> None:
-    """What root makes in passing belongs to whose the database is, who could not open it else; as SQLite does it."""
+    """Give a lock file that root makes to the database's owner, who could not open it otherwise; as SQLite does."""
     if hasattr(os, "geteuid") and os.geteuid() == 0 and of.exists():
         owner = of.stat()
         os.fchown(file, owner.st_uid, owner.st_gid)
@@ -85,7 +85,7 @@ class FileLock:
         self.leave()
 
     def enter_if_free(self) -> bool:
-        """Enter it, and `leave` it later, unless anybody has it."""
+        """Enter the lock unless anybody has it; True if it was entered, and then `leave` it later."""
         if not self._threads.acquire(blocking=False):
             return False
         is_in = False

@@ -18,11 +18,11 @@ class DatabaseTrouble(Exception):
 
 
 class _TakenBack(Exception):
-    """Nothing of the trial is kept."""
+    """Rolls the trial back."""
 
 
 def folder_lacks(path: Path) -> tuple[str, str] | None:
-    """What keeps a file of SQLite from being made where it is named, and what to do; None where nothing does."""
+    """Why SQLite's file cannot be made where it is named, and what to do; None where it can."""
     folder = path.resolve().parent
     if not folder.is_dir():
         return f"there is no folder {folder}", "make it, or set FAREBOX_DATABASE_URL to a file in another one"
@@ -38,6 +38,7 @@ def revision(database: Database) -> str | None:
     """The schema's revision, or None where there is none.
 
     Raises:
+        FounderError: the database is one that cannot be used.
         DatabaseTrouble: the database cannot be asked.
     """
     with told():
@@ -77,12 +78,12 @@ def now_us(database: Database) -> int:
 
 
 def connections_allowed(database: Database) -> int:
-    """How many PostgreSQL lets in at once, but for those that it keeps free.
+    """How many connections PostgreSQL allows at once, without those that it reserves.
 
     Raises:
         DatabaseTrouble: the database cannot be asked.
     """
-    # PostgreSQL keeps the former for its superusers, and since version 16 the latter for whom it names.
+    # PostgreSQL reserves the former for superusers, the latter (since 16) for members of pg_use_reserved_connections.
     sql = (
         "SELECT current_setting('max_connections')::int - sum(setting::int) FROM pg_settings"
         " WHERE name IN ('superuser_reserved_connections', 'reserved_connections')"
@@ -93,7 +94,7 @@ def connections_allowed(database: Database) -> int:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Whatever the driver raises, told in its own words.
+    """Turn whatever the driver raises into a DatabaseTrouble in the driver's own words.
 
     Raises:
         DatabaseTrouble: the block failed for another reason than a founder's mistake.

@@ -51,14 +51,14 @@ class StoredIdentities:
                 connection, who, Start(plan, self._must_pay), now_us, arrival.client,
                 is_sqlite=is_sqlite, is_asked=False,
             )  # fmt: skip
-            # An address alone does not do what a second factor protects: they connect it themselves.
+            # With a second factor, the same address is not enough to connect the service: they do that themselves.
             if who.totp_secret is None:
                 self._note(connection, who, known, service, arrival.client, now_us, is_told=not opened)
             return let_in(connection, who, arrival, now_us, is_new_account=opened)
 
     def connect(self, who: Person, known: Known, service: str, client: Client) -> bool:
         with self._database.write() as connection:
-            found = still_there(connection, who)  # the service was asked, which takes its time
+            found = still_there(connection, who)  # asking the service took time, and they may be gone
             owner = _owner_of(connection, known)
             if owner is None:
                 self._note(connection, found, known, service, client, self._database.now_us(connection), is_told=True)

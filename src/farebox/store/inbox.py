@@ -1,4 +1,4 @@
-"""What Stripe has told of: an event is stored once, and worked off by any process, on the driver's own connection."""
+"""Stripe's events: each is stored once, and worked off by any process, on the driver's own connection."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ ADD: Final = (
     " VALUES (?, ?, ?, ?, ?, NULL, 0, ?, '') ON CONFLICT (id) DO NOTHING"
 )
 LOOK: Final = "SELECT id, next_us FROM webhook_event WHERE next_us <= ? ORDER BY next_us, id LIMIT 8"
-# Only one process finds the row as it has just seen it.
+# Of several processes that have seen the same row, only one can update it.
 CLAIM: Final = "UPDATE webhook_event SET next_us = ?, tries = tries + 1 WHERE id = ? AND next_us = ?"
 READ: Final = f"SELECT {', '.join(Waiting._fields)} FROM webhook_event WHERE id = ?"  # noqa: S608  # our own names
 DONE: Final = "UPDATE webhook_event SET applied_us = ?, next_us = NULL, failed = ? WHERE id = ?"

@@ -114,7 +114,7 @@ def _within(span: Period) -> Any:  # noqa: ANN401  # a condition
 
 
 def _ids(span: Period) -> tuple[str, str]:
-    """Between these are the ids of the calls of a span, and of those that came too late for the one before."""
+    """The bounds of the ids of a span's calls, and of those that came too late for the span before."""
     return place_of(span.start_us - OLDER_US), place_of(span.end_us + DAY_US)
 
 
@@ -128,13 +128,13 @@ def _reported(account_id: str, span: Period, low: str, high: str) -> Select[Any]
 def _not_invoiced(connection: Connection, account_id: str, period: Period, closed_us: int) -> tuple[int, int, int]:
     """What comes onto the next invoice: its amount, its calls, and the part of it that is in doubt.
 
-    What belongs to the period before, whose invoice is still a draft, comes onto that one.
+    Use of the period before, whose invoice is still a draft, comes onto that invoice instead.
     """
     o, e = usage_outbox.c, usage_event.c
     start_us = period.start_us
     waits = or_(o.admitted_us >= start_us, o.admitted_us < closed_us)
     mine = o.account_id == account_id, o.event_id.is_(None), waits
-    # Those that wait are found by the customer's name: there are few of them, whatever there is in all.
+    # Waiting rows are found by the customer's id: they are few, however many rows there are in all.
     customer = select(account.c.customer_id).where(account.c.id == account_id).scalar_subquery()
     waiting = select(func.coalesce(func.sum(o.nanodollars), 0), func.count()).where(o.customer == customer, *mine)
     known = or_(e.timestamp_us >= start_us, and_(e.state != "sent", e.timestamp_us < closed_us))

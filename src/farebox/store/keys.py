@@ -31,7 +31,7 @@ class StoredKeys:
         with self._database.read() as connection:
             now_us = self._database.now_us(connection)
             found = select(api_key).where(api_key.c.account_id == account_id)
-            # Those that work come first, the newest of each before the others.
+            # Working keys come first, and in each group the newest.
             working = case((works(now_us), 0), else_=1)
             rows = connection.execute(
                 found.order_by(working, api_key.c.created_us.desc(), api_key.c.id).limit(LISTED_MAX)
@@ -85,7 +85,7 @@ class StoredKeys:
 
 
 def _hindered(connection: Connection, new: KeyRow, others_max: int, now_us: int) -> KeyMade | None:
-    """Why there cannot be one more key; they are locked, so that two at once are counted one by one."""
+    """Why there cannot be one more key. Locks the keys, so that of two at once the second counts the first."""
     lock_keys(connection, new.account_id)
     refused = why_no_key(connection, new.account_id, now_us)
     if refused is not None:
@@ -102,7 +102,7 @@ def _note(connection: Connection, what: str, here: Visit, client: Client, now_us
 
 
 def _used(connection: Connection, account_id: str, period_start_us: int, now_us: int) -> dict[str, tuple[str, int]]:
-    """Of each key: the last day that it was used, and its calls since the day that the period began."""
+    """For each key: the last day that it was used, and its calls since the day that the period began."""
     sums, since = rollup_daily.c, day(period_start_us)
     seen = day(now_us - SEEN_DAYS * DAY_US)
     calls = func.sum(case((sums.day >= since, sums.calls), else_=0))
@@ -113,7 +113,7 @@ def _used(connection: Connection, account_id: str, period_start_us: int, now_us:
 
 
 def _capped(connection: Connection, account_id: str, now_us: int) -> dict[str, int]:
-    """What counts on each cap of this period, calls under way too."""
+    """For each cap: what counts on it in this period, calls under way too."""
     names = select(api_key.c.cap_id).where(api_key.c.account_id == account_id, api_key.c.cap_id != "")
     found = select(meter.c.name, meter.c.posted_calls + meter.c.held_calls).where(
         meter.c.account_id == account_id,

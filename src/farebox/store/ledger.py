@@ -17,7 +17,6 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.ports.calls import CallRow, Kept, Recorded
 from farebox.store.batch import Alive, Find, Finish, Item, Look, Overdue, Result, run
-from farebox.store.courtesy import Courtesy
 from farebox.store.database import Database, unavailable
 from farebox.store.inline import CommitLost, InlineLedger
 from farebox.store.ledger_connection import LedgerConnection
@@ -25,6 +24,7 @@ from farebox.store.locked import LockedAccounts, RowLocked, is_row_locked, names
 from farebox.store.migrations import HEAD
 from farebox.store.notes import try_write
 from farebox.store.outage_log import OutageLog
+from farebox.store.scheduling import Courtesy
 from farebox.store.statements import PostgresStatements, SqliteStatements
 from farebox.store.waiting import TAKE_BACK_SECONDS, Line, Waiting, is_late, retry_of, void_told
 
@@ -278,7 +278,9 @@ class GroupCommitLedger:
         """Run a batch that met a locked row account by account: so it comes out whose row that is (decision 30)."""
         until = time.monotonic() + PARTS_SECONDS_MAX
         try:
-            self._locked.learn(self._statements.keys(self._connection.cursor(), *names_of(batch)))
+            cursor = self._connection.cursor()
+            self._statements.begin(cursor)
+            self._locked.learn(self._statements.keys(cursor, *names_of(batch)))
             self._connection.roll_back()
         except Exception as error:  # noqa: BLE001  # told to all, and logged, when they are tried again
             self._connection.drop()

@@ -1,4 +1,4 @@
-"""Which marks on the way to a limit were told of, on the driver's own connection: a serving process looks here."""
+"""Which marks on the way to a limit were reported, on the driver's own connection: serving processes look here."""
 
 import secrets
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ FROM account a JOIN meter m ON m.account_id = a.id
 WHERE m.name = 'live' AND m.period_start_us <= ? AND m.period_end_us > ? AND a.closed_us IS NULL AND """
 NEXT: Final = f"a.id > ? ORDER BY a.id LIMIT {PAGE_ROWS}"
 NOTED: Final = "SELECT name, percent FROM limit_mark WHERE account_id = ? AND period_start_us = ?"
-# Shared with the ledger, which only takes a weaker lock; whoever closes the account, or changes its people, waits.
+# Compatible with the ledger's lock, which is weaker; closing the account, or changing its people, has to wait.
 OPEN: Final = "SELECT 1 FROM account WHERE id = ? AND closed_us IS NULL"
 NOTE: Final = "INSERT INTO limit_mark VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 OWNERS: Final = """
@@ -31,7 +31,7 @@ TEMPLATE: Final = "limit"
 
 
 class StoredLimitMarks:
-    """The port `LimitMarks` over one database; a connection lives as long as a look."""
+    """The port `LimitMarks` over one database; each verb opens a connection of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -60,8 +60,7 @@ class StoredLimitMarks:
 
     def note(self, use: AccountUse, limit: Limit, percents: Sequence[int], told: str) -> int:
         with self._database.writers_turn(), self._cursor() as cursor:
-            if self._database.is_sqlite:
-                cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute(self._database.begins)
             count = self._note(cursor, use, limit, percents, told)
             cursor.execute("COMMIT")
             return count

@@ -8,9 +8,9 @@ from farebox.ports.people import DueMail
 from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection
 
-LEASE_SECONDS: Final = 240  # longer than any server may take for a letter: a test holds it to the adapter's bounds
+LEASE_SECONDS: Final = 240  # longer than sending a letter may take: a test compares it with the adapter's bounds
 LOOK: Final = "SELECT id, next_us FROM mail WHERE next_us <= ? ORDER BY next_us, id LIMIT 1"
-# Only one process finds the row as it has just seen it.
+# Of several processes that have seen the same row, only one can update it.
 CLAIM: Final = "UPDATE mail SET next_us = ?, tries = tries + 1 WHERE id = ? AND next_us = ?"
 READ: Final = f"""
 SELECT {", ".join(f"m.{name}" for name in Mail._fields)},
@@ -18,7 +18,9 @@ SELECT {", ".join(f"m.{name}" for name in Mail._fields)},
     EXISTS (SELECT 1 FROM link l WHERE l.id = m.link_id AND l.used_us IS NULL AND l.expires_us > ?
         AND NOT EXISTS (SELECT 1 FROM link n WHERE n.email = l.email AND n.purpose = l.purpose
             AND coalesce(n.account_id, '') = coalesce(l.account_id, '')
-            AND (n.created_us > l.created_us OR (n.created_us = l.created_us AND n.id > l.id))))
+            AND (n.created_us > l.created_us OR (n.created_us = l.created_us AND n.id > l.id)))),
+    EXISTS (SELECT 1 FROM account a WHERE a.email = m.email
+        AND NOT EXISTS (SELECT 1 FROM member i WHERE i.account_id = a.id))
 FROM mail m WHERE m.id = ?"""  # noqa: S608  # the names of the columns are our own
 LAST: Final = ", ".join(f"'{name}'" for name in sorted(LAST_MAILS))
 FORGOTTEN: Final = (
@@ -28,7 +30,7 @@ FORGOTTEN: Final = (
 SENT: Final = f"UPDATE mail SET sent_us = ?, failed = '', {FORGOTTEN} WHERE id = ? AND sent_us IS NULL"  # noqa: S608
 PUT_OFF: Final = "UPDATE mail SET next_us = ?, failed = ? WHERE id = ? AND sent_us IS NULL"
 FORGET: Final = (
-    # What has had its time, and how long after it; an address that was never confirmed goes with its link.
+    # What is over, and how long it is kept after that; an address that was never confirmed goes with its link.
     ("DELETE FROM guess WHERE at_us <= ?", DAY_US),
     ("DELETE FROM link WHERE expires_us <= ?", 7 * DAY_US),
     ("DELETE FROM session WHERE expires_us <= ?", 0),
@@ -57,9 +59,9 @@ class StoredMailOutbox:
                 if self._own.write(cursor, CLAIM, now_us + LEASE_SECONDS * MICROSECONDS, *seen):
                     self._own.run(cursor, READ, now_us, seen[0])
                     found = cursor.fetchone()
-                    if found is not None:  # it may just have been deleted, with whom it was for
-                        *row, is_known, is_link_alive = found
-                        return DueMail(Mail(*row), bool(is_known), bool(is_link_alive))
+                    if found is not None:  # it may just have been deleted, with its person
+                        *row, is_known, is_link_alive, is_awaited = found
+                        return DueMail(Mail(*row), bool(is_known), bool(is_link_alive), bool(is_awaited))
 
     def sent(self, mail_id: str) -> None:
         with self._own.cursor() as cursor:

@@ -4,7 +4,7 @@ from contextlib import closing
 from typing import Final
 from uuid import uuid4
 
-from farebox.store.database import Database, unavailable
+from farebox.store.database import Database
 from farebox.store.own_connection import OwnConnection
 
 READ: Final = "SELECT value FROM note WHERE name = ?"
@@ -18,19 +18,13 @@ def note_once(database: Database, name: str, value: str) -> str:
     Raises:
         LedgerUnavailable: the database cannot be reached or written to.
     """
-    mark = "?" if database.is_sqlite else "%s"
-    try:
-        with closing(database.connect()) as connection:
-            cursor = connection.cursor()
-            cursor.execute(READ.replace("?", mark), (name,))
+    with closing(OwnConnection(database)) as own, own.cursor() as cursor:
+        own.run(cursor, READ, name)
+        found = cursor.fetchone()
+        if found is None:
+            own.write(cursor, WRITE, name, value)
+            own.run(cursor, READ, name)
             found = cursor.fetchone()
-            if found is None:
-                cursor.execute(WRITE.replace("?", mark), (name, value))
-                cursor.execute(READ.replace("?", mark), (name,))
-                found = cursor.fetchone()
-                connection.commit()
-    except database.outages as error:
-        raise unavailable(error) from error
     return str(found[0])
 
 

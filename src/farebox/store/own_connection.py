@@ -25,10 +25,9 @@ class OwnConnection:
     def cursor(self) -> Iterator[Cursor]:
         with self._one_at_a_time:
             try:
+                self._let_go_if_dead()
                 if self._connection is None:
                     self._connection = self._database.connect()
-                    if not self._database.is_sqlite:
-                        self._connection.autocommit = True
                 yield self._connection.cursor()
             except self._database.outages as error:
                 self._drop()
@@ -41,7 +40,7 @@ class OwnConnection:
     def transaction(self) -> Iterator[Cursor]:
         """Several statements that write; what fails takes all of them back."""
         with self.cursor() as cursor, self._database.writers_turn():
-            cursor.execute("BEGIN IMMEDIATE" if self._database.is_sqlite else "BEGIN")
+            cursor.execute(self._database.begins)
             yield cursor
             cursor.execute("COMMIT")
 
@@ -49,10 +48,13 @@ class OwnConnection:
         return clock_us(cursor, is_sqlite=self._database.is_sqlite)
 
     def write(self, cursor: Cursor, statement: str, *values: object) -> bool:
-        """Whether a row was written, in a statement of its own."""
+        """Whether a row was written, in a transaction of its own: a statement alone takes the role's isolation."""
         with self._database.writers_turn():
+            cursor.execute(self._database.begins)
             self.run(cursor, statement, *values)
-            return cursor.rowcount > 0
+            is_written = cursor.rowcount > 0
+            cursor.execute("COMMIT")
+            return is_written
 
     def run(self, cursor: Cursor, statement: str, *values: object) -> None:
         cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)
@@ -60,6 +62,14 @@ class OwnConnection:
     def close(self) -> None:
         with self._one_at_a_time:
             self._drop()
+
+    def _let_go_if_dead(self) -> None:
+        """PostgreSQL, or what is before it, may have hung up while nothing was asked: that is no outage."""
+        if self._connection is not None and not self._database.is_sqlite:
+            try:
+                self._connection.execute("SELECT 1")
+            except self._database.outages:
+                self._drop()
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -19,7 +19,7 @@ WRITE: Final = f"INSERT INTO mail ({', '.join(Mail._fields)}) VALUES ({', '.join
 def write_to_owners(
     run: Callable[..., None], cursor: Cursor, account_id: str, template: str, data: str, now_us: int
 ) -> int:
-    """Write one mail to each; how many. `run` runs a statement with `?` in it on the cursor."""
+    """Write one mail to each owner, and return how many. `run` runs a statement with `?` in it on the cursor."""
     run(cursor, OWNERS, account_id)
     owners = [row[0] for row in cursor.fetchall()]
     for email in owners:

@@ -83,7 +83,7 @@ def _is_theirs(person_id: str, passkey_id: str) -> ColumnElement[bool]:
 
 
 def _use(connection: Connection, used: Passkey, sign_count: int, now_us: int) -> bool:
-    """Note how often it has signed, unless somebody else has done so since it was looked at."""
+    """Note the passkey's new sign count, unless another request has noted one since it was read."""
     as_seen = and_(_is_theirs(used.person_id, used.id), passkey.c.sign_count == used.sign_count)
     noted = update(passkey).where(as_seen).values(sign_count=sign_count, used_us=now_us)
     return connection.execute(noted).rowcount > 0

@@ -23,7 +23,7 @@ from farebox.domain.people import (
 )
 from farebox.ports.calls import AccountRow
 from farebox.ports.people import Arrival, Entered, OtherAccount, Visit
-from farebox.store.arrivals import Start, let_in, open_account, person_for
+from farebox.store.arrivals import Start, is_awaited, let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.tables import account
@@ -32,7 +32,7 @@ from farebox.store.tables_people import guess, link, mail, member, person, sessi
 MAILED: tuple[Purpose, ...] = ("confirm", "magic", "reset", "code", "change")
 OTHERS_MAX = 50
 NOBODY = "You are in no account any more, so your log-in was deleted meanwhile. Nothing was done here."
-USED = '{"used": true}'  # what a link carries once it was used, and none that was ended unused
+USED = '{"used": true}'  # the data of a link that was used; one that was ended unused keeps its own
 
 
 class StoredPeople:
@@ -48,7 +48,7 @@ class StoredPeople:
 
     def take(self, allowances: Sequence[Allowance]) -> int | None:
         with self._database.write() as connection:
-            # One after the other, in one order everywhere: what is counted must not change before it is written.
+            # Locked one by one, in the same order everywhere: a count must not change between reading and writing.
             for each in sorted(allowances):
                 self._one_by_one(connection, each.subject)
             now_us = self._database.now_us(connection)
@@ -131,9 +131,12 @@ class StoredPeople:
         with self._database.write() as connection:
             who = lock_asker(connection, link_id)
             now_us = self._database.now_us(connection)
-            if use_link(connection, link_id, purpose, now_us) is None or who is None:
+            used = use_link(connection, link_id, purpose, now_us)
+            if used is None or (who is None and not is_awaited(connection, used.email)):
                 return None
-            if password_hash is not None:
+            if who is None:
+                who = person_for(connection, used.email, password_hash, now_us, is_sqlite=self._database.is_sqlite)
+            elif password_hash is not None:
                 _set_password(connection, who, password_hash, arrival.client, now_us)
             return let_in(connection, who, arrival, now_us)
 
@@ -142,7 +145,7 @@ class StoredPeople:
     def log_in(self, who: Person, arrival: Arrival) -> Entered | None:
         with self._database.write() as connection:
             now_us = self._database.now_us(connection)
-            # Locked, so that a change of the password comes before this session and ends this, or after it and ends it.
+            # Locked: a new password either comes before, and refuses this log-in, or comes after, and ends its session.
             if locked(connection, _is_still(who)) is None:
                 return None
             return let_in(connection, who, arrival, now_us)
@@ -234,7 +237,7 @@ def usable(link_id: str, now_us: int) -> ColumnElement[bool]:
 
 
 def is_open(now_us: int) -> ColumnElement[bool]:
-    """Not used, not too old, and the newest of its purpose, address and account."""
+    """Whether a link is unused, not too old, and the newest of its purpose, address and account."""
     newer = link.alias("newer")
     is_newer = or_(
         newer.c.created_us > link.c.created_us,
@@ -250,10 +253,10 @@ def is_open(now_us: int) -> ColumnElement[bool]:
 
 
 def use_link(connection: Connection, link_id: str, purpose: Purpose, now_us: int) -> Link | None:
-    """Use a link, which only one can: who comes at the same moment waits, and finds it used."""
+    """Use a link, which works once: another request at the same moment waits, and finds it used."""
     is_usable = and_(usable(link_id, now_us), link.c.purpose == purpose)
     row = connection.execute(select(link).where(is_usable)).first()
-    # What it carries has done its service: a password's hash is not to lie about.
+    # Its data is not needed any more, and may be a password's hash, which should not be left there.
     done = update(link).where(is_usable).values(used_us=now_us, data=USED)
     if row is None or connection.execute(done).rowcount == 0:
         return None
@@ -271,13 +274,13 @@ def locked(connection: Connection, which: ColumnElement[bool]) -> Person | None:
 
 
 def lock_asker(connection: Connection, link_id: str) -> Person | None:
-    """The person before their link, as who removes somebody or sets a password does: else each waits for the other."""
+    """Lock the person before their link, as removing people and setting passwords do: else they would deadlock."""
     asked = select(link.c.email).where(link.c.id == link_id)
     return locked(connection, person.c.email == asked.scalar_subquery())
 
 
 def still_there(connection: Connection, who: Person) -> Person:
-    """Somebody who was there a moment ago, locked: what is theirs goes when they go, and none of it comes after.
+    """Lock a person who was there a moment ago, so that nothing is stored for them after they were deleted.
 
     Raises:
         NotAllowed: they were deleted meanwhile.
@@ -291,7 +294,7 @@ def still_there(connection: Connection, who: Person) -> Person:
 def _set_password(
     connection: Connection, who: Person, password_hash: str, client: Client, now_us: int, kept_digest: str = ""
 ) -> None:
-    """With the old password goes all that it, or who knew it, opened."""
+    """Set a password, and end all that somebody who knew the old one may have opened: sessions and mailed links."""
     connection.execute(update(person).where(person.c.id == who.id).values(password_hash=password_hash))
     others = and_(session.c.person_id == who.id, session.c.digest != kept_digest)
     connection.execute(delete(session).where(others))
@@ -303,11 +306,11 @@ def _set_password(
 
 
 def notice(email: str, template: str, now_us: int, **data: str) -> Mail:
-    """A mail that brings no link."""
+    """A mail without a link."""
     new_id = f"mail_{secrets.token_hex(16)}"
     return Mail(new_id, email, template, json.dumps(data), None, now_us, now_us, 0, None, "")
 
 
 def tell_of(connection: Connection, who: Person, what: str, now_us: int) -> None:
-    """Have somebody told of a change to how they log in, which they may not have made themselves."""
+    """Mail a person about a change to how they log in, which they may not have made themselves."""
     connection.execute(insert(mail).values(notice(who.email, "changed", now_us, what=what)._asdict()))

@@ -33,7 +33,7 @@ def lost_plans(database: Database, plans: Mapping[str, Plan]) -> str:
 
 
 def newest_customer(database: Database) -> str:
-    """Stripe's name for the account that was made last of those that it knows; empty where there is none.
+    """The Stripe customer of the newest account that has one; empty where there is none.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.

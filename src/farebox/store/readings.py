@@ -1,4 +1,4 @@
-"""What customers read of their calls: from the meters and the daily sums, and of the calls a page at a time."""
+"""What customers read of their calls: meters, daily sums, and the calls themselves a page at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,9 +39,9 @@ class StoredReadings:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        """A transaction in which calls come in the order of the primary key, and nothing is read whole to be sorted.
+        """A transaction that reads calls in the order of the primary key, and no table whole in order to sort it.
 
-        PostgreSQL would choose that where it takes an account for an average one, and its calls for few.
+        PostgreSQL would do the latter where it takes an account for an average one with few calls.
         """
         with self._database.read() as connection:
             if not self._database.is_sqlite:
@@ -123,7 +123,7 @@ class StoredReadings:
             yield [DayUse(row.mode, row.endpoint, row.key_id, Sums(*row[3:])) for row in rows]
 
     def all_calls(self, account_id: str, period: Period) -> Iterator[Sequence[CallRow]]:
-        # The period of a call is in its row. Its id is only where to look, so that a clock may be off by a day.
+        # A call's period is in its row. Its id only says where to look: clocks may be off by a day.
         after, below = place_of(period.start_us - DAY_US), place_of(period.end_us + DAY_US)
         while True:
             with self._read() as connection:
@@ -156,7 +156,7 @@ def _by_day(connection: Connection, account_id: str, mode: Mode, days: tuple[str
 
 
 def _parts(connection: Connection, account_id: str, mode: Mode, days: tuple[str, str], name: Column[str]) -> list[Sums]:
-    """The parts of what was used, the largest first; one more than a page lists, where there are as many."""
+    """The use by part, the largest first; one part more than a page lists, if there are as many."""
     return _by(connection, account_id, mode, days, name, LARGEST_FIRST)
 
 
@@ -183,7 +183,7 @@ def _has_key(connection: Connection, account_id: str) -> bool:
 
 
 def _endpoints(connection: Connection, account_id: str, now_us: int) -> list[str]:
-    """What was called in the last days."""
+    """The endpoints that were called in the last days."""
     c = rollup_daily.c
     lately = select(c.endpoint).distinct().where(
         c.account_id == account_id, c.mode.in_(MODES), c.day >= day(max(now_us - SUMMARY_DAYS * DAY_US, 0))

@@ -1,6 +1,6 @@
-"""Whether every sum is right: meters and rollups against the rows they are kept of, and each row against itself.
+"""Whether every sum is right: meters and rollups against the rows that they sum up, and each row against itself.
 
-All of it reads one consistent state of the database. The sums are compared where they lie; the rows stream by.
+All of it reads one consistent state of the database. The database compares the sums; the rows are streamed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -58,14 +58,16 @@ class Report(NamedTuple):
 
 
 def reconcile(database: Database, plans: Mapping[str, Plan]) -> Report:
-    """Make every sum of the ledger again, and compare.
+    """Compute every sum of the ledger again, and compare.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
     """
     with database.read() as connection:
         if not database.is_sqlite:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a long table takes its time
+            # A long table takes its time, and nobody waits for what is only read.
+            for timeout in ("statement_timeout = 0", "idle_in_transaction_session_timeout = '1h'"):
+                connection.execute(text(f"SET LOCAL {timeout}"))
         checks = (
             _meters, _rollups, _over_caps, _held_and_ended, _keyless, _miscounted, _outside_period, _rows, _holds,
             reconcile_money.grants, reconcile_money.unread, reconcile_money.outbox,
@@ -120,12 +122,12 @@ def _meters(connection: Connection) -> Iterator[Finding]:
     kept = select(*_columns(meter, METER_KEY + METER_SUMS))
     for (owner, name, start_us), expected, found in _differences(connection, len(METER_KEY), kept, counted):
         if expected is None and found is not None and not any(found):
-            continue  # of a month that a purchase began: it counts nothing, and says so
+            continue  # the meter of a month that a purchase began, without calls: all 0, which is right
         yield from _apart(owner, period_name(start_us, name), "meter", METER_SUMS, expected, found)
 
 
 def _over_caps(connection: Connection) -> Iterator[Finding]:
-    """A key's cap never changes, so there is no way over it."""
+    """Meters over a key's cap, which can never be right: a cap does not change."""
     of_key = and_(api_key.c.account_id == meter.c.account_id, api_key.c.cap_id == meter.c.name)
     calls = meter.c.posted_calls + meter.c.held_calls
     figures = [*_columns(meter, METER_KEY), calls, api_key.c.cap_calls]
@@ -152,7 +154,7 @@ Sums = tuple[int, ...] | None
 def _differences(
     connection: Connection, key_columns: int, kept: Select[Any], counted: Select[Any]
 ) -> Iterator[tuple[tuple[Any, ...], Sums, Sums]]:
-    """The keys whose sums are not the same on both sides: as counted, and as kept; None where a side has none."""
+    """The keys whose sums differ, with the sums as counted and as kept; None for a side that has none."""
 
     def only_in(one: Select[Any], other: Select[Any]) -> dict[tuple[Any, ...], Sums]:
         rows = connection.execute(except_(one, other))

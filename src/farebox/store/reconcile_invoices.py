@@ -16,12 +16,12 @@ from farebox.store.tables import account
 from farebox.store.tables_money import invoice, subscription, usage_event
 
 HEARD_US: Final = 3 * HOUR_US
-"""By then Stripe's word of an invoice has been heard."""
+"""By then Stripe's event about an invoice has come."""
 NOT_FINAL: Final = frozenset({"draft", "void"})
 
 
 class Stray(NamedTuple):
-    """Calls that Stripe has counted for a time of which there is no invoice."""
+    """Calls that Stripe has counted for a time that no invoice covers."""
 
     email: str
     nanodollars: int
@@ -39,7 +39,7 @@ class Misled(NamedTuple):
 
 
 def notes(connection: Connection, now_us: int) -> Iterator[str]:
-    """What is on no invoice, and what an invoice has another sum of."""
+    """Use that is on no invoice, and invoices with another sum than was reported."""
     for one in strays(connection, now_us):
         yield (
             f"{one.email}: {one.calls:,} calls of {format_usd(one.nanodollars)}, the first of "
@@ -54,10 +54,10 @@ def notes(connection: Connection, now_us: int) -> Iterator[str]:
 
 
 def strays(connection: Connection, now_us: int) -> Iterator[Stray]:
-    """What was reported, and comes onto no invoice: as a rule of a subscription that was ended at once."""
+    """Use that was reported and comes onto no invoice: as a rule of a subscription that was ended at once."""
     for account_id, email, live_us in _subscribed(connection):
         spans = [_span(line) for _, _, lines in _invoices(connection, account_id) for line in lines]
-        # What Stripe has told may not have been heard of yet: of an end, and of an invoice.
+        # Stripe's latest events, about an end or an invoice, may not have come yet.
         heard_us = now_us - HEARD_US
         spans.append(Period(heard_us if live_us is None else min(live_us, heard_us), now_us))
         sums = [_reported(connection, account_id, gap) for gap in _gaps(spans)]
@@ -67,7 +67,7 @@ def strays(connection: Connection, now_us: int) -> Iterator[Stray]:
 
 
 def misled(connection: Connection, now_us: int) -> Iterator[Misled]:
-    """The lines of the last weeks' final invoices whose quantity is another one than was reported."""
+    """The lines of the last weeks' final invoices whose quantity differs from what was reported."""
     for account_id, email, _ in _subscribed(connection):
         for invoice_id, status, lines in _invoices(connection, account_id):
             for line in lines:
@@ -78,11 +78,11 @@ def misled(connection: Connection, now_us: int) -> Iterator[Misled]:
 
 
 def _subscribed(connection: Connection) -> Sequence[tuple[str, str, int | None]]:
-    """Whoever has, or had, a subscription; since when its period is under way, if it is."""
+    """The accounts that have or had a subscription, and the start of its current period, if it is live."""
     s = subscription.c
     found = select(s.account_id, account.c.email, s.period_start_us, s.status, account.c.closed_us)
     rows = connection.execute(found.outerjoin(account, account.c.id == s.account_id).order_by(s.account_id)).all()
-    # That of a deleted account was ended with it, and its row stays as it was.
+    # The subscription of a deleted account was ended with it, though its row stays as it was.
     return [(row[0], row[1] or row[0], row[2] if row[3] in LIVE and row[4] is None else None) for row in rows]
 
 
@@ -106,7 +106,7 @@ def _gaps(spans: list[Period]) -> Iterator[Period]:
 
 
 def _reported(connection: Connection, account_id: str, span: Period) -> tuple[int, int, int]:
-    """The sum of what Stripe has taken with a time in a span; of how many calls, and the first such time."""
+    """What Stripe has taken with a time in this span: the sum, the number of calls, and the first such time."""
     e = usage_event.c
     sums = func.coalesce(func.sum(e.nanodollars), 0), func.coalesce(func.sum(e.calls), 0), func.min(e.timestamp_us)
     mine = e.account_id == account_id, e.state == "sent", e.timestamp_us >= span.start_us, e.timestamp_us < span.end_us

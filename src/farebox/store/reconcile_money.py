@@ -24,7 +24,7 @@ Sums = Counter[tuple[str, str]]
 
 
 def grants(connection: Connection) -> Iterator[Finding]:
-    """Each grant: its amount is what rows spent, holds hold, was taken back, and is left; and no row names another."""
+    """Grants whose amount is not what is spent, held, taken back and left of it; and grants that only rows name."""
     spent, held = (_named(connection, table, column) for table, column in _CREDIT_OF.items())
     known: set[tuple[str, str]] = set()
     columns = [credit_grant.c[name] for name in Grant._fields]
@@ -40,7 +40,7 @@ _CREDIT_OF: Final[dict[Table, str]] = {usage_record: "spent_credit", hold: "cred
 
 
 def _named(connection: Connection, table: Table, column: str) -> Sums:
-    """What the rows of a table take of each grant; a row that cannot be read is found by itself."""
+    """What the rows of a table take of each grant; a row that cannot be read is a finding of its own."""
     sums: Sums = Counter()
     text = table.c[column]
     rows = select(table.c.account_id, text).where(text != "")
@@ -74,7 +74,7 @@ def unread(connection: Connection) -> Iterator[Finding]:
 
 
 def outbox(connection: Connection) -> Iterator[Finding]:
-    """Each call with an invoiced part has one row for the invoice, of the same figures; and no other call has one."""
+    """Calls with an invoiced part must have one row for the invoice, of the same figures; others must have none."""
     used, waiting = usage_record.c, usage_outbox.c
     same = and_(used.account_id == waiting.account_id, used.call_id == waiting.call_id)
     figures = (used.customer, used.period_start_us, used.admitted_us, used.invoiced_nanodollars)

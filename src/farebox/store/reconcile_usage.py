@@ -1,6 +1,6 @@
 """Whether what was reported to Stripe is what calls put onto invoices: events against the rows of the outbox.
 
-A part of `reconcile`, in the same state of the database. What the calls say, `reconcile_money` holds those rows to.
+A part of `reconcile`, in the same state of the database. `reconcile_money` compares those rows with the calls.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ TOLD_MAX: Final = 20
 
 
 def events(connection: Connection) -> Iterator[Finding]:
-    """Each event is the sum of its rows; no row is part of an event that is not there, or was dropped."""
+    """Check that each event is the sum of its rows, and that no row is part of a missing or dropped event."""
     e, o = usage_event.c, usage_outbox.c
     sums = (
         select(o.event_id, func.sum(o.nanodollars).label("nanodollars"), func.count().label("calls"))
@@ -59,7 +59,7 @@ def notes(connection: Connection, now_us: int) -> Iterator[str]:
 
 
 def notes_of(database: Database) -> list[str]:
-    """The notes alone, for who looks at everything that is set up.
+    """The notes alone, for `farebox doctor`.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.

@@ -30,7 +30,7 @@ MODES: Final = ("live", "test")
 
 
 class Hits(NamedTuple):
-    """What was found, the newest first, and where to go on: at the end, nowhere."""
+    """The calls found, the newest first, and where to go on; empty at the end."""
 
     calls: list[CallRow]
     older: str
@@ -50,7 +50,7 @@ def find(connection: Connection, account_id: str, search: Search, now_us: int, m
 def _recorded(
     connection: Connection, account_id: str, search: Search, now_us: int, most: int
 ) -> tuple[list[CallRow], str]:
-    """One call more than wanted, where there are as many; else where the search stopped, if there may be more."""
+    """Ended calls that fit, up to one more than wanted; and where the search stopped, if there may be more."""
     if search.state is State.HELD:
         return [], ""
     if not search.is_narrow:
@@ -71,7 +71,7 @@ def _recorded(
 
 
 def _reach(connection: Connection, account_id: str, span: Span, most: int) -> str:
-    """How far back in a span one comes with so many calls."""
+    """The lowest id of the newest `most` calls of a span; the lower end of the span if there are fewer."""
     ids = select(usage_record.c.call_id).where(_within(usage_record, account_id, span))
     looked_at = ids.order_by(usage_record.c.call_id.desc()).limit(most).subquery()
     row = connection.execute(select(func.count(), func.min(looked_at.c.call_id)).select_from(looked_at)).one()
@@ -88,7 +88,7 @@ def _fitting(connection: Connection, account_id: str, span: Span, search: Search
 
 
 def _held(connection: Connection, account_id: str, search: Search, above: str, most: int) -> list[CallRow]:
-    """Those under way. There are only as many as can be at once, so all of them may be looked at."""
+    """The calls under way that fit. Only so many can be under way at once, so all of them may be looked at."""
     if search.state not in {None, State.HELD} or search.is_invoiced:
         return []
     within = _within(hold, account_id, Span(above, search.below))
@@ -105,7 +105,7 @@ def _of_search(search: Search) -> tuple[tuple[str, str | None], ...]:
 
 
 def _fits(table: Table, search: Search) -> list[ColumnElement[bool]]:
-    """Everything but the state, which a call under way has no column for."""
+    """Every condition but the state, for which a call under way has no column."""
     fits = [table.c[name] == value for name, value in _of_search(search) if value]
     if search.is_invoiced and table is usage_record:
         fits.append(usage_record.c.invoiced_nanodollars > 0)
@@ -130,7 +130,7 @@ def _days(connection: Connection, account_id: str, search: Search, first: str, l
 
 
 def whole(summed: ColumnElement[int]) -> ColumnElement[int]:
-    """A sum as a whole number, as PostgreSQL makes a numeric of it."""
+    """A sum as a whole number: PostgreSQL would give a numeric."""
     return cast(summed, BigInteger)
 
 

@@ -87,7 +87,7 @@ class StoredSecondFactors:
         with self._database.write() as connection:
             now_us = self._database.now_us(connection)
             asked = select(link.c.person_id).where(usable(link_id, now_us), link.c.purpose == "code")
-            # Everything that a code can be used up by happens under this lock.
+            # Whatever uses up a code does so under this lock.
             who = locked(connection, person.c.id == asked.scalar_subquery())
             if who is None or not _is_unused(connection, who, shown):
                 return None

@@ -8,7 +8,7 @@ from farebox.domain.errors import FounderError
 
 
 def address_of(absolute: PurePath) -> str:
-    """The file as SQLite is to open it: to read and write, and never to make it."""
+    """The URI by which SQLite opens the file to read and write, but never makes it."""
     name = absolute.as_posix()
     root = "" if name.startswith("/") else "/"  # before the drive of Windows
     return f"file://{root}{quote(os.fsencode(name), safe='/:')}?mode=rw"
@@ -20,11 +20,11 @@ def has_data(path: Path) -> bool:
 
 
 def lost(path: Path) -> tuple[str, str] | None:
-    """What is wrong where SQLite's -wal is there without its database, and what to do; None where nothing is.
+    """What is wrong if SQLite's -wal is there without its database, and what to do; None where nothing is wrong.
 
-    It has the latest calls in it, and SQLite throws it away as soon as an empty file of that name is opened.
+    The -wal may have the latest calls in it, and SQLite deletes it as soon as an empty database of that name is opened.
     """
-    real = path.resolve()  # SQLite follows a link, and puts the -wal beside where it leads
+    real = path.resolve()  # SQLite follows a link, and puts the -wal beside its target
     wal = real.with_name(f"{real.name}-wal")
     if not wal.exists() or has_data(real):
         return None

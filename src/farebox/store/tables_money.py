@@ -8,13 +8,13 @@ from farebox.store.tables import account, int_column, metadata, text_column
 
 
 def _only(which: ColumnElement[bool]) -> dict[str, Any]:
-    """The rows that an index has."""
+    """The arguments of an index that has only these rows."""
     return {"sqlite_where": which, "postgresql_where": which}
 
 
 credit_grant = Table(
     "credit_grant", metadata,
-    # Money that was paid beforehand. The sum of its rows' spending, kept beside them as a meter is.
+    # Prepaid credit, with the sums of what calls spend and hold of it, kept beside their rows as a meter is.
     text_column("account_id", primary_key=True),
     text_column("id", primary_key=True),
     text_column("source", unique=True),  # the payment it was bought with: credit is granted once for each
@@ -49,7 +49,7 @@ subscription = Table(
     int_column("ends_at_period_end"),
     int_column("invoiced_until_us"),  # usage before this belongs to an invoice that is closed
     int_column("synced_us"),
-    text_column("told"),  # what its owners were written to last: '', 'failed' or 'lapsed'
+    text_column("told"),  # what its owners were last told: '', 'failed' or 'lapsed'
     int_column("price_nanodollars", nullable=True),  # what `plan` costs each period
     int_column("next_price_nanodollars", nullable=True),  # what the next period costs, as Stripe has it
     int_column("has_usage_line", nullable=True),  # whether use comes onto its invoices
@@ -61,7 +61,7 @@ Index("subscription_failed", subscription.c.account_id, sqlite_where=FAILED, pos
 
 top_up = Table(
     "top_up", metadata,
-    # A customer's wish to buy a pack by itself when credit runs low; `attempt` is the payment under way, or ''.
+    # A wish that a pack is bought automatically when credit runs low; `attempt` is the payment under way, or ''.
     text_column("account_id", primary_key=True),
     text_column("pack"),
     int_column("below_nanodollars"),
@@ -92,7 +92,7 @@ invoice = Table(
 
 webhook_event = Table(
     "webhook_event", metadata,
-    # That something happened to an object at Stripe, once by the event's id. What happened is fetched anew.
+    # Stripe's events, once by their id: that something happened to an object. What happened is fetched anew.
     text_column("id", primary_key=True),
     text_column("type"),
     text_column("object_id"),

@@ -50,7 +50,7 @@ Index("session_expires", session.c.expires_us)
 
 link = Table(
     "link", metadata,
-    # Its token is made from the id and the server's secret, and stands nowhere.
+    # Its token is made from the id and the server's secret, and is stored nowhere.
     text_column("id", primary_key=True),
     text_column("purpose"),
     text_column("email"),
@@ -103,7 +103,7 @@ Index("identity_person", identity.c.person_id)
 
 ceremony = Table(
     "ceremony", metadata,
-    # Found by the digest of a cookie; gone as soon as its browser comes back, but for a second factor's.
+    # Found by the digest of a cookie; deleted when its browser comes back, unless it is for a second factor.
     text_column("digest", primary_key=True),
     text_column("kind"),
     text_column("person_id", nullable=True),
@@ -116,7 +116,7 @@ Index("ceremony_expires", ceremony.c.expires_us)
 
 mail = Table(
     "mail", metadata,
-    # `next_us` is when it is to be tried next; none is left when it was sent or given up.
+    # `next_us` is when it is to be tried next; null once it was sent or given up.
     text_column("id", primary_key=True),
     text_column("email"),
     text_column("template"),
@@ -160,7 +160,7 @@ Index("audit_person", audit.c.person_id, audit.c.at_us)
 
 limit_mark = Table(
     "limit_mark", metadata,
-    # A mark on the way to a limit that an account has reached, and that its owners were written of: once a period.
+    # A mark on the way to a limit that an account has reached, and that its owners were told of, once a period.
     text_column("account_id", primary_key=True),
     int_column("period_start_us", primary_key=True),
     text_column("name", primary_key=True),

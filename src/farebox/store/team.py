@@ -13,7 +13,7 @@ from farebox.ports.team import Invitation, Invited, Joined, TeamMember
 from farebox.store.arrivals import let_in, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.household import (
+from farebox.store.members import (
     keep_an_owner,
     lock_account,
     lock_own,
@@ -93,7 +93,7 @@ class StoredTeam:
             asked = _find(connection, link_id, self._database.now_us(connection))
             if asked is None or asked.account_id is None:
                 return None
-            theirs = lock_account(connection, asked.account_id)  # before the link, as who revokes it does
+            theirs = lock_account(connection, asked.account_id)  # before the link, as revoking it does
             known = lock_asker(connection, link_id)
             now_us = self._database.now_us(connection)
             if use_link(connection, link_id, "invite", now_us) is None:
@@ -114,7 +114,7 @@ class StoredTeam:
         dialect = sqlite if self._database.is_sqlite else postgresql
         row = {"account_id": account_id, "person_id": who.id, "role": role, "joined_us": now_us}
         connection.execute(dialect.insert(member).values(row).on_conflict_do_nothing())
-        # One that began while they were taken out before would live again.
+        # A session that began while they were being taken out earlier would live again.
         stale = and_(session.c.account_id == account_id, session.c.person_id == who.id, session.c.created_us < now_us)
         connection.execute(delete(session).where(stale))
 
@@ -157,7 +157,7 @@ class StoredTeam:
 
     def switch(self, here: Visit, account_id: str, client: Client) -> bool:
         with self._database.write() as connection:
-            # Shared, so that whoever is being taken out is out before this, and has no session there after it.
+            # A shared lock: a removal under way ends before this, and no session there is left after it.
             mine = and_(member.c.account_id == account_id, member.c.person_id == here.person.id)
             if connection.execute(select(member.c.role).where(mine).with_for_update(read=True)).first() is None:
                 return False

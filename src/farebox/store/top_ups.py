@@ -29,7 +29,7 @@ LOW_AMONG: Final = f"SELECT t.account_id FROM top_up t WHERE {IS_LOW} AND t.acco
 LOCK: Final = f"SELECT 1 FROM account WHERE id = ? AND {CAN_CALL}"  # noqa: S608
 WISH: Final = f"SELECT t.pack FROM top_up t WHERE t.account_id = ? AND {IS_LOW}"  # noqa: S608
 BEGIN: Final = "UPDATE top_up SET attempt = ?, next_us = ? WHERE account_id = ?"
-# Of a wish that has ended meanwhile nothing is bought any more; what was paid is still looked for.
+# If the wish has ended meanwhile, nothing more is bought; what was paid is still looked for.
 DUE: Final = (
     "SELECT account_id, CASE WHEN failed = '' THEN pack ELSE '' END, attempt, next_us FROM top_up WHERE next_us <= ?"
     " ORDER BY next_us LIMIT 1"
@@ -40,14 +40,14 @@ WANTED: Final = (
 )
 AGAIN: Final = "UPDATE top_up SET next_us = ? WHERE account_id = ? AND attempt = ? AND next_us = ?"
 PUT_OFF: Final = "UPDATE top_up SET next_us = ? WHERE account_id = ? AND attempt = ?"
-END: Final = (  # a wish that has ended while its payment was under way stays so
+END: Final = (  # a wish that has ended while its payment was under way stays ended
     "UPDATE top_up SET attempt = '', next_us = NULL, failed = CASE WHEN failed = '' THEN ? ELSE failed END"
     " WHERE account_id = ? AND attempt = ?"
 )
 
 
 class StoredTopUps:
-    """The port `TopUps` over one database. An attempt's name holds when it was begun."""
+    """The port `TopUps` over one database. An attempt's id contains when it was begun."""
 
     def __init__(self, database: Database) -> None:
         self._is_sqlite = database.is_sqlite

@@ -13,9 +13,9 @@ TURN: Final = "usage_check_next_us"
 LOOKED_BACK_US: Final = OLDEST_US + DAY_US
 FIRST_TURN: Final = "INSERT INTO note (name, value) VALUES (?, '0') ON CONFLICT (name) DO NOTHING"
 READ_TURN: Final = "SELECT value FROM note WHERE name = ?"
-# Only one process finds the note as it has just read it.
+# Of several processes that have read the same note, only one can update it.
 TAKE_TURN: Final = "UPDATE note SET value = ? WHERE name = ? AND value = ?"
-# Of a customer that was deleted at Stripe, and has another name by now, nothing can be asked.
+# Nothing can be asked about a customer that was deleted at Stripe and replaced by another one.
 OF_NOW: Final = (
     " AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id = usage_event.account_id"
     " AND a.customer_id <> usage_event.customer)"

@@ -21,9 +21,9 @@ from farebox.store.own_connection import OwnConnection
 log = logging.getLogger("farebox.usage")
 
 LEASE_SECONDS: Final = 120
-"""Longer than the adapter tries: what is left in hand after that, its process died over."""
+"""Longer than the adapter tries: if an event is still in hand after that, its process has died."""
 ROWS_MAX: Final = 2000
-"""Of one event: so many are marked in a few milliseconds, and calls wait no longer than that."""
+"""How many rows one event has: marking them takes a few milliseconds, and calls wait no longer than that."""
 EVENT: Final = ", ".join(UsageEvent._fields)
 
 NEXT: Final = (
@@ -35,7 +35,7 @@ NEXT_OF: Final = (
     " ORDER BY period_start_us LIMIT 1"
 )
 IN_HAND: Final = "SELECT 1 FROM usage_event WHERE customer = ? AND state = 'waiting'"
-# Where another process was faster, the database says so: a customer has one event in hand.
+# If another process was faster, this inserts nothing: a customer has one event in hand.
 MAKE: Final = (
     "INSERT INTO usage_event (id, account_id, customer, period_start_us, nanodollars, calls, timestamp_us, state,"
     " first_sent_us, sent_us, tries, next_us, failed)"
@@ -62,7 +62,7 @@ STANDING: Final = (
     "SELECT a.anchor_us, s.period_start_us, s.period_end_us, s.invoiced_until_us"
     " FROM subscription s JOIN account a ON a.id = s.account_id WHERE s.account_id = ?"
 )
-# Only one process finds the row as it has just seen it.
+# Of several processes that have seen the same row, only one can update it.
 AS_SEEN: Final = "WHERE id = ? AND state = 'waiting' AND next_us = ?"
 CLAIM: Final = (
     "UPDATE usage_event SET next_us = ?, tries = tries + 1, first_sent_us = ?, timestamp_us = ?, failed = '' " + AS_SEEN

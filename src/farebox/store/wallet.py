@@ -1,4 +1,4 @@
-"""Credit grants, given and taken back, on the driver's own connection: a serving process hears of payments too."""
+"""Credit grants, given and taken back, on the driver's own connection: serving processes hear of payments, too."""
 
 import json
 import secrets
@@ -14,7 +14,7 @@ from farebox.store.owners import TOP_UP_ENDED, write_to_owners
 
 COLUMNS: Final = ", ".join(Grant._fields)
 LOCK: Final = "SELECT has_credit FROM account WHERE id = ?"
-# As the ledger locks it, so that neither sees the other's half.
+# The ledger's own kind of lock, so that neither sees half of what the other does.
 LOCK_POSTGRES: Final = f"{LOCK} FOR NO KEY UPDATE"
 GRANT: Final = f"""
 INSERT INTO credit_grant (source, pack, {COLUMNS}) VALUES ({", ".join("?" * (len(Grant._fields) + 2))})
@@ -25,13 +25,13 @@ TAKE: Final = """
 UPDATE credit_grant SET taken_back_nanodollars = ?, due_back_nanodollars = ? WHERE account_id = ? AND id = ?"""
 LISTED: Final = f"""
 SELECT pack, {COLUMNS} FROM credit_grant WHERE account_id = ? ORDER BY expires_us, created_us, id"""
-# With the credit, so that no process sees that it is low and buys it again.
+# In the credit's transaction, so that no process sees that the credit is low and buys again.
 END_TOP_UP: Final = "UPDATE top_up SET failed = ? WHERE account_id = ? AND pack <> '' AND failed = ''"
 AUDIT: Final = "INSERT INTO audit (id, at_us, account_id, person_id, what, network, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class StoredCredit:
-    """The port `Credit` over one database; a connection lives as long as a verb."""
+    """The port `Credit` over one database; each verb opens a connection of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -93,7 +93,7 @@ class StoredCredit:
         return Purse(now_us, left, tuple(Granted(pack, grant) for pack, grant in found))
 
     def _lock(self, cursor: Cursor, account_id: str) -> bool:
-        """Have the account until the end of the transaction; False where there is none."""
+        """Lock the account until the end of the transaction; False where there is none."""
         self._run(cursor, LOCK if self._database.is_sqlite else LOCK_POSTGRES, account_id)
         return cursor.fetchone() is not None
 
@@ -105,8 +105,7 @@ class StoredCredit:
     @contextmanager
     def _writing(self) -> Iterator[Cursor]:
         with self._database.writers_turn(), self._cursor() as cursor:
-            if self._database.is_sqlite:
-                cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute(self._database.begins)
             yield cursor
             cursor.execute("COMMIT")
 

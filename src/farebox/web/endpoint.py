@@ -56,7 +56,7 @@ class StreamedCall(NamedTuple):
 
 
 class PaidEndpoint(ABC):
-    """POST to one path. What it asks for is up to the endpoint; the way there and back is the same for all."""
+    """POST to one path. Each endpoint reads its own requests; the way there and back is the same for all."""
 
     path: str
 
@@ -66,7 +66,7 @@ class PaidEndpoint(ABC):
 
     @abstractmethod
     async def read(self, call_id: str, head: Head, body: bytes) -> PlainCall | StreamedCall:
-        """What is asked for. Nothing is spent on a request that is refused here.
+        """Read what the request asks for. Nothing is spent on a request that is refused here.
 
         Raises:
             CallError: the request is wrong.
@@ -118,7 +118,7 @@ async def respond(send: Send, status: int, headers: Headers, body: bytes) -> Non
 
 
 class HttpListener:
-    """Who a stream goes to, over HTTP."""
+    """The client that a stream goes to, over HTTP."""
 
     def __init__(self, call_id: str, receive: Receive, send: Send) -> None:
         self.has_begun = self.is_gone = False
@@ -142,7 +142,7 @@ class HttpListener:
         message = {"type": "http.response.body", "body": piece, "more_body": False}
         try:
             await (self._send(message) if self.has_begun else self._begin(message))
-        except Exception as error:  # noqa: BLE001  # whoever has gone is told nothing
+        except Exception as error:  # noqa: BLE001  # a client that has gone is told nothing
             log.debug("the end of a stream was not taken: %r", error)
 
     async def _begin(self, first: Message) -> None:

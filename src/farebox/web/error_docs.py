@@ -1,4 +1,4 @@
-"""What there is to say about each error; the pages that a `type` leads to are made of it."""
+"""Advice about each error, from which the pages are made that a `type` leads to."""
 
 import json
 from typing import Final, NamedTuple
@@ -9,7 +9,7 @@ from farebox.web.problem import problem
 
 
 class Advice(NamedTuple):
-    """What a customer wants to know of an error. `docs/errors.md` has the same words; a test compares them."""
+    """Advice to a customer on an error. `docs/errors.md` has the same words; a test compares them."""
 
     happened: str
     to_do: str
@@ -110,7 +110,7 @@ EXAMPLE_ID: Final = "req_019ab2f4c0de6f1d2a3b4c5d6e7f8091"
 
 
 def example(error: type[CallError], public_url: str) -> str:
-    """The body that an error has, for people."""
+    """An error's body, indented for people to read."""
     advice = ADVICE[error]
     detail = f"{advice.happened} {advice.to_do}".replace("`", "")
     _, _, body = problem(error(detail), EXAMPLE_ID, public_url)

@@ -8,6 +8,7 @@ from farebox.call import CallRequest, Listener, Receipt, Wire
 from farebox.call.metered import MeteredStream
 from farebox.call.wire import Question
 from farebox.domain.dialects import CHAT, input_tokens_max
+from farebox.domain.dialects.base import flag
 from farebox.domain.errors import CallError, InvalidRequest, UpstreamNoMessage
 from farebox.web.endpoint import PaidEndpoint, PlainCall, StreamedCall
 from farebox.web.problem import problem
@@ -71,10 +72,7 @@ def _read(body: bytes) -> tuple[str, int | None, bool]:
         max_tokens = int(max_tokens)  # JSON has one kind of number: 5.0 is a whole one
     if max_tokens is not None and not (type(max_tokens) is int and 1 <= max_tokens <= MAX_TOKENS_MAX):
         raise InvalidRequest("max_tokens is a whole number of 1 or more.", param="max_tokens")
-    is_stream = request.get("stream")
-    if is_stream is not None and not isinstance(is_stream, bool):  # 0 is no boolean
-        raise InvalidRequest("stream is true or false.", param="stream")
-    return prompt, max_tokens, bool(is_stream)
+    return prompt, max_tokens, flag(request, "stream")
 
 
 def sums_of(receipt: Receipt) -> dict[str, Any]:

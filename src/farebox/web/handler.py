@@ -17,7 +17,7 @@ from farebox.call.events import takes_one
 from farebox.call.handling import Call, Choice
 from farebox.call.prompt import within_deadline
 from farebox.domain.apikey import Mode
-from farebox.domain.errors import CallError, CallTooLarge, FounderError, InternalError, RequestRefused
+from farebox.domain.errors import CallError, FounderError, InternalError, RequestRefused
 from farebox.domain.ledger import TOKENS_MAX, charge_for_cost
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price, dearest, worst_cost_nanodollars
@@ -40,17 +40,17 @@ Units = int | Callable[[Any], int]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a call of a function counts for, and the most that it can come to.
+    """How many calls a call of a function counts for, and the most tokens that it can take.
 
     Raises:
-        FounderError: a value that cannot be meant.
+        FounderError: a value that makes no sense.
     """
 
     units: Units = 1
     max_input_tokens: int = INPUT_TOKENS_DEFAULT
     max_output_tokens: int | None = None
     models: tuple[ModelName, ...] | None = None
-    """Models of its own; None has the product's."""
+    """Models of its own; None for the product's."""
 
     def __post_init__(self) -> None:
         if not (callable(self.units) or is_units(self.units)):
@@ -126,7 +126,7 @@ class Handler:
                 )
 
     def most_charged(self, plan: Plan, prices: Sequence[Price | None]) -> int | None:
-        """What a call is held for, in nanodollars, in a plan that is limited in money; None without the prices."""
+        """The hold of a call, in nanodollars, in a plan that is limited in money; None without the prices."""
         input_max, output_max = self._bounds(plan)
         price = dearest(prices, input_max)
         if price is None:
@@ -138,7 +138,7 @@ class Handler:
         return self.terms.max_input_tokens, self.terms.max_output_tokens or plan.max_output_tokens
 
     def _lower(self, plan: Plan, tokens: int) -> str:
-        """Bounds with which a call has room in so many tokens."""
+        """The arguments of the decorator with which a call has room in so many tokens."""
         input_max, output_max = self._bounds(plan)
         tenth = max(tokens // 10, 1)
         lower = f"max_input_tokens={min(input_max, tenth)}"
@@ -182,25 +182,20 @@ class Handler:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """What a function raises, as its customer is told it, and as its founder finds it in the log."""
+        """Turn what a function raises into the error for its customer, and into the log for its founder."""
         try:
             yield
         except HTTPException as error:
             raise _refusal(error) from error
-        except CallTooLarge as error:
-            log.warning(
-                "%s: %s Raise max_input_tokens or max_output_tokens of its decorator.", self.place, error.detail
-            )
-            raise
         except (Exception, asyncio.CancelledError, GeneratorExit):
             raise
-        except BaseException as error:  # as of sys.exit(), or of argparse: it ends the call, not the process
+        except BaseException as error:  # as by sys.exit() or argparse: it ends the call, not the process
             raise RuntimeError(f"{self.name} raised {error!r}") from error
 
 
 @asynccontextmanager
 async def _items(function: Callable[..., Any], call: Call, values: Values) -> AsyncIterator[AsyncIterator[Any]]:
-    """What a function streams; a generator is closed at the end, wherever that is."""
+    """The items that a function streams; a generator is closed in any case."""
     found = function(call, **values)
     items = await found if inspect.isawaitable(found) else found
     try:
@@ -211,7 +206,7 @@ async def _items(function: Callable[..., Any], call: Call, values: Values) -> As
 
 
 def _refusal(error: HTTPException) -> CallError:
-    """What a handler says to its customer in FastAPI's own words."""
+    """The customer's error for an HTTPException that a handler raised."""
     if HTTPStatus.BAD_REQUEST <= error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return RequestRefused(str(error.detail)).of_status(error.status_code)
     log.error("the handler raised HTTPException(%d): %s", error.status_code, error.detail)
@@ -252,7 +247,7 @@ class HandlerEndpoint(PaidEndpoint):
         )
 
         def call_of(wire: Wire) -> Call:
-            wire.loop = asyncio.get_running_loop()
+            wire.loop, wire.place = asyncio.get_running_loop(), handler.place
             return Call(wire, self._models[mode], self._embedding[mode])
 
         if handler.is_stream:
@@ -269,7 +264,7 @@ def _render(receipt: Receipt) -> tuple[str, bytes]:
 
 
 class HandlerStream(OwnStream):
-    """What a function yields, as it comes."""
+    """The items of a function, as it yields them."""
 
     def __init__(self, handler: Handler, values: Values, call_of: Callable[[Wire], Call], public_url: str) -> None:
         super().__init__(public_url)

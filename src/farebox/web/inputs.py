@@ -1,4 +1,4 @@
-"""What a founder's function takes: the request's schema, and the values that a request has for it."""
+"""The inputs of a founder's function: the request's schema, and the values in a request."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from farebox.web.signature import Parameter
 from farebox.web.upload import File, mentions, read_form, takes_file
 
 NOT_MEANT: Final = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError)
-"""What pydantic raises for a type that it can make no schema of."""
+"""The errors of pydantic for a type that it can make no schema of."""
 CONFIG: Final = ConfigDict(extra="forbid", allow_inf_nan=False)  # a text that says "inf" would be a number, too
 FIELD_CHARS_MAX: Final = 100  # of a name that the sender has made up
 Values = dict[str, Any]
@@ -27,7 +27,7 @@ class Inputs:
     """The fields of one endpoint's request.
 
     Raises:
-        FounderError: a parameter's type or default cannot be meant.
+        FounderError: a parameter's type or default cannot be used.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Parameter]) -> None:
@@ -53,7 +53,7 @@ class Inputs:
         self._example = "{" + ", ".join(f'"{sent}": …' for sent in self._kinds) + "}"
 
     async def read(self, body: bytes, content_type: bytes) -> tuple[Values, bytes]:
-        """The values that a request has, and what makes it the same request when it comes again.
+        """The values of a request, and the bytes by which it is known when it comes again.
 
         Raises:
             InvalidRequest: a field is wrong, missing, or not one of these.
@@ -81,7 +81,7 @@ class Inputs:
         if fault["type"] == "extra_forbidden":
             fields = f"which are: {', '.join(self._kinds)}" if self._kinds else "of which there are none"
             return InvalidRequest(f"{field} is none of the fields, {fields}.", param=field)
-        if fault["type"] == "is_instance_of":  # only a File is asked for so
+        if fault["type"] == "is_instance_of":  # only a File is checked like this
             return InvalidRequest(f"{field} is no file. Send it as a form does, with filename=…", param=field)
         return InvalidRequest(f"{field}: {fault['msg'].removeprefix('Value error, ')}.", param=field)
 
@@ -138,12 +138,12 @@ def _check_default(name: str, field: str, default: object, alone: type[BaseModel
         raise FounderError(
             f"{name}: the default of {field} is {shown!r}, which is not of its type: {fault['msg']}."
         ) from None
-    except Exception:  # noqa: BLE001  # a default_factory may want what is there only where it serves
+    except Exception:  # noqa: BLE001  # a default_factory may need what exists only in a serving process
         return
 
 
 def first_sentence(error: Exception) -> str:
-    """What pydantic has against a type; how to work around it in pydantic's own settings is no help here."""
+    """Pydantic's objection to a type, without its advice on its own settings, which is no help here."""
     _, is_pattern, told = str(error).partition("regex parse error:")
     if is_pattern:
         reason = told.rpartition("error: ")[2]
@@ -165,7 +165,7 @@ def _kinds(part: Mapping[str, Any], schema: Mapping[str, Any]) -> frozenset[str]
 
 
 def _of_text(text: str, kinds: frozenset[str]) -> Any:  # noqa: ANN401  # any JSON
-    """A form has only texts: what is no text is written as JSON.
+    """The value of a form's text, which is read as JSON where the field is no text.
 
     Raises:
         InvalidRequest: it has a number that is not finite, or a key twice.
@@ -175,7 +175,7 @@ def _of_text(text: str, kinds: frozenset[str]) -> Any:  # noqa: ANN401  # any JS
     if "null" in kinds and not text:
         return None
     try:
-        from_json(text, allow_inf_nan=False)  # has no half of a surrogate pair
+        from_json(text, allow_inf_nan=False)  # refuses half of a surrogate pair
         return strict_json.decode(text)
     except ValueError:
         return text

@@ -1,4 +1,4 @@
-"""Mails as they are read: templates in text and HTML, made at the moment of sending. Loaded when there is one."""
+"""Mails as people read them: templates in text and HTML, rendered when they are sent. Loaded with the first mail."""
 
 import json
 from pathlib import Path

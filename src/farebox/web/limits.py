@@ -16,7 +16,7 @@ Headers = list[tuple[bytes, bytes]]
 def limit_headers(standing: Standing) -> Headers:
     """RateLimit-Policy, RateLimit and x-ratelimit-* for a caller's plan and key, as far as these have limits.
 
-    And what credit is left, where the account has bought any.
+    The credit that is left as well, where the account has bought any.
     """
     plan, meter, now_us, cap, prepaid = standing
     limits: list[str] = []
@@ -26,7 +26,7 @@ def limit_headers(standing: Standing) -> Headers:
     if plan.burst_limit is not None:
         burst = plan.burst_limit
         seen = look(burst, meter.burst_tat_us, now_us)
-        # With nothing left, the time until a call passes: Retry-After must not be earlier than it.
+        # With nothing left, it is the time until a call passes: Retry-After must not be earlier.
         wait_us = seen.full_after_us if seen.remaining else seen.retry_after_us
         full_seconds = -(-wait_us // MICROSECONDS)
         limits.append(f'"burst";r={seen.remaining};t={full_seconds}')
@@ -90,7 +90,7 @@ def _policies(burst: Burst | None, calls: int | None, tokens: int | None, cap_ca
 
 @lru_cache(maxsize=256)
 def _duration(seconds: int) -> bytes:
-    """As OpenAI writes it: '1s', '6m0s', '2h0m5s'."""
+    """A duration as OpenAI writes it: '1s', '6m0s', '2h0m5s'."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return (f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()

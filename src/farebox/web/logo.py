@@ -20,12 +20,12 @@ _SIDES: Final = tuple(
 
 
 class Logo(NamedTuple):
-    """A picture, and how wide it is beside its height."""
+    """A picture, and its width divided by its height."""
 
     content: bytes
     content_type: str
     asset: str
-    """Its name among what pages load."""
+    """Its name among the files that pages load."""
     sides: float
 
     @property
@@ -39,7 +39,7 @@ class Logo(NamedTuple):
 
 
 def read_logo(folder: Path | None, name: str | None) -> Logo | None:
-    """The logo that the founder's file names, from beside that file.
+    """Read the logo that the founder's file names, from the same folder.
 
     Raises:
         FounderError: it is not there, too large, or no picture that pages show.

@@ -9,7 +9,7 @@ ELSEWHERE: Final = 1_024  # Windows has no such limit to ask for
 
 
 def files_max() -> int:
-    """How many it may have open, as it is."""
+    """How many files this process may have open at present."""
     if sys.platform == "win32":
         return ELSEWHERE
     import resource  # noqa: PLC0415  # not on Windows
@@ -19,7 +19,7 @@ def files_max() -> int:
 
 
 def raise_files_max() -> None:
-    """Have this process, and those that it starts, open as many as the system lets it: as a rule, it asks for 1,024."""
+    """Raise the limit of this process and of those it starts, as a rule 1,024, as far as the system allows."""
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415  # not on Windows

@@ -34,7 +34,7 @@ REFUSALS: Final = {
 }
 PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
 CODES: Final = "x-error-codes"
-"""In a documented refusal: which errors of its status it may be."""
+"""The key in a documented refusal that lists its possible errors."""
 PAID: Final = (
     errors.BadRequest, errors.InvalidApiKey, errors.PaymentRequired, errors.AccountSuspended,
     errors.InsufficientPermissions, errors.IdempotencyInFlight, errors.IdempotencyStreamed, errors.BodyTooLarge,
@@ -45,7 +45,7 @@ PAID: Final = (
 HANDLED: Final = (errors.RequestRefused, errors.CallTooLarge, errors.InternalError, errors.UpstreamUnfit)
 RELAYED: Final = (errors.RequestRefused, errors.ModelNotFound)
 READ: Final = (errors.InvalidApiKey, errors.AccountSuspended, errors.LedgerUnavailable)
-"""What may be wrong with a question that costs nothing."""
+"""The errors of an endpoint that costs nothing."""
 JSON: Final = "application/json"
 SSE: Final = "text/event-stream"
 ONCE: Final[Json] = {
@@ -77,7 +77,10 @@ HEADERS: Final[Json] = {
     },
 }
 RECEIPT: Final[Json] = HEADERS | {
-    "x-charge-nanodollars": {"description": "What it came to beyond the plan's price, in 10⁻⁹ USD.", "schema": _NUMBER},
+    "x-charge-nanodollars": {
+        "description": "What it came to, in 10⁻⁹ USD: out of the plan's credit or bought credit, or for an invoice.",
+        "schema": _NUMBER,
+    },
     "x-charged-calls": {"description": "How many calls of the plan it counts for.", "schema": _NUMBER},
     "idempotent-replayed": {"description": "`true` where this is the stored answer.", "schema": {"const": "true"}},
 }
@@ -128,12 +131,12 @@ def add_paid(page: Json, handlers: Sequence[Handler] = ()) -> Json:
     paid["/v1/generate"] = _generate()
     for path, field, shape, has_stream in OPENAI:
         paid[path] = _openai(path, field, shape, has_stream=has_stream)
-    page["paths"] = {**paid, **paths, **paid}  # what is sold comes first
+    page["paths"] = {**paid, **paths, **paid}  # paid endpoints come first
     return page
 
 
 def _own_validation(paths: Json, schemas: Json) -> None:
-    """Whatever FastAPI refuses is answered with the problem body, also in the founder's own routes."""
+    """Document the problem body for what FastAPI refuses, in the founder's own routes too."""
     for operations in paths.values():
         for operation in operations.values():
             if isinstance(operation, dict) and "HTTPValidationError" in str(operation["responses"].get("422")):
@@ -151,7 +154,7 @@ def _generate() -> Json:
 
 
 def _openai(path: str, field: str, shape: Json, *, has_stream: bool) -> Json:
-    """As OpenAI documents it; here stands only what its clients need to get through."""
+    """An endpoint of OpenAI's wire, described only as far as its clients need; OpenAI documents the rest."""
     schema = {
         "type": "object",
         "required": [field],
@@ -196,7 +199,7 @@ def _paid(
 
 
 def _schemas_of(handlers: Sequence[Handler], schemas: Json) -> tuple[dict[str, Json], dict[str, Json]]:
-    """What each function takes and gives; the models inside them go among the page's schemas, under a free name."""
+    """The schemas of each function's input and output; models inside go among the page's schemas, under a free name."""
     adapters = [(handler.name, "validation", handler.inputs.adapter) for handler in handlers]
     adapters += [(handler.name, "serialization", handler.output.adapter) for handler in handlers]
     found, named = _named(adapters, "{model}")

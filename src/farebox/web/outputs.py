@@ -1,4 +1,4 @@
-"""What a founder's function gives: the response's schema, and the value in it as JSON."""
+"""The output of a founder's function: the response's schema, and a value in it as JSON."""
 
 from math import isfinite
 from typing import Annotated, Any, Final, get_args, get_origin

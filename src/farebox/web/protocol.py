@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, but for what is no HTTP: that too is answered with the problem body, and bounded.
+"""HTTP/1.1 as uvicorn speaks it, but what is not HTTP is bounded, and answered with the problem body as well.
 
 `farebox serve` and `farebox dev` hand it to uvicorn; under another server its own answers hold.
 """
@@ -18,17 +18,17 @@ from farebox.web.problem import problem
 from farebox.web.request import new_call_id
 
 HEAD_BYTES_MAX: Final = 65_536
-# A refused sender may still be sending: to close at once would reset the connection and lose it the answer.
+# A refused sender may still be sending: closing at once would reset the connection, and the answer would be lost.
 LINGER_SECONDS: Final = 2.0
 IDLE_SECONDS_IN_A_CROWD: Final = 5
 CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # all but the tab, which a value may have
 
 
 class _Cycle(RequestResponseCycle):
-    """One request and its answer, whose head waits for the first of its body.
+    """One request and its answer, whose head waits for the first part of its body.
 
-    The ASGI specification has servers wait so. A whole answer then is one packet, and wakes the client once; where its
-    last header is its length, as in all answers of a paid call, it is put together here, in a fifth of the time.
+    The ASGI specification asks for that. A whole answer then is one packet, and wakes the client once; where its last
+    header is its length, as in all answers of a paid call, it is put together here, in a fifth of the time.
     """
 
     _start: HTTPResponseStartEvent | None = None
@@ -54,14 +54,14 @@ class _Cycle(RequestResponseCycle):
         await super().send(message)
 
     def _whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | None:
-        """Head and body, unless there is more to think of than to write them."""
+        """Head and body in one piece; None where more has to be done than to write them."""
         if not headers or headers[-1] != (b"content-length", b"%d" % len(body)):
             return None
         if not self.keep_alive or self.disconnected or self.flow.write_paused or self.scope["method"] == "HEAD":
             return None
         lines = [*map(b": ".join, self.default_headers), *map(b": ".join, headers)]
         head = STATUS_LINE[status] + b"\r\n".join(lines)
-        # Between the lines their ends, and nothing else that is no text, or a value would have a line of its own.
+        # No control characters but the ends of lines: with any other, a value could begin a line of its own.
         if len(head.translate(None, CONTROLS)) != len(head) - 2 * len(lines):
             return None
         seen = head.lower()
@@ -81,10 +81,10 @@ class Protocol(HttpToolsProtocol):
     """One connection.
 
     Attributes:
-        head_seconds_max: how long a request's head may take to come. Who opens connections and says nothing, or says it
-            a byte at a time, would take all that a process may have open.
-        crowd: beyond so many connections, a new one is not kept for long while nothing comes on it: there have to be
-            files for the way to the model, and for others.
+        head_seconds_max: how long a request's head may take to come. Without it, a client that sends nothing, or a byte
+            at a time, could take all the connections that a process may have open.
+        crowd: beyond so many connections, a new one is soon closed if nothing comes on it: there have to be files for
+            the way to the model, and for other clients.
     """
 
     head_seconds_max: float = 30
@@ -94,7 +94,7 @@ class Protocol(HttpToolsProtocol):
     _until_head: TimerHandle | None = None
     _answered: RequestResponseCycle | None = None
     _head_again = b""
-    """The head of a request that asks for another protocol and has a body, as it would be without that wish."""
+    """The head of a request that has a body and asks for another protocol, rewritten without that wish."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -104,14 +104,14 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_read()
-        cycle = self._answered  # uvicorn tells the newest request alone, which may wait behind this one
+        cycle = self._answered  # uvicorn tells only the newest request, which may wait behind this one
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        cycle.__class__ = _Cycle  # uvicorn has no place to name another
+        cycle.__class__ = _Cycle  # uvicorn has no setting for another class
         self._answered = cycle
         super()._start_asgi_task(cycle, app)
 
@@ -148,21 +148,21 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self._refused:
-            return  # what stands behind a refused head is nobody's request
+            return  # what follows a refused head is no request
         self._have_read()
         hosts = [name for name, _ in self.headers if name == b"host"]
         if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
             self.send_400_response("A request in HTTP/1.1 has one Host header.")
             return
         if self.parser.should_upgrade() and any(_announces_body(*header) for header in self.headers):
-            # The parser would not read its body as one, but as the next request. Java's HttpClient sends such.
+            # The parser would take its body for the next request. Java's HttpClient sends such requests.
             if self._should_upgrade() or self.parser.get_method() == b"CONNECT":
                 self.send_400_response("A request that asks for another protocol has no body here; leave that out.")
             else:
                 self._head_again = self._head_without_upgrade()
             return
         super().on_headers_complete()
-        # The request has the list from before: what comes behind a chunked body is no header (RFC 9110, 6.5.1).
+        # The request keeps the list from before: fields after a chunked body are no headers (RFC 9110, 6.5.1).
         self.headers = self.headers.copy()
 
     def on_body(self, body: bytes) -> None:
@@ -176,7 +176,7 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _head_without_upgrade(self) -> bytes:
-        """For a server may ignore that wish (RFC 9110, section 7.8)."""
+        """The head without the wish for another protocol, which a server may ignore (RFC 9110, section 7.8)."""
         first = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         kept = (b": ".join(header) for header in self.headers if header[0] != b"upgrade")
         return b"\r\n".join([first, *kept, b"", b""])
@@ -193,7 +193,7 @@ class Protocol(HttpToolsProtocol):
     def _head_is_late(self) -> None:
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
-            self._wait_for_head()  # it is the next one's, and the one before is still being answered
+            self._wait_for_head()  # it is the next request's, and the one before is still being answered
         elif self._unread_bytes and not self._refused:
             self.send_400_response(f"The request's head did not come within {self.head_seconds_max:g} seconds.")
         else:
@@ -212,7 +212,7 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
-        if self.pipeline:  # others wait for theirs, and would take this answer for it
+        if self.pipeline:  # an earlier request waits for its answer, and would take this one for it
             self.transport.close()
             return
         cycle: RequestResponseCycle | None = self.cycle
@@ -232,5 +232,5 @@ class Protocol(HttpToolsProtocol):
 
 
 def _announces_body(name: bytes, value: bytes) -> bool:
-    # Java's HttpClient sends a length of 0 with an Upgrade on whatever has no body.
+    # Java's HttpClient sends a length of 0 with an Upgrade where there is no body.
     return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")

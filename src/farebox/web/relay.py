@@ -12,8 +12,8 @@ from farebox.call.service import Chain
 from farebox.call.wire import Question
 from farebox.domain.apikey import Mode
 from farebox.domain.dialects import Dialect
-from farebox.domain.dialects.base import request_tokens_max
-from farebox.domain.errors import CallError, InvalidRequest, ModelNotFound
+from farebox.domain.dialects.base import flag, request_tokens_max
+from farebox.domain.errors import CallError, ModelNotFound
 from farebox.domain.providers import ModelName
 from farebox.web.endpoint import House, PaidEndpoint, PlainCall, StreamedCall
 from farebox.web.problem import problem
@@ -24,7 +24,7 @@ NUMBER: Final = re.compile(rb'"sequence_number": ?(\d{1,15})')
 
 
 def chains_by_name(listed: tuple[ModelName, ...], chain: Chain) -> dict[str, Chain]:
-    """Which models answer for a name: the one that is named, then those that the founder lists after it."""
+    """The models that answer for each name: the one that is named, then those that the founder lists after it."""
     found: dict[str, Chain] = {}
     for place, model in enumerate(listed):
         rest = {(other.provider, other.name) for other in listed[place:]}
@@ -56,7 +56,7 @@ class RelayEndpoint(PaidEndpoint):
         dialect, service = self._dialect, self.house.service
         request = read_writable(body, EXAMPLE)
         dialect.check(request)
-        is_stream = _flag(request, "stream") and dialect.stream is not None
+        is_stream = flag(request, "stream") and dialect.stream is not None
         models = self._models(request, head.key.mode)
         size_bytes = max(len(body), len(to_json(request))) if dialect.may_grow(request) else len(body)
         question = Question.of(dialect, request, models, request_tokens_max(size_bytes, request))
@@ -88,17 +88,10 @@ class RelayEndpoint(PaidEndpoint):
         found = self._by_name[mode].get(name) if isinstance(name, str) else None
         if not found:
             listed = ", ".join(known for known in self._by_name[mode] if ":" not in known)
-            if not listed:  # a product has a model for all else
+            if not listed:  # only embeddings may be without a model
                 raise ModelNotFound("This service offers no embeddings.", param="model")
             raise ModelNotFound(f"There is no model {str(name)[:100]!r} here. Choose one of: {listed}.", param="model")
         return found
-
-
-def _flag(request: Mapping[str, Any], name: str) -> bool:
-    value = request.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise InvalidRequest(f"{name} is true or false.", param=name)
-    return bool(value)
 
 
 def _render(receipt: Receipt) -> tuple[str, bytes]:
@@ -140,7 +133,7 @@ class RelayStream:
         return b"data: " + body + b"\n\n"
 
     def _error_event(self, error: CallError) -> dict[str, Any]:
-        """As OpenAI has it, with its number; its Python client raises only for what is in `error`."""
+        """The error as OpenAI sends it, with its number; its Python client raises only for what is in `error`."""
         told: dict[str, Any] = {"code": error.code, "message": error.detail, "param": error.param}
         numbers = NUMBER.findall(self._last)
         number = int(numbers[-1]) + 1 if numbers else 0

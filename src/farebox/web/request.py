@@ -23,7 +23,7 @@ from farebox.domain.period import MICROSECONDS
 DRAIN_BYTES_MAX: Final = 32 << 20
 BODY_SECONDS_MAX: Final = 30
 ONCE_CHARS_MAX: Final = 255
-NUMBER_CHARS_MAX: Final = 100  # of one that is refused
+NUMBER_CHARS_MAX: Final = 100  # of a number that is refused
 SPACE: Final = " \t\n\r"
 NO_KEY: Final = "Send your API key in the X-API-Key header, or as 'Authorization: Bearer …'."
 
@@ -67,7 +67,7 @@ def read_head(scope: Scope) -> Head:
 
 
 def _idempotency_key(sent: bytes) -> str:
-    """As it was sent, bare or as a quoted string."""
+    """The key as it was sent, bare or as a quoted string."""
     once = sent.decode("latin-1").strip().strip('"')
     if not (0 < len(once) <= ONCE_CHARS_MAX and once.isascii() and once.isprintable()):
         raise InvalidRequest(
@@ -88,7 +88,7 @@ def read_key(scope: Scope) -> ApiKey:
 
 
 def once_of(head: Head, path: str, body: bytes, seconds: int, *, is_stream: bool) -> Once | None:
-    """What makes this request one of a kind, where it came with an Idempotency-Key.
+    """The identity of a request that came with an Idempotency-Key; None without one.
 
     A key is scoped to its account and mode; the request's digest tells whether it is the same one again.
     """
@@ -107,7 +107,7 @@ async def read_body(receive: Receive, bytes_max: int) -> bytes:
         BadRequest: it did not arrive in time.
         ClientGone: it never became whole.
     """
-    # Nearly all are there, and whole: only where there is something to wait for is a clock set, which costs more.
+    # Nearly all bodies are there, and whole. A clock costs more, so it is set only where something has to come yet.
     steps = receive().__await__()
     waits_for = message = None
     try:
@@ -134,7 +134,7 @@ def _go_on(steps: Generator[Any, Any, Message], waits_for: object) -> Generator[
         while True:
             try:
                 sent = yield waits_for
-            except BaseException as error:  # noqa: BLE001  # who is cancelled meanwhile is told so where it waits
+            except BaseException as error:  # noqa: BLE001  # a cancelled task is told so where it waits
                 waits_for = steps.throw(error)
             else:
                 waits_for = steps.send(sent)
@@ -176,7 +176,7 @@ def _no_constant(name: str) -> None:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if not isfinite(number):  # JSON has 1e999, and nothing that would hold it
+    if not isfinite(number):  # JSON allows 1e999, and no float holds it
         _no_constant(text)
     return number
 
@@ -226,12 +226,12 @@ def read_writable(body: bytes, example: str) -> dict[str, Any]:
 
 
 def _at_a_glance(body: bytes) -> dict[str, Any] | None:
-    """The object, where it is plain that no key is in it twice; None where a closer look is needed."""
+    """The object, if it is plain that no key is in it twice; None if a closer look is needed."""
     if b" :" in body or b"\n:" in body or b"\t:" in body or b"\r:" in body:
         return None
     try:
         value = from_json(body, allow_inf_nan=False)
-        # Each key is followed by '":', and little else is. What is twice was read once, and is one less.
+        # Each key is followed by '":', and little else is. A key that comes twice is only once in the object.
         return value if type(value) is dict and body.count(b'":') == _keys_in(value) else None
     except ValueError:
         return None

@@ -36,7 +36,7 @@ HouseOf = Callable[[], House]
 
 
 def add_routes(app: FastAPI, house_of: HouseOf) -> None:
-    """Straight to the application: FastAPI builds the routes of a router twice."""
+    """Add the free endpoints to the application itself: FastAPI builds the routes of a router twice."""
     _add_service(app, house_of)
     _add_usage(app, house_of)
     _add_models(app, house_of)
@@ -79,7 +79,7 @@ def _add_usage(app: FastAPI, house_of: HouseOf) -> None:
     async def receipt(call_id: str, request: Request, response: Response) -> CallOut:
         """What became of one call of yours, by its `x-request-id`: what it used, and what it was charged."""
         house = house_of()
-        # What can be no id is looked for nowhere: a database takes no text with a zero in it.
+        # Only what can be an id is looked for: a database takes no text with a NUL in it.
         found = await house.ledger.find(_digest(house, request), call_id if CALL_ID.fullmatch(call_id) else "")
         if found is None:
             raise CallNotFound(
@@ -121,12 +121,12 @@ def _digest(house: House, request: Request) -> str:
 
 
 def add_docs_files(app: FastAPI) -> None:
-    """What the documentation page loads: Swagger, as it is installed, so that it needs no other host."""
+    """Serve what the documentation page loads: Swagger, as it is installed, so that it needs no other host."""
     app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]), name="docs")
 
 
 def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request], str]) -> None:
-    """Whatever goes wrong in a route, the body is the problem body."""
+    """Answer errors in routes with the problem body; only an HTTPException with words of its own keeps them."""
 
     def answer(request: Request, error: CallError) -> Response:
         status, headers, body = problem(error, call_id(request), house_of().public_url)
@@ -153,17 +153,17 @@ def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request]
         return answer(request, of_validation(error))
 
     @app.exception_handler(Exception)
-    async def broken(request: Request, _: Exception) -> Response:  # logged where all that fails comes by, in `Farebox`
+    async def broken(request: Request, _: Exception) -> Response:  # logged in `Farebox`, where all failures pass
         return answer(request, InternalError("Something went wrong on our side. Try again."))
 
 
 def route_of(request: Request) -> str:
-    """What was asked for, as it may be logged: a path may have a link's token in it, or a line of its own."""
+    """The path of the route, for the log: the path that was asked for may have a link's token in it, or a new line."""
     return str(getattr(request.scope.get("route"), "path", ascii(request.url.path)))
 
 
 def of_validation(error: RequestValidationError) -> InvalidRequest:
-    """What FastAPI has against a request."""
+    """FastAPI's objection to a request, as our error."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:]) or None
     return InvalidRequest(f"{field or 'The request'}: {first['msg']}.", param=field)

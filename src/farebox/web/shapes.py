@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from farebox.domain.admission import Standing
+from farebox.domain.bill import answered_by
 from farebox.domain.period import iso
 from farebox.domain.providers import ModelName
 from farebox.ports.calls import CallRow
@@ -57,7 +58,9 @@ class UsageOut(BaseModel):
     tokens_held: int
     tokens_limit: int | None
     tokens_remaining: int | None
-    charge_nanodollars: int = Field(description="What the calls came to beyond the plan's price, in 10⁻⁹ USD.")
+    charge_nanodollars: int = Field(
+        description="What the calls came to, in 10⁻⁹ USD: out of the plan's credit or bought credit, or for an invoice."
+    )
     charge_held_nanodollars: int
     credit_nanodollars: int | None
     credit_remaining_nanodollars: int | None
@@ -77,7 +80,10 @@ class CallOut(BaseModel):
 
     id: str
     endpoint: str
-    model: str
+    model: str = Field(description="The model that was asked first.")
+    answered_by: list[str] = Field(
+        description="The models that answered; another one than `model` where that one failed."
+    )
     mode: Literal["live", "test"]
     plan: str
     state: Literal["held", "posted", "voided", "expired"] = Field(
@@ -87,7 +93,9 @@ class CallOut(BaseModel):
     input_tokens: int
     cached_tokens: int = Field(description="The part of the input that the provider had in its cache.")
     output_tokens: int
-    charge_nanodollars: int = Field(description="What it came to beyond the plan's price, in 10⁻⁹ USD.")
+    charge_nanodollars: int = Field(
+        description="What it came to, in 10⁻⁹ USD: out of the plan's credit or bought credit, or for an invoice."
+    )
     prepaid_nanodollars: int = Field(description="The part of it that was paid with credit bought before.")
     invoiced_nanodollars: int = Field(description="The part of it that comes onto the invoice.")
     marks: list[str] = Field(description="What is out of the ordinary, as `cut` or `estimated`.")
@@ -162,6 +170,7 @@ def call_of(row: CallRow) -> CallOut:
         id=hold.call_id,
         endpoint=hold.endpoint,
         model=hold.model,
+        answered_by=answered_by(outcome) if outcome else [],
         mode=hold.mode,
         plan=hold.plan,
         state=outcome.state.value if outcome else "held",

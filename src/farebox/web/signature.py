@@ -17,14 +17,14 @@ _STARRED: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWO
 
 
 class Parameter(NamedTuple):
-    """One field of the request; a default of `...` is none."""
+    """One field of the request; `...` as its default means that it has none."""
 
     annotation: Any
     default: Any
 
 
 class Signature(NamedTuple):
-    """What a function says about itself."""
+    """The facts that a function says about itself."""
 
     name: str
     place: str
@@ -32,7 +32,7 @@ class Signature(NamedTuple):
     summary: str
     description: str
     rest: str
-    """The docstring behind its first empty line."""
+    """The docstring after its first empty line."""
     parameters: Mapping[str, Parameter]
     returns: Any
     """The type of the answer, or of each item of a stream."""
@@ -67,13 +67,13 @@ def signature_of(function: Callable[..., Any], *, takes_call: bool) -> Signature
 
 
 def place_of(function: Callable[..., Any]) -> str:
-    """Where a function stands, as it is told to the founder."""
+    """The file and line of a function, as the founder is told them."""
     code = inspect.unwrap(function).__code__
     return f"{code.co_filename}, line {code.co_firstlineno}"
 
 
 def body_of(function: Callable[..., Any]) -> list[ast.stmt]:
-    """What stands in a function, its docstring first; empty where its text cannot be read."""
+    """The statements of a function, its docstring first; empty where its source cannot be read."""
     try:
         [found] = ast.parse(textwrap.dedent(inspect.getsource(function.__code__))).body
     except (OSError, SyntaxError, ValueError):
@@ -83,7 +83,7 @@ def body_of(function: Callable[..., Any]) -> list[ast.stmt]:
 
 
 def _ends_in_nothing(body: list[ast.stmt]) -> bool:
-    """Whether all that a function returns is None, or a constant. One that only raises is yet to be written."""
+    """Whether a function returns only None or constants. One that ends with a `raise` is still to be written."""
     returned = (node.value for statement in body for node in ast.walk(statement) if isinstance(node, ast.Return))
     is_empty = all(isinstance(value, ast.Constant | None) for value in returned)
     return bool(body) and is_empty and not isinstance(body[-1], ast.Raise)
@@ -115,6 +115,8 @@ def _check_call(name: str, found: list[inspect.Parameter], hints: Mapping[str, A
     first = found[0] if found else None
     if first is None or first.kind in (*_STARRED, inspect.Parameter.KEYWORD_ONLY):
         raise FounderError(f"{name} does not take the call as its first parameter; write it as: {example}")
+    if first.name == "self":
+        raise FounderError(f"{name} is a method; write it as a function that takes the call first: {example}")
     if hints.get(first.name, Call) not in (Call, Any):
         raise FounderError(f"{name} has {first.name} where the call belongs, which comes first, as in: {example}")
 

@@ -20,7 +20,7 @@ from farebox.web.endpoint import PaidEndpoint
 from farebox.web.handler import Handler
 from farebox.web.logo import Logo
 
-API: Final = "/v1/"  # under which errors stay what programs read
+API: Final = "/v1/"  # errors under it stay the problem body, for programs
 Network = IPv4Network | IPv6Network
 
 
@@ -33,7 +33,7 @@ class KeptMail(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the pages are made of; known at start-up."""
+    """Everything that the pages are made of; known at start-up."""
 
     product: Product
     handlers: Mapping[str, Handler]
@@ -42,28 +42,28 @@ class Site:
     public_url: str
     """Without a slash at its end; empty where the settings name none."""
     folder: Path | None
-    """Where the founder's `templates/` and `pages/` may be."""
+    """The folder that may have the founder's `templates/` and `pages/`."""
     logo: Logo | None
     example: Callable[[object], Any]
     """An example of what a JSON schema describes."""
     openapi: Callable[[], dict[str, Any]]
     """The OpenAPI page."""
     desk: Desk
-    """Where people are let in."""
+    """The desk where people are let in."""
     readings: Readings
-    """What customers have used."""
+    """The use of customers."""
     invoices: Invoices
-    """What they were billed."""
+    """The invoices of customers."""
     proxies: tuple[Network, ...]
-    """Whose word about the client's address is taken."""
+    """The proxies whose word about the client's address is taken."""
     mailbox: KeptMail | None
-    """What would have been mailed, where nothing is."""
+    """The mails that would have been sent, where none are."""
     till: Callable[[], Till] | None = None
-    """Where customers buy; None where nothing is sold."""
+    """The till where customers buy; None where nothing is sold."""
 
 
 class Pages:
-    """What is asked where no other route is: pages, so that the founder's own routes come first."""
+    """The pages, which are asked when no route matches, so that the founder's own routes come first."""
 
     def __init__(self, site_of: Callable[[], Site], nothing: ASGIApp) -> None:
         self._site_of = site_of

@@ -24,7 +24,7 @@ def prompted(function: Callable[..., Any], signature: Signature) -> Callable[...
     """A function that takes the call first, asks the model with the docstring's second part, and answers with that.
 
     Raises:
-        FounderError: the template and the parameters do not belong together, or there is more than them.
+        FounderError: the template and the parameters do not belong together, or the function has a body.
     """
     if not all(_is_placeholder(statement) for statement in body_of(function)):
         raise FounderError(

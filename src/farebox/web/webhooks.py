@@ -1,4 +1,4 @@
-"""Where Stripe tells what has happened: verified, stored once, answered; worked off afterwards."""
+"""Stripe's webhooks: verified, stored once, answered; worked off afterwards."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ OTHER_MODE: Final = b"Stored nothing: the event is of the other mode, live or te
 
 
 class Webhooks:
-    """The endpoint. Nothing of a body is kept but which event it is, and which object it is about."""
+    """The endpoint. All that is kept of a body is which event it is, and which object it is about."""
 
     def __init__(
         self, inbox: Inbox, signatures: Callable[[], Signatures], wake: Callable[[], None], *, is_live: bool

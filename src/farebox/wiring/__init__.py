@@ -1,16 +1,15 @@
-"""Settings → the running system. With its neighbours here, the only place that makes adapters."""
+"""Settings → the running system. Only the modules of this package make adapters."""
 
 import asyncio
 import hashlib
 import hmac
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from farebox.account.deliver import Delivery
+from farebox.account.deliver_mail import Delivery
 from farebox.account.desk import Desk
 from farebox.account.limit_mails import LimitWatch
 from farebox.adapters.openai_http import OpenAIUpstream
@@ -40,11 +39,11 @@ from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.mail_outbox import StoredMailOutbox
 from farebox.store.migrations import HEAD
 from farebox.store.notes import note_once
+from farebox.wiring.askers import check_answered, warn_of_missing
+from farebox.wiring.askers import usable as usable
 from farebox.wiring.money import Money, check_keys, money_of
 from farebox.wiring.people import check_mail, delivery_of, desk_of, invoices_of, mailbox_of, readings_of
 from farebox.wiring.usage import Reporting, reporting_of
-
-log = logging.getLogger("farebox")
 
 FINGERPRINT: Final = "secret_fingerprint"
 Watch = Callable[[Hold, Outcome, Standing | None], None]
@@ -53,7 +52,7 @@ Way = tuple[OpenAIUpstream, Breaker]
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """Which models are behind names. Test keys get the sandbox, and so do live calls where no provider can be asked.
+    """The models behind names. Test keys get the sandbox, and so do live calls where no provider can be asked.
 
     Such live calls are billed only in `farebox dev`, whose Stripe is a stand-in, at the price of the missing model.
     """
@@ -63,7 +62,7 @@ class Chains:
     bills_sandbox: bool
 
     def of(self, names: Sequence[ModelName]) -> dict[Mode, Chain]:
-        """Those of the models that may be asked, for each mode; where there is none, the sandbox's."""
+        """The models that may be asked, for each mode; the sandbox's where there is none."""
         usable = tuple(self.models[name] for name in names if name in self.models)
         return {"live": usable or self._instead_of(names), "test": _sandbox()}
 
@@ -92,9 +91,9 @@ class System:
     delivery: Delivery
     limits: LimitWatch
     mailbox: Mailbox | None
-    """Where `farebox dev` keeps the mails that nobody gets."""
+    """The mails that nobody gets, as `farebox dev` keeps them."""
     reporting: Reporting | None
-    """What reports usage to Stripe; none where nothing is sold."""
+    """The sender of usage to Stripe; None where nothing is sold."""
     money: Money | None = None
     """None where nothing is sold."""
     _tasks: "list[asyncio.Task[None]]" = field(init=False, default_factory=list)
@@ -105,15 +104,15 @@ class System:
         return any(not isinstance(model.upstream, SandboxModel) for model in self.service.models["live"])
 
     def desk(self, product: Product, tell: Callable[[Event], None]) -> Desk:
-        """Where people are let in; `tell` is called on the threads of pages."""
+        """The desk where people are let in; `tell` is called on the threads of pages."""
         return desk_of(product, self.settings, self.database, self.service.secret, self.delivery, self.limits, tell)
 
     def readings(self) -> Readings:
-        """What customers read of their calls."""
+        """The readings of customers about their calls."""
         return readings_of(self.database)
 
     def invoices(self) -> Invoices:
-        """What they were billed."""
+        """The invoices of customers."""
         return invoices_of(self.database)
 
     async def start(self) -> None:
@@ -153,30 +152,30 @@ def build(
     events: Events | None = None,
     *,
     templates: Path | None = None,
-    keeps_mail: bool = False,
+    is_dev: bool = False,
     bills_sandbox: bool = False,
     tell: Callable[[Event], None] = lambda _: None,
 ) -> System:
     """The system of one process.
 
-    The secret is kept in `folder`, if the settings have none; a founder's own templates may be in `templates`. Mails
-    that are sent to nobody are kept to be looked at where `keeps_mail` says so, and live calls that the sandbox answers
-    are billed where `bills_sandbox` does. `tell` tells the founder's listeners of what happened beside calls, from any
-    thread.
+    The secret is kept in `folder`, if the settings have none; a founder's own templates may be in `templates`. With
+    `is_dev`, mails that are sent to nobody are kept to be looked at, and the sandbox answers for any model that cannot
+    be asked; with `bills_sandbox`, live calls that it answers are billed. `tell` tells the founder's listeners of what
+    happened beside calls, from any thread.
 
     Raises:
         FounderError: something is set up wrongly; the message says what to do.
     """
     product = chosen(product, settings)
-    live = usable(product.models, product, settings)
+    if not is_dev:
+        check_answered(product, settings)
     asked = usable(product.asked, product, settings)
     ways = _ways(product, settings, asked)
     models = _models(product, ways, asked)
-    if live:
-        _warn_of_left_out(product, [model for model in product.asked if model not in models])
+    warn_of_missing(product, settings)
     database, secret = open_store(settings, folder)
     ledger = GroupCommitLedger(database, product.by_name)
-    mailbox = mailbox_of(settings) if keeps_mail else None
+    mailbox = mailbox_of(settings) if is_dev else None
     mail_outbox = StoredMailOutbox(database)
     delivery = delivery_of(product, settings, templates, mail_outbox, secret, mailbox)
     limits = LimitWatch(StoredLimitMarks(database), product.by_name, delivery.wake)
@@ -200,7 +199,7 @@ def _service(
     product: Product, settings: Settings, ledger: GroupCommitLedger, secret: bytes, chains: Chains,
     events: Events | None, watch: Watch,
 ) -> Service:  # fmt: skip
-    """What each call is given: the models that can be asked, or the sandbox's, and the bounds."""
+    """The service for every call: the models that can be asked, or the sandbox's, and the bounds."""
     return Service(
         ledger=ledger,
         models=chains.of(product.models),
@@ -224,8 +223,8 @@ def _both(first: Watch, second: Watch) -> Watch:
     return recorded
 
 
-def check(product: Product, settings: Settings) -> None:
-    """Find what a process would refuse to start with, before one is started.
+def check(product: Product, settings: Settings, *, is_dev: bool = False) -> None:
+    """Find any mistake with which a process would refuse to start; `is_dev` is that of `build`.
 
     Raises:
         FounderError: as `build`.
@@ -233,6 +232,8 @@ def check(product: Product, settings: Settings) -> None:
     product = chosen(product, settings)
     check_mail(product, settings)
     check_keys(settings)
+    if not is_dev:
+        check_answered(product, settings)
     models = usable(product.asked, product, settings)
     ways = _ways(product, settings, models)
     if any(plan.is_metered_in_money for plan in product.plans):
@@ -247,10 +248,10 @@ def openai_client(wire: Wire, models: Choice, embedding: Choice) -> object:
 
 
 def chosen(product: Product, settings: Settings) -> Product:
-    """The product behind the model that the settings name, else as the file has it.
+    """The product with the model that the settings name, else as the file has it.
 
     Raises:
-        FounderError: the settings name no model.
+        FounderError: FAREBOX_MODEL is no model.
     """
     if settings.model is None:
         return product
@@ -260,13 +261,8 @@ def chosen(product: Product, settings: Settings) -> Product:
         raise FounderError(f"FAREBOX_MODEL={str(error).removeprefix('model=')}") from None
 
 
-def usable(models: Iterable[ModelName], product: Product, settings: Settings) -> tuple[ModelName, ...]:
-    """Those of the models whose provider may be asked."""
-    return tuple(model for model in models if settings.can_ask(product.provider_of(model)))
-
-
 def prices_of(product: Product, models: Iterable[ModelName]) -> dict[ModelName, Price | None]:
-    """The founder's own price of each model, else the published one, else none; a token at home is free."""
+    """The founder's own price of each model, else the published one, else none; a model on this machine is free."""
     found: dict[ModelName, Price | None] = {}
     for model in models:
         at_home = FREE if product.provider_of(model).is_local else None
@@ -298,14 +294,14 @@ def _check_tables(database: Database) -> None:
     if database.is_sqlite:
         database.migrate()
     elif database.revision() != HEAD:
-        from farebox.store.foreign import refuse_foreign  # noqa: PLC0415  # SQLAlchemy, for the sake of a refusal
+        from farebox.store.foreign_database import refuse_foreign  # noqa: PLC0415  # SQLAlchemy, for the sake of a refusal
 
         refuse_foreign(database)
         raise FounderError("The database's tables are not the ones this version needs. Run: farebox migrate")
 
 
 def fingerprint(secret: bytes) -> str:
-    """What tells two secrets apart, and tells nothing about either."""
+    """A fingerprint that tells two secrets apart, and tells nothing about either."""
     return hmac.new(secret, b"farebox fingerprint", hashlib.sha256).hexdigest()[:16]
 
 
@@ -346,8 +342,3 @@ def _check_prices(product: Product, prices: Mapping[ModelName, Price | None]) ->
                 f"Plan({in_money!r}) is limited in money, and the price of {model.name!r} is not known. Say it in "
                 f'your file: prices={{"{model.name}": (input_usd, output_usd)}}, for a million tokens.'
             )
-
-
-def _warn_of_left_out(product: Product, names: Iterable[ModelName]) -> None:
-    for name in names:
-        log.warning("%s is left out: %s is not set", name, product.provider_of(name).key_variable)

@@ -6,8 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from farebox.account.stripe_events import Clerk
 from farebox.account.top_up import TopUpWatch
-from farebox.account.work_off import Clerk
 from farebox.domain.errors import FounderError
 from farebox.domain.events import Event
 from farebox.domain.product import Product
@@ -28,7 +28,7 @@ STRIPES_PAGES: Final = ("https://checkout.stripe.com", "https://billing.stripe.c
 
 @dataclass(slots=True)
 class Money:
-    """What one process sells with."""
+    """The parts with which one process sells."""
 
     open_till: "Callable[[], Till]"
     inbox: StoredInbox
@@ -38,9 +38,9 @@ class Money:
     signatures: Callable[[], Signatures] | None
     """None where webhooks cannot be verified, and so are not taken."""
     changed: list[Callable[[str], None]] = field(default_factory=list)
-    """Who is told that an account's plan, limits or credit may be other ones."""
+    """Called when an account's plan, limits or credit may have changed."""
     open_invoice: list[Callable[[str], object]] = field(default_factory=list)
-    """Who sends the usage of a customer whose invoice is being made."""
+    """Called to send the usage of a customer whose invoice is being made."""
 
     def close(self) -> None:
         self.inbox.close()
@@ -54,7 +54,7 @@ def money_of(
     mail_written: Callable[[], None],
     tell: Callable[[Event], None],
 ) -> Money | None:
-    """What one process sells with; None where there is no key.
+    """The parts with which one process sells; None without a key of Stripe's.
 
     Raises:
         FounderError: as `check_keys`.
@@ -92,7 +92,7 @@ def money_of(
 
 
 def check_keys(settings: Settings) -> None:
-    """Find what cannot be a key, without asking Stripe.
+    """Refuse keys that cannot be right, without asking Stripe.
 
     Raises:
         FounderError: the key, or the secret of its webhooks, is none.
@@ -107,13 +107,13 @@ def check_keys(settings: Settings) -> None:
 
 
 def pay_origins(settings: Settings) -> tuple[str, ...]:
-    """Whose pages customers pay on."""
+    """The origins of the pages on which customers pay."""
     parts = urlsplit(settings.stripe_api_base)
     return (f"{parts.scheme}://{parts.netloc}",) if parts.netloc else STRIPES_PAGES
 
 
 def payments_of(settings: Settings, *, is_brief: bool = False) -> "StripePayments":
-    """Stripe. There has to be a key. A brief one is asked once, and is not waited for: somebody else is waiting."""
+    """Stripe, for which there has to be a key. A brief one tries once and gives up soon: somebody is waiting."""
     from farebox.adapters.stripe_client import open_client  # noqa: PLC0415  # 30 MB
     from farebox.adapters.stripe_payments import StripePayments  # noqa: PLC0415
 
@@ -124,7 +124,7 @@ def payments_of(settings: Settings, *, is_brief: bool = False) -> "StripePayment
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
-    """What is for sale at Stripe. There has to be a key."""
+    """The catalogue at Stripe, for which there has to be a key."""
     from farebox.adapters.stripe_catalogue import StripeCatalogue  # noqa: PLC0415  # as above
     from farebox.adapters.stripe_client import open_client  # noqa: PLC0415
 
@@ -133,14 +133,14 @@ def catalogue_of(settings: Settings) -> Catalogue:
 
 
 def credit_of(database: Database) -> Credit:
-    """Where credit is kept."""
+    """The store of credit."""
     from farebox.store.wallet import StoredCredit  # noqa: PLC0415  # SQLAlchemy
 
     return StoredCredit(database)
 
 
 def signatures_of(settings: Settings) -> Callable[[], Signatures] | None:
-    """The check of webhooks; None without a secret, with which any signature would do."""
+    """The check of webhooks; None without a secret, as any signature would do then."""
     secrets = settings.stripe_webhook_secret.get_secret_value() if settings.stripe_webhook_secret else ""
     if not webhook_secrets(secrets):
         return None

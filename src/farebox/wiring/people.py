@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from farebox.account.deliver import Delivery
+from farebox.account.deliver_mail import Delivery
 from farebox.account.desk import Desk, Proofs, Upkeep
 from farebox.account.limit_mails import LimitWatch
 from farebox.domain.events import Event
@@ -27,7 +27,7 @@ GOOGLE_HOSTS: Final = (
 
 
 def check_mail(product: Product, settings: Settings) -> None:
-    """Find what no mail could be sent with, before a process is started.
+    """Refuse settings with which no mail could be sent, before a process is started.
 
     Raises:
         FounderError: the server's address, or the sender's, is none.
@@ -84,7 +84,7 @@ def _to_console() -> Mailer:
 
 
 def mailbox_of(settings: Settings) -> Mailbox | None:
-    """Where `farebox dev` keeps mails to be looked at; none where they are really sent."""
+    """The mailbox where `farebox dev` keeps mails to be looked at; None where they are really sent."""
     return Mailbox(_to_console()) if settings.smtp_url is None else None
 
 
@@ -97,7 +97,7 @@ def desk_of(
     limits: LimitWatch,
     tell: Callable[[Event], None],
 ) -> Desk:
-    """Where people are let in. For pages only: this loads SQLAlchemy and argon2."""
+    """The desk where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
     from farebox.store.keys import StoredKeys  # noqa: PLC0415  # as above
     from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
@@ -116,21 +116,21 @@ def desk_of(
 
 
 def readings_of(database: Database) -> Readings:
-    """What customers read of their calls. For pages only: this loads SQLAlchemy."""
+    """The readings of customers about their calls. For pages only: this loads SQLAlchemy."""
     from farebox.store.readings import StoredReadings  # noqa: PLC0415  # as above
 
     return StoredReadings(database)
 
 
 def invoices_of(database: Database) -> Invoices:
-    """What customers were billed. For pages only, as above."""
+    """The invoices of customers. For pages only, as above."""
     from farebox.store.invoices import StoredInvoices  # noqa: PLC0415  # as above
 
     return StoredInvoices(database)
 
 
 def upkeep_of(database: Database, limits_changed: Callable[[str], None]) -> Upkeep:
-    """What accounts are looked after with."""
+    """The means by which accounts are looked after."""
     from farebox.store.archive import StoredArchive  # noqa: PLC0415  # as above
     from farebox.store.closing import StoredClosing  # noqa: PLC0415
     from farebox.store.plans_chosen import StoredPlans  # noqa: PLC0415
@@ -178,7 +178,7 @@ def _proofs(product: Product, settings: Settings, database: Database, secret: by
 
 
 def _services(settings: Settings) -> dict[str, OtherService]:
-    """Where people can log in, by the name in the address. Authlib is loaded where there is one."""
+    """Other services to log in with, by the name in the address. Authlib is loaded if there is one."""
     found: dict[str, OtherService] = {}
     if settings.google_client_secret is not None:
         from farebox.adapters.oauth_oidc import OidcService  # noqa: PLC0415

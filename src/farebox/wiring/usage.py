@@ -1,10 +1,10 @@
-"""Settings → what reports usage to Stripe. Stripe's library is loaded when there is something to report."""
+"""Settings → the reporting of usage to Stripe. Stripe's library is loaded when there is something to report."""
 
 from dataclasses import dataclass
 from functools import cache
 
 from farebox.account.check_usage import UsageCheck
-from farebox.account.report import UsageReport
+from farebox.account.report_usage import UsageReport
 from farebox.ports.money import UsageMeter
 from farebox.settings import Settings
 from farebox.store.database import Database
@@ -26,7 +26,7 @@ class Reporting:
 
 
 def reporting_of(settings: Settings, database: Database) -> Reporting | None:
-    """The sender; none where there is no Stripe to report to."""
+    """The sender; None where there is no Stripe to report to."""
     secret = settings.stripe_secret_key
     if secret is None:
         return None

@@ -74,6 +74,21 @@ def test_an_account_without_members_is_claimed_by_who_confirms_its_address(world
     assert world.count("account") == 1
 
 
+def test_who_never_signed_up_comes_into_the_account_that_the_founder_opened_by_a_mailed_link(world: World) -> None:
+    made = {email: sign_up(StoredAccounts(world.database), PRODUCT, email, "pro") for email in (ADA, BEA)}
+    for email in (ADA, "eve@example.com"):
+        ask_for_link(world.desk, CLIENT, email=email, purpose="magic")
+    ask_for_link(world.desk, CLIENT, email=BEA, purpose="reset")
+    ada = world.visit(log_in_by_link(world.desk, CLIENT, token=world.token("magic")).cookie)
+    assert (ada.account, ada.role, ada.person.password_hash) == (made[ADA], "owner", None)
+    token = world.token("reset", BEA)
+    bea = world.visit(reset_password(world.desk, CLIENT, token=token, password=GOOD).cookie)
+    assert (bea.account, bea.role, bea.person.password_hash) == (made[BEA], "owner", f"hash of {GOOD}")
+    with pytest.raises(LinkGone):
+        log_in_by_link(world.desk, CLIENT, token=world.token("magic", "eve@example.com"))
+    assert (world.count("person"), world.count("account"), world.told) == (2, 2, [])
+
+
 @pytest.mark.parametrize("role", ["owner", "member"])
 def test_who_is_in_a_team_finds_the_account_that_the_founder_opened_for_them_at_the_next_log_in(
     world: World, role: str

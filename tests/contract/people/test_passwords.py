@@ -5,9 +5,11 @@ import pytest
 from farebox.account.join import ask_to_join, confirm
 from farebox.account.log_in import ask_for_link, log_in_by_link
 from farebox.account.sessions import show_password
+from farebox.account.sign_up import sign_up
 from farebox.domain.people import Allowance, WrongPassword, guesses_from
+from farebox.store.accounts import StoredAccounts
 from farebox.store.mail_outbox import StoredMailOutbox
-from tests.contract.world import ADA, CLIENT, GOOD, OTHER, World, together
+from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, World, together
 
 
 def test_ten_guesses_are_looked_at_and_no_more_though_fifty_come_at_once(world: World) -> None:
@@ -94,14 +96,16 @@ def test_what_is_asked_for_a_known_and_an_unknown_address_is_the_same_work(world
 def test_the_sender_alone_knows_who_has_an_address(world: World, outbox: StoredMailOutbox) -> None:
     world.join()
     world.rows("DELETE FROM mail")
-    for email in (ADA, "nobody@example.com"):
+    sign_up(StoredAccounts(world.database), PRODUCT, "bea@example.com", "pro")
+    for email in (ADA, "bea@example.com", "nobody@example.com"):
         ask_for_link(world.desk, CLIENT, email=email, purpose="magic")
-    found = [outbox.claim(), outbox.claim(), outbox.claim()]
-    assert {(due.mail.email, due.is_known, due.is_link_alive) for due in found if due} == {
-        (ADA, True, True),
-        ("nobody@example.com", False, True),
+    found = [outbox.claim(), outbox.claim(), outbox.claim(), outbox.claim()]
+    assert {(due.mail.email, *due[1:]) for due in found if due} == {
+        (ADA, True, True, False),
+        ("bea@example.com", False, True, True),
+        ("nobody@example.com", False, True, False),
     }
-    assert found[2] is None
+    assert found[3] is None
 
 
 def test_a_hash_of_older_parameters_is_made_anew_at_log_in(world: World) -> None:

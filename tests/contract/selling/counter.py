@@ -9,9 +9,9 @@ from typing import Any, Final
 from sqlalchemy import text
 
 from farebox.account import buy
-from farebox.account.offer import compare, make_so
+from farebox.account.stripe_catalogue import compare, make_so
+from farebox.account.stripe_events import Clerk
 from farebox.account.till import Till
-from farebox.account.work_off import Clerk
 from farebox.adapters.stripe_catalogue import StripeCatalogue
 from farebox.adapters.stripe_client import open_client
 from farebox.adapters.stripe_payments import StripePayments
@@ -19,6 +19,7 @@ from farebox.domain.events import Event as Told
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
+from farebox.domain.subscribing import Known
 from farebox.domain.webhooks import Event, object_of
 from farebox.ports.calls import AccountRow
 from farebox.store.accounts import StoredAccounts
@@ -182,6 +183,12 @@ class Counter:
         for event in self.events(account_id):
             self.inbox.add(event)
         return self.clerk.work_off_all()
+
+    def known(self, account_id: str) -> Known:
+        """The account's subscription as the database has it."""
+        known = self.till.billing.subscription(account_id)
+        assert known is not None
+        return known
 
     def mails_of(self, account_id: str) -> list[str]:
         found = self.rows("SELECT template FROM mail WHERE account_id = :id ORDER BY created_us", id=account_id)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from farebox.account.offer import compare, make_so, missing
+from farebox.account.stripe_catalogue import compare, make_so, missing
 from farebox.domain.catalogue import keys_of
 from farebox.domain.pack import Pack
 from farebox.domain.plan import Plan

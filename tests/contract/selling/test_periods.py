@@ -3,7 +3,7 @@
 import asyncio
 
 from farebox.account.keys import PLAIN, KeyTerms, create_key
-from farebox.account.work_off import Clerk
+from farebox.account.stripe_events import Clerk
 from farebox.domain.ledger import Spent
 from farebox.store.accounts import StoredAccounts
 from farebox.store.ledger import GroupCommitLedger

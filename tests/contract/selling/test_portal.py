@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from farebox.account import buy
-from farebox.account.offer import missing
+from farebox.account.stripe_catalogue import missing
 from farebox.account.till import CannotBuy
 from tests.contract.selling.counter import PRODUCT, Counter
 

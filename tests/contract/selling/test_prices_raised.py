@@ -10,7 +10,6 @@ from farebox.adapters.stripe_invoices import invoice_of
 from farebox.domain.billing import Invoice
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
-from farebox.domain.subscribing import Known
 from farebox.domain.upcoming import next_invoice
 from farebox.store.invoices import StoredInvoices
 from farebox.web.pages.sale import Sale, way_to
@@ -28,12 +27,6 @@ def reprice(counter: Counter, **usd: int) -> None:
     assert counter.sync()
 
 
-def known_of(counter: Counter, account_id: str) -> Known:
-    known = counter.till.billing.subscription(account_id)
-    assert known is not None
-    return known
-
-
 def ours(counter: Counter, account_id: str) -> Invoice:
     """The next invoice as its page tells it."""
     ahead = StoredInvoices(counter.database).ahead(account_id)
@@ -48,7 +41,7 @@ def ours(counter: Counter, account_id: str) -> Invoice:
 
 def told(counter: Counter, account_id: str) -> int:
     """What both say that the next invoice comes to, in cents."""
-    theirs = invoice_of(counter.client.v1.invoices.create_preview({"subscription": known_of(counter, account_id).id}))
+    theirs = invoice_of(counter.client.v1.invoices.create_preview({"subscription": counter.known(account_id).id}))
     mine = ours(counter, account_id)
     assert figures(mine) == figures(theirs)
     return mine.total_cents
@@ -64,7 +57,7 @@ def test_whoever_bought_before_is_told_the_old_price_and_others_the_new_one(coun
     bob = counter.subscribed("pro")
     assert [told(counter, one) for one in (ada, bob, year)] == [2_900, 3_900, 29_000]
     counter.hear(ada)
-    known = known_of(counter, ada)
+    known = counter.known(ada)
     assert (known.price_nanodollars, known.next_price_nanodollars, told(counter, ada)) == (29 * USD, 29 * USD, 2_900)
     counter.stripe.advance(by="month")
     counter.stripe.advance(by="hour")
@@ -80,7 +73,7 @@ def test_it_is_known_whether_a_subscription_has_a_line_for_use(counter: Counter)
     buy.change_plan(counter.till, counter.row(ada), "basic")
     for one in (ada, bob, year):
         counter.hear(one)
-    assert [known_of(counter, one).has_usage_line for one in (ada, bob, year)] == [1, 0, 1]
+    assert [counter.known(one).has_usage_line for one in (ada, bob, year)] == [1, 0, 1]
 
 
 def test_a_row_of_before_is_told_by_the_file_until_it_is_fetched_again(counter: Counter) -> None:
@@ -99,13 +92,13 @@ def test_a_move_down_is_told_at_the_price_that_it_was_wished_at(counter: Counter
     buy.change_plan(counter.till, counter.row(ada), "basic")
     reprice(counter, basic=12)
     counter.hear(ada)
-    known = known_of(counter, ada)
+    known = counter.known(ada)
     assert (known.plan, known.price_nanodollars, known.next_price_nanodollars) == ("pro", 29 * USD, 9 * USD)
     assert told(counter, ada) == 900
     counter.stripe.advance(by="month")
     counter.stripe.advance(by="hour")
     counter.hear(ada)
-    known = known_of(counter, ada)
+    known = counter.known(ada)
     assert (known.plan, known.price_nanodollars, told(counter, ada)) == ("basic", 9 * USD, 900)
 
 
@@ -115,7 +108,7 @@ def test_a_move_down_that_is_taken_back_is_told_at_the_price_of_now(counter: Cou
     reprice(counter, pro=39)
     buy.change_plan(counter.till, counter.row(ada), "basic")
     assert buy.change_plan(counter.till, counter.row(ada), "pro") == "same"
-    assert (known_of(counter, ada).price_nanodollars, told(counter, ada)) == (39 * USD, 3_900)
+    assert (counter.known(ada).price_nanodollars, told(counter, ada)) == (39 * USD, 3_900)
 
 
 def test_dearer_is_what_costs_more_than_what_is_paid(counter: Counter) -> None:
@@ -151,10 +144,10 @@ def rename(counter: Counter, plan: str, name: str) -> None:
 def test_from_a_plan_that_is_offered_no_more_any_is_had_at_once(counter: Counter, other: str, cents: int) -> None:
     ada = counter.subscribed("pro")
     rename(counter, "pro", "expert")
-    sale = Sale(True, known_of(counter, ada), None, False, True)  # noqa: FBT003  # its own names say it
+    sale = Sale(True, counter.known(ada), None, False, True)  # noqa: FBT003  # its own names say it
     assert way_to(counter.product, sale, None, counter.product.by_name[other]) == "now"
     assert buy.change_plan(counter.till, counter.row(ada), other) == "now"
-    assert (counter.row(ada).plan, known_of(counter, ada).next_plan) == (other, "")
+    assert (counter.row(ada).plan, counter.known(ada).next_plan) == (other, "")
     invoices = counter.client.v1.invoices.list({"customer": counter.row(ada).customer_id}).data
     assert sum(one.total for one in invoices) == 2_900 + cents, "what is left of the old one counts"
 
@@ -164,7 +157,7 @@ def test_a_wish_from_a_plan_that_is_offered_no_more_is_in_nobodys_way(counter: C
     buy.change_plan(counter.till, counter.row(ada), "basic")
     rename(counter, "pro", "expert")
     assert buy.change_plan(counter.till, counter.row(ada), "expert") == "now"
-    known = known_of(counter, ada)
+    known = counter.known(ada)
     assert (counter.row(ada).plan, known.next_plan, told(counter, ada)) == ("expert", "", 2_900)
     invoices = counter.client.v1.invoices.list({"customer": counter.row(ada).customer_id}).data
     assert sum(one.total for one in invoices) == 2_900
@@ -172,7 +165,7 @@ def test_a_wish_from_a_plan_that_is_offered_no_more_is_in_nobodys_way(counter: C
 
 def put_on(counter: Counter, account_id: str, cents: int) -> None:
     """The founder puts a price of their own at Stripe into the place of the plan's."""
-    v1, sub_id = counter.client.v1, known_of(counter, account_id).id
+    v1, sub_id = counter.client.v1, counter.known(account_id).id
     items = v1.subscriptions.retrieve(sub_id)["items"].data
     [base] = [item for item in items if item.price.recurring and item.price.recurring.usage_type == "licensed"]
     price = {"product": str(base.price.product), "currency": "usd", "unit_amount": cents}
@@ -184,17 +177,17 @@ def put_on(counter: Counter, account_id: str, cents: int) -> None:
 def test_at_a_price_of_the_founders_own_a_plan_is_followed_moved_and_over(counter: Counter) -> None:
     ada = counter.subscribed("pro")
     put_on(counter, ada, 1_900)
-    assert (counter.row(ada).plan, known_of(counter, ada).price_nanodollars, told(counter, ada)) == (
+    assert (counter.row(ada).plan, counter.known(ada).price_nanodollars, told(counter, ada)) == (
         "pro",
         19 * USD,
         1_900,
     )
     buy.cancel(counter.till, counter.row(ada))
-    assert known_of(counter, ada).ends_at_period_end
+    assert counter.known(ada).ends_at_period_end
     assert buy.change_plan(counter.till, counter.row(ada), "team") == "now"
     assert told(counter, ada) == 9_900, "the price of their own is not paid beside it"
     put_on(counter, ada, 1_900)
-    counter.till.payments.cancel_now(known_of(counter, ada).id)
+    counter.till.payments.cancel_now(counter.known(ada).id)
     counter.hear(ada)
     assert counter.row(ada).plan == "free"
     assert buy.buy_plan(counter.till, counter.row(ada), "pro")
@@ -204,7 +197,7 @@ def test_a_price_of_the_founders_own_in_the_place_of_a_noted_plans_is_that_plans
     ada = counter.subscribed("pro")
     buy.change_plan(counter.till, counter.row(ada), "basic")
     put_on(counter, ada, 500)
-    known = known_of(counter, ada)
+    known = counter.known(ada)
     assert (known.plan, known.next_plan, known.price_nanodollars) == ("pro", "basic", 29 * USD)
     assert (known.next_price_nanodollars, told(counter, ada)) == (5 * USD, 500)
 
@@ -214,7 +207,7 @@ def test_a_dearer_plan_waits_where_stripe_cannot_be_put_back_onto_what_is_paid(c
     buy.change_plan(counter.till, counter.row(ada), "basic")
     reprice(counter, pro=189)
     assert buy.change_plan(counter.till, counter.row(ada), "team") == "later"
-    assert (counter.row(ada).plan, known_of(counter, ada).next_plan, told(counter, ada)) == ("pro", "team", 9_900)
+    assert (counter.row(ada).plan, counter.known(ada).next_plan, told(counter, ada)) == ("pro", "team", 9_900)
     assert buy.change_plan(counter.till, counter.row(bob), "team") == "now"
     paid = [sum(one.amount_paid for one in counter.client.v1.invoices.list({"customer": counter.row(who).customer_id}))
             for who in (ada, bob)]  # fmt: skip
@@ -227,11 +220,11 @@ def test_a_dearer_plan_and_one_of_two_seats_are_told_as_stripe_charges_them(coun
     buy.change_plan(counter.till, counter.row(ada), "team")
     assert told(counter, ada) == 9_900
     [base] = [
-        item.id for item in counter.client.v1.subscriptions.retrieve(known_of(counter, ada).id)["items"].data
+        item.id for item in counter.client.v1.subscriptions.retrieve(counter.known(ada).id)["items"].data
         if item.price.unit_amount == 9_900
     ]  # fmt: skip
     counter.client.v1.subscription_items.update(base, {"quantity": 2, "proration_behavior": "none"})
     counter.hear(ada)
-    assert known_of(counter, ada).price_nanodollars == 198 * USD
-    theirs = counter.client.v1.invoices.create_preview({"subscription": known_of(counter, ada).id})
+    assert counter.known(ada).price_nanodollars == 198 * USD
+    theirs = counter.client.v1.invoices.create_preview({"subscription": counter.known(ada).id})
     assert ours(counter, ada).total_cents == theirs.total == 19_800

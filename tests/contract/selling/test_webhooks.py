@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from farebox.account import buy
-from farebox.account.work_off import Clerk
+from farebox.account.stripe_events import Clerk
 from farebox.adapters.stripe_webhooks import StripeSignatures
 from farebox.domain.errors import FounderError
 from farebox.domain.webhooks import ID_CHARS_MAX, VERBS, Event

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from farebox.account import buy
+from farebox.account.stripe_events import Clerk
 from farebox.account.till import CannotBuy
-from farebox.account.work_off import Clerk
-from farebox.domain.subscribing import Known
 from farebox.ports.money import PaymentsUnavailable
 from tests.contract.selling.counter import Counter
 
@@ -33,16 +32,10 @@ def wish(counter: Counter, account_id: str, plan: str) -> str:
     return buy.change_plan(counter.till, counter.row(account_id), plan)
 
 
-def known_of(counter: Counter, account_id: str) -> Known:
-    known = counter.till.billing.subscription(account_id)
-    assert known is not None
-    return known
-
-
 def stand(counter: Counter, account_id: str) -> tuple[str, str, str]:
     """What is in force, what is wanted, and what Stripe charges, once a round has looked; nothing is heard."""
     Clerk(counter.inbox, lambda: counter.till).look()
-    known = known_of(counter, account_id)
+    known = counter.known(account_id)
     return counter.row(account_id).plan, known.next_plan, counter.subscription(account_id).plan
 
 
@@ -56,10 +49,10 @@ def test_a_move_down_without_an_answer_is_noted_and_charged_from_the_next_period
         payments = counter.till.payments
         patched.setattr(payments, "change_plan", away(payments.change_plan, is_done=is_done))
         assert wish(counter, account_id, "basic") == "later"
-    known = known_of(counter, account_id)
+    known = counter.known(account_id)
     assert (known.plan, known.next_plan, known.next_price_nanodollars) == ("pro", "basic", None)
     assert stand(counter, account_id) == ("pro", "basic", "basic")
-    assert known_of(counter, account_id).next_price_nanodollars == 9 * 10**9
+    assert counter.known(account_id).next_price_nanodollars == 9 * 10**9
     assert counter.inbox.wishing() == []
     counter.stripe.advance(by="month")
     counter.stripe.advance(by="hour")

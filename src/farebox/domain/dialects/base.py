@@ -16,11 +16,11 @@ JsonObject = dict[str, Any]
 # No tokeniser makes more tokens than the text has bytes; the rest is the frame around the messages.
 FRAME_TOKENS: Final = 16
 TOOLS_TOKENS: Final = 1_000  # some providers put a prompt of their own before the tools
-IMAGE_TOKENS_MAX: Final = 50_000  # an image in full detail, where the dearest model counts it
+IMAGE_TOKENS_MAX: Final = 50_000  # an image in full detail, as the dearest model counts it
 BYTES_PER_TOKEN: Final = 4
 TEXT_FIELDS: Final = 2  # role and content
 
-# Tuples, as a request may hold a list where a type should be, and no set can be asked for that.
+# Tuples, not sets: where a type should be, a request may hold a list, which is not hashable.
 TEXT_TYPES: Final = ("text", "output_text")
 IMAGE_TYPES: Final = ("image_url", "input_image")
 PART_TEXTS: Final = ("text", "thinking", "refusal")
@@ -61,7 +61,7 @@ class Event(Enum):
 
     PASS = auto()  # to the customer at once
     END = auto()  # the answer's end begins here: to the customer when the call is recorded
-    USAGE_ONLY = auto()  # was asked for by us: to the customer only if the customer asked too
+    USAGE_ONLY = auto()  # we asked for it: to the customer only if the customer asked too
     ERROR = auto()  # the provider breaks off
 
 
@@ -75,14 +75,14 @@ class StreamReader(Protocol):
     """Whether the stream's proper end was seen."""
 
     def skim(self, event: bytes) -> str | None:
-        """The text of an event that is plain text and nothing else: then it is counted, and not to be read.
+        """The text of an event that is plain text and nothing else; it is counted then, and must not be read again.
 
-        Given bytes that are not one whole event, there is none.
+        None for any other event, and for bytes that are not one whole event.
         """
         ...
 
     def read(self, data: bytes) -> tuple[Event, str]:
-        """One `data:` line's content. The text is what it adds to the answer, where the dialect has one text."""
+        """Read one `data:` line's content: what to do with it, and the text that it adds to the answer, if any."""
         ...
 
 
@@ -93,7 +93,7 @@ class Dialect(Protocol):
     """Below the provider's base URL."""
 
     def check(self, request: JsonObject) -> None:
-        """Refuse what would cost the founder more than tokens can tell.
+        """Refuse what would have costs that token counts do not show.
 
         Raises:
             InvalidRequest: with the field as `param`.
@@ -101,7 +101,7 @@ class Dialect(Protocol):
         ...
 
     def may_grow(self, request: JsonObject) -> bool:
-        """Whether the prompt of a request that was checked may be longer when it is written again, as `1e15` is."""
+        """Whether a checked request's prompt may get longer when it is written out again, as `1e15` does."""
         ...
 
     def output_tokens_wanted(self, request: JsonObject) -> int | None:
@@ -128,7 +128,7 @@ class Dialect(Protocol):
 
     @property
     def stream(self) -> Callable[[], StreamReader] | None:
-        """Begins to read a stream; None where the endpoint has no streams."""
+        """Makes the reader of a stream; None where the endpoint has no streams."""
         ...
 
 
@@ -142,9 +142,9 @@ def json_object(content: bytes) -> JsonObject | None:
 
 
 def json_in_halves(content: bytes) -> Any:  # noqa: ANN401  # JSON
-    """What the parser refuses for half of a character in it, as gateways in JavaScript write them, with a "?" for each.
+    """JSON with halves of characters, as gateways in JavaScript write them and `from_json` refuses, each read as "?".
 
-    None where it is no JSON at all.
+    None where there are no such halves, or it is no JSON at all.
     """
     if b"\\ud" not in content.lower():
         return None
@@ -155,19 +155,19 @@ def json_in_halves(content: bytes) -> Any:  # noqa: ANN401  # JSON
 
 
 def count(value: object) -> int | None:
-    """A number of tokens that can be believed."""
+    """The value, if it is a believable number of tokens."""
     # Not isinstance: a bool is no number of tokens.
     return value if type(value) is int and 0 <= value <= TOKENS_MAX else None
 
 
 def usage_of(usage: object, read: str, written: str, details: str) -> Usage | None:
-    """A provider's usage by the names that the dialect has for it."""
+    """Read a provider's usage by the dialect's names for it."""
     if not isinstance(usage, dict):
         return None
     input_tokens, output_tokens = count(usage.get(read)), count(usage.get(written))
     if input_tokens is None or output_tokens is None:
         return None
-    # Some providers, Gemini among them, bill the model's thinking as output and show it in the total alone.
+    # Some providers, Gemini among them, bill the model's thinking as output, but show it only in the total.
     thought = (count(usage.get("total_tokens")) or 0) - input_tokens - output_tokens
     if thought > 0:
         output_tokens += thought
@@ -208,7 +208,7 @@ def written_bytes(*written: object) -> int:
 
 
 def estimated_tokens(text_bytes: int) -> int:
-    """The stated estimate where no usage was reported: a token for each 4 bytes."""
+    """The documented estimate where no usage was reported: a token for each 4 bytes."""
     return divide_up(text_bytes, BYTES_PER_TOKEN)
 
 
@@ -245,13 +245,25 @@ def has_only_texts(messages: object) -> bool:
 
 
 def parts_of(messages: object) -> Iterator[JsonObject]:
-    """The parts that messages are made of, where they are more than a text."""
+    """The parts of those messages that are made of parts, and not just of a text."""
     for message in messages if isinstance(messages, list) else ():
         for holder in HOLDERS:
             parts = message.get(holder) if isinstance(message, dict) else None
             for part in parts if isinstance(parts, list) else ():
                 if isinstance(part, dict):
                     yield part
+
+
+def flag(request: Mapping[str, Any], name: str) -> bool:
+    """A field that is true, or else false or absent.
+
+    Raises:
+        InvalidRequest: it is something else.
+    """
+    value = request.get(name)
+    if value is not None and not isinstance(value, bool):  # 0 is no boolean
+        raise InvalidRequest(f"{name} is true or false.", param=name)
+    return bool(value)
 
 
 def whole_number(request: Mapping[str, Any], name: str, most: int = TOKENS_MAX) -> int | None:

@@ -30,15 +30,15 @@ ORDINARY: Final = LIMITS | {
     "frequency_penalty", "messages", "model", "n", "presence_penalty", "response_format", "seed", "stop", "stream",
     "stream_options", "temperature", "top_p", "user",
 }  # fmt: skip
-SCHEMALESS: Final = ORDINARY - {"response_format"}  # no number of these, the messages apart, is a part of the prompt
+SCHEMALESS: Final = ORDINARY - {"response_format"}  # numbers in these are no part of the prompt, except in messages
 NAMES: Final = COSTLY | {
     "model", "messages", "max_tokens", "max_completion_tokens", "n", "functions", "stream", "stream_options",
 }  # fmt: skip
 _REASONING: Final = re.compile(r"(ft:)?(o\d|gpt-[5-9])", re.ASCII)
 _WRITTEN: Final = ("content", "refusal", "reasoning_content", "reasoning")
 
-# An event of nearly every stream: what stands before its text, the text, what stands after it, and the letters of no
-# meaning at the end by which some providers hide how long the text is.
+# The usual event of a stream: what is before its text, the text, what is after it, and the meaningless letters at the
+# end with which some providers hide the text's length.
 PLAIN_EVENT: Final = re.compile(
     rb'(data: ?\{[^{}\n]*"choices": ?\[\{"index": ?0, ?"delta": ?\{(?:"role": ?"assistant", ?)?"content": ?")'
     rb'([^"\\\n]*+)"'
@@ -145,7 +145,7 @@ class ChatStream:
     def skim(self, event: bytes) -> str | None:
         text, _, rest = event.removeprefix(self._before).partition(b'"')
         if ESCAPE in text or NEWLINE in text or not (rest == self._after or self._is_padded(rest)):
-            # Several events at once are no plain one, which the expression would take long to find out.
+            # Several events at once cannot match, which the expression would take long to find out.
             found = None if NEWLINE in event[:-2] or b'"error"' in event else PLAIN_EVENT.fullmatch(event)
             if found is None:
                 return None
@@ -162,7 +162,7 @@ class ChatStream:
         return said
 
     def _is_padded(self, rest: bytes) -> bool:
-        """Whether it differs from what was after the last text in its padding alone."""
+        """Whether `rest` differs only in its padding from what came after the last text."""
         return rest.startswith(self._unpadded) and PADDING.fullmatch(rest, len(self._unpadded)) is not None
 
     def read(self, data: bytes) -> tuple[Event, str]:
@@ -192,7 +192,7 @@ class ChatStream:
             else:
                 is_last = True
                 self._open.discard(_index(choice))
-                self._before = UNKNOWN  # what comes as before would open it again
+                self._before = UNKNOWN  # the next plain event opens the answer again, so it has to be matched anew
         return (Event.END if is_last and not self._open else Event.PASS), text
 
     def _take(self, delta: dict[str, Any]) -> str:

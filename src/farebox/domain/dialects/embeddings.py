@@ -18,7 +18,7 @@ from farebox.domain.errors import InvalidRequest
 
 NAMES: Final = COSTLY | {"model", "input"}
 ORDINARY: Final = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
-"""Fields that cost nothing but tokens, and are no part of the prompt, the input apart."""
+"""Fields that cost nothing but tokens and, except the input, are no part of the prompt."""
 
 
 class Embeddings:

@@ -1,4 +1,4 @@
-"""What no dialect passes on: it would cost the founder more than tokens can tell, or is not in the request."""
+"""What no dialect passes on: what has costs that token counts do not show, or refers to more than the request."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,11 +6,11 @@ from typing import Any, Final
 from farebox.domain.dialects.base import HOLDERS, IMAGE_TYPES, TEXT_TYPES, JsonObject, parts_of
 from farebox.domain.errors import InvalidRequest
 
-# Tuples, as a request may hold a list where a type should be, and no set can be asked for that.
+# Tuples, not sets: where a type should be, a request may hold a list, which is not hashable.
 TOOL_TYPES: Final = ("function", "custom")
 CACHE_MARKS: Final = ("cache_control", "prompt_cache_breakpoint", "prompt_cache_options")
 CACHE_OPTIONS: Final = frozenset({"mode", "ttl"})
-CACHE_TTLS: Final = (None, "5m", "30m")  # what providers do by themselves
+CACHE_TTLS: Final = (None, "5m", "30m")  # the lifetimes that providers use by default
 URL_HEAD_CHARS: Final = 64
 KEPT: Final = "what the provider keeps belongs to all customers together, and its size is not known."
 SEARCHES: Final = "the provider bills searches apart."
@@ -50,10 +50,10 @@ def refuse_costly(request: JsonObject, names: frozenset[str]) -> None:
 
     Args:
         request: what is asked.
-        names: the fields which a dialect reads, or refuses: no other may be taken for one of them.
+        names: the fields that a dialect reads or refuses; other spellings of them are refused.
 
     Raises:
-        InvalidRequest: the first of them that is set; an empty object can be enough to set it.
+        InvalidRequest: names the first such field that is set, if only to an empty object.
     """
     refuse_other_spellings(request, names)
     if not UNMETERED.keys().isdisjoint(request):
@@ -81,11 +81,11 @@ def refuse_other_spellings(request: Mapping[str, Any], names: frozenset[str]) ->
 
 
 def refuse_lasting(request: JsonObject, *lists: object) -> None:
-    """Refuse what is kept in a provider's cache for longer than it keeps things by itself, which costs more.
+    """Refuse to have things kept in a provider's cache for longer than by default, which costs more.
 
     Args:
         request: what is asked.
-        lists: its messages and tools, whose parts can be told to be kept as well.
+        lists: its messages and tools, whose parts can ask to be kept as well.
 
     Raises:
         InvalidRequest: something is to be kept for longer, or the cache to be filled without an answer.
@@ -128,7 +128,7 @@ def refuse_tools(tools: object) -> None:
 
 
 def refuse_parts(messages: object, param: str) -> None:
-    """Refuse what is no text and no image: how many tokens a file, a sound or a film has is not known before.
+    """Refuse all but texts and images: how many tokens a file, a sound or a film has is not known beforehand.
 
     Raises:
         InvalidRequest: a message that is not made of texts and images.
@@ -153,7 +153,7 @@ def refuse_parts(messages: object, param: str) -> None:
 
 
 def _is_data_of_another_kind(image_url: object) -> bool:
-    """Some providers take a document or a film where an image should be."""
+    """Whether a data URL holds no image: some providers take a document or a film there."""
     url = image_url.get("url") if isinstance(image_url, dict) else image_url
     head = url[:URL_HEAD_CHARS].strip().lower() if isinstance(url, str) else ""
     return head.startswith("data:") and not head.startswith("data:image/")

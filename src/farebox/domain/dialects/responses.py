@@ -1,4 +1,4 @@
-"""POST /responses, OpenAI's newer form. What it keeps on the provider's side is not offered: a request is whole."""
+"""POST /responses, OpenAI's newer form. Keeping things at the provider is not offered: each request is whole."""
 
 import re
 from typing import Any, Final
@@ -32,7 +32,7 @@ TEXT_DELTAS: Final = frozenset({
     "response.custom_tool_call_input.delta", "response.reasoning_text.delta", "response.reasoning_summary_text.delta",
 })  # fmt: skip
 
-# An event of nearly every stream, to its end.
+# The usual event of a stream, whole.
 PLAIN_EVENT: Final = re.compile(
     rb'event: ?response\.output_text\.delta\ndata: ?\{"type": ?"response\.output_text\.delta"[^{}\n]*'
     rb'"delta": ?"([^"\\\n]*)"[^{}\n]*\}\n\n'

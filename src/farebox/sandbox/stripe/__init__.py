@@ -2,7 +2,7 @@
 
 Where it knowingly differs from Stripe:
 
-- Webhooks that nobody takes come again after seconds, not hours. A bank debit settles after a second.
+- Webhooks that are not accepted come again after seconds, not hours. A bank debit settles after a second.
 - The cards `failsLater`, `debit` and `debitFails` are its own.
 - A failed renewal is tried again after 3, 5 and 7 days, then the subscription ends; Stripe lets a founder choose.
 - A test clock may go any distance at once. Stripe allows two intervals.

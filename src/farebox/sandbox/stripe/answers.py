@@ -1,4 +1,4 @@
-"""From a request to its answer: who asks, what was asked before under the same key, which room answers."""
+"""From a request to its answer: checks its key, looks for an earlier answer, finds the room that answers."""
 
 import base64
 import hashlib
@@ -56,7 +56,7 @@ ROUTES: Final[list[Route]] = [
 ]  # fmt: skip
 RENAMED: Final = {"payment_method_types": "allowed_payment_method_types"}
 OLD_WORDS: Final = {"jp_bank_account": "jp_bank_transfer"}
-"""What older versions of the API call some parameters and values, and what they are called now."""
+"""Names of parameters and values in older versions of the API, with those that they have now."""
 KEY_SECONDS: Final = 86_400
 """How long an answer is kept under its Idempotency-Key."""
 KEY_CHARS_MAX: Final = 255
@@ -87,7 +87,7 @@ class Answer(NamedTuple):
 
 
 class Answers:
-    """What the API answers. Any thread may ask.
+    """The answers of the API. Any thread may ask.
 
     Args:
         key: the one secret key that is let in.
@@ -99,7 +99,7 @@ class Answers:
         self._turn = threading.Lock()
 
     def to(self, asked: Asked, seconds: float = 0) -> Answer:
-        """The answer; one that is to be slow is under way for so many seconds more."""
+        """Answer a request, which is under way for so many seconds more."""
         request_id = f"req_{random_text(14)}"
         try:
             self._let_in(asked)
@@ -129,7 +129,7 @@ class Answers:
 
     @contextmanager
     def _alone(self, claims: dict[str, StripeError]) -> Iterator[None]:
-        """While it is answered, nobody else has its key, nor reports for the same customer and meter."""
+        """Refuse others with the same claim meanwhile: the same key, or usage of the same customer and meter."""
         with self._turn:
             for claim, error in claims.items():
                 if claim in self._under_way:
@@ -169,10 +169,10 @@ class Answers:
 
 
 def _worked(desk: Desk, asked: Asked, given: Thing) -> Thing:
-    """What the room of this path answers.
+    """The answer of the room at this path.
 
     Raises:
-        StripeError: it refuses, or there is none.
+        StripeError: the room refuses, or there is none.
     """
     for route in ROUTES:
         found = route.path.fullmatch(asked.path) if route.method == asked.method else None
@@ -185,7 +185,7 @@ def _worked(desk: Desk, asked: Asked, given: Thing) -> Thing:
 
 
 def _renewed(asked: Asked, name: str, given: Thing) -> Thing:
-    """The parameters as this version has them, where somebody speaks an older one, as Stripe's command line does."""
+    """Translate the parameters of a client that speaks an older version, as Stripe's command line does, to this one."""
     if asked.headers.get("stripe-version") == API_VERSION:
         return given
     known = params.hints(name)
@@ -204,7 +204,7 @@ def _of_today(value: Any) -> Any:
 
 
 def _stored(stored: tuple[Any, ...], digest: str, request_id: str) -> Answer:
-    """What was answered to this very request before.
+    """The answer that this very request had before.
 
     Raises:
         StripeError: the key was used for another request.
@@ -217,7 +217,7 @@ def _stored(stored: tuple[Any, ...], digest: str, request_id: str) -> Answer:
 
 
 def _claims(asked: Asked, given: Thing) -> dict[str, StripeError]:
-    """What this request has to have to itself, and what another one hears meanwhile."""
+    """The claims that only one request may have at a time, each with the error that another one gets meanwhile."""
     claims: dict[str, StripeError] = {}
     key = asked.idempotency_key
     if len(key) > KEY_CHARS_MAX:
@@ -253,7 +253,7 @@ def _given(asked: Asked) -> Thing:
     """The parameters, of the query and of the body.
 
     Raises:
-        StripeError: nobody can read them.
+        StripeError: they cannot be read.
     """
     pairs = parse_qsl(asked.query, keep_blank_values=True)
     try:

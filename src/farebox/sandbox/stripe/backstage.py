@@ -1,4 +1,4 @@
-"""What happens without being asked: renewals, retries, ends of trials, clocks that are moved, webhooks on their way."""
+"""Work that no request asks for: renewals, retries, ends of trials, clocks that are moved, webhooks on their way."""
 
 import logging
 import threading
@@ -21,7 +21,7 @@ UNION ALL
 SELECT 1 FROM object WHERE kind = 'test_helpers.test_clock' AND json_extract(body, '$.status') = 'advancing'
 LIMIT 1
 """
-"""Whether anything is to be done, asked without keeping anybody from writing."""
+"""Asks whether anything is due, without keeping others from writing."""
 PAUSE_SECONDS: Final = 0.2
 WORK: Final = {
     "subscription_schedule": schedules.work_off,
@@ -53,7 +53,7 @@ class Backstage:
             self._postman.stop()
 
     def wake(self) -> None:
-        """Something may be due at once."""
+        """Look for work now, as something may be due."""
         self._awake.set()
         self._postman.wake()
 
@@ -79,7 +79,7 @@ class Backstage:
             return advancing is not None and self._advance(desk, advancing)
 
     def _work(self, desk: Desk, clock: str | None, until: int) -> bool:
-        """The earliest thing that is due by a clock, as if it were its moment."""
+        """Do the earliest thing that is due by a clock, as if it were the moment at which it was due."""
         row = desk.db.execute(
             "SELECT id, due_at FROM object WHERE due_at <= ? AND clock IS ?"
             " ORDER BY due_at, kind = 'subscription', seq LIMIT 1",  # a schedule's phase comes before the renewal
@@ -98,7 +98,7 @@ class Backstage:
         return True
 
     def _advance(self, desk: Desk, clock: Thing) -> bool:
-        """One step of a clock on its way: the next thing that is due, or its arrival."""
+        """Move a clock by one step: do the next thing that is due, or arrive."""
         target = clock["status_details"]["advancing"]["target_frozen_time"]
         if self._work(desk, clock["id"], target):
             return True
@@ -109,7 +109,7 @@ class Backstage:
 
 
 def _require_progress(desk: Desk, before: Thing) -> None:
-    """What was worked off must not be due at the same moment for ever."""
+    """Make sure that a thing that did not change is not due for ever."""
     after = load(desk.db, before["id"])
     if after == before:
         log.error("%s was due and did not change", before["id"])

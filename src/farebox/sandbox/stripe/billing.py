@@ -58,7 +58,7 @@ def drafted(desk: Desk, customer: Thing, found: list[Thing], reason: str, **valu
 
 
 def _own_items(desk: Desk, invoice: Thing) -> None:
-    """The items that waited for an invoice know now which it is."""
+    """Note the invoice on the items that waited for it."""
     for made in invoice["lines"]["data"]:
         for details in ("invoice_item_details", "subscription_item_details"):
             id_ = ((made["parent"] or {}).get(details) or {}).get("invoice_item")
@@ -68,7 +68,7 @@ def _own_items(desk: Desk, invoice: Thing) -> None:
 
 
 def parent_of(subscription: Thing) -> Thing:
-    """What an invoice says of the subscription that it is for."""
+    """The `parent` of an invoice, which names the subscription that it is for."""
     details = {
         "metadata": subscription["metadata"],
         "subscription": subscription["id"],
@@ -83,7 +83,7 @@ def subscription_of(invoice: Thing) -> str | None:
 
 
 def taxed(automatic_tax: Thing, *, is_on: bool) -> Thing:
-    """What a session, a subscription or an invoice says of its taxes."""
+    """The `automatic_tax` of a session, a subscription or an invoice."""
     said = {**automatic_tax, "enabled": is_on}
     return {**said, "status": "complete"} if is_on and "status" in said else said
 
@@ -119,7 +119,7 @@ def with_lines(invoice: Thing, found: list[Thing]) -> Thing:
 
 
 def refreshed(desk: Desk, invoice: Thing) -> Thing:
-    """A draft by the usage that counts now."""
+    """The draft, reckoned again by the usage that counts now."""
     if invoice["status"] != "draft":
         return invoice
     return with_lines(invoice, [lines.counted(desk, made) for made in invoice["lines"]["data"]])
@@ -129,7 +129,7 @@ def finalized(desk: Desk, invoice: Thing) -> Thing:
     """The invoice, fixed, numbered, and to be paid; one for nothing is paid at once.
 
     Raises:
-        StripeError: it is no draft any more.
+        StripeError: it is not a draft any more.
     """
     if invoice["status"] != "draft":
         raise refused("This invoice is already finalized, you can't re-finalize a non-draft invoice.",
@@ -160,7 +160,7 @@ def finalized(desk: Desk, invoice: Thing) -> Thing:
 
 
 def _balanced(desk: Desk, customer: Thing, invoice: Thing) -> Thing:
-    """What the customer has to his credit pays first; what an invoice owes him is kept for the next."""
+    """Pay with the customer's balance first; a negative total is added to it for the next invoice."""
     balance, total = customer["balance"], invoice["total"]
     if total < 0:
         rest, due = balance + total, 0
@@ -226,7 +226,7 @@ def paid(desk: Desk, invoice: Thing, *, is_elsewhere: bool = False) -> Thing:
 
 
 def method_of(desk: Desk, invoice: Thing) -> str | None:
-    """What is charged: what the invoice says, else its subscription, else its customer."""
+    """The payment method to charge: that of the invoice, else of its subscription, else of its customer."""
     subscription = desk.find(subscription_of(invoice) or "") or {}
     customer = desk.find(invoice["customer"]) or {}
     method: str | None = (
@@ -241,7 +241,7 @@ def charged(desk: Desk, invoice: Thing, method: str | None = None, *, off_sessio
     """The open invoice after an attempt to charge for it.
 
     Raises:
-        StripeError: it was not paid. What was tried is kept, and the invoice says when it is tried again.
+        StripeError: it was not paid. The attempt is kept, and the invoice says when the next one comes.
     """
     if invoice["status"] != "open":
         raise refused(f"Invoice is already {invoice['status']}.", code="invoice_payment_not_allowed")

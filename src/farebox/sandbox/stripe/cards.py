@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 
 class Card(NamedTuple):
-    """`charge` and `later` say how a payment ends, with its owner there and without: 'ok', 'action' or a code."""
+    """`charge` and `later` say how a payment ends, with its owner present and without: 'ok', 'action' or a code."""
 
     brand: str
     last4: str
@@ -12,9 +12,9 @@ class Card(NamedTuple):
     later: str = "ok"
     attach: str = "ok"
     dispute: str = ""
-    """'fraudulent', say, where a payment that went well is disputed afterwards."""
+    """The reason, such as 'fraudulent', with which a payment that went well is disputed afterwards."""
     settles: str = ""
-    """'ok' or 'failed' where the money comes, or does not, only some time after it was promised: a bank debit."""
+    """How a bank debit ends, some time after the money was promised: 'ok' or 'failed'."""
     is_debit: bool = False
 
 

@@ -1,4 +1,4 @@
-"""A subscription that is changed: other prices, another anchor, an end, and what that costs."""
+"""Changes of a subscription: other prices, another anchor, an end, and what they cost."""
 
 from farebox.sandbox.stripe import billing, cycle, lines
 from farebox.sandbox.stripe.desk import Desk
@@ -10,10 +10,10 @@ from farebox.sandbox.stripe.things import Thing, merged_metadata
 
 
 def changed(desk: Desk, subscription: Thing, given: Thing) -> Thing:
-    """The subscription, as its owner wants it now.
+    """Change the subscription as asked for.
 
     Raises:
-        StripeError: it cannot be so, or it costs something that was not paid, and that was to be an error.
+        StripeError: it cannot be changed so, or the change was not paid, and `error_if_incomplete` was asked for.
     """
     before = subscription
     subscription = _with_terms(desk, subscription, given)
@@ -90,7 +90,7 @@ def _with_trial(subscription: Thing, trial_end: int, now: int) -> Thing:
 
 
 def _with_prices(desk: Desk, before: Thing, subscription: Thing, given: Thing, now: int) -> Thing:
-    """Other items. Where an interval changes, a new period begins; else the old one is settled by its rest."""
+    """Change the items. A new interval begins a new period; else the rest of the old period is settled."""
     behavior = given.get("proration_behavior", "create_prorations")
     at = given.get("proration_date", now)
     old = {item["id"]: item for item in cycle.items_of(before)}
@@ -173,7 +173,7 @@ def _is_changed(old: Thing | None, new: Thing | None) -> bool:
 def _credits(
     desk: Desk, subscription: Thing, old: dict[str, Thing], items: list[Thing], at: int, *, resets: bool
 ) -> list[Thing]:
-    """What was paid for time that is not used any more."""
+    """Lines that give back what was paid for time that is not used any more."""
     new = {item["id"]: item for item in items}
     found = []
     for id_, item in old.items():
@@ -187,7 +187,7 @@ def _credits(
 
 
 def _charges(desk: Desk, subscription: Thing, old: dict[str, Thing], items: list[Thing], at: int) -> list[Thing]:
-    """What the rest of the period costs at the new prices."""
+    """Lines for the rest of the period at the new prices."""
     found = []
     for item in items:
         if lines.is_metered(item) or not _is_changed(old.get(item["id"]), item):
@@ -208,7 +208,7 @@ def _usage_so_far(desk: Desk, subscription: Thing, items: list[Thing], now: int)
 
 
 def _invoiced(desk: Desk, subscription: Thing, found: list[Thing], given: Thing) -> Thing:
-    """The subscription after its change was billed at once."""
+    """Bill a change at once; the subscription after that."""
     customer = desk.get("customer", subscription["customer"])
     found = [*cycle.pending_lines(desk, subscription), *found]
     invoice = billing.drafted(

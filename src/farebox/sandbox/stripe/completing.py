@@ -1,4 +1,4 @@
-"""A checkout session that is paid: what it leaves, by its mode."""
+"""Completes a checkout session that is paid: makes what it was for, by its mode."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ from farebox.sandbox.stripe.things import Thing
 
 HERE: Final[Thing] = {"city": "New York", "country": "US", "line1": "1 Broadway", "line2": None,
                       "postal_code": "10004", "state": "NY"}  # fmt: skip
-"""Where everybody lives whose address matters: the page asks for none."""
+"""The address of every customer, where taxes need one: the page does not ask for it."""
 
 
 def completed(desk: Desk, session: Thing, method: Thing) -> Thing:
@@ -37,7 +37,7 @@ def completed(desk: Desk, session: Thing, method: Thing) -> Thing:
 
 
 def _with_customer(desk: Desk, session: Thing, method: Thing) -> Thing:
-    """The session with somebody who pays, where one is needed for what comes later."""
+    """The session with its customer, which is made if one is needed for later."""
     details = method["billing_details"]
     email = session["customer_email"] or details["email"] or "customer@example.com"
     customer = session["customer"]
@@ -77,7 +77,7 @@ def _subscribed(desk: Desk, session: Thing, method: Thing) -> Thing:
 
 
 def _check_card(method: Thing, *, is_paid: bool) -> None:
-    """Raises StripeError where the card would not do: nothing is to be left behind then."""
+    """Raises StripeError if the card will not do, before anything is left behind."""
     card = CARDS[method["_card"]]
     verdict = card.charge if is_paid else card.attach
     if card.settles:

@@ -1,4 +1,4 @@
-"""The verbs of whoever tests with it: move time, break the API, trouble the webhooks."""
+"""The verbs for tests: move time, break the API, trouble the webhooks."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ SETTINGS: Final = ("aggregation_seconds", "settle_seconds", "dunning_ends")
 subscription: 'cancel', 'unpaid' or 'past_due'."""
 SOON_SECONDS: Final = 60
 PATIENT_ATTEMPTS: Final = 4
-"""A webhook that nobody took so often is not waited for."""
+"""A webhook that was tried so often is not waited for."""
 
 
 class Control:
@@ -31,7 +31,7 @@ class Control:
         }  # fmt: skip
 
     def do(self, verb: str, told: dict[str, Any]) -> Thing:
-        """Do it, and say what came of it.
+        """Do what the verb says; return the result.
 
         Raises:
             StripeError: there is no such verb, or it makes no sense.
@@ -113,7 +113,7 @@ def _dispute(desk: Desk, told: Thing) -> Thing:
 
 
 def _usage(desk: Desk, told: Thing) -> Thing:
-    """Everything that was ever counted for a `customer`, whenever: the sum, and how many events."""
+    """All usage of a `customer` at any time: the sum, and the number of events."""
     row = desk.db.execute(
         "SELECT coalesce(sum(value), 0), count(*) FROM usage WHERE customer = ? AND NOT is_cancelled",
         (str(told.get("customer", "")),),
@@ -122,7 +122,7 @@ def _usage(desk: Desk, told: Thing) -> Thing:
 
 
 def _state(desk: Desk, _told: Thing) -> Thing:
-    """What time it is, what waits, and whether everything that was to happen has happened."""
+    """The time, what waits, and whether everything that was due has happened."""
     now = now_seconds(desk.db)
     counts = dict(desk.db.execute("SELECT state, count(*) FROM delivery GROUP BY state").fetchall())
     soon = desk.db.execute(

@@ -12,7 +12,7 @@ INCOMPLETE_SECONDS: Final = 23 * HOUR_SECONDS
 TRIAL_WARNING_SECONDS: Final = 3 * 24 * HOUR_SECONDS
 UPCOMING_SECONDS: Final = 7 * 24 * HOUR_SECONDS
 TAKEN: Final = "in_taken"
-"""The invoice of an item that is just being put on one."""
+"""Stands for the invoice of an item while the item is being put onto one."""
 GONE: Final = frozenset({"canceled", "incomplete_expired"})
 
 
@@ -26,7 +26,7 @@ def with_items(subscription: Thing, items: list[Thing]) -> Thing:
 
 
 def next_due(desk: Desk, subscription: Thing) -> int | None:
-    """When time changes the subscription next."""
+    """The moment when the subscription changes next by itself."""
     if subscription["status"] in {*GONE, "paused"}:
         return None
     if subscription["status"] == "incomplete":
@@ -46,7 +46,7 @@ def next_due(desk: Desk, subscription: Thing) -> int | None:
 
 
 def _tells_of_next_invoice_at(subscription: Thing) -> int | None:
-    """When the next invoice is told of; None where it was told of, or where a period is too short for that."""
+    """The moment to announce the next invoice; None if that was done, or if a period is too short for it."""
     end = min(item["current_period_end"] for item in items_of(subscription))
     start = min(item["current_period_start"] for item in items_of(subscription))
     if subscription["cancel_at"] is not None or subscription.get("_told_of_invoice_at") == end:
@@ -66,7 +66,7 @@ def kept(desk: Desk, subscription: Thing, event: str = "", **values: object) -> 
 
 
 def first_invoice(desk: Desk, subscription: Thing) -> Thing:
-    """Final, and not yet paid, unless there is nothing to pay."""
+    """Make the first invoice: final, and not yet paid, unless there is nothing to pay."""
     customer = desk.get("customer", subscription["customer"])
     found = []
     for item in items_of(subscription):
@@ -87,7 +87,7 @@ def first_invoice(desk: Desk, subscription: Thing) -> Thing:
 
 
 def _first_line(desk: Desk, subscription: Thing, item: Thing, period: tuple[int, int]) -> Thing:
-    """Where the anchor comes before a whole interval is over, only a share is paid."""
+    """The first line of an item: only a share, if the anchor comes before a whole interval is over."""
     whole_end = end_after(period[0], item["price"]["recurring"], period[0])
     if whole_end <= period[1]:
         return lines.advance(desk, subscription, item, period)
@@ -100,7 +100,7 @@ def _first_line(desk: Desk, subscription: Thing, item: Thing, period: tuple[int,
 
 
 def invoice_paid(desk: Desk, invoice: Thing) -> None:
-    """What a paid invoice does for its subscription."""
+    """Update the subscription of an invoice that was paid."""
     id_ = billing.subscription_of(invoice)
     subscription = desk.find(id_) if id_ else None
     if subscription is None or subscription["status"] not in {"incomplete", "past_due", "unpaid"}:
@@ -118,7 +118,7 @@ def _open_invoices(desk: Desk, subscription: Thing) -> list[Thing]:
 
 
 def invoice_failed(desk: Desk, invoice: Thing, *, is_over: bool, how: str) -> None:
-    """What a failed payment does to the subscription, after the last attempt more than before."""
+    """Update the subscription of an invoice whose payment failed; the last attempt may end it."""
     id_ = billing.subscription_of(invoice)
     subscription = desk.find(id_) if id_ else None
     if subscription is None or subscription["status"] in {*GONE, "incomplete"}:
@@ -134,7 +134,7 @@ def invoice_failed(desk: Desk, invoice: Thing, *, is_over: bool, how: str) -> No
 
 
 def work_off(desk: Desk, subscription: Thing) -> None:
-    """What is due at `desk.at`, the moment that is being worked off."""
+    """Do what is due for a subscription at `desk.at`, the moment that is being worked off."""
     now = desk.now(subscription.get("_clock"))
     if subscription["status"] == "incomplete":
         _expire(desk, subscription)
@@ -179,7 +179,7 @@ def _expire(desk: Desk, subscription: Thing) -> None:
 
 
 def end_trial(desk: Desk, subscription: Thing) -> Thing:
-    """The trial is over: pay, or pause, or end, as was agreed."""
+    """End a trial: bill the subscription, or pause it, or end it, as was agreed."""
     customer = desk.get("customer", subscription["customer"])
     has_card = subscription["default_payment_method"] or customer["invoice_settings"]["default_payment_method"]
     settings = subscription["trial_settings"] or {}
@@ -194,7 +194,7 @@ def end_trial(desk: Desk, subscription: Thing) -> Thing:
 
 
 def renewed(desk: Desk, subscription: Thing, was: str | None = None) -> Thing:
-    """The next period of each item whose period is over, and an invoice for it."""
+    """Begin the next period of each item whose period is over, and draft an invoice for it."""
     now = desk.now(subscription.get("_clock"))
     over = [item for item in items_of(subscription) if item["current_period_end"] <= now]
     span = (
@@ -212,7 +212,7 @@ def renewed(desk: Desk, subscription: Thing, was: str | None = None) -> Thing:
         items.append(new)
         if not lines.is_metered(item):
             found.append(lines.advance(desk, subscription, new, (end, new["current_period_end"])))
-        elif was is None:  # nothing is billed of a trial, or of a pause
+        elif was is None:  # usage in a trial, or in a pause, is not billed
             found.append(lines.arrears(desk, subscription, item, (start, end)))
     before = desk.find(subscription["id"]) or subscription
     subscription = with_items(subscription, items)
@@ -236,7 +236,7 @@ def cycle_invoice(desk: Desk, subscription: Thing, found: list[Thing], span: tup
 
 
 def pending_lines(desk: Desk, subscription: Thing | None, customer: str = "") -> list[Thing]:
-    """What waits for the next invoice, taken."""
+    """Take the lines that wait for the next invoice."""
     owner = subscription["customer"] if subscription else customer
     found = []
     for item in reversed(desk.all("invoiceitem", owner)):
@@ -264,7 +264,7 @@ def line_of(desk: Desk, item: Thing) -> Thing:
 def ended(
     desk: Desk, subscription: Thing, reason: str, *, bills_usage: bool = False, details: Thing | None = None
 ) -> Thing:
-    """The subscription, over now; at its own end, what was used is still billed."""
+    """End the subscription now; with `bills_usage`, what was used is still billed."""
     now = desk.now(subscription.get("_clock"))
     if bills_usage:
         subscription = _last_invoice(desk, subscription, now)

@@ -1,4 +1,4 @@
-"""What a request works with: one transaction, its objects, its time, and the events that it leaves."""
+"""The desk that a request works at: one transaction, its objects, its time, and the events that it leaves."""
 
 import json
 import secrets
@@ -34,7 +34,7 @@ def random_text(length: int) -> str:
 
 
 def iso_time(seconds: int) -> str:
-    """As the second version of Stripe's API writes it."""
+    """A time as the second version of Stripe's API writes it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
@@ -42,8 +42,8 @@ class Desk:
     """One transaction.
 
     Args:
-        base_url: where the pages are that people are sent to, without a slash at the end.
-        request: the event's `request`: the id and the idempotency key of what caused it.
+        base_url: the address of the pages that people are sent to, without a slash at the end.
+        request: the `request` of its events: the id and the idempotency key of what caused them.
     """
 
     def __init__(self, db: sqlite3.Connection, base_url: str, request: Thing | None = None) -> None:
@@ -56,7 +56,7 @@ class Desk:
     # -- time
 
     def now(self, clock: str | None = None) -> int:
-        """Seconds; by a test clock, where the object hangs on one."""
+        """The time in seconds; that of a test clock, if the object has one."""
         if self.at is not None:
             return self.at
         if clock is not None and (found := self.find(clock)) is not None:
@@ -64,14 +64,14 @@ class Desk:
         return shelf.now_seconds(self.db)
 
     def clock_of(self, customer: str | None) -> str | None:
-        """The test clock that a customer's time is told by."""
+        """The test clock that tells a customer's time."""
         found = self.find(customer) if customer else None
         return None if found is None else found.get("_clock")
 
     # -- objects
 
     def new(self, kind: str, *, clock: str | None = None, **values: Any) -> Thing:
-        """An object that nobody keeps yet, made of what Stripe's class has and of these values."""
+        """A new object, not stored yet, with the fields of Stripe's class and these values."""
         thing = blank(kind)
         if "id" in thing:
             thing["id"] = new_id(kind) if kind in PREFIXES else ""
@@ -122,14 +122,14 @@ class Desk:
         return [json.loads(row[0]) for row in rows]
 
     def delete(self, thing: Thing) -> Thing:
-        """Let go of an object; what is answered is that it is gone."""
+        """Delete an object; return the answer that it is gone."""
         self.db.execute("DELETE FROM object WHERE id = ?", (thing["id"],))
         return {"id": thing["id"], "object": thing["object"], "deleted": True}
 
     # -- events
 
     def update(self, thing: Thing, kind: str = "", **values: Any) -> Thing:
-        """Write new values, and an event that says what they were before, where a kind of event is named."""
+        """Write new values; if a kind of event is named, emit one that says what they were before."""
         new = {**thing, **values}
         previous = changed(thing, new)
         self.put(new)
@@ -138,7 +138,7 @@ class Desk:
         return new
 
     def emit(self, kind: str, thing: Thing, previous: Thing | None = None) -> Thing:
-        """An event, and its way to every endpoint that wants its kind."""
+        """Make an event, and send it to every endpoint that wants its kind."""
         data: Thing = {"object": public(thing)}
         if previous is not None:
             data["previous_attributes"] = previous
@@ -148,7 +148,7 @@ class Desk:
         return self._send(event, kind, public(event))
 
     def emit_thin(self, kind: str, related: Thing | None, data: Thing) -> Thing:
-        """An event of the new kind, that names its object and says no more of it."""
+        """Make a thin event, which only names its object."""
         event: Thing = {
             "id": new_id("event"), "object": "v2.core.event", "type": kind, "livemode": False,
             "created": iso_time(self.now()), "context": None, "reason": None, "data": data,

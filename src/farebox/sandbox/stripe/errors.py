@@ -1,4 +1,4 @@
-"""How Stripe says no: a status, and a body of which clients read the type and the code."""
+"""Stripe's refusals: a status, and a body whose type and code clients read."""
 
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ KINDS: Final = {
 
 
 class StripeError(Exception):
-    """A refusal. One that `keeps` leaves behind what was written: the payment that was tried, and failed."""
+    """A refusal. If it `keeps`, what was written stays: the payment that was tried, and failed."""
 
     def __init__(
         self, status: int, message: str, *, code: str = "", param: str = "", kind: str = "", **more: Any

@@ -12,7 +12,7 @@ DEPTH_MAX: Final = 4
 
 
 def expanded(desk: Desk, answer: Thing, whole: Thing, paths: list[str]) -> Thing:
-    """The answer with what these paths lead to.
+    """The answer with the objects and lists that these paths lead to.
 
     Raises:
         StripeError: one leads nowhere.

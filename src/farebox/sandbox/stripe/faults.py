@@ -13,19 +13,19 @@ from farebox.sandbox.stripe.shelf import Shelf, set_setting, setting
 from farebox.sandbox.stripe.things import Thing
 
 KINDS: Final = ("slow", "status", "refuse", "die")
-"""`slow`: the answer takes so many `seconds`, while it is under way. `status`: answered with one, and nothing is done.
-`refuse`: hung up on, and nothing is done. `die`: done, and hung up on before the answer."""
+"""`slow`: the request is under way for so many `seconds`. `status`: it is answered with that, and nothing is done.
+`refuse`: the connection is closed, and nothing is done. `die`: it is done, and closed before the answer."""
 MESSAGES: Final = {429: "Request rate limit exceeded.", 401: "Invalid API Key provided."}
 
 
 class Faults:
-    """Which requests go wrong. It is kept with everything else, so that every process knows."""
+    """The faults that requests meet. They are kept with everything else, so that every process knows them."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
 
     def next_for(self, method: str, path: str) -> Thing | None:
-        """The fault that this request meets; one that was to happen so many times happens once less."""
+        """The fault that this request meets, if any; it is counted as one of the fault's `times`."""
         stored = self._shelf.read("SELECT value FROM setting WHERE name = 'faults'")
         if not stored or stored[0][0] == "[]":
             return None

@@ -27,7 +27,7 @@ def nested(pairs: Iterable[tuple[str, str]]) -> Thing:
 
 
 def _lists(value: Any) -> Any:
-    """A group whose keys are all numbers is a list."""
+    """Turn groups whose keys are all numbers into lists."""
     if not isinstance(value, dict):
         return value
     if value and all(key.isdigit() for key in value):

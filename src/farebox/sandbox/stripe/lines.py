@@ -1,4 +1,4 @@
-"""An invoice's lines: what a price makes of a quantity, and for which time."""
+"""An invoice's lines: the amount of a quantity at a price, and the period that it is for."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
@@ -11,12 +11,12 @@ TIMES: Final = "\N{MULTIPLICATION SIGN}"
 
 
 def cents(amount: Decimal) -> int:
-    """Rounded once, half a cent upwards."""
+    """Round to whole cents, half a cent upwards."""
     return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def amount_of(price: Thing, quantity: int) -> int:
-    """What so much of it costs, in cents; less than nothing costs nothing."""
+    """The cost of a quantity, in cents; a negative quantity costs nothing."""
     count = max(quantity, 0)
     if price["billing_scheme"] != "tiered":
         return cents(Decimal(price["unit_amount_decimal"]) * count)
@@ -110,14 +110,14 @@ def advance(desk: Desk, subscription: Thing, item: Thing, period: tuple[int, int
 
 
 def arrears(desk: Desk, subscription: Thing, item: Thing, period: tuple[int, int]) -> Thing:
-    """A line for what was used in a period; until the invoice is final, it follows what is still reported."""
+    """A line for the usage of a period; until the invoice is final, it follows what is still reported."""
     made = of_item(desk, subscription, item, 0, period, quantity=0, _usage_of=subscription["customer"],
                    _price=item["price"])  # fmt: skip
     return counted(desk, made)
 
 
 def counted(desk: Desk, made: Thing) -> Thing:
-    """A line of usage, by what counts now."""
+    """A line of usage, reckoned again by what counts now."""
     price = made.get("_price")
     if price is None:
         return made
@@ -129,5 +129,5 @@ def counted(desk: Desk, made: Thing) -> Thing:
 
 
 def share(amount: int, start: int, now: int, end: int) -> int:
-    """The part of a period's price that its rest costs."""
+    """The part of a period's price that is for the rest of it."""
     return cents(Decimal(amount) * max(end - now, 0) / max(end - start, 1))

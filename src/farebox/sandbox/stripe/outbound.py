@@ -1,4 +1,4 @@
-"""Webhooks on their way: when each is due, as whoever breaks things wants it."""
+"""Webhooks on their way: when each is due, as a test may want it."""
 
 import random
 import sqlite3
@@ -9,18 +9,18 @@ from farebox.sandbox.stripe.shelf import set_setting, setting
 from farebox.sandbox.stripe.things import Thing
 
 NORMAL: Final[Thing] = {"copies": 1, "delay_seconds": 0.0, "shuffle_seconds": 0.0, "hold": False, "lose": 0}
-"""`copies` of each, late by a delay, and by up to `shuffle_seconds` more by chance; `hold` keeps all of them back
-until they are released, and `lose` is how many of the next never leave: -1 for all."""
+"""`copies` of each are sent after a delay, and up to `shuffle_seconds` more by chance; `hold` keeps all of them back
+until they are released, and `lose` is the number of the next ones that are never sent: -1 for all."""
 HELD: Final = 1e15
 
 
 def ways(db: sqlite3.Connection) -> Thing:
-    """How webhooks go at present."""
+    """The settings of webhooks at present."""
     return {**NORMAL, **setting(db, "webhooks", {})}
 
 
 def send_later(db: sqlite3.Connection, event: str, endpoint: str, body: str) -> None:
-    """Put an event on its way to an endpoint, as often and as late as is said."""
+    """Put an event on its way to an endpoint, as often and as late as the settings say."""
     how = ways(db)
     if how["lose"]:
         if how["lose"] > 0:
@@ -35,7 +35,7 @@ def send_later(db: sqlite3.Connection, event: str, endpoint: str, body: str) -> 
 
 
 def release(db: sqlite3.Connection) -> int:
-    """Let go of what was held, in an order of chance. How many there were."""
+    """Release the webhooks that were held, in random order; return how many there were."""
     held = [row[0] for row in db.execute("SELECT id FROM delivery WHERE state = 'waiting' AND due_at >= ?", (HELD,))]
     random.shuffle(held)
     now = time.time()

@@ -1,4 +1,4 @@
-"""What may be sent: read off the parameter types of Stripe's own library, so that no list has to be kept."""
+"""The parameters that may be sent, read off the types of Stripe's own library, so that no list has to be kept."""
 
 import functools
 import types
@@ -16,7 +16,7 @@ from farebox.sandbox.stripe.errors import refused, wanted
 from farebox.sandbox.stripe.things import Thing
 
 OPTIONS: Final = frozenset(RequestOptions.__annotations__)
-"""What the library takes in the same dict and sends as headers."""
+"""Options that the library takes in the same dict, and sends as headers."""
 NEEDED: Final = (typing.Required, typing_extensions.Required)
 MARKS: Final = (NotRequired, typing_extensions.NotRequired, *NEEDED)
 
@@ -30,7 +30,7 @@ def hints(name: str) -> dict[str, Any]:
 
 @functools.cache
 def _fields(kind: Any) -> dict[str, Any]:
-    """A TypedDict's fields; where one has to be there, its type is a tuple of one."""
+    """A TypedDict's fields; the type of a required one is wrapped in a tuple."""
     takes_options = set(kind.__annotations__) >= OPTIONS
     own = {name: hint for name, hint in kind.__annotations__.items() if not (takes_options and name in OPTIONS)}
     resolved = typing.get_type_hints(
@@ -46,10 +46,10 @@ def _fields(kind: Any) -> dict[str, Any]:
 
 
 def checked(name: str, given: Thing) -> Thing:
-    """The parameters with their values read as what they are.
+    """Check the parameters, and convert their values to their types.
 
     Raises:
-        StripeError: one is unknown, missing, or no value of its kind.
+        StripeError: one is unknown, missing, or not of its type.
     """
     return _group(hints(name), given, "")
 
@@ -84,7 +84,7 @@ def _value(hint: Any, value: Any, path: str) -> Any:
 
 
 def _options(hint: Any) -> list[Any]:
-    """What a union is of; anything else is of itself."""
+    """The members of a union; any other type alone."""
     if get_origin(hint) in (typing.Union, types.UnionType):
         return [option for part in get_args(hint) for option in _options(part) if option is not type(None)]
     return [hint]

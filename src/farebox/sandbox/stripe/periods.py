@@ -12,7 +12,7 @@ TYPICAL_DAYS: Final = {"day": 1, "week": 7, "month": 28, "year": 365}
 
 
 def moved(anchor: int, recurring: Thing, count: int) -> int:
-    """The anchor, so many intervals later, or earlier."""
+    """The anchor, moved by `count` intervals, which may be negative."""
     start = datetime.fromtimestamp(anchor, UTC)
     steps = count * int(recurring["interval_count"])
     if recurring["interval"] in DAYS:

@@ -1,4 +1,4 @@
-"""The webhooks' way: signed, sent, and sent again where nobody took them."""
+"""Sends webhooks: signs them, and sends them again if they were not accepted."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ LEASE_SECONDS: Final = 30
 
 
 class Postman:
-    """A thread that looks for what is due, and some that carry it."""
+    """A thread that looks for webhooks that are due, and some that send them."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
@@ -56,7 +56,7 @@ class Postman:
                     self._awake.wait(PAUSE_SECONDS)
 
     def _take(self) -> list[tuple[int, str, str, int]]:
-        """What is due: for a while, nobody else takes it."""
+        """Take what is due, so that for a while no other process does."""
         now = time.time()
         if not self._shelf.read("SELECT 1 FROM delivery WHERE state = 'waiting' AND due_at <= ? LIMIT 1", now):
             return []

@@ -1,4 +1,4 @@
-"""How a room says what it answers: a method, a path, the parameters as Stripe's library names their type."""
+"""A room's routes: a method, a path, and the type of the parameters, as Stripe's library names it."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class Route(NamedTuple):
     method: str
     path: re.Pattern[str]
     params: str | None
-    """None where the parameters are nobody's business but the handler's."""
+    """None where only the handler checks the parameters."""
     handler: Handler
 
 
@@ -37,7 +37,7 @@ class Room:
 
 
 def page(desk: Desk, url: str, things: list[Thing], given: Thing, *equal: str) -> Thing:
-    """One page of a list, of those objects that are equal to what is asked for by these names.
+    """One page of a list, of the objects whose fields in `equal` are as asked for.
 
     Raises:
         StripeError: the cursor names no object, or the limit is out of bounds.

@@ -1,4 +1,4 @@
-"""What each object looks like: every field that Stripe's own classes annotate, null where null is allowed."""
+"""The shape of each object: every field that Stripe's own classes annotate, null where null is allowed."""
 
 import copy
 import functools
@@ -14,16 +14,16 @@ from farebox.sandbox.stripe.things import Thing, listed
 EMPTY: Final[dict[Any, Any]] = {bool: False, int: 0, float: 0.0, str: "", Decimal: "0"}
 API_VERSION: Final = stripe.api_version
 NOT_THERE: Final = frozenset({"deleted"})
-"""Fields that only objects which are gone have."""
+"""Fields that only deleted objects have."""
 
 
 def blank(kind: str) -> Thing:
-    """An object of a kind as it is before anything is known of it; the kind as in `object`."""
+    """A blank object of a kind, named as in the field `object`."""
     return {**copy.deepcopy(_shape(class_of(kind))), "object": kind}
 
 
 def nested(kind: str, path: str) -> Thing:
-    """A part of an object, as `blank` has an object: `nested("invoice", "Parent")`."""
+    """A blank part of an object: `nested("invoice", "Parent")`."""
     place = class_of(kind)
     for name in path.split("."):
         place = getattr(place, name)
@@ -67,5 +67,5 @@ def _empty(annotation: Any) -> Any:
 
 
 def _nested(cls: Any) -> Any:
-    """What is inside of an object; another object of its own right (a price in an item) is put in by who makes it."""
+    """A part inside of an object; None for an object in its own right (a price in an item), which its maker puts in."""
     return None if hasattr(cls, "OBJECT_NAME") else copy.deepcopy(_shape(cls))

@@ -1,4 +1,4 @@
-"""Where everything is kept: a SQLite file that several processes may share, and that outlives them."""
+"""The store of everything: a SQLite file that several processes may share, and that outlives them."""
 
 import json
 import sqlite3
@@ -40,7 +40,7 @@ BUSY_SECONDS: Final = 30
 
 
 class Shelf:
-    """One connection to the file; whoever wants to write has it alone."""
+    """One connection to the file, used by one thread at a time; there is one writer at a time."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class Shelf:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Everything in it is written, or nothing of it."""
+        """A transaction: everything in it is written, or nothing of it."""
         with self._turn:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -73,7 +73,7 @@ class Shelf:
 
 
 def save(db: sqlite3.Connection, thing: Thing) -> None:
-    """Write an object over what there was of it. `_due_at` says when time changes it, `_clock` whose time."""
+    """Write an object, in place of its old state. `_due_at` is when time changes it, `_clock` by which clock."""
     db.execute(
         "INSERT INTO object (id, kind, seq, customer, clock, due_at, body)"
         " VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM object), ?, ?, ?, ?)"
@@ -108,5 +108,5 @@ def set_setting(db: sqlite3.Connection, name: str, value: Any) -> None:
 
 
 def now_seconds(db: sqlite3.Connection) -> int:
-    """The time of the stand-in: the real one, moved by what somebody asked for."""
+    """The time of the stand-in: the real one, moved as far as a test has asked for."""
     return int(time.time()) + int(setting(db, "offset_seconds", 0))

@@ -26,12 +26,12 @@ T = TypeVar("T")
 class Standin:
     """Stripe's API of one version, its pages to pay on, and the verbs to break it.
 
-    It keeps everything in a SQLite file, which several processes may share. `start` begins what happens without being
-    asked: renewals, retries, webhooks.
+    It keeps everything in a SQLite file, which several processes may share. `start` begins the work that no request
+    asks for: renewals, retries, webhooks.
 
     Args:
-        path: the file; it is made where it is not there.
-        base_url: where this is reached from outside, without a slash at the end. Links to its pages begin with it.
+        path: the file; it is made if it is not there.
+        base_url: its address from outside, without a slash at the end. Links to its pages begin with it.
         key: the secret key that is let in.
     """
 
@@ -56,7 +56,7 @@ class Standin:
         self._shelf.close()
 
     def told_to(self, url: str, events: Sequence[str] = ("*",)) -> str:
-        """Send webhooks to an address from now on; the secret that they are signed with, always one for an address."""
+        """Send webhooks to an address from now on; return the secret that signs them, the same each time."""
         with self._shelf.transaction() as db:
             desk = Desk(db, self.base_url)
             known = next((one for one in desk.all("webhook_endpoint") if one["url"] == url), None)
@@ -82,7 +82,7 @@ class Standin:
         await self._answer(asked, scope, receive, send)
 
     async def _answer(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the API, or do what somebody asked to be done to it instead."""
+        """Answer a request to the API, or let it meet the fault that a test asked for."""
         fault = await self._in_thread(self._faults.next_for, asked.method, asked.path)
         if fault is not None and fault["kind"] == "refuse":
             await hang_up(receive, send)
@@ -108,7 +108,7 @@ def _response(answer: Answer) -> Response:
 
 
 async def _lifespan(standin: Standin, receive: Receive, send: Send) -> None:
-    """For a server that runs nothing else: it lives as long as the server."""
+    """Start and stop the stand-in with a server that runs nothing else."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":

@@ -6,7 +6,7 @@ Thing: TypeAlias = dict[str, Any]
 
 
 def public(thing: Thing) -> Thing:
-    """What others may see of it."""
+    """An object without the keys that stay inside."""
     return {
         name: value if name == "metadata" else _public(value)
         for name, value in thing.items()
@@ -26,7 +26,7 @@ def listed(url: str, things: list[Thing], *, has_more: bool = False) -> Thing:
 
 
 def changed(old: Thing, new: Thing) -> Thing:
-    """Of what changed, what it was: an event's `previous_attributes`."""
+    """The old values of what changed: an event's `previous_attributes`."""
     return {name: old.get(name) for name in new if not name.startswith("_") and old.get(name) != new[name]}
 
 

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-# What a process needs, said here so that a start need not load Alembic to find it; a test holds it to the files.
+# The revision that the code needs, so that a start need not load Alembic to find it; a test compares it to the files.
 HEAD: Final = "0006"

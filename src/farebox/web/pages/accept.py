@@ -10,7 +10,7 @@ from farebox.web.pages.visitor import HOME, OPENED, arrived, client_of, see_othe
 
 
 def invitation_page(frame: Frame, request: Request, token: str, error: PersonError | None = None) -> Response:
-    """Who invites, to what, and as whom; somebody new chooses a password."""
+    """Show the account, the role and the address that the invitation is for; a new person chooses a password."""
     return frame.page(
         request,
         "invitation.html",
@@ -21,7 +21,7 @@ def invitation_page(frame: Frame, request: Request, token: str, error: PersonErr
 
 
 def accepted(frame: Frame, request: Request, token: str, password: str) -> Response:
-    """Join; whoever is logged in as the one invited goes on in the new account."""
+    """Join. If the invited person is logged in here, they go on in the new account."""
     desk, client, opened = frame.site.desk, client_of(request), request.cookies.get(OPENED, "")
     try:
         joined, came = accept(desk, client, token=token, password=password, opened=opened)

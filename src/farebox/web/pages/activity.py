@@ -52,7 +52,7 @@ WORDS: Final = {
     "exported_account": "took along all that is kept of the account",
     "exported_person": "took along all that is kept of themselves",
 }
-"""What the log has no words for here is told by its name."""
+"""An event that has no words here is shown by its name."""
 
 
 def routes(frame: Frame) -> APIRouter:
@@ -78,7 +78,7 @@ def routes(frame: Frame) -> APIRouter:
 
 
 def in_words(line: Happened) -> str:
-    """What was done, as the rest of a sentence that begins with who did it."""
+    """What was done, as the rest of a sentence whose subject is who did it."""
     facts = line.facts
     told = {
         **facts,

@@ -1,4 +1,4 @@
-"""Show again who one is, before something that a stolen session must not be able to do."""
+"""Have a visitor prove again who they are, before something that a stolen session must not be able to do."""
 
 from typing import Annotated, Final
 
@@ -22,7 +22,7 @@ def routes(frame: Frame) -> APIRouter:
     router = APIRouter()
 
     @router.get(HERE)
-    def form(request: Request, visitor: Visitor, next: str = SETTINGS) -> Response:  # noqa: A002  # as elsewhere
+    def form(request: Request, visitor: Visitor, next: str = SETTINGS) -> Response:  # noqa: A002  # the form's own word
         return _page(frame, request, visitor, next)
 
     @router.post(HERE)

@@ -1,4 +1,4 @@
-"""What somebody is told whose page, or whose mail's link, is of another account than they work in by now."""
+"""The answer to a page, or a mail's link, that belongs to another account than the one its visitor works in by now."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ STATUS: Final = 409
 
 
 def add_another_account(app: FastAPI, frame: Frame) -> None:
-    """Nothing was done. They may switch, by a form: no link ever does that."""
+    """Answer that nothing was done, and offer to switch the account, by a form: no link ever does that."""
 
     @app.exception_handler(OfAnotherAccount)
     def told(request: Request, error: OfAnotherAccount) -> Response:

@@ -1,4 +1,4 @@
-"""What came of a call, as the Playground shows it: the answer, or what was wrong, and the receipt in words."""
+"""The result of a call, as the Playground shows it: the answer, or what was wrong, and the receipt in words."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came."""
+    """The answer to a call."""
 
     text: str = ""
     sent: str = ""
@@ -49,7 +49,7 @@ class Receipt(NamedTuple):
     charge: str
     left: str
     resets: str
-    """When what is left is whole again; empty where there is no limit."""
+    """When the limits begin anew; empty where there is no limit."""
     note: str
 
 
@@ -87,7 +87,7 @@ def _streamed(sent: str, *, is_text: bool) -> tuple[str, Problem | None]:
 
 
 def _events(sent: str) -> Iterator[tuple[str, str]]:
-    """Server-sent events as Farebox writes them: perhaps a name, and a line of data."""
+    """Server-sent events as Farebox writes them, each with a line of data, and perhaps a name."""
     for event in sent.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in event.split("\n") if ": " in line)
         if "data" in fields:

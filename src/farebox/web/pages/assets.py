@@ -1,4 +1,4 @@
-"""What pages load: our stylesheet and scripts, and the founder's colours and logo. Read once, kept in memory."""
+"""The files that pages load: our stylesheet and scripts, the founder's colours and logo. Read once, kept in memory."""
 
 import gzip
 import hashlib
@@ -26,11 +26,11 @@ class Asset(NamedTuple):
     content: bytes
     content_type: str
     zipped: bytes | None
-    """None where it is no smaller."""
+    """The same with gzip; None where that is no smaller."""
 
 
 class Assets:
-    """All of it, under an address with the digest of all of it: a page never gets a part of another release."""
+    """All these files, under an address with the digest of them all: no page gets a file of another release."""
 
     def __init__(self, site: Site) -> None:
         self.initial = next((letter for letter in site.product.name if letter.isalnum()), "F").upper()
@@ -44,12 +44,12 @@ class Assets:
         self._digest = whole.hexdigest()[:12]
 
     def url(self, name: str) -> str:
-        """The address of one, as pages have it."""
+        """The address of a file, for pages."""
         assert name in self._found, f"there is no {name}"
         return f"/static/{self._digest}/{name}"
 
     def answer(self, request: Request, name: str, cache: str) -> Response:
-        """One of them.
+        """Answer with a file.
 
         Raises:
             NotFound: there is none of this name.

@@ -72,7 +72,7 @@ def _add_changes(router: APIRouter, frame: Frame) -> None:
 
 
 def _sent(frame: Frame, request: Request, visitor: Visit, address: Callable[[Till, AccountRow], str]) -> Response:
-    """On to a page at Stripe, or the plan page with what is in the way."""
+    """Lead on to a page at Stripe, or show the plan page with the reason why not."""
     try:
         return elsewhere(address(till_of(frame), visitor.account))
     except CannotBuy as error:

@@ -26,10 +26,11 @@ MARKS: Final[Mapping[str, str]] = {
     Mark.NO_MESSAGE: "The model answered without a message, so nothing was charged.",
     Mark.OVER_HOLD: "It came to more than was set aside for it. What is above that, nobody pays.",
 }
-"""Those that mean something to the customer: the others are about what a call costs the founder."""
+"""Words for the marks that concern the customer: the others are about what a call costs the founder."""
 RESULTS: Final[Mapping[str, str]] = {
     "answered": "It answered",
-    "cut": "It was writing when the caller left",
+    "cut": "It was cut short",
+    "broke_off": "It broke off while it was writing",
     "refused": "It refused the request",
     "upstream_busy": "It was busy",
     "upstream_timeout": "It took too long",
@@ -81,7 +82,7 @@ def state_of(call: CallRow) -> tuple[str, str]:
 
 
 def charge_of(call: CallRow) -> str:
-    """What it costs beyond the plan's price."""
+    """What it came to in money, whoever pays that."""
     hold, outcome = call
     if outcome is None:
         return "open"
@@ -102,7 +103,7 @@ def result_of(attempt: Try) -> str:
 
 
 def key_name(key: KeyRow | None, key_id: str) -> str:
-    """What its owner calls a key, or else as much of it as may be shown."""
+    """The name of a key, or else as much of the key as may be shown."""
     return (key.name or key_shown(key)) if key is not None else key_id
 
 

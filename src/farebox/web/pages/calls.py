@@ -31,7 +31,7 @@ from farebox.web.pages.usage import period_of
 from farebox.web.pages.visitor import Visitor
 
 MODES: Final[Mapping[str, Mode]] = {"live": "live", "test": "test"}
-"""What may be chosen in place of a key."""
+"""The modes, which may be chosen in place of a key."""
 TRIES_MAX: Final = 20
 COLUMNS: Final = (
     "id", "admitted_at", "recorded_at", "mode", "endpoint", "key", "key_name", "model", "plan", "state", "calls",
@@ -39,7 +39,7 @@ COLUMNS: Final = (
     "prepaid_nanodollars", "invoiced_nanodollars",
 )  # fmt: skip
 
-# A database takes no text with a zero in it.
+# A database takes no text with a NUL in it.
 Text = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]
 Place = Annotated[str, Query(pattern=f"^({PLACE.pattern})?$")]
 StateName = Literal["", "posted", "voided", "expired", "held"]
@@ -112,10 +112,10 @@ def _add_receipt(router: APIRouter, frame: Frame) -> None:
 
 
 def _search(chosen: Mapping[str, str], before: str) -> Search:
-    """What the address asks for.
+    """The search that the address asks for.
 
     Raises:
-        InvalidRequest: the day is none.
+        InvalidRequest: the day is not a date.
     """
     state, key, day = chosen["state"], chosen["key"], chosen["day"]
     if day and not is_day(day):

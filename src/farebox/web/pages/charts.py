@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 GAP: Final = 0.25  # of the room of one bar
-VISIBLE: Final = 0.8  # what is not zero can be seen
+VISIBLE: Final = 0.8  # the least height of a bar that is not zero, so that it is seen
 STEPS: Final = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 
 
@@ -16,7 +16,7 @@ class Bar(NamedTuple):
 
 
 def top_of(values: Sequence[float]) -> int:
-    """A round number that no value is above."""
+    """A round number, at or above every value."""
     most = max(values, default=0)
     size = 1
     while 10 * size < most:

@@ -1,4 +1,4 @@
-"""The form of an endpoint: a control for each field of its JSON schema; what is deep is written as JSON."""
+"""The form of an endpoint: a control for each field of its JSON schema; deeply nested ones are written as JSON."""
 
 import json
 import re
@@ -11,7 +11,7 @@ Kind = Literal[
     "line", "area", "number", "check", "radios", "choice", "ticks", "lines", "file", "files", "json", "group"
 ]  # fmt: skip
 ROOT: Final = "in"  # begins each control's name, so that no field can have the name of anything else on the page
-DEPTH_MAX: Final = 2  # of groups in groups; what is deeper is written as JSON
+DEPTH_MAX: Final = 2  # of groups in groups; anything deeper is written as JSON
 LINE_CHARS_MAX: Final = 200  # a longer text gets more than a line
 RADIOS_MAX: Final = 4
 CHOOSING: Final = frozenset({"radios", "choice", "ticks"})
@@ -30,20 +30,20 @@ class Control(NamedTuple):
     kind: Kind
     is_required: bool
     has_default: bool
-    """Whether there is a default that says something."""
+    """Whether it has a default that is not empty."""
     accepts: frozenset[str]
     """The kinds of JSON that it may be, or that its items may."""
     what: str
     """What it is in words, as "text"; empty where the choices say it."""
     hint: str
     options: tuple[tuple[str, Any], ...]
-    """What is shown of each value that can be chosen, and the value."""
+    """Each value that can be chosen, after the text that is shown for it."""
     attributes: Mapping[str, str | int | float]
     parts: tuple["Control", ...]
 
     @property
     def id(self) -> str:
-        """The same, as HTML likes it."""
+        """The name as an id in HTML."""
         return self.name.replace(".", "-")
 
     @property
@@ -58,7 +58,7 @@ class Control(NamedTuple):
 
     @property
     def is_something(self) -> bool:
-        """Whether nothing is no value of it."""
+        """Whether its kinds are known, and null is none of them."""
         return bool(self.accepts) and "null" not in self.accepts
 
 

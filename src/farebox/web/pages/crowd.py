@@ -10,7 +10,7 @@ AT_ONCE_MAX: Final = 4  # two are hashed, and two are read or written meanwhile
 
 
 class Crowd:
-    """Those who wait take no thread, unlike those in the pool of all pages."""
+    """A queue whose waiting requests take no thread, unlike those in the pool of all pages."""
 
     def __init__(self) -> None:
         self._turns = CapacityLimiter(AT_ONCE_MAX)

@@ -1,4 +1,4 @@
-"""Take along all that is kept: of the account, for its owners, and of oneself."""
+"""Export all that is kept: of the account, for its owners, and of oneself."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""What an endpoint takes, in words: made from its JSON schema."""
+"""The fields of an endpoint in words, made from its JSON schema."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ CHOICES_MAX: Final = 6  # as many as a line has room for
 BOUNDS: Final = (
     ("minLength", "maxLength", "character"), ("minItems", "maxItems", "item"), ("minimum", "maximum", ""),
 )  # fmt: skip
-BEYOND: Final = {"exclusiveMinimum": "More than", "exclusiveMaximum": "Less than"}
+BEYOND: Final = {"exclusiveMinimum": "More than", "exclusiveMaximum": "Less than", "multipleOf": "A multiple of"}
 
 
 class Field(NamedTuple):
@@ -26,7 +26,7 @@ class Field(NamedTuple):
     """As 'text', 'warm or bold', 'list of whole numbers', 'object of name, age'."""
     is_required: bool
     default: str
-    """As JSON; empty where there is none that says anything."""
+    """As JSON; empty where there is none, or an empty one."""
     description: str
     limits: tuple[str, ...] = ()
     """As 'Up to 200 characters'."""
@@ -41,7 +41,7 @@ def fields(schema: Json) -> list[Field]:
 def all_fields(part: Json, schema: Json) -> list[Field]:
     """The fields of an object, and those inside of them, under names such as `lead.company` and `ideas[].title`.
 
-    What is inside of a shape that comes again is told where it comes first.
+    The fields of a shape that occurs again are listed where it occurs first.
     """
     return list(_all(part, schema, "", set()))
 
@@ -71,7 +71,7 @@ def field_of(name: str, part: Json, schema: Json, *, is_required: bool) -> Field
 
 
 def _choices(part: Json, schema: Json) -> list[str]:
-    """All that can be chosen, or can be in a list, where the kind does not have them all."""
+    """All choices for a value, or for a list's items, where the kind does not name them all."""
     items = part.get("items")
     choices = (opened(items, schema) if isinstance(items, dict) else part).get("enum", ())
     if len(choices) <= CHOICES_MAX:
@@ -80,12 +80,12 @@ def _choices(part: Json, schema: Json) -> list[str]:
 
 
 def variants_of(whole: Json, schema: Json) -> list[Json]:
-    """What a value may be, one of these; mostly there is one."""
+    """The variants that a value may be one of; mostly there is one."""
     return [opened(one, schema) for one in whole.get("anyOf") or whole.get("oneOf") or [whole]]
 
 
 def limits_of(part: Json) -> list[str]:
-    """What a value has to keep to, as '1 to 9'."""
+    """The limits of a value, as '1 to 9'."""
     told = [_range(part, *bound) for bound in BOUNDS]
     told += [f"{words} {part[name]:,}" for name, words in BEYOND.items() if name in part]
     if "pattern" in part:
@@ -94,9 +94,9 @@ def limits_of(part: Json) -> list[str]:
 
 
 def kind_of(part: Json, schema: Json, inside: frozenset[str] = frozenset()) -> str:
-    """What a value may be, in a few words; nothing is not worth a word where there is something else.
+    """The kind of a value, in a few words; null is left out where there is another kind.
 
-    `inside` are the names of the types that it is a part of: one of them again is told no further.
+    `inside` are the names of the types around it: where one of them comes again, it is "any value".
     """
     name = str(part.get("$ref", ""))
     if name in inside:
@@ -126,7 +126,7 @@ def kind_of(part: Json, schema: Json, inside: frozenset[str] = frozenset()) -> s
 
 
 def opened(part: Json, schema: Json) -> Json:
-    """The part, and what it refers to."""
+    """The part, merged with what its `$ref` refers to."""
     name = str(part.get("$ref", "")).rpartition("/")[2]
     found: Json = schema.get("$defs", {}).get(name, {})
     return {**found, **part} if found else part

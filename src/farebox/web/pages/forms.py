@@ -1,4 +1,4 @@
-"""What was typed into a form, and what is wrong with it."""
+"""The state of a form: what was typed into it, and what is wrong with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class FormState:
-    """What a form is shown with. A password is never among the values."""
+    """The values and errors that a form is shown with. A password is never among the values."""
 
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -19,5 +19,5 @@ class FormState:
         return self.errors.get(name, "")
 
     def is_first_wrong(self, name: str) -> bool:
-        """Whether the reader should begin here."""
+        """Whether this is the first wrong field, where the reader should begin."""
         return next(iter(self.errors), None) == name

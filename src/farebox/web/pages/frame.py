@@ -1,4 +1,4 @@
-"""What all pages share: the templates, how a page is answered, and what a page says when something is wrong."""
+"""The parts that all pages share: the templates, how a page is answered, and how an error is shown."""
 
 import gzip
 import logging
@@ -36,7 +36,7 @@ PACKING: Final = 6  # of 1 to 9: beyond it, time grows and the page hardly shrin
 
 
 def environment(folder: Path | None) -> Environment:
-    """The templates: the founder's own from `templates/` in the folder, and ours where there is none of that name.
+    """The templates: the founder's own from `templates/` in the folder, else ours of the same name.
 
     A template of the founder's may begin with {% extends "farebox/base.html" %}: that is ours.
     """
@@ -82,7 +82,7 @@ class Frame:
         )
 
     def address(self, request: Request) -> str:
-        """Where the service is, as its customers write it, without a slash at the end."""
+        """The address of the service, as its customers write it, without a slash at the end."""
         return self.site.public_url or str(request.base_url).rstrip("/")
 
     def page(
@@ -110,7 +110,7 @@ class Frame:
             response.headers["content-length"] = str(len(response.body))
 
     def error(self, request: Request, error: CallError, title: str | None = None) -> Response:
-        """What went wrong: as a page for a browser, else as the problem body."""
+        """An error, as a page for a browser, else as the problem body."""
         call_id = str(request.scope["farebox.call_id"])
         status, headers, body = problem(error, call_id, self.site.public_url)
         if not takes_html(request):
@@ -123,12 +123,12 @@ class Frame:
 
 
 def takes_html(request: Request) -> bool:
-    """Whether it is a browser that asks, and shows what comes."""
+    """Whether the client is a browser that will show the answer."""
     return "text/html" in request.headers.get("accept", "")
 
 
 def add_errors(app: FastAPI, frame: Frame) -> None:
-    """Whatever a page raises is answered as a page. An HTTPException with a sentence of its own is told as it is."""
+    """Answer the errors of pages with a page. If an HTTPException has a sentence of its own, that is shown as it is."""
 
     @app.exception_handler(CallError)
     def refused(request: Request, error: CallError) -> Response:

@@ -1,4 +1,4 @@
-"""What is said to those who have left an account, or deleted it, or joined one without being logged in."""
+"""Pages for those who have left an account, or deleted it, or joined one without being logged in."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What stands before every page: who may send a form, and the headers of the answer."""
+"""The guard before every page: it checks who may send a form, and sets the headers of the answer."""
 
 from collections.abc import Callable
 from typing import Final
@@ -27,7 +27,7 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-"""What each header is where a page does not say otherwise."""
+"""The headers of a page that does not set others."""
 STRANGE: Final = (
     "This form was not sent from a page of this site, so nothing was done. Open the page here and send it again."
 )
@@ -67,19 +67,19 @@ class Guard:
             await self._app(scope, receive, sending)
         except Exception:
             if not has_begun:
-                raise  # the error's page failed as well, so it is told without one
+                raise  # the error's page failed as well, so the answer is made without one
             # Else it was logged and answered; Starlette raises it again for servers that do not log.
 
     def _does_something(self, scope: Scope) -> bool:
-        """Whether a page would act on this request: where there is none, that is told, and nothing else."""
+        """Whether a page would act on this request. If there is no such page, the answer is that, and nothing else."""
         return scope["method"] not in SAFE and any(route.matches(scope)[0] is Match.FULL for route in self.routes)
 
 
 def is_own(headers: Headers, own_origin: str) -> bool:
     """Whether a request comes from a page of this very site, by what the browser says of it.
 
-    A browser that does not say which site (it tells no address that is neither https nor this machine) still sends
-    the page's origin with a form.
+    A browser names the site only to https and to this machine. To other addresses, it still sends the page's origin
+    with a form.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:

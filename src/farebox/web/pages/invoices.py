@@ -1,4 +1,4 @@
-"""The account's invoices: what Stripe has made of them, the calls behind their lines, and the next one's preview."""
+"""The account's invoices as Stripe has made them, the calls behind their lines, and a preview of the next one."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Final
@@ -107,7 +107,7 @@ def _found(frame: Frame, account_id: str, invoice_id: str) -> KeptInvoice:
 
 
 def _opened(found: KeptInvoice, line: int) -> int | None:
-    """The line about usage that was asked for, else the first one; None where there is none."""
+    """The usage line that was asked for, else the first one; None where there is none."""
     usage = [place for place, one in enumerate(found.lines) if one.is_usage]
     return line if line in usage else next(iter(usage), None)
 
@@ -121,7 +121,7 @@ def _coming(frame: Frame, ahead: Ahead) -> Invoice | None:
 
 
 def _state(found: KeptInvoice) -> tuple[str, str]:
-    """In words; one that Stripe adds is told as it is."""
+    """The state in words; one that Stripe adds later is shown as it is."""
     return STATES.get(found.status, (found.status.capitalize(), ""))
 
 

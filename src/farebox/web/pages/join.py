@@ -92,7 +92,7 @@ def _add_link(router: APIRouter, frame: Frame) -> None:
 def _link_page(frame: Frame, request: Request, token: str) -> Response:
     found = find_link(frame.site.desk, token)
     if found.purpose == "change":
-        visitor(request)  # only who asked for it can use it: others log in first
+        visitor(request)  # only the person who asked for it can use it: others log in first
     if found.purpose == "invite":
         return invitation_page(frame, request, token)
     return frame.page(request, "link.html", form=FormState(), purpose=found.purpose, email=found.email)
@@ -132,7 +132,7 @@ def _reset(frame: Frame, request: Request, found: Link, token: str, password: st
 
 
 def _next(frame: Frame, came: LoggedIn, wish: str) -> str:
-    """Where somebody goes on who has confirmed their address. Only a new person can have lost a password on the way."""
+    """The next page after an address was confirmed. Only a new person can have lost a password on the way."""
     if not came.entered.is_new_account:
         return HOME
     first = _first(frame, wish)
@@ -140,7 +140,7 @@ def _next(frame: Frame, came: LoggedIn, wish: str) -> str:
 
 
 def _first(frame: Frame, wish: str) -> str:
-    """Where somebody new begins: at the plans, if they came for one that has to be bought."""
+    """The first page of a new person: the plans, if they came for one that has to be bought."""
     plan = frame.site.product.by_name.get(wish)
     is_bought = plan is not None and plan.price_nanodollars and frame.site.till is not None
     return "/plan" if is_bought else FIRST

@@ -138,7 +138,7 @@ def _rotating(
 def _shown(
     frame: Frame, request: Request, visitor: Visit, new: NewKey, *, old: KeyRow | None = None, ends: str = ""
 ) -> Response:
-    """The one page that has the key, with a first call that works: the answer to the form, which is kept nowhere."""
+    """The only page that shows the key, with a first call that works: the answer to the form, which is kept nowhere."""
     scopes = new.row.scopes.split(",") if new.row.scopes else []
     offer = offer_at(frame.site, scopes)
     call = curl(offer, f"{frame.address(request)}{offer.path}", new.key.text, offer.request)
@@ -148,10 +148,10 @@ def _shown(
 
 
 def _name(text: str) -> str:
-    """What a key is called.
+    """The name of a key, as it was typed.
 
     Raises:
-        PersonError: there is nothing.
+        PersonError: it is empty.
     """
     if not text.strip():
         raise PersonError("Give it a name, by which you will know it in the list.", field="name")
@@ -159,7 +159,7 @@ def _name(text: str) -> str:
 
 
 def _whole(text: str, field: str) -> int | None:
-    """A whole number as people write it; nothing where nothing was typed.
+    """A whole number as people write it; None where nothing was typed.
 
     Raises:
         PersonError: it is none.

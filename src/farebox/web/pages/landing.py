@@ -1,4 +1,4 @@
-"""The pages that a stranger sees first: what it does, and what it costs."""
+"""The pages that a stranger sees first: what the product does, and what it costs."""
 
 from fastapi import APIRouter, Request, Response
 

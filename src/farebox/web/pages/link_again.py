@@ -1,4 +1,4 @@
-"""What a link leads to when it comes again a moment after it was used."""
+"""The answer to a link that comes again a moment after it was used."""
 
 from fastapi import Request, Response
 
@@ -10,10 +10,10 @@ from farebox.web.pages.visitor import FIRST, HOME, OPENED, SESSION, see_other, s
 
 
 def used_page(frame: Frame, request: Request, token: str, gone: LinkGone) -> Response:
-    """In, where this browser has used it or is in already; else that it was used just now.
+    """Let the browser in if it has used the link, or is logged in; else say that the link was used just now.
 
     Raises:
-        LinkGone: it was not.
+        LinkGone: it was not used just now.
     """
     found = find_used(frame.site.desk, token=token, opened=request.cookies.get(OPENED, ""))
     if found is None:

@@ -1,4 +1,4 @@
-"""Markdown, in which no HTML counts: what stands in it is shown as it is written."""
+"""Markdown without HTML: a tag in it is shown as it is written."""
 
 import re
 from pathlib import Path
@@ -22,13 +22,13 @@ class Text(NamedTuple):
 def html_of(markdown: str) -> Markup:
     """Markdown as HTML, safe to put into a page."""
     html = _PARSER.render(markdown)
-    for tag in ("pre", "table"):  # what may scroll can be reached with the keyboard
+    for tag in ("pre", "table"):  # elements that may scroll can be reached with the keyboard
         html = html.replace(f"<{tag}>", f'<{tag} tabindex="0">')
     return Markup(html)  # noqa: S704  # HTML in it was escaped, and links to scripts are refused
 
 
 def line_of(markdown: str) -> Markup:
-    """The same of a sentence, which stands in a text of ours."""
+    """A sentence of Markdown as HTML, to put into a text of ours."""
     return Markup(_PARSER.renderInline(markdown))  # noqa: S704  # as above
 
 

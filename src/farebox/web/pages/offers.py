@@ -16,11 +16,11 @@ OPENAI: Final[Mapping[str, dict[str, Any]]] = {
     "/v1/responses": {"input": PROMPT},
     "/v1/embeddings": {"input": PROMPT},
 }
-"""What the endpoints of OpenAI's wire may be asked."""
+"""An example request for each endpoint of OpenAI's wire."""
 ANSWERED: Final = {"input_tokens": 14, "output_tokens": 9}
 LEFT: Final = {"tokens": 23, "calls_used": 1, "calls_remaining": 19}
 NARROWED: Final = frozenset({"const", "enum", "format", "pattern"})
-"""Where a text has one of these, it cannot be just any text."""
+"""Keywords of a text that cannot be just any text."""
 
 
 class Offer(NamedTuple):
@@ -32,12 +32,12 @@ class Offer(NamedTuple):
     text: str
     """The rest of its description, as Markdown; often empty."""
     counts: str
-    """What it counts for, where that is not one call."""
+    """How many calls it counts for, in words; empty for one."""
     is_stream: bool
     takes_files: bool
     schema: Mapping[str, Any]
     request: dict[str, Any]
-    """An example; a file stands as its name."""
+    """An example; a file is only its name."""
     answer: str
     """An example of the body; empty where there is none to show."""
     is_text: bool
@@ -61,12 +61,12 @@ def paid_offers(site: Site) -> dict[str, Offer]:
 
 
 def offer_at(site: Site, paths: Sequence[str]) -> Offer:
-    """An endpoint that one can begin with, among some of them; among all where none is named."""
+    """An endpoint to begin with: the first at one of these paths, or of all where no path is given."""
     return next((offer for path, offer in paid_offers(site).items() if path in paths or not paths), _generate())
 
 
 def callable_offers(site: Site) -> list[Offer]:
-    """Every endpoint of Farebox's own wire; the plain prompt streams, as that is seen to begin sooner."""
+    """Every endpoint of Farebox's own wire; the plain prompt streams, so that its answer begins to show sooner."""
     plain = _generate()
     stream = {"type": "boolean", "default": True, "description": "Show the answer as it is written."}
     schema = {**plain.schema, "properties": {**plain.schema["properties"], "stream": stream}}

@@ -1,4 +1,4 @@
-"""Where a customer arrives: what is used and left, and what came last."""
+"""A customer's overview: what is used and left, and the last calls."""
 
 from fastapi import APIRouter, Request, Response
 

@@ -35,7 +35,7 @@ def routes(frame: Frame) -> APIRouter:
 
 
 def place_of(frame: Frame, request: Request) -> Place:
-    """The site as the settings have it; else as the browser asks for it, over TLS or not."""
+    """The site's address from the settings; else from the browser's request, over TLS or not."""
     name = frame.site.product.name
     public = frame.site.public_url
     if public:

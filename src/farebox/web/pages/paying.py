@@ -1,4 +1,4 @@
-"""A paid call that a page makes: the very endpoint, called in this process with a key, as any client calls it."""
+"""A paid call that a page makes: it calls the endpoint itself, in this process, with a key, as any client does."""
 
 import asyncio
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ class PaidRequest:
     body: bytes
 
     async def pass_on(self, receive: Receive, send: Send) -> None:
-        """Make the call, and pass its answer on as it comes. `receive` tells when the one it is for leaves.
+        """Make the call, and pass its answer on as it comes. `receive` tells when the client leaves.
 
-        Where the same call is under way already, as after a double click, it is waited for, and its answer given.
+        If the same call is under way already, as after a double click, wait for it and pass on its answer.
         """
         deadline = monotonic() + self.endpoint.house.service.call_seconds_max
         while True:
@@ -56,7 +56,7 @@ class PaidRequest:
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def whole(self, receive: Receive) -> Came | None:
-        """The same, once the answer is whole; None where whoever asks has left."""
+        """Make the call, and return its whole answer; None if the client has left."""
         start: Message | None = None
         pieces: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""The account's plan, what there is beside it, its own cap, and its limit mails."""
+"""The account's plan, the other plans, its own cap, and its limit mails."""
 
 from typing import Annotated, Final
 
@@ -71,7 +71,7 @@ def routes(frame: Frame) -> APIRouter:
 def plan_page(
     frame: Frame, request: Request, visitor: Visit, error: PersonError | None = None, **values: str
 ) -> Response:
-    """The page; with an error, as it was sent and what is wrong."""
+    """The page; after an error, with what was sent and what is wrong."""
     product, account = frame.site.product, _now(frame, visitor.account)
     plan, view = product.by_name.get(account.plan), frame.site.desk.upkeep.plans.view(visitor)
     meter = view.meter or Meter(account.id, "live", *view.period)
@@ -110,6 +110,6 @@ def plan_page(
 
 
 def _now(frame: Frame, account: AccountRow) -> AccountRow:
-    """The account as it is: what was just bought may have changed it since the visitor came in."""
+    """The account, read again: what was just bought may have changed it since the visitor was looked up."""
     found = frame.site.till().billing.account(account.id) if frame.site.till is not None else None
     return account if found is None else found

@@ -28,9 +28,9 @@ from farebox.web.pages.visitor import NOT_KEPT, Visitor, client_of, is_not_kept,
 from farebox.web.request import ClientGone, read_body
 
 MODES: Final[tuple[Mode, Mode]] = ("live", "test")
-FORM_BYTES: Final = 1 << 20  # of a form, beside what it is about
-REFUSED_BYTES_MAX: Final = 64 << 20  # up to here a body that is too large is told so in our own words
-RECEIPT_TRIES: Final = 100  # a call that was stopped ends when its server hears of it, which may be busy
+FORM_BYTES: Final = 1 << 20  # of a form, beyond those of the request in it
+REFUSED_BYTES_MAX: Final = 64 << 20  # a body that is too large by up to this is refused in our own words
+RECEIPT_TRIES: Final = 100  # a stopped call ends only when its server, which may be busy, hears of it
 RECEIPT_SECONDS: Final = 0.1
 GONE: Final = "The Playground's key was revoked, so nothing was called. Make a new one, and run this again."
 
@@ -48,7 +48,7 @@ class Stand(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """What stands in a form."""
+    """What a form is filled in with."""
 
     typed: Typed
     values: Mapping[str, Any]
@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
     answer: Answer
     receipt: Receipt | None = None
     is_first: bool = False
-    """Whether it was the account's first one from here."""
+    """Whether it was the account's first call from the Playground."""
 
 
 def routes(frame: Frame) -> APIRouter:
@@ -87,7 +87,7 @@ class Playground:
         }
 
     def stand(self, name: str) -> Stand:
-        """The one of this name.
+        """The stand of this endpoint.
 
         Raises:
             NotFound: there is none.
@@ -118,7 +118,7 @@ class Playground:
         return snippets(offer, self.frame.address(request), request=named(values))
 
     async def paid(self, request: Request, visitor: Visit, stand: Stand, typed: Typed) -> tuple[PaidRequest, bool]:
-        """The call that the form asks for, and whether it is the account's first one from here.
+        """The call that the form asks for, and whether it is the account's first one from the Playground.
 
         Raises:
             CallError: the form is wrong, or the key was revoked.
@@ -154,7 +154,7 @@ def _add_forms(router: APIRouter, playground: Playground) -> None:
 
     @router.post("/playground/{name}/key")
     def new_key(request: Request, visitor: Visitor, name: str, mode: Annotated[Mode, Form()]) -> Response:
-        """In place of one that was revoked."""
+        """Make a key in place of one that was revoked."""
         stand = playground.stand(name)
         found = playground_key(playground.desk, visitor.account, mode)
         if found.state != "works":
@@ -222,7 +222,7 @@ def _text(typed: Typed, name: str) -> str:
 def _add_beside(router: APIRouter, playground: Playground) -> None:
     @router.post("/playground/{name}/code")
     async def code(request: Request, visitor: Visitor, name: str) -> Response:
-        """The call of what stands in the form now, in each language."""
+        """The call that the form asks for now, in each language."""
         del visitor
         stand = playground.stand(name)
         values = request_of(stand.controls, await _typed(request, stand))

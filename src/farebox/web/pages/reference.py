@@ -18,7 +18,7 @@ KINDS: Final = {
     JSON: "JSON", SSE: "server-sent events", "multipart/form-data": FORM, "application/x-www-form-urlencoded": FORM,
 }  # fmt: skip
 FILE: Final = ('"contentMediaType": "application/octet-stream"', '"format": "binary"')
-"""A file, as FastAPI says it and as we do."""
+"""A file, as FastAPI describes it and as we do."""
 NO_TAG: Final = "default"  # as Swagger calls it
 
 
@@ -29,7 +29,7 @@ class Table(NamedTuple):
     rows: list[Field]
     is_sent: bool
     kind: str = ""
-    """What the whole of it is, where it is no object of these fields."""
+    """The kind of the whole, where it is no object with these fields."""
     description: str = ""
 
 
@@ -37,7 +37,7 @@ class Refusal(NamedTuple):
     status: str
     description: str
     codes: list[str]
-    """Which errors it may be; of a founder's own routes that is not known."""
+    """The errors that it may be; not known for a founder's own routes."""
 
 
 class Operation(NamedTuple):
@@ -53,7 +53,7 @@ class Operation(NamedTuple):
     text: str
     """The rest of its description, as Markdown."""
     offer: Offer
-    """The same as an example has it."""
+    """The endpoint with an example."""
     is_sold: bool
     needs_key: bool
     request: list[Table]
@@ -63,7 +63,7 @@ class Operation(NamedTuple):
     refusals: list[Refusal]
 
     def code(self, url: str) -> list[tuple[str, str]]:
-        """The call in each language; one that is not sold, as curl only."""
+        """The call in each language; of an endpoint that is not sold, only as curl."""
         key = KEY if self.needs_key else ""
         if self.is_sold:
             return snippets(self.offer, url, key)
@@ -159,13 +159,13 @@ class _Reader:
         return field_of(name, {**schema, **told}, self.shapes, is_required=part.get("required", False))
 
     def _offer(self, title: str) -> Offer:
-        """An endpoint that is not sold, as if it were."""
+        """The offer of an endpoint that is not sold, for its example."""
         path = re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), self.path)
         asked = [part["name"] for part in self.parameters if part["in"] == "query" and part.get("required")]
         query = "&".join(f"{name}={name.upper()}" for name in asked)
         request: Any = {}
         if self.body_type:
-            with suppress(ValueError):  # a schema that no example can be made of is shown without one
+            with suppress(ValueError):  # where no example can be made of a schema, none is shown
                 request = self.example(suggested({**self.body, "components": self.components}, SAMPLE))
         return Offer(
             self.found["operationId"], f"{path}?{query}" if query else path, title, "", "", is_stream=False,

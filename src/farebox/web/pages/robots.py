@@ -1,4 +1,4 @@
-"""What search engines ask for."""
+"""The files that search engines ask for."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""What an account can buy, and what it has bought, as its pages say it."""
+"""What an account can buy, and what it has bought, for its pages."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -16,8 +16,8 @@ from farebox.web.pages.guard import POLICY
 
 NOT_SOLD: Final = "Nothing can be bought online here yet."
 ELSEWHERE: Final = 303
-Way = Literal["choose", "buy", "now", "later", "kept", "wanted", "other_interval", "none"]
-"""How a plan is had: chosen, as it is free; bought; changed to, now or at the period's end; or it is had already."""
+Way = Literal["choose", "buy", "now", "later", "wanted", "other_interval", "none"]
+"""How to get a plan: choose a free one; buy it; change to it, now or at the period's end; or it is wanted already."""
 
 
 class Sale(NamedTuple):
@@ -36,7 +36,7 @@ def sale_of(frame: Frame, account: AccountRow, now_us: int) -> Sale:
     till = frame.site.till
     known = till().billing.subscription(account.id) if till is not None and account.customer_id else None
     known = known if known is not None and known.is_live else None
-    has_failed = known is None or known.status == "past_due"  # else it is cancelled, and told of as that
+    has_failed = known is None or known.status == "past_due"  # else it is cancelled, and the page says that instead
     grace_us = account.grace_until_us if has_failed else None
     return Sale(
         till is not None,
@@ -48,7 +48,7 @@ def sale_of(frame: Frame, account: AccountRow, now_us: int) -> Sale:
 
 
 def way_to(product: Product, sale: Sale, plan: Plan | None, other: Plan) -> Way:
-    """How another plan than the account's is had."""
+    """How an account can get another plan than its own."""
     known = sale.known
     if known is None:
         if can_be_chosen(product, other):
@@ -65,10 +65,10 @@ def way_to(product: Product, sale: Sale, plan: Plan | None, other: Plan) -> Way:
 
 
 def till_of(frame: Frame) -> Till:
-    """Where to buy.
+    """The till to buy at.
 
     Raises:
-        CannotBuy: nowhere.
+        CannotBuy: nothing is sold here.
     """
     if frame.site.till is None:
         raise CannotBuy(NOT_SOLD)
@@ -76,7 +76,7 @@ def till_of(frame: Frame) -> Till:
 
 
 def leads_to(frame: Frame, response: Response) -> Response:
-    """A page whose forms may lead on to a page to pay on: browsers hold redirects of a form to the page's policy."""
+    """Let the page's forms lead on to a page to pay on: browsers hold a form's redirects to the page's policy."""
     if frame.site.till is not None:
         origins = " ".join(frame.site.till().pay_origins)
         response.headers["content-security-policy"] = POLICY.replace(
@@ -86,7 +86,7 @@ def leads_to(frame: Frame, response: Response) -> Response:
 
 
 def elsewhere(url: str) -> Response:
-    """On to a page at Stripe, whose address is what it is."""
+    """Redirect to a page at Stripe, whose address is not changed."""
     if not url.startswith(("https://", "http://")):
         raise HTTPException(502, "The payment service gave no page. Try again.")
     return Response(None, ELSEWHERE, {"location": url})

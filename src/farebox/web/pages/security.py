@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request, Response
 from markupsafe import Markup
 
-from farebox.account.elsewhere import disconnect, label_of
+from farebox.account.other_services import disconnect, label_of
 from farebox.account.own_keys import FormUsed
 from farebox.account.second_factor import (
     begin_second_factor,
@@ -18,8 +18,8 @@ from farebox.account.second_factor import (
 from farebox.domain.people import CEREMONY_US, NotAllowed, PersonError, is_fresh
 from farebox.domain.period import MICROSECONDS
 from farebox.ports.people import Visit
-from farebox.web.pages.elsewhere import mark_of
 from farebox.web.pages.frame import Frame
+from farebox.web.pages.other_services import mark_of
 from farebox.web.pages.told import form_of
 from farebox.web.pages.visitor import Fresh, Visitor, client_of, see_other, set_cookie
 
@@ -64,7 +64,7 @@ def routes(frame: Frame) -> APIRouter:
 def security_page(
     frame: Frame, request: Request, visitor: Visit, error: PersonError | None = None, **values: str
 ) -> Response:
-    """The page; with what is wrong with a form of it."""
+    """The page; after an error, with what is wrong in its form."""
     desk, person = frame.site.desk, visitor.person
     identities = desk.proofs.identities.of(person.id)
     connected = {each.issuer for each in identities}
@@ -112,7 +112,7 @@ def _add_turning_on(router: APIRouter, frame: Frame) -> None:
             if not error.field and error.retry_after_seconds is None:
                 raise
             return _totp_page(frame, request, visitor, error)
-        # The cookie stays while it lives: by it, the page that is loaded again shows the same codes.
+        # The cookie is left to expire by itself: by it, the page shows the same codes when it is loaded again.
         return frame.page(request, "recovery_codes.html", visitor=visitor, codes=codes, is_new=True, told=TOLD["on"])
 
 

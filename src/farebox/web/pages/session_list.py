@@ -1,4 +1,4 @@
-"""Where a customer is logged in, and how to end it."""
+"""The list of a customer's sessions, and how to end them."""
 
 from typing import Annotated, Final
 

@@ -92,7 +92,7 @@ def _add_members(router: APIRouter, frame: Frame) -> None:
         request: Request,
         visitor: Visitor,
         account: Annotated[str, Form()] = "",
-        next: Annotated[str, Form()] = HOME,  # noqa: A002  # as elsewhere
+        next: Annotated[str, Form()] = HOME,  # noqa: A002  # the form's own word
     ) -> Response:
         if not upkeep.team.switch(visitor, account, client_of(request)):
             raise NotFound(NO_ACCOUNT)

@@ -26,7 +26,7 @@ def _page_of(frame: Frame, file: Path) -> Callable[[Request], Response]:
 
 
 def legal(frame: Frame) -> APIRouter:
-    """What holds until the founder has written their own: general, and true of every service that Farebox runs."""
+    """Terms and privacy until the founder writes their own: general, and true of every service that Farebox runs."""
     router = APIRouter()
 
     @router.get("/terms")

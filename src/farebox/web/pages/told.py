@@ -1,4 +1,4 @@
-"""What a person at a page is told: beside the form where there is one, else on a page of its own."""
+"""How an error is told to a person at a page: beside the form where there is one, else on a page of its own."""
 
 from collections.abc import Mapping
 
@@ -28,7 +28,7 @@ def form_again(frame: Frame, request: Request, template: str, error: PersonError
 
 
 def add_person_errors(app: FastAPI, frame: Frame) -> None:
-    """Whatever a use case refuses, and no form tells, is told on a page of its own."""
+    """Show what a use case refuses on a page of its own, if no form has shown it."""
 
     @app.exception_handler(PersonError)
     def refused(request: Request, error: PersonError) -> Response:

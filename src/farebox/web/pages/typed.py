@@ -1,4 +1,4 @@
-"""What is typed into an endpoint's form, and the request that it comes to."""
+"""What is typed into an endpoint's form, and the request that is made of it."""
 
 import json
 import secrets
@@ -21,7 +21,7 @@ SAMPLE_FILE: Final = File(
     SAMPLE_NAME,
     "text/plain",
 )
-"""What is sent where a file is asked for and none was chosen, so that one click makes the first call."""
+"""Sent where a file is required and none was chosen, so that one click makes the first call."""
 _LEFT_OUT: Final = object()
 
 
@@ -49,9 +49,9 @@ async def read_typed(body: bytes, content_type: bytes) -> dict[str, list[str | F
 
 
 def request_of(controls: Iterable[Control], typed: Typed) -> dict[str, Any]:
-    """The fields of the request, as JSON has them, and files as they are. What is left empty is left out.
+    """The fields of the request, as JSON has them, and files as they are. Empty ones are left out.
 
-    Whether the values are right is for the endpoint to say: what is no number is sent as it was typed.
+    The endpoint checks the values: a text that should be a number, and is none, is sent as it was typed.
 
     Raises:
         InvalidRequest: a field that is written as JSON is not JSON.
@@ -128,7 +128,7 @@ def _json(control: Control, text: str) -> Any:  # noqa: ANN401  # JSON
 
 
 def typed_of(controls: Iterable[Control], values: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The form as it is filled in at first: what may be left out stays empty, where it has no default."""
+    """The form as it is filled in at first: an optional field without a default stays empty."""
     typed: dict[str, list[str]] = {}
     for control in controls:
         value = values.get(control.label)

@@ -1,4 +1,4 @@
-"""What was used in a billing period: by day, by endpoint, by key and by model."""
+"""Usage in a billing period: by day, by endpoint, by key and by model."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final

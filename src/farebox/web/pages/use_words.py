@@ -31,7 +31,7 @@ class Fact(NamedTuple):
 
 
 def limits(plan: Plan, meter: Meter, spend_cap_nanodollars: int | None) -> list[Limit]:
-    """Each limit there is, with what is used of it and left. What is set aside for calls under way is used."""
+    """Each limit, with what is used of it and left. What is set aside for calls under way counts as used."""
     calls, tokens = meter.posted_calls + meter.held_calls, meter.posted_tokens + meter.held_tokens
     spent = meter.posted_nanodollars + meter.held_nanodollars
     found = []
@@ -77,7 +77,7 @@ def _left(used: int, most: int, written: Callable[[int], str]) -> str:
 
 
 def filled(days: Sequence[Sums], first_us: int, last_us: int) -> list[Sums]:
-    """Every day from one moment to another; what is not there is zero."""
+    """Every day from one moment to another, with zeros for a day that is not there."""
     found = {one.name: one for one in days}
     return [found.get(name) or Sums(name, *NOTHING) for name in days_between(first_us, last_us)]
 

@@ -1,4 +1,4 @@
-"""Who visits a page: the session of the cookie, and the client's address. A page for customers takes a `Visitor`."""
+"""The visitor of a page: the session, by its cookie, and the client's address. Pages for customers take a `Visitor`."""
 
 import logging
 import re
@@ -23,20 +23,20 @@ SESSION: Final = "__Host-session"
 CODE: Final = "__Host-code"
 SIGN_UP: Final = "__Host-signup"
 OPENED: Final = "__Host-link"
-"""Of the browser that has opened a link, so that it, and no other, comes in by it once more (`link_again`)."""
+"""The cookie of the browser that opened a link: it alone can come in by that link once more (`link_again`)."""
 HOME: Final = "/overview"
-FIRST: Final = "/playground"  # where somebody new begins, so that the first call is a click away
+FIRST: Final = "/playground"  # where a new person begins, so that the first call is a click away
 NOT_DONE: Final = "told=not-done"
-"""On the way back to a form that was sent when its time was over: so nothing was done, and it is to be sent again."""
+"""In the address of a form that was sent too late: so nothing was done, and it has to be sent again."""
 NOT_KEPT: Final = "not-kept"
-URL_CHARS: Final = "%/:?#[]@!$&'()*+,;="  # what means something in an address, and what is quoted already
+URL_CHARS: Final = "%/:?#[]@!$&'()*+,;="  # characters with a meaning in an address, and the % of quoted ones
 HOP_WITH_PORT: Final = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?", re.ASCII)
 LOGGED_OUT: Final = "You are logged out, so nothing was done. Log in and try again."
 OWNERS_ONLY: Final = "Only an owner of this account may do this. Ask one of them."
 
 
 class OfAnotherAccount(Exception):
-    """What was asked for is of another account than the one that the session works in."""
+    """A page was asked for that belongs to another account than the one that the session works in."""
 
     def __init__(self, visit: Visit, account_id: str) -> None:
         super().__init__(account_id)
@@ -50,7 +50,7 @@ def site_of(request: Request) -> Site:
 
 
 def client_of(request: Request) -> Client:
-    """Who asks. What a proxy says is believed only where the settings name it."""
+    """The client that asks. A proxy is believed only if the settings name it."""
     address = request.client.host if request.client is not None else ""
     hops = [hop.strip() for line in request.headers.getlist("x-forwarded-for") for hop in line.split(",")]
     proxies = site_of(request).proxies
@@ -68,7 +68,7 @@ def _warn_of_proxy() -> None:
 
 
 def believed(address: str, hops: list[str], proxies: tuple[Network, ...]) -> str:
-    """The client's address: that of the last one who is not a proxy of ours. What came before it may be made up."""
+    """The client's address: the last hop that is not a proxy of ours. Hops before it may be made up."""
     for hop in map(_without_port, reversed(hops)):
         if not _is_within(address, proxies) or not _is_address(hop):
             break
@@ -77,17 +77,17 @@ def believed(address: str, hops: list[str], proxies: tuple[Network, ...]) -> str
 
 
 def visit_of(request: Request) -> Visit | None:
-    """Whoever is logged in, for a page that is for everybody."""
+    """The visitor, if logged in, for a page that is for everybody."""
     return sessions.visit(site_of(request).desk, request.cookies.get(SESSION, ""))
 
 
 def visitor(request: Request) -> Visit:
-    """Whoever is logged in; a stranger is sent to log in first.
+    """The visitor who is logged in; a stranger is sent to log in first.
 
     The session may have moved to another account since a page's form, or a mail's link, was made (decision 29).
 
     Raises:
-        OfAnotherAccount: it has.
+        OfAnotherAccount: it has moved.
     """
     found = visit_of(request)
     if found is None:
@@ -106,7 +106,7 @@ def owner(visit: Annotated[Visit, Depends(visitor)]) -> Visit:
 
 
 def fresh(request: Request, visit: Annotated[Visit, Depends(visitor)]) -> Visit:
-    """Whoever showed a moment ago who they are; others are sent to show it again, and come back to the page."""
+    """A visitor who proved a moment ago who they are; others are sent to prove it again, and come back to the page."""
     if not is_fresh(visit.session, site_of(request).desk.people.now_us()):
         page = page_of(request) if request.method == "GET" else f"{page_of(request)}?{NOT_DONE}"
         raise HTTPException(303, headers={"location": f"/settings/confirm?next={quote(page, safe='')}"})
@@ -125,22 +125,22 @@ def is_path(path: str) -> bool:
 
 
 def welcomed(path: str, person: Person) -> str:
-    """Where somebody new goes on; without a password, they are told there that the one of their sign-up is not kept."""
+    """The path for a new person; without a password, the page there says that the one of their sign-up is not kept."""
     return path if person.password_hash is not None else f"{path}?told={NOT_KEPT}"
 
 
 def is_not_kept(request: Request, visit: Visit) -> bool:
-    """Whether to tell them so: they opened the link in another browser than the one that they signed up in."""
+    """Whether to say that the password is not kept: the link was opened in another browser than that of the sign-up."""
     return visit.person.password_hash is None and request.query_params.get("told") == NOT_KEPT
 
 
 def see_other(path: str) -> Response:
-    """After a form, a page."""
+    """Redirect to a page after a form was sent."""
     return Response(None, 303, {"location": quote(path, safe=URL_CHARS)})
 
 
 def arrived(request: Request, came: LoggedIn, path: str) -> Response:
-    """Where somebody goes who came in: on, or to show their second factor first."""
+    """Lead somebody who has logged in to the path, or to their second factor first."""
     before = request.cookies.get(SESSION, "")
     if before:  # the session that this browser had is not left open behind the new one
         sessions.log_out(site_of(request).desk, before)
@@ -155,7 +155,7 @@ def arrived(request: Request, came: LoggedIn, path: str) -> Response:
 
 
 def set_cookie(response: Response, name: str, value: str, seconds: int) -> None:
-    """A cookie of this host alone, that no script can read and no other site can have sent with a form."""
+    """Set a cookie for this host alone, which no script can read and no other site can have sent with a form."""
     response.set_cookie(name, value, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax")
 
 
@@ -164,7 +164,7 @@ def forget_cookie(response: Response, name: str) -> None:
 
 
 def page_of(request: Request) -> str:
-    """The page that somebody is on: this one, or the one that the form was on."""
+    """The page that the visitor is on: this one, or the one that the form was on."""
     if request.method == "GET":
         return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     came_from = urlsplit(request.headers.get("referer", ""))
@@ -187,7 +187,7 @@ def _is_address(text: str) -> bool:
 
 
 def _without_port(hop: str) -> str:
-    """Some proxies, as Azure's, write where the client's connection came from: 203.0.113.9:4711, [2001:db8::1]:4711."""
+    """The hop's address. Some proxies, as Azure's, add the client's port: 203.0.113.9:4711, [2001:db8::1]:4711."""
     found = HOP_WITH_PORT.fullmatch(hop)
     return found["v4"] or found["v6"] if found is not None else hop
 
@@ -196,5 +196,5 @@ def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
     if not _is_address(address):
         return False
     found = ip_address(address)
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None  # as on a socket of both kinds
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None  # as on a socket for IPv4 and IPv6
     return any(found in network or (mapped is not None and mapped in network) for network in networks)

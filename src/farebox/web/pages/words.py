@@ -19,7 +19,7 @@ class Terms(NamedTuple):
     name: str
     price: str
     every: str
-    """What the price is for: "month" or "year"."""
+    """The period that the price is for: "month" or "year"."""
     is_free: bool
     is_featured: bool
     lines: tuple[str, ...]
@@ -27,9 +27,9 @@ class Terms(NamedTuple):
 
 
 def all_terms(plans: Sequence[Plan], *, has_length: bool = True) -> list[Terms]:
-    """The plans in words; the first one that costs something is the one to look at first.
+    """The plans in words; the first one that costs something is featured.
 
-    A plan's longest answer is worth a line where no endpoint has a length of its own.
+    With `has_length`, a plan's longest answer gets a line: no endpoint has a length of its own.
     """
     featured = next((plan for plan in plans if plan.price_nanodollars), None)
     return [_terms(plan, is_featured=plan is featured, has_length=has_length) for plan in plans]
@@ -109,7 +109,7 @@ def number(value: float) -> str:
 
 
 def share(part: float, whole: float) -> int:
-    """Per cent, rounded down, so that 100 means all of it; of nothing, all is used."""
+    """Per cent, rounded down, so that 100 means all of it; a share of nothing is 100."""
     return min(100, int(100 * part / whole)) if whole > 0 else 100
 
 
@@ -148,7 +148,7 @@ def _beyond(plan: Plan) -> list[str]:
 
 
 def beyond(plan: Plan) -> str:
-    """What goes on beyond what is included, and for how much; empty where nothing does."""
+    """What can be used beyond what is included, and for how much; empty where nothing can."""
     if plan.overage_nanodollars is not None:
         return f"{money(plan.overage_nanodollars)} for each call beyond"
     if plan.overage_per_mtok is not None:

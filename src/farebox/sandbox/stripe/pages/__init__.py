@@ -1,4 +1,4 @@
-"""What people see: the page to pay on, the portal, an invoice, and an overview for the founder."""
+"""Pages for people: the page to pay on, the portal, an invoice, and an overview for the founder."""
 
 from collections.abc import Callable
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What the stand-in's pages share: templates, the way to the objects, and how an amount and a day are written."""
+"""The parts that the stand-in's pages share: templates, the way to the objects, amounts and days in words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ class Look(NamedTuple):
 
     method: str
     rest: list[str]
-    """The path behind its first part."""
+    """The path after its first part."""
     form: dict[str, str]
     root: str
     """Where the stand-in is mounted."""
@@ -88,7 +88,7 @@ class Frame:
         return self.show(look, "nothing.html", status=404, why=why)
 
     def to(self, look: Look, path: str) -> Response:
-        """Go on to a page of the stand-in."""
+        """Redirect to a page of the stand-in."""
         return RedirectResponse(f"{look.root}/{path}", 303)
 
 

@@ -37,12 +37,12 @@ def page(frame: Frame, look: Look) -> Response:
 
 
 def _asks(session: Thing, card: str) -> bool:
-    """Whether the bank wants to hear from its customer."""
+    """Whether the bank wants its customer to confirm."""
     return (CARDS[card].charge if session["amount_total"] else CARDS[card].attach) == "action"
 
 
 def _try(frame: Frame, id_: str, card: str, look: Look) -> StripeError | None:
-    """Pay; what went wrong, if something did. A declined payment of a one-time purchase leaves its traces."""
+    """Pay; return the error, if there is one. Of a one-time purchase, a declined payment is kept."""
     with frame.desk() as desk:
         desk.db.execute("SAVEPOINT paying")
         session = desk.get("checkout.session", id_)

@@ -25,7 +25,7 @@ def page(frame: Frame, look: Look) -> Response:
 
 
 def _do(desk: Desk, customer: str, form: dict[str, str], features: Thing) -> str | None:
-    """What a form asks for, if the portal's configuration allows it; what is wrong, where something is."""
+    """Do what a form asks for, if the portal's configuration allows it; return what is wrong, if something is."""
     try:
         if form.get("do") == "card" and features["payment_method_update"]["enabled"]:
             _change_card(desk, customer, form.get("card", ""))
@@ -38,7 +38,7 @@ def _do(desk: Desk, customer: str, form: dict[str, str], features: Thing) -> str
 
 
 def _change_card(desk: Desk, customer: str, card: str) -> None:
-    """Every subscription is paid by the new card from now on, and what is open is tried again at once."""
+    """Have every subscription paid by the new card from now on, and charge open invoices at once."""
     if card not in CARDS:
         return
     method = desk.put({**made(desk, card), "_is_authenticated": True})

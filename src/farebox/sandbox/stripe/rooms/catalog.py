@@ -107,7 +107,7 @@ def _amount(given: Thing) -> Thing:
 
 
 def _exactly(amount: Decimal, name: str) -> Thing:
-    """An amount in cents, and as its decimal; where there are parts of a cent, as a decimal alone.
+    """An amount in cents, and as a decimal; with parts of a cent, only as a decimal.
 
     Raises:
         StripeError: it is negative, or finer than Stripe can tell.
@@ -152,7 +152,7 @@ def _recurring(desk: Desk, given: Thing) -> Thing:
 
 
 def _lookup_key(desk: Desk, given: Thing) -> str | None:
-    """The key that a price is found by. Only one has it, and hands it over if asked to."""
+    """The lookup key of a new price. Only one price has it; an older one gives it up if the request says so."""
     key = given.get("lookup_key")
     if not key:
         return None
@@ -193,7 +193,7 @@ def list_prices(desk: Desk, given: Thing) -> Thing:
     return page(desk, "/v1/prices", prices, given, "active", "product", "type", "currency")
 
 
-# -- plans: a price seen from before 2019; items still carry one
+# -- plans: what prices were before 2019; items still have one
 
 
 def plan_of(price: Thing, desk: Desk) -> Thing:

@@ -104,7 +104,7 @@ def _check(desk: Desk, given: Thing, mode: str) -> None:
 
 
 def _check_address(customer: Thing, given: Thing) -> None:
-    """Raises StripeError where taxes would depend on an address that is neither known nor going to be kept."""
+    """Raises StripeError if taxes need the customer's address, and it is neither known nor will be kept."""
     keeps = given.get("customer_update", {}).get("address") == "auto"
     if given.get("automatic_tax", {}).get("enabled") and customer["address"] is None and not keeps:
         raise refused(
@@ -186,7 +186,7 @@ def list_(desk: Desk, given: Thing) -> Thing:
     return page(desk, "/v1/checkout/sessions", found, given, "status", "subscription", "payment_intent")
 
 
-# -- what Stripe's own page asks for, and its command line as well
+# -- requests of Stripe's own page, and of its command line
 
 
 @room("GET", "/v1/payment_pages/{id}", None)
@@ -209,7 +209,7 @@ def confirm(desk: Desk, given: Thing, id_: str) -> Thing:
 
 
 def money_came(desk: Desk, intent: Thing) -> None:
-    """A promised payment has come, or never will: tell it of the session, or of the invoice, that it was for."""
+    """Note on the session, or on the invoice, that a promised payment has come, or never will."""
     session = desk.find(intent.get("_session") or "")
     went_well = intent["status"] == "succeeded"
     if session is not None:

@@ -1,4 +1,4 @@
-"""Test clocks: the time of some customers, that stands still until it is moved."""
+"""Test clocks: the time of some customers, which stands still until it is moved."""
 
 import time
 from typing import Final
@@ -33,7 +33,7 @@ def list_(desk: Desk, given: Thing) -> Thing:
 
 @room("POST", "/v1/test_helpers/test_clocks/{id}/advance", "test_helpers.TestClockAdvanceParams")
 def advance(desk: Desk, given: Thing, id_: str) -> Thing:
-    """It is under way now, and there some time later."""
+    """Begin to move a clock; it arrives some time later."""
     clock = desk.get("test_helpers.test_clock", id_)
     if clock["status"] != "ready":
         raise StripeError(429, "Test clock advancement underway - cannot perform modifications while it is ongoing",
@@ -48,7 +48,7 @@ def advance(desk: Desk, given: Thing, id_: str) -> Thing:
 
 
 def count_at_once(desk: Desk) -> None:
-    """Where time passes, it passes for usage that was on its way as well."""
+    """Let usage that was on its way count now, as time has passed for it as well."""
     desk.db.execute("UPDATE usage SET counts_from = 0 WHERE counts_from > ?", (time.time(),))
 
 

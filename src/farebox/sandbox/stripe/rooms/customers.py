@@ -45,7 +45,7 @@ def _filled(customer: Thing, given: Thing) -> Thing:
 
 
 def _with_card(desk: Desk, customer: Thing, given: Thing) -> Thing:
-    """The customer with the payment method that was sent along, and with the one to be charged from now on."""
+    """The customer with the payment method that came with the request, and with the one to be charged from now on."""
     default = given.get("invoice_settings", {}).get("default_payment_method")
     token, method = given.get("payment_method") or given.get("source"), None
     if given.get("source"):

@@ -38,7 +38,7 @@ def create(desk: Desk, given: Thing) -> Thing:
 
 
 def _told(destination: Thing, given: Thing) -> Thing:
-    """The secret is only told to whoever asks for it."""
+    """The destination, with its secret only if the request asks for that."""
     if "webhook_endpoint.signing_secret" not in given.get("include", []):
         return destination
     endpoint = {**destination["webhook_endpoint"], "signing_secret": destination["_secret"]}

@@ -1,4 +1,4 @@
-"""Disputes: somebody tells his bank that he did not pay."""
+"""Disputes: a cardholder tells the bank that they did not make a payment."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from farebox.sandbox.stripe.things import Thing, merged_metadata
 room = Room()
 ANSWER_SECONDS: Final = 10 * 86_400
 VERDICTS: Final = {"winning_evidence": "won", "losing_evidence": "lost"}
-"""What evidence says in a test decides how the dispute ends."""
+"""Texts of evidence that decide in a test how the dispute ends."""
 
 
 def opened(desk: Desk, charge: Thing, reason: str) -> Thing:
@@ -64,7 +64,7 @@ def update(desk: Desk, given: Thing, id_: str) -> Thing:
 
 @room("POST", "/v1/disputes/{id}/close", "DisputeCloseParams")
 def close(desk: Desk, _given: Thing, id_: str) -> Thing:
-    """Whoever closes a dispute says that the customer is right."""
+    """Close a dispute, which means that the customer is right."""
     return ended(desk, desk.get("dispute", id_), "lost")
 
 

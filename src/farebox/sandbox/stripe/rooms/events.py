@@ -1,4 +1,4 @@
-"""What happened, and who wants to be told of it; and whose account it is."""
+"""Events, the endpoints that want to be told of them, and the account."""
 
 from typing import Final
 

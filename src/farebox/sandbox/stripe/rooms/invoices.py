@@ -1,4 +1,4 @@
-"""Invoices, as they are asked for and moved along by hand; what time does to them is in billing.py."""
+"""Invoices, as they are asked for and changed by requests; what time does to them is in billing.py."""
 
 from farebox.sandbox.stripe import billing, cycle
 from farebox.sandbox.stripe.desk import Desk
@@ -131,7 +131,7 @@ def lines_of(desk: Desk, given: Thing, id_: str) -> Thing:
     return page(desk, f"/v1/invoices/{id_}/lines", invoice["lines"]["data"], given)
 
 
-# -- what waits for an invoice
+# -- items that wait for an invoice
 
 
 @room("POST", "/v1/invoiceitems", "InvoiceItemCreateParams")

@@ -1,4 +1,4 @@
-"""Usage, as it is reported: meter events, what they sum up to, and taking one back."""
+"""Usage as it is reported: meter events, their sums, and taking one back."""
 
 import re
 import secrets
@@ -18,7 +18,7 @@ AHEAD_SECONDS_MAX: Final = 300
 UNIQUE_SECONDS: Final = DAY_SECONDS
 IDENTIFIER_CHARS_MAX: Final = 100
 AGGREGATION_SECONDS: Final = 0.2
-"""How long an event takes to count, unless somebody asks for another delay."""
+"""How long an event takes to count, unless a test sets another delay."""
 WINDOWS: Final = {"hour": 3_600, "day": DAY_SECONDS}
 WHOLE: Final = re.compile(r"[+-]?\d{1,18}")
 
@@ -29,7 +29,7 @@ def create(desk: Desk, given: Thing) -> Thing:
 
 
 def reported(desk: Desk, given: Thing) -> Thing:
-    """A meter event that was taken, which does not say that it counts.
+    """Take a meter event, which does not mean yet that it counts.
 
     Raises:
         StripeError: its identifier was there in the last 24 hours, or its time is out of bounds.
@@ -53,7 +53,7 @@ def reported(desk: Desk, given: Thing) -> Thing:
 
 
 def _check_form(identifier: str, timestamp: int, clocks: set[int]) -> None:
-    """A customer on a test clock has two times: its own, and everybody's; either will do."""
+    """Check the identifier and the time; a customer on a test clock has two times, of which either will do."""
     if len(identifier) > IDENTIFIER_CHARS_MAX:
         raise refused("The identifier has more than 100 characters.", param="identifier")
     if timestamp < min(clocks) - OLD_SECONDS_MAX:
@@ -65,7 +65,7 @@ def _check_form(identifier: str, timestamp: int, clocks: set[int]) -> None:
 
 
 def _count(desk: Desk, event: Thing) -> None:
-    """Let it count, some time later; an event that cannot count is told of by an event of another kind."""
+    """Have an event count some time later; one that cannot count is reported by a thin event."""
     meter = next((meter for meter in desk.all("billing.meter") if meter["event_name"] == event["event_name"]), None)
     if meter is None or meter["status"] != "active":
         _tell(desk, None, event, "no_meter" if meter is None else "archived_meter")
@@ -116,14 +116,14 @@ def _tell(desk: Desk, meter: Thing | None, event: Thing, code: str) -> None:
 
 
 def used(desk: Desk, meter: Thing, customer: str, start: int, end: int) -> int:
-    """What of [start, end) counts by now."""
+    """The usage of [start, end) that counts by now."""
     rows = desk.db.execute(
         "SELECT timestamp, value FROM usage WHERE customer = ? AND meter = ? AND timestamp >= ? AND timestamp < ?"
         " AND counts_from <= ? AND NOT is_cancelled ORDER BY id",
         (customer, meter["id"], start, end, time.time()),
     ).fetchall()
     window = WINDOWS.get(meter["event_time_window"] or "")
-    if window:  # the last one of a window is what counts
+    if window:  # only the last value of a window counts
         rows = list({timestamp // window: (timestamp, value) for timestamp, value in rows}.values())
     values = [value for _, value in rows]
     formula = meter["default_aggregation"]["formula"]

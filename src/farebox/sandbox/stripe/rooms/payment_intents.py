@@ -24,7 +24,7 @@ ACTION: Final = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_s
 
 
 def made(desk: Desk, amount: int, currency: str, customer: str | None, **values: object) -> Thing:
-    """An intent that nothing was tried with yet."""
+    """An intent before any attempt to pay it."""
     intent = desk.new(
         "payment_intent",
         clock=desk.clock_of(customer),
@@ -86,7 +86,7 @@ def confirmed(desk: Desk, intent: Thing, *, off_session: bool = False) -> Thing:
     """The intent after an attempt to be paid.
 
     Raises:
-        StripeError: the card was declined. What was tried is kept.
+        StripeError: the card was declined. The attempt is kept.
     """
     if intent["payment_method"] is None:
         raise refused(
@@ -112,7 +112,7 @@ def confirmed(desk: Desk, intent: Thing, *, off_session: bool = False) -> Thing:
 
 
 def succeeded(desk: Desk, intent: Thing, method: Thing) -> Thing:
-    """The intent, paid; or its money held, where somebody wants to capture it later."""
+    """The intent, paid; or its money held, if it is to be captured later."""
     is_held = intent["capture_method"] == "manual"
     charge = _charge(desk, intent, method, paid=True, captured=not is_held, status="succeeded",
                      amount_captured=0 if is_held else intent["amount"])  # fmt: skip
@@ -140,7 +140,7 @@ def _processing(desk: Desk, intent: Thing, method: Thing) -> Thing:
 
 
 def _failed(desk: Desk, intent: Thing, method: Thing, code: str) -> StripeError:
-    """What a declined payment is answered with, after it was written down."""
+    """Write down a declined payment; return the error that answers it."""
     error = declined(code)
     error.keeps = True
     message = error.body["message"]
@@ -197,13 +197,13 @@ def _charge(desk: Desk, intent: Thing, method: Thing, **values: object) -> Thing
 
 
 def _details(known_of_it: Thing, kind: str) -> Thing:
-    """What a charge says of the card that it was made to."""
+    """The details of the charged card, as a charge has them."""
     details = Charge.PaymentMethodDetails.Card if kind == "card" else Charge.PaymentMethodDetails.SepaDebit
     return {name: known_of_it.get(name) for name in details.__annotations__ if not name.startswith("_")}
 
 
 def settled(desk: Desk, intent: Thing) -> None:
-    """A bank debit that was promised: its money has come now, or will never come."""
+    """Settle a bank debit that was promised: its money has come now, or will never come."""
     charge, method = desk.get("charge", intent["latest_charge"]), desk.get("payment_method", intent["payment_method"])
     intent = {**intent, "_due_at": None}
     if CARDS[method["_card"]].settles == "ok":

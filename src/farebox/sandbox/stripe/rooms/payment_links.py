@@ -33,7 +33,7 @@ def update(desk: Desk, given: Thing, id_: str) -> Thing:
 
 @room("POST", "/v1/test_helpers/customers/{id}/fund_cash_balance", "test_helpers.CustomerFundCashBalanceParams")
 def fund(desk: Desk, given: Thing, id_: str) -> Thing:
-    """Money of a bank transfer: a part of what the customer's payment waits for."""
+    """Take money of a bank transfer, as a part of what the customer's payment waits for."""
     desk.get("customer", id_)
     made = desk.new("customer_cash_balance_transaction", id=f"ccsbtxn_{random_text(24)}", customer=id_, type="funded",
                     currency=given["currency"], net_amount=given["amount"], ending_balance=given["amount"])  # fmt: skip

@@ -15,7 +15,7 @@ NOBODY = {"address": {"city": None, "country": None, "line1": None, "line2": Non
 
 
 def made(desk: Desk, name: str, details: Thing | None = None) -> Thing:
-    """A payment method that hangs on nobody yet, of one of the test cards."""
+    """A payment method of one of the test cards, attached to nobody yet."""
     card = CARDS[name]
     kind = "sepa_debit" if card.is_debit else "card"
     what: Thing = {"last4": card.last4, "fingerprint": name, "country": "US"}
@@ -33,7 +33,7 @@ def made(desk: Desk, name: str, details: Thing | None = None) -> Thing:
 
 
 def known(desk: Desk, token: str, param: str) -> Thing:
-    """The payment method of an id, or a new one of a test token.
+    """The payment method with an id, or a new one from a test token.
 
     Raises:
         StripeError: it is neither.
@@ -51,7 +51,7 @@ def attached(desk: Desk, token: str, customer: str, param: str = "payment_method
     """The payment method, now the customer's.
 
     Raises:
-        StripeError: it is somebody else's, it is unknown, or the card is declined.
+        StripeError: it is another customer's, it is unknown, or the card is declined.
     """
     method = known(desk, token, param)
     if method["customer"] == customer:
@@ -71,7 +71,7 @@ def attached(desk: Desk, token: str, customer: str, param: str = "payment_method
 
 
 def declined(code: str, **more: Any) -> StripeError:
-    """What a declined card is answered with."""
+    """The error that answers a declined card."""
     own = code if code in OWN_CODES else "card_declined"
     return StripeError(402, MESSAGES[code], code=own, decline_code=code, **more)
 

@@ -32,10 +32,10 @@ def list_configurations(desk: Desk, given: Thing) -> Thing:
 
 
 def _configured(before: Thing, given: Thing) -> Thing:
-    """A configuration with what is given; of a feature that is named, what is not given stays.
+    """A configuration with the given values; the other values of a feature stay.
 
     Raises:
-        StripeError: customers may change something, and it is not said what.
+        StripeError: customers may update their details, but no detail is named.
     """
     features = dict(before["features"])
     for name, wish in given.get("features", {}).items():
@@ -65,7 +65,7 @@ def create(desk: Desk, given: Thing) -> Thing:
 
 
 def _configuration(desk: Desk, given: Thing) -> Thing:
-    """Raises StripeError where none is named, as nobody has saved the portal's settings in a dashboard here."""
+    """Raises StripeError if none is named, as there is no dashboard here in which a default could be saved."""
     if "configuration" not in given:
         raise refused(
             "You have named no configuration, and your account has no default one in test mode: name one, or save the "

@@ -1,4 +1,4 @@
-"""The next invoice, before it is one: everything is done as it will be, looked at, and undone."""
+"""A preview of the next invoice: everything is done as it will be, looked at, and undone."""
 
 from farebox.sandbox.stripe import changes, cycle
 from farebox.sandbox.stripe.desk import Desk
@@ -62,7 +62,7 @@ def _renew(desk: Desk, subscription: Thing) -> None:
 
 
 def _of_new(desk: Desk, given: Thing, wishes: Thing) -> Thing:
-    """The first invoice of a subscription that nobody has yet."""
+    """The first invoice of a subscription that is not there yet."""
     if "customer" not in given:
         raise wanted("customer")
     if "items" not in wishes:

@@ -1,4 +1,4 @@
-"""Subscription schedules: what a subscription is to be later, phase by phase."""
+"""Subscription schedules: how a subscription changes later, phase by phase."""
 
 from typing import Any, Final
 
@@ -96,7 +96,7 @@ def _begun(desk: Desk, schedule: Thing) -> Thing:
     phase = schedule["phases"][0]
     terms = {"customer": schedule["customer"], "items": _items_of(phase), "metadata": phase["metadata"] or {}}
     subscription = created(desk, {**terms, "payment_behavior": "default_incomplete"})
-    if subscription["status"] == "incomplete":  # nobody is there: it runs, and is charged for an hour later
+    if subscription["status"] == "incomplete":  # no customer is there to pay: it runs, and is charged for an hour later
         invoice = desk.get("invoice", subscription["latest_invoice"])
         desk.put({**invoice, "_due_at": desk.now(schedule.get("_clock")) + DRAFT_SECONDS})
     cycle.kept(desk, subscription, "customer.subscription.updated", status="active", schedule=schedule["id"])
@@ -112,7 +112,7 @@ def _items_of(phase: Thing) -> list[Thing]:
 
 
 def work_off(desk: Desk, schedule: Thing) -> None:
-    """A schedule whose time has come: it begins, warns of its end, goes on, or ends."""
+    """Work on a schedule whose time has come: begin it, warn of its end, go to the next phase, or end it."""
     now = desk.now(schedule.get("_clock"))
     if schedule["status"] == "not_started":
         _begun(desk, schedule)

@@ -37,7 +37,7 @@ def confirmed(desk: Desk, intent: Thing) -> Thing:
     """The intent after an attempt to keep its card.
 
     Raises:
-        StripeError: the card was declined. What was tried is kept.
+        StripeError: the card was declined. The attempt is kept.
     """
     if intent["payment_method"] is None:
         raise refused("You cannot confirm this SetupIntent because it's missing a payment method.",

@@ -12,7 +12,7 @@ OF_SUBSCRIPTION = ("proration_behavior", "proration_date", "payment_behavior", "
 
 
 def _owner(desk: Desk, id_: str) -> tuple[Thing, Thing]:
-    """The subscription of an item, and the item.
+    """Find an item; return its subscription and the item.
 
     Raises:
         StripeError: there is no such item.

@@ -22,10 +22,10 @@ def create(desk: Desk, given: Thing) -> Thing:
 
 
 def created(desk: Desk, given: Thing, *, is_there: bool = False) -> Thing:
-    """A new subscription, with its first invoice; `is_there` is whether its owner sits before the screen.
+    """A new subscription, with its first invoice; `is_there` is whether its owner is present to confirm a payment.
 
     Raises:
-        StripeError: it cannot be as asked for, or nothing was paid and that was to be an error.
+        StripeError: it cannot be as asked for, or it was not paid, and `error_if_incomplete` was asked for.
     """
     customer = desk.named("customer", given.get("customer") or "", "customer")
     clock = customer["test_clock"]
@@ -93,7 +93,7 @@ def item_of(desk: Desk, subscription: str, wish: Thing, anchor: int, now: int, t
     """An item of a subscription, as it is asked for.
 
     Raises:
-        StripeError: its price is not there, is not recurring, or has a quantity that is counted elsewhere.
+        StripeError: its price is not there, is not recurring, or is metered, and so takes no quantity.
     """
     price = price_of(desk, wish)
     end = trial_end or end_after(anchor, price["recurring"], now)

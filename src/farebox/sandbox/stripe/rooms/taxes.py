@@ -1,4 +1,4 @@
-"""Stripe Tax: whether it is set up. What it reckons is in `billing`."""
+"""Stripe Tax: whether it is set up. The taxes are reckoned in `billing`."""
 
 from typing import Final
 
@@ -33,7 +33,7 @@ def update(desk: Desk, given: Thing) -> Thing:
 
 
 def check_set_up(desk: Desk) -> None:
-    """Raises StripeError where nobody has said where the account's business is."""
+    """Raises StripeError if the location of the account's business is not set."""
     if retrieve(desk, {})["status"] != "active":
         raise refused(
             "Stripe Tax is not set up in this account: say where your business is before you have taxes reckoned.",

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from farebox.account.rounds import Rounds
-from farebox.domain.errors import CallError
+from farebox.account.rounds import Rounds, note_surely, wait_seconds
 from farebox.domain.people import HOUR_US
 from farebox.ports.people import DueMail, Letter, Mailer, MailNotSent, MailOutbox, MailRefused
 
@@ -16,8 +15,6 @@ log = logging.getLogger("farebox.mail")
 FIRST_WAIT_SECONDS: Final = 5.0
 WAIT_SECONDS_MAX: Final = 3600.0
 FORGET_SECONDS: Final = 3600.0
-NOTE_TRIES: Final = 30
-NOTE_WAIT_SECONDS: Final = 1.0
 GIVEN_UP_US: Final = 48 * HOUR_US
 ONLY_TO_PERSONS: Final = {"magic", "reset"}
 ONLY_TO_STRANGERS: Final = {"change"}
@@ -55,7 +52,7 @@ class Delivery:
         self._is_ending.set()
 
     def send_all(self) -> int:
-        """Send whatever is due; how many were sent."""
+        """Send all mails that are due; return how many were sent."""
         due = self._outbox.claim()
         if due is None:
             return 0
@@ -84,20 +81,10 @@ class Delivery:
             log.exception("%s could not be made", due.mail.id)
             self._wait(due, type(error).__name__)
         else:
-            self._note_sent(due.mail.id)
+            # Else the mail would go out again.
+            note_surely(lambda: self._outbox.sent(due.mail.id), f"that {due.mail.id} was sent", self._is_ending, log)
             return True
         return False
-
-    def _note_sent(self, mail_id: str) -> None:
-        """Have it noted even if the database is away for a moment: else the mail would go out again."""
-        for _ in range(NOTE_TRIES):
-            try:
-                self._outbox.sent(mail_id)
-            except CallError as error:
-                log.warning("that %s was sent is not noted yet: %s", mail_id, error.detail)
-                self._is_ending.wait(NOTE_WAIT_SECONDS)
-            else:
-                return
 
     def _wait(self, due: DueMail, reason: str) -> None:
         mail = due.mail
@@ -106,17 +93,17 @@ class Delivery:
             log.error("%s is given up: %s", mail.id, reason)
             self._outbox.give_up(mail.id, reason)
             return
-        seconds = min(FIRST_WAIT_SECONDS * 2 ** min(mail.tries - 1, 20), WAIT_SECONDS_MAX)
+        seconds = wait_seconds(mail.tries, FIRST_WAIT_SECONDS, WAIT_SECONDS_MAX)
         log.warning("%s has to wait %.0f s: %s", mail.id, seconds, reason)
         self._outbox.put_off(mail.id, seconds, reason)
 
 
 def reason_not_to_send(due: DueMail) -> str:
-    """Why a mail would be of no use; empty where it would.
+    """Why a mail would be of no use; empty if it is of use.
 
     Whether somebody has the address is only asked here: no page that a stranger sees depends on it.
     """
-    if due.mail.template in ONLY_TO_PERSONS and not due.is_known:
+    if due.mail.template in ONLY_TO_PERSONS and not (due.is_known or due.is_awaited):
         return "nobody has this address"
     if due.mail.template in ONLY_TO_STRANGERS and due.is_known:
         return "somebody has this address already"

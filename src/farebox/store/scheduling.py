@@ -1,4 +1,4 @@
-"""In a crowd, a thread that wakes does not push the others of its processor aside (decision 24)."""
+"""In a crowd of calls, a thread that wakes does not preempt the others on its processor (decision 24)."""
 
 import os
 import sys
@@ -9,10 +9,10 @@ CROWD: Final = 8
 
 
 class Courtesy:
-    """How the calling thread takes its turns on a processor. For one thread; only Linux has such a choice.
+    """The scheduling of the calling thread. For one thread; only Linux has the choice.
 
-    Who waits for a single call is served sooner by a thread that pushes in. In a crowd that cuts everybody's
-    work into pieces, each with a cold cache, and finds less company waiting.
+    A thread that preempts serves a single waiting call sooner. In a crowd, preempting cuts everybody's work into
+    pieces, each with a cold cache, and the thread finds fewer calls waiting for it.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Work off what Stripe has told: any process, at least once, and to the same end however often and in which order."""
+"""Work off Stripe's events: in any process, at least once, with the same result however often and in any order."""
 
 import logging
 import threading
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from farebox.account.rounds import Rounds
+from farebox.account.rounds import Rounds, wait_seconds
 from farebox.account.sync import look_again, sync_checkout, sync_invoice, sync_payment, sync_subscription
 from farebox.account.till import Till
 from farebox.domain.errors import CallError
@@ -27,7 +27,7 @@ NOTHING_TO_DO: Final = "nothing is done about this type"
 
 
 class Clerk:
-    """Whoever works off events in one process. `wake` it when one was stored; it looks by itself as well."""
+    """The worker on events in one process. `wake` it when one was stored; it looks by itself as well."""
 
     def __init__(self, inbox: Inbox, open_till: Callable[[], Till]) -> None:
         self._inbox = inbox
@@ -64,7 +64,7 @@ class Clerk:
             self._inbox.forget()
 
     def _look_again(self, account_id: str, why: str) -> bool:
-        """Follow up one account; False if Stripe could not be reached, which holds up no other account.
+        """Follow up one account; False if Stripe could not be reached. Any other failure holds up no other account.
 
         The ledger goes by the clock, so of a grace only a mail is late; a wish has time until its period ends.
         """
@@ -80,7 +80,7 @@ class Clerk:
         return True
 
     def work_off_all(self) -> int:
-        """Work off what is due; how many events."""
+        """Work off what is due; return how many events that were."""
         count = 0
         while not self._is_ending.is_set() and (event := self._inbox.claim()) is not None:
             self._work_off(event)
@@ -104,7 +104,7 @@ class Clerk:
             self._inbox.done(event.id, note)
 
     def _wait(self, event: Waiting, reason: str) -> None:
-        seconds = min(FIRST_WAIT_SECONDS * 2 ** min(event.tries - 1, 20), WAIT_SECONDS_MAX)
+        seconds = wait_seconds(event.tries, FIRST_WAIT_SECONDS, WAIT_SECONDS_MAX)
         if event.tries * WAIT_SECONDS_MAX * MICROSECONDS > GIVEN_UP_US:
             log.error("%s (%s) is given up: %s", event.id, event.type, reason)
             self._inbox.done(event.id, reason)

@@ -1,4 +1,4 @@
-"""Statements that are seldom run, one row at a time, in words that both dialects understand."""
+"""Statements of Idempotency-Keys and receipts, one row at a time, in words that both dialects understand."""
 
 from typing import ClassVar
 
@@ -22,8 +22,8 @@ ON CONFLICT (account_id, id) DO UPDATE SET fingerprint = excluded.fingerprint, c
 KEEP_ANSWER = "UPDATE idempotency SET content_type = ?, body = ? WHERE account_id = ? AND id = ? AND call_id = ?"
 
 
-class SeldomStatements:
-    """What an Idempotency-Key needs, and a receipt."""
+class SharedStatements:
+    """The statements that an Idempotency-Key needs, and a receipt."""
 
     mark: ClassVar[str] = "?"
     skip_locked: ClassVar[str] = ""
@@ -36,7 +36,7 @@ class SeldomStatements:
             return None
         fingerprint, call_id, is_stream, expires_us, content_type, body, is_open, state, error, tokens = row
         kept = None if body is None else bytes(body)
-        # One that said nothing after others had said something is paid for.
+        # A call whose last answer said nothing is paid for if one before it said something.
         is_silent = error == UpstreamNoMessage.code and not tokens
         return Earlier(
             fingerprint, call_id, bool(is_stream), expires_us, content_type, kept, bool(is_open), state, is_silent

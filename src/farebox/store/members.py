@@ -31,7 +31,7 @@ THEIRS: Final = tuple(table for table in metadata.sorted_tables if "person_id" i
 
 
 def lock_account(connection: Connection, account_id: str) -> AccountRow:
-    """The account, which nobody else changes the people of until the transaction's end.
+    """Lock the account: nobody else changes its people until the transaction's end.
 
     Raises:
         NotAllowed: nobody can work in it.
@@ -44,7 +44,7 @@ def lock_account(connection: Connection, account_id: str) -> AccountRow:
 
 
 def lock_own(connection: Connection, here: Visit, *, as_owner: bool = True) -> AccountRow:
-    """The same of the account that somebody works in, if they still do.
+    """Lock the account that somebody works in, if they may still work there.
 
     Raises:
         NotAllowed: they may not (any more).
@@ -63,10 +63,10 @@ def role_of(connection: Connection, account_id: str, person_id: str) -> Role | N
 
 
 def keep_an_owner(connection: Connection, account_id: str, person_id: str, now_us: int) -> None:
-    """Look whether this person can cease to be an owner of the account.
+    """Check that this person can cease to be an owner of the account.
 
     Raises:
-        NotAllowed: it has no other one, or one is deleting it, and may have ended what it pays for.
+        NotAllowed: it has no other owner, or one is deleting it, and may have ended its subscription already.
     """
     if is_under_way(connection, account_id, now_us):
         raise NotAllowed(OWNERS_STAY)
@@ -76,7 +76,7 @@ def keep_an_owner(connection: Connection, account_id: str, person_id: str, now_u
 
 
 def take_out(connection: Connection, account_id: str, person_id: str) -> Person | None:
-    """End somebody's part in an account, and what of them is left nowhere else; the person, if they are known."""
+    """Take a person out of an account, and delete them if they are in no other; return the person, if there is one."""
     row = connection.execute(select(person).where(person.c.id == person_id).with_for_update()).first()
     here = (member.c.account_id == account_id, member.c.person_id == person_id)
     connection.execute(delete(member).where(*here))
@@ -88,7 +88,7 @@ def take_out(connection: Connection, account_id: str, person_id: str) -> Person 
 
 
 def _forget(connection: Connection, who: Person) -> None:
-    """Delete a person with all that is theirs; open invitations to their address are the business of other accounts."""
+    """Delete a person with all that is theirs; open invitations to their address belong to other accounts, and stay."""
     for table in THEIRS:
         connection.execute(delete(table).where(table.c.person_id == who.id))
     others = and_(link.c.purpose == "invite", link.c.used_us.is_(None))

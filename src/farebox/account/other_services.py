@@ -23,21 +23,21 @@ UNVERIFIED: Final = (
 
 
 class SetOff(NamedTuple):
-    """Where the browser is sent, and the token of the cookie that it must come back with."""
+    """The address that the browser is sent to, and the token of the cookie that it must come back with."""
 
     address: str
     token: str
 
 
 class CameBack(NamedTuple):
-    """What came of it: somebody is in, or somebody who was in has connected a service. And where they were going."""
+    """The log-in, or None if a service was connected to a person who was logged in; and the path to go on to."""
 
     logged_in: LoggedIn | None
     next_path: str
 
 
 class Answer(NamedTuple):
-    """What the service had the browser bring back."""
+    """What the browser brings back from the service."""
 
     state: str
     code: str
@@ -71,10 +71,10 @@ def set_off(desk: Desk, client: Client, name: str, back: str, next_path: str, pe
 def come_back(
     desk: Desk, client: Client, name: str, back: str, token: str, answer: Answer, here: Visit | None
 ) -> CameBack:
-    """Let in whoever the service says it is, or connect the service to who is in.
+    """Let in the person that the service names, or connect the service to the person who is logged in.
 
     Raises:
-        PersonError: the service does not say it, or not about an address that it has verified.
+        PersonError: the service names nobody, or has not verified their address.
         LinkGone: it was not begun in this browser, too long ago, or is over.
         NotAllowed: they may not come in, or may not connect it.
     """
@@ -101,7 +101,7 @@ def come_back(
 
 
 def disconnect(desk: Desk, here: Visit, client: Client, issuer: str, subject: str) -> None:
-    """Have an identity of theirs let nobody in any more."""
+    """Disconnect an identity of theirs, which lets nobody in any more."""
     label = label_of(desk, issuer)
     if desk.proofs.identities.disconnect(here.person, issuer, subject, label, client):
         desk.mail_written()
@@ -130,6 +130,6 @@ def _log_in(desk: Desk, client: Client, service: OtherService, known: Known) -> 
 
 
 def _trip(desk: Desk, token: str, back: str) -> Trip:
-    """Made again from the cookie, so that no other browser can come back with it."""
+    """The trip, derived from the cookie's token, so that no other browser can come back from it."""
     state, nonce, verifier = (rules.digest(desk.secret, f"oauth {what}", token) for what in ("state", "nonce", "pkce"))
     return Trip(back, state, nonce, verifier)

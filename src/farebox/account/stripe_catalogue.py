@@ -10,14 +10,14 @@ from farebox.ports.billing import Catalogue
 
 
 class Made(NamedTuple):
-    """How much was done, and what a new endpoint's webhooks are signed with."""
+    """The number of changes, and the secret that a new endpoint's webhooks are signed with."""
 
     changes: int
     webhook_secret: str
 
 
 def compare(catalogue: Catalogue, product: Product, webhook_url: str = "") -> tuple[AtStripe, list[Change]]:
-    """What Stripe has of ours, and what differs from the file; and of webhooks, where there is an address for them.
+    """What Stripe has of ours, and how it differs from the file; webhooks as well, if there is an address for them.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
@@ -32,7 +32,7 @@ def compare(catalogue: Catalogue, product: Product, webhook_url: str = "") -> tu
 
 
 def make_so(catalogue: Catalogue, product: Product, has: AtStripe, changes: Sequence[Change]) -> Made:
-    """Do what differs, in its order. Where it breaks off, doing it again does the rest.
+    """Make the changes, in their order. If it breaks off, doing it again does the rest.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.
@@ -61,7 +61,7 @@ def make_so(catalogue: Catalogue, product: Product, has: AtStripe, changes: Sequ
 
 
 def _tell(catalogue: Catalogue, endpoint: Endpoint | None, url: str) -> str:
-    """Have webhooks come; the secret of an endpoint that is new. What else one was told of, it still is."""
+    """Have webhooks sent; return the secret of a new endpoint. An old one keeps the other types that it was told of."""
     if endpoint is None:
         return catalogue.add_endpoint(url, TYPES)
     catalogue.mend_endpoint(endpoint.id, (*endpoint.types, *endpoint.lacks))
@@ -69,7 +69,7 @@ def _tell(catalogue: Catalogue, endpoint: Endpoint | None, url: str) -> str:
 
 
 def missing(catalogue: Catalogue, product: Product) -> tuple[list[str], bool]:
-    """The lookup keys of what the file sells and Stripe does not, and whether there is no portal.
+    """The lookup keys of what the file sells and Stripe does not, and whether the portal is missing.
 
     Raises:
         PaymentsUnavailable: Stripe cannot be asked.

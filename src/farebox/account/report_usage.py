@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from farebox.account.check_usage import UsageCheck
-from farebox.account.rounds import Rounds
-from farebox.domain.errors import CallError
+from farebox.account.rounds import Rounds, note_surely, wait_seconds
 from farebox.domain.money import format_usd
 from farebox.ports.money import PaymentRefused, PaymentsUnavailable, UsageEvent, UsageMeter, UsageOutbox
 
@@ -18,8 +17,6 @@ FIRST_WAIT_SECONDS: Final = 5.0
 WAIT_SECONDS_MAX: Final = 300.0
 FAILURES_MAX: Final = 3
 """After so many in a row Stripe is left alone until the next look."""
-NOTE_TRIES: Final = 30
-NOTE_WAIT_SECONDS: Final = 1.0
 
 
 class UsageReport:
@@ -35,7 +32,7 @@ class UsageReport:
         self._is_ending = threading.Event()
 
     async def run(self, look_seconds: float) -> None:
-        """Send for ever, and compare the sums beside it: of many customers that takes an hour."""
+        """Send for ever, and compare the sums beside it, which takes an hour for many customers."""
         await asyncio.gather(
             Rounds(log).run(lambda _: self.send_all(), lambda: look_seconds, "reporting usage"),
             Rounds(log).run(lambda _: self._compare(), lambda: look_seconds, "comparing usage with Stripe's"),
@@ -55,7 +52,7 @@ class UsageReport:
         self._is_ending.set()
 
     def flush(self, customer: str) -> int:
-        """Send all of one customer's at once, as their invoice is about to close; how many calls are left.
+        """Send all usage of one customer now, as their invoice is about to close; return how many calls are left.
 
         What is left is sent later: with the time of the calls while that still comes onto their invoice, and else onto
         the next one.
@@ -67,7 +64,7 @@ class UsageReport:
         return left
 
     def send_all(self, customer: str = "") -> int:
-        """Send whatever is due, of everybody or of one customer; how many events Stripe has taken."""
+        """Send what is due, of everybody or of one customer; return how many events Stripe has taken."""
         count = failures = 0
         while failures < FAILURES_MAX and not self._is_ending.is_set():
             event = self._outbox.claim(customer)
@@ -84,7 +81,7 @@ class UsageReport:
         try:
             self._open_meter().send_usage(event)
         except PaymentsUnavailable as error:
-            seconds = min(FIRST_WAIT_SECONDS * 2 ** min(event.tries - 1, 20), WAIT_SECONDS_MAX)
+            seconds = wait_seconds(event.tries, FIRST_WAIT_SECONDS, WAIT_SECONDS_MAX)
             log.warning("%s has to wait %.0f s: %s", event.id, seconds, error)
             self._outbox.put_off(event.id, seconds, str(error))
         except PaymentRefused as error:
@@ -92,17 +89,7 @@ class UsageReport:
             self._outbox.hold(event.id, str(error))
         else:
             log.info("%s: %s of %d calls", event.id, format_usd(event.nanodollars), event.calls)
-            self._note_taken(event.id)
+            # Sent again after a day, it would count twice.
+            note_surely(lambda: self._outbox.taken(event.id), f"that {event.id} was taken", self._is_ending, log)
             return True
         return False
-
-    def _note_taken(self, event_id: str) -> None:
-        """Have it noted even if the database is away for a moment: sent again within a day it would not count twice."""
-        for _ in range(NOTE_TRIES):
-            try:
-                self._outbox.taken(event_id)
-            except CallError as error:
-                log.warning("that %s was taken is not noted yet: %s", event_id, error.detail)
-                self._is_ending.wait(NOTE_WAIT_SECONDS)
-            else:
-                return

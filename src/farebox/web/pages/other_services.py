@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from farebox.account.elsewhere import Answer, come_back, set_off
+from farebox.account.other_services import Answer, come_back, set_off
 from farebox.domain.people import CEREMONY_US, PersonError, digest
 from farebox.domain.period import MICROSECONDS
 from farebox.ports.people import Visit
@@ -56,7 +56,7 @@ def routes(frame: Frame) -> APIRouter:
 
 
 def mark_of(site: Site, visit: Visit) -> str:
-    """What the link that connects a service carries, so that no other site can have it followed."""
+    """The mark in the link that connects a service, so that no other site can have the link followed."""
     return digest(site.desk.secret, "connect", visit.session.id)
 
 
@@ -72,7 +72,7 @@ def _back(frame: Frame, request: Request, name: str) -> str:
 
 
 def _told(frame: Frame, request: Request, error: PersonError, next_path: str) -> Response:
-    """Beside the other ways to log in; on a page of its own for who is in."""
+    """Show the error on the log-in page; to a visitor who is logged in, on a page of its own."""
     if visit_of(request) is not None:
         raise error
     return form_again(frame, request, "login.html", error, email="", next=next_path)
