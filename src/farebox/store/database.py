@@ -36,6 +36,9 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "keepalives_idle": 10,
     "client_encoding": "utf8",
 }
+CANCEL_SECONDS_MAX: Final = 1.0
+# What PostgreSQL calls it where a statement cannot be done as the database is: that is no mistake of the caller's.
+REFUSALS: Final = ("InsufficientPrivilege", "UndefinedTable", "UndefinedColumn", "FeatureNotSupported")
 ENCODING: Final = "UTF8"
 # Of a machine that is lost in the middle of a transaction PostgreSQL hears nothing for hours, and keeps its locks.
 IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
@@ -83,6 +86,8 @@ class Database:
             OSError,
         )
         """What the driver raises while the database cannot be reached or written to."""
+        if not self.is_sqlite:
+            self.outages += tuple(getattr(self._driver.errors, name) for name in REFUSALS)
         self.lock = FileLock(self.path) if self.path else None
         """Of those who write to a file of SQLite; None elsewhere."""
         # A database in memory lives as long as one connection to it.
@@ -138,10 +143,16 @@ class Database:
         return None
 
     def interrupt(self, connection: Any) -> None:  # noqa: ANN401
-        """Make whoever waits on the driver's connection fail now; may be called from another thread."""
+        """Make whoever waits on the driver's connection fail now; may be called from another thread.
+
+        The server is told too, which takes a second where it does not answer: while it waits for a lock it does not
+        notice that its caller has gone, and keeps the locks that it has.
+        """
         if self.is_sqlite:
             connection.interrupt()
             return
+        with suppress(*self.outages):
+            connection.cancel_safe(timeout=CANCEL_SECONDS_MAX)
         wire = socket.socket(fileno=connection.pgconn.socket)
         with suppress(OSError):  # closed meanwhile
             wire.shutdown(socket.SHUT_RDWR)

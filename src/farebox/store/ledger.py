@@ -5,12 +5,9 @@ The busier it gets, the cheaper a call becomes: a batch costs one fsync, however
 
 import asyncio
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 from farebox.domain.admission import Admitted, Answered, Ask, Refused, Standing
@@ -20,63 +17,33 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.ports.calls import CallRow, Kept, Recorded
 from farebox.store.batch import Alive, Find, Finish, Item, Look, Overdue, Result, run
-from farebox.store.cursor import Cursor
 from farebox.store.database import Database, unavailable
 from farebox.store.inline import CommitLost, InlineLedger
+from farebox.store.ledger_connection import LedgerConnection
+from farebox.store.locked import LockedAccounts, RowLocked, is_row_locked, names_of
 from farebox.store.migrations import HEAD
 from farebox.store.notes import try_write
+from farebox.store.outage_log import OutageLog
 from farebox.store.scheduling import Courtesy
 from farebox.store.statements import PostgresStatements, SqliteStatements
+from farebox.store.waiting import TAKE_BACK_SECONDS, Line, Waiting, is_late, retry_of, void_told
 
 log = logging.getLogger("farebox.ledger")
 
 BATCH_MAX: Final = 512
 WATCH_SECONDS: Final = 1.0
 STUCK_SECONDS_MAX: Final = 4.0
-TAKE_BACK_SECONDS: Final = 60.0
 WRITING_SECONDS: Final = 1.0  # a record whose transaction has begun is given so long to end well
 WAITING_MAX: Final = 10_000
 ADMIT_WAIT_SECONDS_MAX: Final = 5.0
 RETRY_SECONDS: Final = 0.2
+PARTS_SECONDS_MAX: Final = 1.5  # for the parts of a batch that met a locked row; what is left then goes together again
 # A busy ledger waits this long for company: a larger batch costs less than the wait (PostgreSQL's commit_delay).
 BUSY_ITEMS: Final = 4
 GATHER_SECONDS: Final = 0.0015
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    item: Item
-    future: "asyncio.Future[Any]"
-    until: float  # monotonic seconds: after this its caller has been told no
-
-
-def _is_late(waiting: _Waiting, now: float) -> bool:
-    return waiting.until < now and not isinstance(waiting.item, Finish)
-
-
-def _void_told(batch: Sequence[_Waiting], now: float) -> None:
-    """Who was told no, as the database was silent for too long, is not charged for an answer that never went out."""
-    for waiting in batch:
-        item, future = waiting.item, waiting.future
-        is_told = waiting.until < now and future.done() and not future.cancelled()
-        if is_told and isinstance(item, Finish) and item.ending == "post":
-            waiting.item = Finish(item.hold, "void", item.spent)
-
-
-def _retry_of(waiting: _Waiting, now: float, *, is_ending: bool) -> _Waiting | None:
-    """A record that the database did not take, as it is to be tried again; None where it is not.
-
-    One whose caller is told no is tried for a while longer, as a void, so that nothing stays held for long.
-    """
-    item = waiting.item
-    if not isinstance(item, Finish) or waiting.until > now:
-        return waiting if isinstance(item, Finish) else None
-    if item.ending != "post" or is_ending:
-        return None
-    return _Waiting(Finish(item.hold, "void", item.spent), waiting.future, now + TAKE_BACK_SECONDS)
-
-
-def _nothing(most: int) -> list[_Waiting]:
+def _nothing(most: int) -> list[Waiting]:
     del most
     return []
 
@@ -88,21 +55,21 @@ class GroupCommitLedger:
         self._database = database
         self._plans = plans
         self._statements = SqliteStatements() if database.is_sqlite else PostgresStatements()
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._line = Line()
         self._thread = threading.Thread(target=self._work, name="farebox-ledger", daemon=True)
         self._inline = InlineLedger(database, database.lock, plans) if database.lock is not None else None
         # The calls that were admitted here and have not ended, and when (monotonic seconds) their holds are over.
         self._open: dict[str, float] = {}
-        self._connection: Any = None
-        self._dropping = threading.Lock()  # between dropping the connection and interrupting it
+        self._connection = LedgerConnection(database, self._statements)
         self._telling = threading.Lock()  # between telling a caller no and writing what they wait for
         self._writing_until = 0.0
-        self._again: list[_Waiting] = []
-        self._in_hand: Sequence[_Waiting] = ()
+        self._again: list[Waiting] = []
+        self._locked = LockedAccounts()
+        self._in_hand: Sequence[Waiting] = ()
         self._in_hand_since: float | None = None
         self._is_closed = False
         self._failed_to_write = False
-        self._saw_end = False
+        self._outage_log = OutageLog()
         self._watcher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -116,7 +83,7 @@ class GroupCommitLedger:
         self._is_closed = True
         if self._watcher is not None:
             self._watcher.cancel()
-        self._waiting.put(None)
+        self._line.end()
         await asyncio.to_thread(self._thread.join)
         if self._inline is not None:
             self._inline.close()
@@ -179,7 +146,7 @@ class GroupCommitLedger:
         Raises:
             CallError: as it decides.
         """
-        if self._inline is None or self._is_closed or self._in_hand_since is not None or not self._waiting.empty():
+        if self._inline is None or self._is_closed or self._in_hand_since is not None or len(self._line):
             return None
         if self._open:
             self._forget_lost()
@@ -208,16 +175,16 @@ class GroupCommitLedger:
         nobody = self._loop.create_future()
         nobody.cancel()
         until = time.monotonic() + TAKE_BACK_SECONDS
-        self._waiting.put(_Waiting(Finish(hold, "void", NOTHING_SPENT), nobody, until))
+        self._line.put(Waiting(Finish(hold, "void", NOTHING_SPENT), nobody, until))
 
     def _put(self, item: Item, until: float) -> "asyncio.Future[Any]":
         future = self._loop.create_future()
         # A record is always taken: there are only as many as admissions passed.
-        is_full = self._waiting.qsize() >= WAITING_MAX and not isinstance(item, Finish)
+        is_full = len(self._line) >= WAITING_MAX and not isinstance(item, Finish)
         if is_full or self._is_closed or not self._thread.is_alive():
             future.set_exception(unavailable(RuntimeError("the ledger's queue is full, or closed")))
         else:
-            self._waiting.put(_Waiting(item, future, until))
+            self._line.put(Waiting(item, future, until))
         return future
 
     def _answer(self, answers: Sequence[tuple["asyncio.Future[Any]", Result]]) -> None:
@@ -225,7 +192,7 @@ class GroupCommitLedger:
             if future.done():
                 # Its caller has gone while the hold was written: nothing will be spent on it.
                 if isinstance(result, Admitted):
-                    self._waiting.put(_Waiting(Finish(result.hold, "void", NOTHING_SPENT), future, time.monotonic()))
+                    self._line.put(Waiting(Finish(result.hold, "void", NOTHING_SPENT), future, time.monotonic()))
             elif isinstance(result, Exception):
                 future.set_exception(result)
             else:
@@ -239,6 +206,7 @@ class GroupCommitLedger:
             try:
                 if since is not None and time.monotonic() - since >= STUCK_SECONDS_MAX:
                     self._free_waiting()
+                    await asyncio.to_thread(self._interrupt, since)
                 if not self._is_closed and self._is_replaced():
                     self._is_closed = True  # what is written to the file that is still open here, nobody would find
                     log.error("%s is another file than before: start Farebox again", self._database.name)
@@ -252,83 +220,104 @@ class GroupCommitLedger:
 
     def _free_waiting(self) -> None:
         silent, now = TimeoutError("the database does not answer"), time.monotonic()
-        waiting = [*self._in_hand, *self._drained()]
+        waiting = [*self._in_hand, *self._line.drained()]
         with self._telling:
             late = 0.0 if now < self._writing_until else now
             freed = [w.future for w in waiting if not isinstance(w.item, Finish) or w.until < late]
             self._answer([(future, unavailable(silent)) for future in freed])
-        with self._dropping:
-            if self._connection is not None:
-                self._database.interrupt(self._connection)
 
-    def _drained(self) -> list[_Waiting]:
-        """What nobody has taken yet; records are put back, since they are to be written all the same."""
-        drained: list[_Waiting | None] = []
-        with suppress(queue.Empty):
-            while True:
-                drained.append(self._waiting.get_nowait())
-        for waiting in drained:
-            if waiting is None or isinstance(waiting.item, Finish):
-                self._waiting.put(waiting)
-        return [w for w in drained if w is not None]
+    def _interrupt(self, since: float) -> None:
+        """Stop the batch that is in hand since then, if it still is; on a thread, as it may ask the server to."""
+        if self._in_hand_since == since:
+            self._connection.interrupt()
 
     # -- The thread's side -------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         courtesy = Courtesy()
-        while not self._saw_end or self._again:
+        while not self._line.is_over or self._again or self._locked.has_waiting:
             batch, self._again = self._take(), []
             now = time.monotonic()
+            late = self._locked.take_late(now) if self._locked else []
             if any(w.until < now for w in batch):
-                late = [w for w in batch if _is_late(w, now)]
-                batch = [w for w in batch if not _is_late(w, now)]
-                self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
+                late += [w for w in batch if is_late(w, now)]
+                batch = [w for w in batch if not is_late(w, now)]
+            self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
+            batch = self._locked.without(batch)
             if batch:
                 self._in_hand, self._in_hand_since = batch, now
-                self._commit(batch, self._arrived)
+                self._commit(batch, _nothing if self._locked else self._line.take_waiting)
                 self._in_hand_since, self._writing_until = None, 0.0
                 courtesy.among(len(batch))
-        self._drop_connection()
+            if self._locked.is_due(now):
+                account, self._in_hand = self._locked.next()
+                self._in_hand_since = time.monotonic()
+                is_free = self._try(account, self._in_hand)
+                self._locked.tried(account, time.monotonic(), is_free=is_free)
+                self._in_hand_since, self._writing_until = None, 0.0
+        self._connection.drop()
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """All that waits, and what has to be tried again; blocks while there is nothing."""
         batch = self._again
         if len(self._in_hand) >= BUSY_ITEMS:
             time.sleep(GATHER_SECONDS)
-        try:
-            waiting = self._waiting.get(timeout=RETRY_SECONDS) if batch else self._waiting.get()
-        except queue.Empty:
-            return batch
-        if waiting is None:
-            self._saw_end = True
-        else:
-            batch.append(waiting)
-        return batch + self._arrived(BATCH_MAX - len(batch))
+        pause = RETRY_SECONDS if batch or self._locked.has_waiting else None
+        if self._locked.is_due(time.monotonic()):
+            pause = 0
+        return batch + self._line.take(BATCH_MAX - len(batch), pause)
 
-    def _arrived(self, most: int) -> list[_Waiting]:
-        """What waits at this moment."""
-        arrived: list[_Waiting] = []
-        with suppress(queue.Empty):
-            while len(arrived) < most:
-                waiting = self._waiting.get_nowait()
-                if waiting is None:
-                    self._saw_end = True
-                else:
-                    arrived.append(waiting)
-        return arrived
-
-    def _commit(self, batch: list[_Waiting], arrived: Callable[[int], list[_Waiting]] = _nothing) -> None:
-        """Run the batch; where the database is away, records wait for it and admissions are refused."""
+    def _commit(self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]] = _nothing) -> None:
+        """Run the batch, and answer all of it that is not put aside, or to be tried again."""
         try:
-            self._reply(batch, self._transact(batch, arrived))
+            self._run(batch, arrived)
+        except RowLocked:
+            self._part(batch)
+
+    def _part(self, batch: list[Waiting]) -> None:
+        """Run a batch that met a locked row account by account: so it comes out whose row that is (decision 30)."""
+        until = time.monotonic() + PARTS_SECONDS_MAX
+        try:
+            cursor = self._connection.cursor()
+            self._statements.begin(cursor)
+            self._locked.learn(self._statements.keys(cursor, *names_of(batch)))
+            self._connection.roll_back()
+        except Exception as error:  # noqa: BLE001  # told to all, and logged, when they are tried again
+            self._connection.drop()
+            self._again += self._refused(batch, error)
+            return
+        for account, part in self._locked.parts(batch).items():
+            if time.monotonic() < until:
+                self._try(account, part)
+            else:
+                self._again += part
+
+    def _try(self, account: str, part: list[Waiting]) -> bool:
+        """Run what is of one account; where a row of it is locked, all of it waits until its time is over."""
+        try:
+            self._run(part, _nothing, hurries=True)
+        except RowLocked as locked:
+            now = time.monotonic()
+            waits = [w for w in part if w.until > now and not isinstance(w.item, Finish)]
+            others = [w for w in part if w.until <= now or isinstance(w.item, Finish)]
+            self._locked.put(account, waits + self._refused(others, locked))
+            return False
+        return True
+
+    def _run(self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], *, hurries: bool = False) -> None:
+        """Run the batch; where the database is away, records wait for it and admissions are refused.
+
+        Raises:
+            RowLocked: somebody else keeps a row locked; nobody was answered.
+        """
+        try:
+            self._reply(batch, self._transact(batch, arrived, hurries=hurries))
+        except RowLocked:
+            raise
         except LedgerUnavailable as error:
             self._failed_to_write = True
-            log.warning("the database did not take a batch of %d: %r", len(batch), error.__cause__)
-            now = time.monotonic()
-            retries = [_retry_of(w, now, is_ending=self._saw_end) for w in batch]
-            self._again += [w for w in retries if w is not None]
-            refused = [w for w, retry in zip(batch, retries, strict=True) if retry is not w]
-            self._reply(refused, [unavailable(error.__cause__ or error) for _ in refused])
+            self._outage_log.failed(error.__cause__, time.monotonic())
+            self._again += self._refused(batch, error.__cause__ or error)
         except Exception as error:
             if len(batch) > 1:
                 for waiting in batch:
@@ -339,17 +328,29 @@ class GroupCommitLedger:
             failed.__cause__ = error
             self._reply(batch, [failed])
 
-    def _transact(self, batch: list[_Waiting], arrived: Callable[[int], list[_Waiting]]) -> list[Result]:
+    def _refused(self, batch: Sequence[Waiting], error: BaseException) -> list[Waiting]:
+        """Tell all no whose records are not to be tried again as they are; those that are tried again."""
+        now = time.monotonic()
+        retries = [retry_of(w, now, is_ending=self._line.is_over) for w in batch]
+        refused = [w for w, retry in zip(batch, retries, strict=True) if retry is not w]
+        self._reply(refused, [unavailable(error) for _ in refused])
+        return [w for w in retries if w is not None]
+
+    def _transact(
+        self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], *, hurries: bool
+    ) -> list[Result]:
         committing: list[Result] | None = None
         for is_last_try in (False, True):
             try:
                 with self._database.writers_turn():
-                    cursor = self._cursor()
+                    cursor = self._connection.cursor()
                     self._statements.begin(cursor)
+                    if hurries:
+                        self._statements.hurry(cursor)
                     batch += arrived(BATCH_MAX - len(batch))  # while this process waited for its turn
                     with self._telling:
                         now = time.monotonic()
-                        _void_told(batch, now)
+                        void_told(batch, now)
                         self._writing_until = now + WRITING_SECONDS
                     results = committing = run([w.item for w in batch], cursor, self._statements, self._plans)
                     self._connection.commit()
@@ -357,43 +358,28 @@ class GroupCommitLedger:
             except LedgerUnavailable:
                 raise
             except self._database.outages as error:
-                self._drop_connection()
+                if committing is None and is_row_locked(error):
+                    self._connection.roll_back()
+                    raise RowLocked from error
+                self._connection.drop()
                 # A connection that was found dead before the commit wrote nothing: a fresh one may try once more.
                 if committing is not None:
                     self._take_back(batch, committing)
                 if committing is not None or is_last_try:
                     raise unavailable(error) from error
             except BaseException:
-                self._drop_connection()
+                self._connection.drop()
                 raise
         raise AssertionError("unreachable")
 
-    def _take_back(self, batch: Sequence[_Waiting], results: Sequence[Result]) -> None:
+    def _take_back(self, batch: Sequence[Waiting], results: Sequence[Result]) -> None:
         """Void what a commit whose answer was lost may have held: its callers are told no."""
         until = time.monotonic() + TAKE_BACK_SECONDS
         for waiting, result in zip(batch, results, strict=True):
             if isinstance(result, Admitted):
-                self._again.append(_Waiting(Finish(result.hold, "void", NOTHING_SPENT), waiting.future, until))
+                self._again.append(Waiting(Finish(result.hold, "void", NOTHING_SPENT), waiting.future, until))
 
-    def _cursor(self) -> Cursor:
-        if self._connection is None:
-            self._connection = self._database.connect()
-            self._statements.prepare(self._connection.cursor())
-        cursor: Cursor = self._connection.cursor()
-        return cursor
-
-    def _drop_connection(self) -> None:
-        with self._dropping:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                # A cursor that an error's traceback keeps alive would keep SQLite's lock, past the close.
-                connection.rollback()
-                connection.close()
-            except Exception as error:  # noqa: BLE001  # it is dead already
-                log.debug("closing a dead connection: %r", error)
-
-    def _reply(self, waiting: Sequence[_Waiting], results: Sequence[Result]) -> None:
+    def _reply(self, waiting: Sequence[Waiting], results: Sequence[Result]) -> None:
         if waiting:
             answers = [(w.future, result) for w, result in zip(waiting, results, strict=True)]
             self._loop.call_soon_threadsafe(self._answer, answers)

@@ -16,10 +16,13 @@ from farebox.store.database import POSTGRES_BEGIN, read_revision
 from farebox.store.shared_statements import SharedStatements
 
 STATEMENT_SECONDS_MAX: Final = 10
+LOCK_SECONDS_MAX: Final = 1  # many times what batches of other processes take; well below when the ledger gives up
+TRIAL_SECONDS_MAX: Final = 0.2  # for a row of an account that was not free for so long
 PREPARE_AFTER: Final = 5  # uses of a statement on one connection
 # All in one round trip. An answer is sent only for what is on the disk.
 POSTGRES_BEGIN_BATCH: Final = (
     f"{POSTGRES_BEGIN}; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '{STATEMENT_SECONDS_MAX}s'"
+    f"; SET LOCAL lock_timeout = '{LOCK_SECONDS_MAX}s'"
 )
 
 CALLER_COLUMNS: Final = (
@@ -108,10 +111,18 @@ class Statements(Protocol):
     """What a batch does to the database, in the words of one dialect. All run inside one transaction."""
 
     def prepare(self, cursor: Cursor) -> None:
-        """Once for a connection that is going to run batches."""
+        """Once for a connection that is going to run batches; it fails where a part of them could not be written."""
         ...
 
     def begin(self, cursor: Cursor) -> None: ...
+    def hurry(self, cursor: Cursor) -> None:
+        """Wait for a locked row for a moment only, in this transaction."""
+        ...
+
+    def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
+        """All keys, by digest and account, of the accounts that are named by one of their keys or by their id."""
+        ...
+
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         """Lock every account that the batch touches, in one order, and read the ledger's clock after it."""
         ...
@@ -163,6 +174,12 @@ class SqliteStatements(SharedStatements):
 
     def begin(self, cursor: Cursor) -> None:
         cursor.execute("BEGIN IMMEDIATE")
+
+    def hurry(self, cursor: Cursor) -> None:
+        """It has no lock of a row."""
+
+    def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
+        raise NotImplementedError  # asked for only where a row was locked
 
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         del digests, account_ids  # BEGIN IMMEDIATE has locked the whole database
@@ -243,6 +260,7 @@ class PostgresStatements(SharedStatements):
         self._holds, self._usage = _postgres_insert(HOLD), _postgres_insert(USAGE_RECORD)
         self._meters, self._rollups = _postgres_insert(METER), _postgres_insert(ROLLUP_DAILY)
         self._outbox = _postgres_insert(USAGE_OUTBOX)
+        self._trial = _postgres_trial()
 
     def prepare(self, cursor: Any) -> None:  # noqa: ANN401  # the driver's own
         """Have statements prepared, but not behind a pooler, where the next one may meet another connection's.
@@ -252,9 +270,23 @@ class PostgresStatements(SharedStatements):
         cursor.execute("SELECT pg_backend_pid()")
         if cursor.fetchone()[0] == cursor.connection.info.backend_pid:
             cursor.connection.prepare_threshold = PREPARE_AFTER
+        self.begin(cursor)
+        cursor.execute(self._trial)
+        cursor.execute("COMMIT")
 
     def begin(self, cursor: Cursor) -> None:
         cursor.execute(POSTGRES_BEGIN_BATCH)
+
+    def hurry(self, cursor: Cursor) -> None:
+        cursor.execute(f"SET LOCAL lock_timeout = {round(TRIAL_SECONDS_MAX * 1000)}")
+
+    def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
+        cursor.execute(
+            "SELECT digest, account_id FROM api_key WHERE account_id IN"
+            " (SELECT account_id FROM api_key WHERE digest = ANY(%s::text[]) UNION SELECT unnest(%s::text[]))",
+            (digests, account_ids),
+        )
+        return list(cursor.fetchall())
 
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         # What is read must be read by a later statement than this one: a statement that waits for a lock
@@ -334,6 +366,18 @@ class PostgresStatements(SharedStatements):
 def _postgres_insert(table: Written) -> str:
     arrays = ", ".join(f"%s::{kind}[]" for kind in table.columns.values())
     return f"INSERT INTO {table.name} ({', '.join(table.columns)}) SELECT * FROM unnest({arrays}){table.on_conflict}"
+
+
+def _postgres_trial() -> str:
+    """All that a call may write, of no row: no call may begin where its end could not be written."""
+    writes = ["DELETE FROM hold WHERE false", "UPDATE idempotency SET body = NULL WHERE false"]
+    writes.append("UPDATE credit_grant SET spent_nanodollars = 0, held_nanodollars = 0 WHERE false")
+    for table in (HOLD, METER, USAGE_RECORD, ROLLUP_DAILY, USAGE_OUTBOX):
+        columns = ", ".join(table.columns)
+        writes.append(
+            f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {table.name} WHERE false{table.on_conflict}"
+        )
+    return f"WITH {', '.join(f'w{n} AS ({write})' for n, write in enumerate(writes))} SELECT 1"
 
 
 def _arrays(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:

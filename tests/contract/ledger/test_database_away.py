@@ -11,6 +11,7 @@ import pytest
 from farebox.account.keys import NewKey
 from farebox.domain.errors import LedgerUnavailable
 from farebox.store import ledger as ledger_module
+from farebox.store import outage_log
 from farebox.store.database import Database
 from farebox.store.ledger import GroupCommitLedger
 from tests.contract.till import (
@@ -49,8 +50,9 @@ def test_a_database_that_is_not_there_is_told_with_when_to_come_back(
 
 
 def test_a_record_waits_for_its_database_and_admissions_do_not(
-    till: Till, key: NewKey, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+    till: Till, key: NewKey, migrated_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(outage_log, "EVERY_SECONDS", SECONDS_MAX)
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.01)
 
     async def call() -> None:
@@ -67,6 +69,7 @@ def test_a_record_waits_for_its_database_and_admissions_do_not(
                 await recording
                 await admit(ledger, key)
         assert till.state(hold.call_id) == "posted"
+        assert caplog.text.count("the database did not take") == 1
 
     asyncio.run(call())
 
@@ -159,7 +162,7 @@ def test_a_commit_whose_answer_is_lost_is_recorded_once_and_an_admission_is_take
 
 async def count(ledger: GroupCommitLedger, database: FaultyDatabase, doing: Any) -> int:  # noqa: ANN401
     """How many operations a verb takes on a connection that stands; the last of them is its commit."""
-    assert ledger._connection is not None
+    assert ledger._connection.driver is not None
     database.faults = Faults()
     await doing
     return database.faults.count

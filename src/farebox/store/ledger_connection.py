@@ -1,0 +1,60 @@
+"""The connection on which the ledger's thread runs its batches; another thread may interrupt it."""
+
+import logging
+import threading
+from typing import Any
+
+from farebox.store.cursor import Cursor
+from farebox.store.database import Database
+from farebox.store.statements import Statements
+
+log = logging.getLogger("farebox.ledger")
+
+
+class LedgerConnection:
+    """Opened when it is needed; what fails on it may drop it, and the next cursor is on another."""
+
+    def __init__(self, database: Database, statements: Statements) -> None:
+        self._database = database
+        self._statements = statements
+        self._dropping = threading.Lock()  # between dropping the connection and interrupting it
+        self.driver: Any = None
+
+    def cursor(self) -> Cursor:
+        if self.driver is None:
+            self.driver = self._database.connect()
+            try:
+                self._statements.prepare(self.driver.cursor())
+            except BaseException:
+                self.drop()
+                raise
+        cursor: Cursor = self.driver.cursor()
+        return cursor
+
+    def commit(self) -> None:
+        self.driver.commit()
+
+    def roll_back(self) -> None:
+        """Take back what was done since the last commit, and keep the connection if it is alive."""
+        try:
+            if self.driver is not None:
+                self.driver.rollback()
+        except self._database.outages:
+            self.drop()
+
+    def drop(self) -> None:
+        with self._dropping:
+            connection, self.driver = self.driver, None
+        if connection is not None:
+            try:
+                # A cursor that an error's traceback keeps alive would keep SQLite's lock, past the close.
+                connection.rollback()
+                connection.close()
+            except Exception as error:  # noqa: BLE001  # it is dead already
+                log.debug("closing a dead connection: %r", error)
+
+    def interrupt(self) -> None:
+        """Make what runs on it fail now, here and on the server; may be called from another thread."""
+        with self._dropping:
+            if self.driver is not None:
+                self._database.interrupt(self.driver)

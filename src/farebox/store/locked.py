@@ -1,0 +1,110 @@
+"""Accounts of which somebody else keeps a row locked: a psql left open, a machine that vanished (decision 30).
+
+What is asked of them is put aside, and tried by itself, so that nobody else waits for it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from farebox.store.batch import BY_KEY, Finish
+from farebox.store.waiting import Waiting, is_late
+
+REST_SECONDS: Final = 1.0  # after a trial that failed: most of the time is the others'
+LOCK_TIMED_OUT: Final = "55P03"  # PostgreSQL's
+
+
+class RowLocked(Exception):
+    """A row was not free in time. Nothing of its batch is written, and of whose account it is, is not known."""
+
+
+def is_row_locked(error: Exception) -> bool:
+    return getattr(error, "sqlstate", None) == LOCK_TIMED_OUT
+
+
+def names_of(batch: Sequence[Waiting]) -> tuple[list[str], list[str]]:
+    """The digests of keys, and the ids of accounts, by which a batch names its accounts."""
+    digests = {w.item.key_digest for w in batch if isinstance(w.item, BY_KEY)}
+    return list(digests), list({w.item.hold.account_id for w in batch if isinstance(w.item, Finish)})
+
+
+@dataclass(slots=True)
+class _Aside:
+    waits: list[Waiting]
+    failures: int = 0
+
+
+class LockedAccounts:
+    """The accounts that are known to be locked, and what waits for each. For one thread."""
+
+    def __init__(self) -> None:
+        self._aside: dict[str, _Aside] = {}
+        self._account_of: dict[str, str] = {}  # by the digests of its keys
+        self._rests_until = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._aside)
+
+    @property
+    def has_waiting(self) -> bool:
+        return any(aside.waits for aside in self._aside.values())
+
+    def learn(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Whose the keys are, by their digests."""
+        self._account_of.update(keys)
+
+    def parts(self, batch: Sequence[Waiting]) -> dict[str, list[Waiting]]:
+        """A batch by its accounts; what is of none is a part as well."""
+        parts: dict[str, list[Waiting]] = {}
+        for waiting in batch:
+            parts.setdefault(self._account(waiting), []).append(waiting)
+        return parts
+
+    def without(self, batch: list[Waiting]) -> list[Waiting]:
+        """What is of no locked account; the rest is put aside."""
+        if not self._aside:
+            return batch
+        others: list[Waiting] = []
+        for waiting in batch:
+            aside = self._aside.get(self._account(waiting))
+            (others if aside is None else aside.waits).append(waiting)
+        return others
+
+    def put(self, account: str, waits: Sequence[Waiting]) -> None:
+        """An account was found locked."""
+        self._aside.setdefault(account, _Aside([])).waits += waits
+
+    def is_due(self, now: float) -> bool:
+        return now >= self._rests_until and self.has_waiting
+
+    def next(self) -> tuple[str, list[Waiting]]:
+        """The account to try now, and what waits for it: who was tried least goes first."""
+        account = min((name for name, each in self._aside.items() if each.waits), key=self._failures)
+        waits, self._aside[account].waits = self._aside[account].waits, []
+        return account, waits
+
+    def tried(self, account: str, now: float, *, is_free: bool) -> None:
+        if not is_free or self._aside[account].waits:  # as one by one, where one of them was poisoned
+            self._aside[account].failures += 1
+            self._rests_until = now + REST_SECONDS
+            return
+        del self._aside[account]
+        if not self._aside:
+            self._account_of.clear()
+
+    def take_late(self, now: float) -> list[Waiting]:
+        """Those whose time to be answered is over."""
+        late: list[Waiting] = []
+        for aside in self._aside.values():
+            late += [w for w in aside.waits if is_late(w, now)]
+            aside.waits = [w for w in aside.waits if not is_late(w, now)]
+        return late
+
+    def _failures(self, account: str) -> int:
+        return self._aside[account].failures
+
+    def _account(self, waiting: Waiting) -> str:
+        item = waiting.item
+        if isinstance(item, Finish):
+            return item.hold.account_id
+        return self._account_of.get(item.key_digest, item.key_digest) if isinstance(item, BY_KEY) else ""
