@@ -245,7 +245,10 @@ def test_a_model_that_runs_here_is_told_with_how_to_serve_it(
     answers["GET"] = Page(200, b'{"data": [{"id": "all-minilm"}, {"id": "llama3.2"}]}')
     settings = set_to(monkeypatch, OLLAMA_BASE_URL=NOBODY, LMSTUDIO_BASE_URL=f"{url}/v1")
     here = "LM Studio runs here, and farebox dev answers by its llama3.2"
-    assert sentences(settings, PRODUCT)[1] == f"note provider: {here}; to serve it, set FAREBOX_MODEL=lmstudio:llama3.2"
+    advice = "to serve it, set FAREBOX_MODEL=lmstudio:llama3.2"
+    assert sentences(settings, PRODUCT)[1] == f"note provider: {here}; {advice}"
+    embeds = Product(embedding_model="openai:text-embedding-3-small")
+    assert sentences(settings, embeds)[1] == f"note provider: {here}; {advice} and OPENAI_API_KEY"
     for nothing in (b"<html>", b'{"data": []}', b'{"data": [{"id": "nomic-embed-text"}]}', b"[1]", b'{"data": 1}'):
         answers["GET"] = Page(200, nothing)
         assert len(sentences(settings, PRODUCT)) == 1

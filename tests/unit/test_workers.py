@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class Child:
         self.exitcode = exitcode
         self.was_ready = was_ready
         self.left_at: float | None = None
+        self.started_at, self.is_slow = time.monotonic(), False
         self.pid = 4711
         self.process = self
         self.was_killed = False
@@ -59,9 +61,6 @@ class Child:
         return self.exitcode is None
 
     is_ready = ping = is_alive
-
-    def wait_until_ready(self, *_: object) -> bool:
-        return self.exitcode is None
 
     def join(self, timeout: float | None = None) -> None:
         assert timeout is not None or self.exitcode is not None, "nobody waits without an end"
@@ -220,6 +219,30 @@ def test_a_place_that_is_not_filled_has_no_callers_and_whoever_fills_it_hears_th
         assert (sum(shares), min(shares) > 0) == (40, True)
 
 
+@pytest.mark.skipif(not SHARES_OUT, reason="elsewhere all places have one socket")
+def test_a_place_whose_worker_is_slow_to_start_has_no_callers_until_it_is_ready(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As where a founder's file loads a model of its own for a minute."""
+    slow = child(was_ready=False)
+    with ExitStack() as stack:
+        listeners = stack.enter_context(listen("127.0.0.1", 0, "farebox serve", at_work=2))
+        parent = Workers(uvicorn.Config("x:y", workers=2), listeners, 2)
+        parent.processes = [slow, child()]
+        parent.keep_subprocess_alive()
+        assert min(callers_of(listeners, stack)) > 0
+        slow.started_at -= workers.SLOW_SECONDS
+        for _ in range(2):
+            parent.keep_subprocess_alive()
+            assert callers_of(listeners, stack) == [0, 40]
+        slow.was_ready = True
+        parent.keep_subprocess_alive()
+        assert min(callers_of(listeners, stack)) > 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "The worker 4711 has not started after 5 s; until it has, the others take its callers."
+    ]
+
+
 def callers_of(listeners: list[socket.socket], stack: ExitStack) -> list[int]:
     """How many of 40 who connect and say something are heard at each place."""
     for _ in range(40):
@@ -277,3 +300,13 @@ def test_a_worker_that_does_not_end_is_killed_and_told_of(
     parent.join_all()
     assert (stuck.was_killed, other.was_killed) == (True, False)
     assert "4711 did not end, and was killed" in caplog.text
+
+
+def test_an_end_does_not_wait_for_calls_of_a_worker_that_never_was_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = child(is_stuck=True, was_ready=False)
+    waits: list[float] = []
+    monkeypatch.setattr(stuck, "join", lambda seconds=None: waits.append(seconds))
+    parent = Parent(stuck, then=[])
+    parent.terminate_all()
+    parent.join_all()
+    assert (stuck.was_killed, waits[0]) == (True, workers.SLOW_SECONDS)

@@ -67,7 +67,9 @@ def _sandbox(settings: Settings, product: Product) -> Iterator[Finding]:
     local = local_model(product, settings)
     if local is not None:
         here = f"{AT_HOME[local.provider]} runs here, and farebox dev answers by its {local.name}"
-        yield note("provider", f"{here}; to serve it, set {MODEL_VARIABLE}={local}")
+        besides = [part.variables for part in unanswered(product.with_model(str(local)), settings)]
+        to_serve = " and ".join([f"{MODEL_VARIABLE}={local}", *besides])
+        yield note("provider", f"{here}; to serve it, set {to_serve}")
 
 
 def _missing(settings: Settings, product: Product) -> Iterator[Finding]:

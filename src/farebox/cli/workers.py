@@ -27,6 +27,7 @@ from uvicorn.supervisors.multiprocess import Process
 log = logging.getLogger("farebox.workers")
 
 LATE_SECONDS: Final = 0.05
+SLOW_SECONDS: Final = 5.0  # to start: for longer, nobody is to wait for a worker
 RETRY_SECONDS: Final = 5.0  # before another worker is started in place of one that could not start
 KILL: Final = 9
 KILLED: Final = "was killed by SIGKILL, as the system does where memory runs out"
@@ -71,8 +72,22 @@ class Workers(Multiprocess):
             answers = self._answers(worker)
             if self._is_told_to_end():
                 return
-            if not answers and self._is_to_be_replaced(place, worker):
+            if answers:
+                self._spare_callers(place, worker)
+            elif self._is_to_be_replaced(place, worker):
                 self.processes[place] = self._started(place)
+
+    def _spare_callers(self, place: int, worker: "Worker") -> None:
+        """Leave the callers of a worker that is slow to start to the others, until it is ready."""
+        if worker.was_ready and worker.is_slow:
+            worker.is_slow = False
+            self._listen(place)
+        elif not (worker.was_ready or worker.is_slow) and time.monotonic() >= worker.started_at + SLOW_SECONDS:
+            worker.is_slow = any(each.was_ready for each in self.processes) and self._has_own_callers(place)
+            if worker.is_slow:
+                told = "The worker %d has not started after %d s; until it has, the others take its callers."
+                log.warning(told, worker.pid, SLOW_SECONDS)
+                self._stop_listening(place)
 
     def _is_to_be_replaced(self, place: int, worker: "Worker") -> bool:
         """Whether another worker now takes the place of one that does not answer.
@@ -129,22 +144,42 @@ class Workers(Multiprocess):
 
         Callers that wait there by now are cut off. The next worker there listens anew: the port is still bound.
         """
-        if len(self.sockets) == 1 or place >= self._at_work or self._at_work < self.processes_num:
-            return  # other workers take callers from its socket, or it has none
-        listener = self.sockets[place]
         # Not twice: one that does not listen would stay shut down, and so would each connection that it takes later.
-        if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            listener.shutdown(socket.SHUT_RDWR)
+        if self._has_own_callers(place) and self._is_listening(place):
+            self.sockets[place].shutdown(socket.SHUT_RDWR)
+
+    def _listen(self, place: int) -> None:
+        """Listen for a worker that does, unless it became ready in the moment in which it was found slow."""
+        if not self._is_listening(place):
+            self.sockets[place].listen(self.config.backlog)
+
+    def _has_own_callers(self, place: int) -> bool:
+        """Whether no other worker takes callers from the socket of this place."""
+        return len(self.sockets) > 1 and place < self._at_work == self.processes_num
+
+    def _is_listening(self, place: int) -> bool:
+        return bool(self.sockets[place].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+    def _is_ready_in_time(self, new: "Worker") -> bool:
+        ends_at = time.monotonic() + self.config.timeout_worker_healthcheck
+        while not new.was_ready and time.monotonic() < ends_at and new.process.is_alive():
+            if self._is_told_to_end():
+                return False
+            new.process.join(LATE_SECONDS)
+        return new.was_ready and new.process.is_alive()
 
     def restart_all(self) -> None:
         for place in range(len(self.processes)):
             if self._is_told_to_end():
                 return
             new = self._started(place)
-            if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+            if not self._is_ready_in_time(new):
                 new.kill()
                 new.join()
-                log.error("A new worker was not ready in time. The old ones that are left go on; see what it printed.")
+                if not self._is_told_to_end():
+                    log.error(
+                        "A new worker was not ready in time. The old ones that are left go on; see what it printed."
+                    )
                 return
             old, self.processes[place] = self.processes[place], new
             old.terminate()
@@ -165,7 +200,8 @@ class Workers(Multiprocess):
 
     def _see_out(self, workers: Iterable["Worker"], ends_at: float) -> None:
         for worker in workers:
-            worker.process.join(max(0.0, ends_at - time.monotonic()))
+            seconds = max(0.0, ends_at - time.monotonic())
+            worker.process.join(seconds if worker.was_ready else min(seconds, SLOW_SECONDS))  # it has no calls
             if worker.process.is_alive():
                 log.error("The worker %d did not end, and was killed.", worker.pid)
                 worker.kill()
@@ -196,6 +232,9 @@ class Worker(Process):
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
+        self.started_at = time.monotonic()
+        self.is_slow = False
+        """Whether it was found slow to start, and its callers were left to the others."""
         self.left_at: float | None = None
         """The time at which it was found that this worker could not start."""
         self._hears, self._tells = multiprocessing.Pipe(duplex=False)
