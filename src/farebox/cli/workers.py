@@ -112,7 +112,7 @@ class Workers(Multiprocess):
             self.could_not_start = True
             self.should_exit.set()
             return
-        told = "The worker %d could not start: it %s. See what it printed; it is tried again in %d s."
+        told = "The worker %d could not start: it %s. See what it printed. Next try in %d s."
         log.error(told, worker.pid, ended, RETRY_SECONDS)
         self._stop_listening(place)
 
@@ -144,7 +144,7 @@ class Workers(Multiprocess):
             if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
                 new.kill()
                 new.join()
-                log.error("A new worker was not ready in time. The old ones that are left go on; see what it printed.")
+                log.error("A new worker was not ready in time. The old ones that are left go on. See what it printed.")
                 return
             old, self.processes[place] = self.processes[place], new
             old.terminate()

@@ -25,12 +25,15 @@ def foreign(database: Database) -> tuple[str, str] | None:
         found = read_revision(connection.connection.cursor(), is_sqlite=database.is_sqlite)
         taken = sorted(OURS.intersection(inspect(connection).get_table_names())) if found is None else []
     if taken:
-        return f"has a table {taken[0]!r} and no revision of a Farebox: it is another program's, or damaged", REMEDY
+        return (
+            f"has a table {taken[0]!r} but no Farebox revision: it is another program's, or is damaged",
+            REMEDY,
+        )
     if found is None or (REVISION.fullmatch(found) and found <= HEAD):
         return None
     if REVISION.fullmatch(found):
         return f"is at revision {found}, of a newer Farebox", "install that version of Farebox"
-    return f"is at revision {found!r}, which no Farebox has: it is another program's, or damaged", REMEDY
+    return f"is at revision {found!r}, which no Farebox has: it is another program's, or is damaged", REMEDY
 
 
 def refuse_foreign(database: Database) -> None:

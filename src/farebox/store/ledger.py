@@ -241,7 +241,7 @@ class GroupCommitLedger:
                     self._free_waiting()
                 if not self._is_closed and self._is_replaced():
                     self._is_closed = True  # what is written to the file that is still open here, nobody would find
-                    log.error("%s is another file than before: start Farebox again", self._database.name)
+                    log.error("%s is another file than before: restart Farebox", self._database.name)
             except Exception:
                 log.exception("the watch over the database failed once")
 
