@@ -27,7 +27,7 @@ from farebox.domain.prices import worst_cost_nanodollars
 from farebox.domain.rate import take
 from farebox.domain.wallet import Grant
 
-NO_SUCH_KEY: Final = "This API key is not valid. Check that it was copied whole and has not been revoked."
+NO_SUCH_KEY: Final = "This API key is not valid. Check that you copied all of it, and that it was not revoked."
 NO_PRICE: Final = (None, None, None)
 SIZED: Final = {"/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"}
 """Where a caller says how large a call may be. At a function of the founder's, its decorator does."""
