@@ -330,7 +330,7 @@ def test_an_address_of_another_machine_is_told(folder: Path) -> None:
         ("x = 1", " has no 'app' that is a Farebox. Add app = Farebox(…) to it"),
         (
             "from farebox import Farebox, Plan\napp = Farebox('T', plans=[Plan('X')])",
-            "line 2: Plan('X'): a plan's name is",
+            "line 2: Plan('X'): a plan's name has to be",
         ),
     ],
 )
