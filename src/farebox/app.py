@@ -216,7 +216,9 @@ class Farebox(FastAPI):
     def _add_handler(self, handler: Handler) -> None:
         before = self.handlers.get(handler.name)
         if before is not None:
-            raise FounderError(f"{handler.name} is the name of two functions; the other one is at {before.place}.")
+            raise FounderError(
+                f"{handler.name} is the name of two functions; rename this one, or the one at {before.place}."
+            )
         self.handlers[handler.name] = handler
         self._add_paid(handler.path)
         self.openapi_schema = None

@@ -168,10 +168,10 @@ class Settings(BaseSettings):
     def _addresses_are_of_the_web(self) -> Self:
         for name, url in (("FAREBOX_PUBLIC_URL", self.public_url), ("STRIPE_API_BASE", self.stripe_api_base)):
             if url and not _is_web_address(url):
-                raise ValueError(f"{name} is no web address; write it as https://api.example.com")
+                raise ValueError(f"{name} is not a web address; write it as https://api.example.com")
         if urlsplit(self.public_url).path:
             raise ValueError(
-                "FAREBOX_PUBLIC_URL has a path, and pages are at the root of their host; write it as "
+                "FAREBOX_PUBLIC_URL has a path, but pages are at the root of their host; write it as "
                 "https://api.example.com, and give Farebox a host of its own"
             )
         return self
@@ -190,7 +190,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{names} belong together; set all of them, or none")
         for name, url in (("GITHUB_BASE_URL", self.github_base_url), ("OIDC_ISSUER", self.oidc_issuer)):
             if url and not _is_safe(url):
-                raise ValueError(f"{name} is no address that can be trusted; write https://login.example.com")
+                raise ValueError(f"{name} is not an address that can be trusted; write https://login.example.com")
         return self
 
     def proxies(self) -> tuple[Network, ...]:
@@ -318,7 +318,7 @@ def secret_of(settings: Settings, folder: Path) -> bytes:
     except UnicodeDecodeError:
         text = ""  # saved anew by an editor, as UTF-16: not what was made
     if len(text) < 2 * SECRET_BYTES:
-        raise FounderError(f"{path} is not whole; restore it, or set FAREBOX_SECRET_KEY to the secret it held.")
+        raise FounderError(f"{path} is incomplete; restore it, or set FAREBOX_SECRET_KEY to the secret it held.")
     return text.encode()
 
 

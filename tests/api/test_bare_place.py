@@ -35,5 +35,5 @@ def test_no_button_leads_to_a_service_that_is_not_set(place: Place) -> None:
     browser = place.browser()
     browser.post("/signup", email="eve@example.com", password=PASSWORD)
     browser.post(place.newest_link("eve@example.com"))
-    assert "Log in elsewhere" not in browser.get("/settings/security").text
+    assert "Other services" not in browser.get("/settings/security").text
     assert place.browser().get("/oauth/google").status == 410

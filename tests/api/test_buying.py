@@ -197,9 +197,9 @@ def test_who_pays_for_a_plan_that_is_offered_no_more_is_shown_the_others(buyer: 
 
 def test_what_cannot_be_bought_is_said(buyer: Buyer) -> None:
     page = buyer.browser.post("/plan/buy", name="nothing")
-    assert (page.status, "There is no such plan for sale." in page.text) == (422, True)
+    assert (page.status, "This plan is not for sale." in page.text) == (422, True)
     assert "no subscription to change" in buyer.browser.post("/plan/change", name="team").text
-    assert "nothing was bought" in buyer.browser.post("/plan/portal").text
+    assert "Nothing was bought" in buyer.browser.post("/plan/portal").text
     assert "does not know this payment" in buyer.browser.get("/plan/paid?cs=cs_x").text.replace("&#39;", "'")
     for status in (500, 401):  # what is wrong with the founder's key is not a customer's business
         buyer.market.stripe.fault("status", status=status, times=None)
@@ -218,14 +218,14 @@ def test_credit_is_bought_and_used_and_bought_by_itself(buyer: Buyer) -> None:
     assert buyer.call()[0] == 200
     assert "$9.50" in told(buyer.browser.get("/credit"))
     page = buyer.browser.post("/credit/top-up", pack="small", below="x")
-    assert (page.status, "Write US dollars" in page.text) == (422, True)
+    assert (page.status, "Enter US dollars" in page.text) == (422, True)
     assert buyer.browser.post("/credit/top-up", pack="small", below="9.25").header("location") == "/credit?told=top-up"
     assert buyer.call()[0] == 200
     sql = "SELECT count(*) FROM credit_grant WHERE account_id = %s"
     wait_until(lambda: buyer.market.shop.scalar(sql, buyer.account) == 2, "credit to be bought by itself")
     assert buyer.browser.post("/credit/top-up").header("location") == "/credit?told=no-top-up"
     log = told(buyer.browser.get("/settings/activity"))
-    assert "had credit bought by itself" in log
+    assert "turned on buying credit automatically" in log
     buyer.market.shop.assert_sums()
 
 

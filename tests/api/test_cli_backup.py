@@ -41,7 +41,7 @@ def test_a_copy_made_under_load_serves_beside_its_secret(tmp_path: Path, upstrea
     assert answered >= 50
     assert told == (
         f"{first}/farebox.db was copied to {copy}: {copy.stat().st_size / 1e6:.1f} MB.\n"
-        "Keep the file farebox.secret too: without that secret no key works on the copy.\n"
+        "Keep the file farebox.secret too: without it, no key works on the copy.\n"
     )
     assert {path.name for path in tmp_path.iterdir()} == {"first", "second", "copy.db"}
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_copied_or_written_is_told(tmp_path: Path) -> None:
     assert "pg_dump --format=custom --file=copy.dump postgresql://…" in told
     printed(tmp_path, "migrate")
     (tmp_path / "kept.db").write_text("kept")
-    assert "kept.db is there already, and is left as it is; name a new file." in refused("kept.db")
+    assert "kept.db already exists, and was not changed; name a new file." in refused("kept.db")
     assert (tmp_path / "kept.db").read_text() == "kept"
     told = "There is no folder no/such; make it (mkdir -p no/such), or name another file."
     assert told in refused("no/such/copy.db")
@@ -75,7 +75,7 @@ def test_what_cannot_be_copied_or_written_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "no").exists() is False
     assert printed(tmp_path, "backup", "copies/today.db").startswith("farebox.db was copied to copies/today.db")
     assert stat.S_IMODE((tmp_path / "copies").stat().st_mode) == 0o700
-    assert "farebox.db is there already" in refused("farebox.db")
+    assert "farebox.db already exists" in refused("farebox.db")
 
 
 def test_a_copy_that_breaks_off_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +122,6 @@ def test_a_copy_is_made_on_a_disk_that_has_no_links_and_flushes_no_folders(
     with closing(Database(f"sqlite:///{tmp_path}/farebox.db")) as database:
         database.migrate()
         assert back_up(database, copy) == copy.stat().st_size
-        with pytest.raises(FounderError, match="there already"):
+        with pytest.raises(FounderError, match="already exists"):
             back_up(database, copy)
     assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == ["copy.db"]

@@ -152,7 +152,7 @@ def test_a_change_of_the_file_is_served_and_a_mistake_in_it_is_a_sentence(folder
 
     with dev(folder, "--port", port, FAREBOX_DATABASE_URL=empty_url) as process:
         assert "Tagliner runs at" in process.output()
-        assert "A change of your file restarts it." in process.output()
+        assert "It restarts when you change your file." in process.output()
         assert "[farebox-sandbox]" in paste(line(process, "curl"))
         assert plan_of(url, key_of(process)) == "pro"
         app.write_text("app = Farebox(\n")
@@ -311,7 +311,7 @@ def test_an_address_of_another_machine_is_told(folder: Path) -> None:
         ("import no_such_module", "line 1: ModuleNotFoundError: No module named 'no_such_module'"),
         ("import json\njson.loads('{')", "line 2: JSONDecodeError: "),
         ("def f(:", "line 1: "),
-        ("import sys\nsys.exit(3)", "line 2: the file ends the program; take out what exits."),
+        ("import sys\nsys.exit(3)", "line 2: the file exits when it is loaded; take that line out."),
         ("x = '\0'", ": source code string cannot contain null bytes."),
         ("from farebox import Plan\nPlan('pro', call=5)", "line 2: Plan has no argument 'call'; did you mean calls=…?"),
         ("from farebox import Pack\nPack('s', usd=5, day=3)", "Pack has no argument 'day'; did you mean days=…?"),
@@ -327,10 +327,10 @@ def test_an_address_of_another_machine_is_told(folder: Path) -> None:
         ),
         ("def f(): ...\nf(x=1)", "line 2: TypeError: f() got an unexpected keyword argument 'x'"),
         ("from farebox import Farebox\nFarebox('T', prices={'x': 1})", "million tokens, as (0.15, 0.6), not 1."),
-        ("x = 1", " has no 'app' that is a Farebox. Write in it: app = Farebox(…)"),
+        ("x = 1", " has no 'app' that is a Farebox. Add app = Farebox(…) to it"),
         (
             "from farebox import Farebox, Plan\napp = Farebox('T', plans=[Plan('X')])",
-            "line 2: Plan('X'): a plan's name is",
+            "line 2: Plan('X'): a plan's name has to be",
         ),
     ],
 )
@@ -381,7 +381,7 @@ def test_a_file_with_the_name_of_another_module_is_told(folder: Path) -> None:
     done = subprocess.run(
         [command, "dev", "email.py", "--port", "0"], cwd=folder, capture_output=True, text=True, check=False
     )
-    assert "email.py has the name of another module, 'email'; rename the file." in done.stderr
+    assert "email.py has the same name as another module, 'email'; rename the file." in done.stderr
 
 
 def test_the_curl_line_suits_the_shell() -> None:

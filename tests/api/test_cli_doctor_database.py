@@ -112,8 +112,8 @@ def test_a_database_of_a_newer_farebox_is_told(empty_url: str, monkeypatch: pyte
     [
         ("UPDATE alembic_version SET version_num = 'abc'", "is at revision 'abc', which no Farebox has: it is another"),
         ("UPDATE alembic_version SET version_num = '00005'", "is at revision '00005', which no Farebox has: it is"),
-        ("DELETE FROM alembic_version", "has a table 'account' and no revision of a Farebox: it is another program's"),
-        ("DROP TABLE alembic_version", "has a table 'account' and no revision of a Farebox: it is another program's"),
+        ("DELETE FROM alembic_version", "has a table 'account' but no Farebox revision: it is another program's"),
+        ("DROP TABLE alembic_version", "has a table 'account' but no Farebox revision: it is another program's"),
     ],
 )
 def test_a_database_of_another_program_or_without_its_revision_is_told_alike_by_all(
@@ -182,7 +182,7 @@ def test_a_damaged_secret_is_told_before_there_are_tables_too(
     for url in ("sqlite:///farebox.db", empty_url):
         *_, found = check_database(set_to(monkeypatch, FAREBOX_DATABASE_URL=url), PRODUCT, 1)
         assert found.level == "FIX"
-        assert found.sentence.startswith(f"secret: {bare}/farebox.secret is not whole; restore it, or ")
+        assert found.sentence.startswith(f"secret: {bare}/farebox.secret is incomplete; restore it, or ")
     assert [path.name for path in bare.iterdir()] == ["farebox.secret"]
 
 

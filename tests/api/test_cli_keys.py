@@ -66,7 +66,7 @@ def test_the_life_of_a_key(till: Till) -> None:
         till.run("accounts", "create", "Ada@example.com", "--plan", "free"),
     )
     told = till.refused("accounts", "create", "ada@example.com", "--plan", "free")
-    assert "There is an account 'ada@example.com' already. Make a key for it with: farebox keys create ada" in told
+    assert "There is already an account 'ada@example.com'. Create a key for it with: farebox keys create ada" in told
 
     # The key is the last line of stdout, and all of it.
     created = till.run(
@@ -112,7 +112,7 @@ def test_the_life_of_a_key(till: Till) -> None:
     assert "--scopes names no endpoint; write it as" in till.refused(
         "keys", "create", "ada@example.com", "--scopes", ""
     )
-    assert "There is no endpoint /v1/nothing; choose among /v1/generate" in till.refused(
+    assert "There is no endpoint /v1/nothing. Choose from /v1/generate" in till.refused(
         "keys", "create", "ada@example.com", "--scopes", "/v1/nothing"
     )
 
@@ -156,6 +156,6 @@ def test_output_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     printed(tmp_path, "accounts", "create", "ada@example.com", "--plan", "free")
     for arguments in (["keys", "create", "ada@example.com"], ["usage", "export", "--format", "csv"], ["--help"]):
         done = farebox_onto(Path("/dev/full"), tmp_path, *arguments)
-        told = "The output cannot be written (No space left on device); make room there, or send it elsewhere."
+        told = "The output cannot be written (No space left on device); make room there, or write it elsewhere."
         *_, last = done.stderr.splitlines()
         assert (done.returncode, last, "Traceback" in done.stderr) == (1, f"farebox: {told}", False)

@@ -53,7 +53,7 @@ def test_it_takes_nothing_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for name in ("shop", "file"):
         done = farebox(tmp_path, "new", name)
-        assert (done.returncode, "here already; take another name" in done.stderr) == (1, True)
+        assert (done.returncode, "here; choose another name" in done.stderr) == (1, True)
     assert list((tmp_path / "shop").iterdir()) == []
 
 
@@ -61,5 +61,5 @@ def test_it_takes_nothing_that_is_there(tmp_path: Path) -> None:
 def test_a_name_that_no_folder_should_have_is_refused(tmp_path: Path, name: str) -> None:
     done = farebox(tmp_path, "new", "--", name)
     assert done.returncode == 1
-    assert "take letters, digits, '-' and '_', a letter first, and no more than 40." in done.stderr
+    assert "use letters, digits, '-' and '_', a letter first, and no more than 40." in done.stderr
     assert list(tmp_path.iterdir()) == []

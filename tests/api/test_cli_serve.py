@@ -132,7 +132,7 @@ def test_a_worker_that_dies_while_the_database_is_away_leaves_its_callers_to_the
         connected_to_all(server)
         postgres.stop()
         dead = server.kill_worker()
-        wait_until(lambda: "it is tried again" in server.output(), "a worker that cannot start")
+        wait_until(lambda: "Next try in" in server.output(), "a worker that cannot start")
         with ExitStack() as open_connections:
             for _ in range(20):
                 connected(server, open_connections)

@@ -165,7 +165,7 @@ def test_after_a_month_the_invoice_is_what_the_ledger_has_for_each_kind_of_overa
         [(invoice, quantity, cents)] = buyer.billed()
         assert (quantity, cents) == (used, cents_of(used))
         page = buyer.browser.get(f"/invoices/{invoice}")
-        assert f"that the plan did not pay, {format_usd(used)} in all: as the line says." in told(page)
+        assert f"that the plan did not pay, {format_usd(used)} in all, as on the invoice." in told(page)
         opened = set(re.findall(r"/calls/(req_[0-9a-f]{32})", page.text))
         assert opened == {call_id for (call_id,) in buyer.rows("call_id", "AND invoiced_nanodollars > 0")}
     assert "every sum is right" in printed(shop.folder, "reconcile", **shop.settings)

@@ -134,7 +134,7 @@ def test_of_three_hundred_callers_exactly_fifty_pass_a_keys_own_cap(
     for reply in refusals(replies):
         body = reply.json()
         assert (body["error"]["code"], body["violated-policies"]) == ("insufficient_quota", ["key"])
-        assert "This key's own limit of 50 calls a month is used." in body["detail"]
+        assert "This API key's limit of 50 calls a month is used up." in body["detail"]
         assert reply.headers["x-should-retry"] == "false"
         assert reply.headers["ratelimit-policy"] == '"key";q=50'
     assert upstream.count() == 50

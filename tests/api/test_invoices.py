@@ -84,7 +84,7 @@ def test_other_subscriptions_are_previewed_as_stripe_does(place: Billed, case: s
     used = cents_of(2 * EACH)
     assert preview.total == {"a year": 29_000 + used, "an end": used, "a trial": BASE_CENTS}[case]
     page = words(eve.browser.get("/invoices").text)
-    assert f"comes to {format_usd(preview.total * 10**7)} by what" in page
+    assert f"So far it comes to {format_usd(preview.total * 10**7)}" in page
 
 
 def test_late_usage_is_on_the_draft_of_its_period_and_after_that_on_the_next_invoice(place: Billed) -> None:
@@ -117,7 +117,7 @@ def test_a_month_of_calls_is_previewed_invoiced_and_opens_onto_its_calls(place: 
     preview = place.api.invoices.create_preview({"subscription": ada.subscription_id})
     page = words(ada.browser.get("/invoices").text)
     assert preview.total == total
-    assert f"comes to {format_usd(total * 10**7)} by what was used until now: 7 calls beyond the plan" in page
+    assert f"So far it comes to {format_usd(total * 10**7)} with 7 calls beyond the plan" in page
     for line in preview.lines.data:
         assert format_usd(line.amount * 10**7) in page
     listed = ada.browser.get("/calls?paid=invoice").text
@@ -131,7 +131,7 @@ def test_a_month_of_calls_is_previewed_invoiced_and_opens_onto_its_calls(place: 
     assert sum(line.amount_cents for line in lines_from_json(text)) == total
 
     page = ada.browser.get(f"/invoices/{invoice_id}").text
-    assert f"7 calls that the plan did not pay, {format_usd(used)} in all: as the line says." in words(page)
+    assert f"7 calls that the plan did not pay, {format_usd(used)} in all, as on the invoice." in words(page)
     shown = set(re.findall(r"/calls/(req_[0-9a-f]{32})", page))
     by_ledger = place.shop.query(
         "SELECT call_id FROM usage_record WHERE account_id = %s AND invoiced_nanodollars > 0", ada.customer.account.id
@@ -202,7 +202,7 @@ def test_a_price_that_was_raised_is_told_to_nobody_who_bought_before(
 
         def pages(due: int) -> list[str]:
             assert place.api.invoices.create_preview({"subscription": ada.subscription_id}).total == due
-            assert f"comes to {format_usd(due * 10**7)} by what" in words(ada.browser.get("/invoices").text)
+            assert f"So far it comes to {format_usd(due * 10**7)}" in words(ada.browser.get("/invoices").text)
             overview, plan = (words(ada.browser.get(path).text) for path in ("/overview", "/plan"))
             [price] = re.findall(r"Plan Pro (\$\d+) a month", overview)
             assert f"Pro Your plan {price} a month." in plan

@@ -128,7 +128,7 @@ def test_a_key_is_shown_once_with_a_line_that_works_and_a_reload_makes_no_other(
     again = ada.create(form=form, name="Another")
     assert (again.status, again.header("location")) == (303, "/keys?done=again")
     listed = ada.browser.get("/keys?done=again")
-    assert "That form had been sent before" in listed.text
+    assert "This form was already sent" in listed.text
     assert KEY.search(listed.text) is None
     assert f"{key[:14]}…{key[-4:]}" in listed.text
     assert ada.rows("name, mode, scopes, cap_calls, cap_id, expires_us") == [("Website", "live", "", None, "", None)]
@@ -177,13 +177,13 @@ def test_a_key_with_an_end_ends(ada: Visitor) -> None:
         ({"name": "x" * 101}, "at most 100 characters"),
         ({"name": "two\nlines"}, "one line"),
         ({"cap": "0"}, "from 1 to 1,000,000,000"),
-        ({"cap": "ten"}, "Write a whole number"),
-        ({"cap": "9" * 5_000}, "Write a whole number"),
+        ({"cap": "ten"}, "Enter a whole number"),
+        ({"cap": "9" * 5_000}, "Enter a whole number"),
         ({"days": "3651"}, "from 1 to 3,650"),
-        ({"days": "-1"}, "Write a whole number"),
+        ({"days": "-1"}, "Enter a whole number"),
         ({"scopes": ["/v1/generate", "/v1/nothing"]}, "There is no endpoint /v1/nothing"),
-        ({"form": ""}, "did not come whole"),
-        ({"form": "key_of_mine"}, "did not come whole"),
+        ({"form": ""}, "Parts of the form are missing"),
+        ({"form": "key_of_mine"}, "Parts of the form are missing"),
     ],
     ids=lambda value: repr(value)[:24] if isinstance(value, dict) else "",
 )
@@ -328,7 +328,7 @@ def test_of_many_keys_at_once_no_more_are_made_than_there_may_be(ada: Visitor) -
         pages = list(pool.map(lambda form: ada.create(form=form, name="At once"), forms))
     assert sorted(page.status for page in pages) == [200] * 3 + [422] * 7
     [refused, *_] = [page for page in pages if page.status == 422]
-    assert "at most 100 keys that work" in refused.text
+    assert "100 keys that work, the most" in refused.text
     [key_id, *_] = [key_id for key_id, name in ada.rows("id, name") if name == "At once"]
     assert ada.rotate(key_id, "3600").status == 422
     assert ada.rotate(key_id, "0").status == 200

@@ -55,7 +55,7 @@ def test_an_address_that_it_does_not_call_verified_opens_nothing(place: Place, p
     httpx2.put(f"{provider}/users/eve", json={"email": ADA}, timeout=60)
     browser = place.browser()
     page = browser.get(agree(browser, "eve"))
-    assert (page.status, "Mock does not say that your address is yours" in page.text) == (422, True)
+    assert (page.status, "Mock has not confirmed your address" in page.text) == (422, True)
     assert not is_in(browser)
 
 

@@ -213,7 +213,7 @@ def test_markdown_beside_the_file_is_a_page_and_replaces_ours(serve: Serve, bare
 def test_a_page_with_a_name_that_is_no_address_is_told_at_start_up(serve: Serve, bare: Path, name: str) -> None:
     (bare / "pages").mkdir()
     (bare / "pages" / name).write_text("# X")
-    with pytest.raises(FounderError, match="its name is its address"):
+    with pytest.raises(FounderError, match="its name becomes its address"):
         serve(Farebox())
 
 

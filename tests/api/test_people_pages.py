@@ -46,7 +46,7 @@ def test_a_wrong_password_and_an_unknown_address_are_answered_alike(place: Place
     known, strange = [page._replace(text=page.text.replace(unknown, ada)) for page in pages]
     assert known.same() == strange.same()
     assert known.status == 422
-    assert "The address and the password do not belong together." in known.text
+    assert "The address or the password is not right." in known.text
     assert OTHER not in known.text
 
 
@@ -54,7 +54,7 @@ def test_after_ten_guesses_known_and_unknown_addresses_are_answered_alike(place:
     unknown = ada.replace("ada", "eve")
     for email in (ada, unknown):
         for _ in range(10):
-            assert "do not belong together" in place.log_in(email, OTHER)[1].text
+            assert "or the password is not right" in place.log_in(email, OTHER)[1].text
     pages = [place.log_in(email, PASSWORD)[1] for email in (ada, unknown)]
     # A slow machine may have taken a minute for what came before.
     known, strange = [
@@ -68,7 +68,7 @@ def test_after_ten_guesses_known_and_unknown_addresses_are_answered_alike(place:
         page._replace(headers=[pair for pair in page.headers if pair[0] != "retry-after"]) for page in (known, strange)
     ]
     assert known.same() == strange.same()
-    assert "this one was not looked at. Try again in 15 minutes, or have a link mailed to you" in known.text
+    assert "this one was not checked. Try again in 15 minutes, or get a link by e-mail" in known.text
     browser = place.browser()
     browser.post("/login/link", email=ada)
     browser.post(place.link_to(ada, 2))
@@ -93,7 +93,7 @@ def test_sign_ups_of_one_network_are_bounded_and_a_made_up_address_before_a_prox
         browser = Browser(place.served.url, x_forwarded_for=f"203.0.113.{attempt}, 192.0.2.{number}")
         pages.append(browser.post("/signup", email=f"many{number}-{attempt}@example.com", password=PASSWORD))
     assert [page.status for page in pages] == [303] * 20 + [429]
-    assert "Many people signed up from your network" in pages[-1].text
+    assert "Too many sign-ups from your network" in pages[-1].text
     assert int(pages[-1].header("retry-after")) > 3_000
 
 
@@ -163,7 +163,7 @@ def test_who_opens_the_link_on_the_phone_is_told_that_the_password_of_the_laptop
         page = phone.post(path)
         assert page.header("location") == "/playground?told=not-kept"
         page = phone.get(phone.get(page.header("location")).header("location"))
-        assert "so the password that you chose there was not kept" in page.text
+        assert "so your password was not kept" in page.text
         assert '<a href="/settings#the-password">Set one</a>' in page.text
     assert "was not kept" in phone.get("/plan?told=not-kept").text
     assert phone.post("/settings/password", password=PASSWORD).status == 303

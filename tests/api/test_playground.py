@@ -98,7 +98,7 @@ def test_a_stream_that_is_sent_twice_is_charged_once(pia: Customer, upstream: Fa
         pages = list(pool.map(lambda _: pia.run("story", once="twice", about="tea"), range(2)))
     first, second = sorted(pages, key=lambda page: page.status)
     assert (first.status, output(first)) == (200, TEXT)
-    assert (second.status, "It was done once, and is charged once" in told(second)) == (409, True)
+    assert (second.status, "It ran once and is charged once" in told(second)) == (409, True)
     assert (len(pia.records()), upstream.count()) == (1, 1)
 
 
@@ -149,7 +149,7 @@ def test_a_stream_whose_reader_leaves_is_cut(pia: Customer, upstream: FakeUpstre
 
     call_id = asyncio.run(leave())
     receipt = pia.browser.get(f"/playground/story/receipts/{call_id}")
-    assert "It ended early. What had been written until then is counted." in receipt.text
+    assert "It ended early. What was written until then is counted." in receipt.text
     [(state, marks, tokens)] = pia.records("state, marks, output_tokens")
     assert (state, marks.split()[0]) == ("posted", "cut")
     assert 3 <= tokens < 60

@@ -19,7 +19,7 @@ def test_over_the_plans_limit_the_page_says_so_and_leads_to_the_plan(pia: Custom
     assert "Left 0 of 1 call" in told(pia.run("tagline", product="tea"))
     page = pia.run("tagline", product="coffee")
     assert page.status == 429
-    assert "Plan 'one' includes 1 call a month, and it is used. It resets at" in told(page)
+    assert "Plan 'one' includes 1 call a month, and it is used up. It resets at" in told(page)
     assert re.search(r'role="alert">.*href="/plan"', page.text)
     assert "coffee</textarea>" in page.text
     problem = pia.fetch("/playground/tagline", "in.product=tea&once=x")
@@ -112,7 +112,7 @@ def test_another_account_sees_nothing_of_it(pia: Customer) -> None:
     other.run("tagline", product="tea")
     assert pia.browser.get("/playground/tagline/receipts/%00").status == 404
     page = other.browser.get(f"/playground/tagline/receipts/{call_id}")
-    assert (page.status, "is not one of yours" in told(page)) == (404, True)
+    assert (page.status, "is not yours" in told(page)) == (404, True)
     # The same name for a call is another account's other call.
     assert "It is not charged again" not in told(other.run("tagline", once="same", product="tea"))
     assert (len(pia.records()), len(other.records())) == (1, 2)
@@ -145,7 +145,7 @@ def test_a_revoked_key_is_not_replaced_before_it_is_asked_for(pia: Customer, ups
     assert "The Playground's live key was revoked or replaced" in told(pia.browser.get("/playground/tagline"))
     page = pia.run("tagline", product="tea")
     assert page.status == 401
-    assert "Make a new one, and run this again." in told(page)
+    assert "Create a new one, and run this again." in told(page)
     assert re.search(r'role="alert">.*form="new-key"', page.text)
     assert pia.run("tagline", product="tea", mode="test").status == 200
     assert (len(pia.records()), upstream.count()) == (2, 1)

@@ -176,7 +176,7 @@ def test_a_receipt_keeps_what_the_founder_pays_to_the_founder(desk: Desk) -> Non
         assert format_usd(cost) not in page.text
     receipt = words(browser.get(f"/calls/{call_id}"))
     assert re.search(r"It was busy after \d+ ms It answered after \d+ ms", receipt)
-    assert "How the charge came about" not in receipt
+    assert "How the charge was calculated" not in receipt
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_the_list_is_paged_and_narrowed(desk: Desk) -> None:
     assert len(found) > 0
     for chosen in (f'value="{key}" selected', 'value="voided" selected', 'value="/v1/summary" selected'):
         assert chosen in page.text
-    assert "No such calls" in words(browser.get("/calls?endpoint=/v1/none"))
+    assert "No calls found" in words(browser.get("/calls?endpoint=/v1/none"))
     badges = [
         browser.get(f"/calls?key={mode}").text.count('<span class="badge ">test</span>') for mode in ("live", "test")
     ]
@@ -339,7 +339,7 @@ def test_an_account_without_a_call_is_told_what_to_do_next(desk: Desk) -> None:
     desk.shop.query("UPDATE api_key SET revoked_us = 1 WHERE account_id = %s", customer.account.id)
     assert "A key is what your program sends with each call." in words(browser.get("/overview"))
     assert "Nothing was used in this period" in words(browser.get("/usage"))
-    assert "Every call will be here with its receipt" in words(browser.get("/calls"))
+    assert "Every call appears here with its receipt" in words(browser.get("/calls"))
     assert table(browser.get("/usage.csv")) == table(browser.get("/calls.csv")) == []
 
 
@@ -354,4 +354,4 @@ def test_whoever_cannot_call_is_told_why(desk: Desk) -> None:
 def test_a_spend_cap_is_shown_beside_the_limits(desk: Desk) -> None:
     customer, browser = desk.customer("credit")
     desk.shop.query("UPDATE account SET spend_cap_nanodollars = 5000000000 WHERE id = %s", customer.account.id)
-    assert "Your own spend cap $0 of $5 used, $5 left" in words(browser.get("/overview"))
+    assert "Your spend cap $0 of $5 used, $5 left" in words(browser.get("/overview"))

@@ -178,10 +178,10 @@ def test_brute_force_on_the_second_factor_ten_are_looked_at_in_a_quarter_of_an_h
             browser = ada.first()
         told.append(browser.post("/login/code", code=ada.wrong()))
     assert [page.status for page in told] == [422] * 14
-    assert ["not looked at" in page.text for page in told] == [False] * 10 + [True] * 4
+    assert ["not checked" in page.text for page in told] == [False] * 10 + [True] * 4
     assert 0 < int(told[-1].header("retry-after")) <= 900
     for right in (ada.code(), ada.codes[0]):
-        assert "not looked at" in browser.post("/login/code", code=right).text
+        assert "not checked" in browser.post("/login/code", code=right).text
     assert not is_in(browser)
     sql = (
         "SELECT count(*) FROM audit WHERE what = 'code_wrong' AND person_id = (SELECT id FROM person WHERE email = %s)"
@@ -197,7 +197,7 @@ def test_totp_replay_a_code_that_was_used_lets_nobody_in(fort: Fort) -> None:
     second = ada.first()
     for used in (code, ada.code()):
         page = second.post("/login/code", code=used)
-        assert (page.status, "This code does not hold" in page.text) == (422, True)
+        assert (page.status, "This code does not work" in page.text) == (422, True)
         assert used not in page.text
     assert not is_in(second)
 
@@ -249,7 +249,7 @@ def test_passkey_challenge_replay_lets_nobody_in(fort: Fort) -> None:
         thief = fort.browser()
         thief.cookies = dict(cookies)
         page = thief.post("/login/passkey", answer=answer)
-        assert (page.status, "begun in another browser" in page.text) == (410, True)
+        assert (page.status, "started in another browser" in page.text) == (410, True)
         assert not is_in(thief)
 
 
@@ -257,7 +257,7 @@ def test_passkey_of_a_wrong_origin_or_without_verification_lets_nobody_in(fort: 
     device = fort.add_passkey(fort.joined(fort.new_email()))
     for at in ("https://evil.example", "http://till.example", fort.served.url):
         page = fort.show_passkey(fort.browser(), device, at)
-        assert (page.status, "does not hold here" in page.text) == (422, True)
+        assert (page.status, "does not work here" in page.text) == (422, True)
     browser = fort.browser()
     asked = browser.post("/login/passkey/options")
     assert browser.post("/login/passkey", answer=device.show(asked.text, ORIGIN, flags=PRESENT)).status == 422
@@ -275,7 +275,7 @@ def test_oauth_state_of_another_browser_or_replayed_lets_nobody_in(fort: Fort) -
     copied = dict(eve.cookies)
     for browser in (ada, fort.browser()):
         page = browser.get(eves)
-        assert (page.status, "begun in another browser" in page.text) == (410, True)
+        assert (page.status, "started in another browser" in page.text) == (410, True)
     assert eve.get(eves).header("location") == "/overview"
     eve.cookies = copied
     assert eve.get(eves).status == 410
@@ -304,8 +304,8 @@ def test_an_unverified_address_is_not_linked(fort: Fort, ada: str) -> None:
     for leave in ("/oauth/oidc", "/oauth/github"):
         browser = fort.browser()
         page = fort.agree(browser, leave)
-        assert (page.status, "does not say that your address is yours" in page.text) == (422, True)
-        assert "Log in by a mailed link" in page.text
+        assert (page.status, "has not confirmed your address" in page.text) == (422, True)
+        assert "Log in with an e-mail link" in page.text
         assert not is_in(browser)
     sql = "SELECT count(*) FROM identity i JOIN person p ON p.id = i.person_id WHERE email = %s"
     assert fort.shop.scalar(sql, ada) == 0

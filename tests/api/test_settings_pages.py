@@ -73,7 +73,7 @@ def test_a_stolen_session_changes_nothing_that_a_log_in_needs(fort: Fort, ada: C
     assert fort.show_passkey(fort.browser(), device).status == 303
     for path in ("/settings", SECURITY):
         text = ada.browser.get(path).text
-        assert "show that it is you" in text
+        assert "confirm that it is you" in text
         assert f'action="{path}' not in text
     assert is_in(ada.browser)
 
@@ -99,9 +99,9 @@ def test_who_sends_a_form_after_its_ten_minutes_is_told_that_nothing_was_changed
     shown = ada.browser.post("/settings/password", current=PASSWORD, password=OTHER).header("location")
     assert "Nothing was changed yet" in ada.browser.get(shown).text
     back = unquote(shown.removeprefix(CONFIRM))
-    assert "send it once more" not in ada.browser.get(back).text, "they cannot yet"
+    assert "please send it again" not in ada.browser.get(back).text, "they cannot yet"
     assert ada.browser.post("/settings/confirm", password=PASSWORD, next=back).header("location") == back
-    assert "Now you can: send it once more" in ada.browser.get(back).text
+    assert "Now you can: please send it again" in ada.browser.get(back).text
     for path in ("/settings/confirm", "/settings"):
         assert "Nothing was changed" not in ada.browser.get(path).text
 
@@ -113,7 +113,7 @@ def test_who_has_a_second_factor_shows_that_and_not_only_the_password(fort: Fort
     assert 'name="code"' in page.text
     assert 'name="password"' not in page.text
     page = ada.browser.post("/settings/confirm", password=PASSWORD)
-    assert (page.status, "Show your second factor" in page.text) == (403, True)
+    assert (page.status, "Use your second factor" in page.text) == (403, True)
     assert ada.browser.post("/settings/confirm", code=ada.code()).header("location") == "/settings"
     assert ada.browser.post(f"{SECURITY}/codes", form=form_of_codes(ada.browser)).status == 200
 
@@ -244,7 +244,7 @@ def test_passkeys_are_named_renamed_and_removed(fort: Fort, ada: Customer) -> No
     assert "my &lt;b&gt;phone&lt;/b&gt;" in text
     [passkey] = set(re.findall(r'name="passkey" value="([^"]+)"', text))
     page = ada.browser.post(f"{SECURITY}/passkeys/rename", passkey=passkey, name="")
-    assert (page.status, "A name is one line" in page.text) == (422, True)
+    assert (page.status, "A name has to be one line" in page.text) == (422, True)
     ada.browser.post(f"{SECURITY}/passkeys/rename", passkey=passkey, name="the old one")
     assert "the old one" in ada.browser.get(SECURITY).text
     ada.browser.post(f"{SECURITY}/passkeys/remove", passkey=passkey)
@@ -256,11 +256,11 @@ def test_passkeys_are_named_renamed_and_removed(fort: Fort, ada: Customer) -> No
 def test_an_answer_that_is_none_is_told_in_a_sentence(fort: Fort, ada: Customer, answer: str) -> None:
     ada.browser.post(f"{SECURITY}/passkeys/options")
     page = ada.browser.post(f"{SECURITY}/passkeys", name="x", answer=answer)
-    assert (page.status, "does not hold here" in page.text) == (422, True)
+    assert (page.status, "does not work here" in page.text) == (422, True)
     browser = fort.browser()
     browser.post("/login/passkey/options")
     page = browser.post("/login/passkey", answer=answer)
-    assert (page.status, "does not hold here" in page.text) == (422, True)
+    assert (page.status, "does not work here" in page.text) == (422, True)
 
 
 def test_a_service_is_connected_and_disconnected(fort: Fort, ada: Customer) -> None:
@@ -283,7 +283,7 @@ def test_somebody_new_comes_in_by_github_and_has_an_account(fort: Fort) -> None:
     assert fort.agree(browser, "/oauth/github?next=/settings").header("location") == "/settings"
     text = browser.get("/settings").text
     assert email in text
-    assert "You have none: you log in by mailed links" in text
+    assert "You have none: you log in with e-mail links" in text
     assert browser.post("/settings/password", password=PASSWORD).header("location") == "/settings?told=password"
     assert is_in(fort.log_in(email)[0])
 

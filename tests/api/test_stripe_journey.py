@@ -214,7 +214,7 @@ def test_what_is_beyond_the_plan_is_on_both_previews(way: Way) -> None:
     way.goes_on_to(int(time.time()) + 60)
     way.hears_until(lambda: way.usage_lines(preview()) == [owed], "Stripe to have counted what was used")
     assert preview().total == BASE_CENTS + USAGE_CENTS
-    assert "comes to $29.04 by what was used until now: 3 calls" in told(way.browser.get("/invoices"))
+    assert "So far it comes to $29.04 with 3 calls" in told(way.browser.get("/invoices"))
 
 
 def test_a_month_later_the_invoice_is_what_the_ledger_says(way: Way) -> None:
@@ -228,7 +228,7 @@ def test_a_month_later_the_invoice_is_what_the_ledger_says(way: Way) -> None:
     assert (found.status, found.total, way.usage_lines(found)) == ("paid", total, [way.invoiced()])
     assert [line.quantity for line in lines_from_json(text) if line.is_usage] == [way.invoiced()]
     page = told(way.browser.get(f"/invoices/{invoice_id}"))
-    assert "in all: as the line says" in page
+    assert "in all, as on the invoice" in page
     rows = list(csv.DictReader(io.StringIO(way.browser.get(f"/invoices/{invoice_id}.csv").text)))
     assert [int(row["invoiced_nanodollars"]) for row in rows] == [CALL_NANODOLLARS] * OVERAGE_CALLS
 
@@ -241,8 +241,8 @@ def test_a_card_that_fails_leads_to_grace_and_then_to_the_free_limits(way: Way) 
     way.hears_until(lambda: way.row("grace_until_us") != (None,), "the grace to begin")
     way.has_mail("A payment for Till failed")
     wait_until(lambda: way.call() == 429, "the free plan's limits")
-    assert "time to mend it is over" in told(way.browser.get("/plan"))
-    way.has_mail("Your plan at Till is out of force")
+    assert "time to fix it is over" in told(way.browser.get("/plan"))
+    way.has_mail("Your plan at Till is paused")
 
 
 def test_what_is_paid_after_all_brings_the_plan_back_and_every_sum_holds(way: Way) -> None:

@@ -26,7 +26,7 @@ def shop(tmp_path: Path) -> Shop:
 def test_what_cannot_be_a_key_is_refused_in_a_sentence_without_it(shop: Shop, command: str) -> None:
     port = [] if command == "stripe sync" else ["--port", str(free_port())]
     for key, secret, sentence in (
-        ("pk_test_of_a_page", "", f"STRIPE_SECRET_KEY is a publishable key, which may sell nothing; {KEY_REMEDY}."),
+        ("pk_test_of_a_page", "", f"STRIPE_SECRET_KEY is a publishable key, which cannot sell anything; {KEY_REMEDY}."),
         ("sk_test_of_the_tests\n", "", f"STRIPE_SECRET_KEY has a blank or an end of line around it; {KEY_REMEDY}."),
         (GOOD, "we_of_an_endpoint", f"{wrong_webhook_secret('x')}; {SIGNING_REMEDY}."),
     ):
@@ -40,7 +40,7 @@ def test_what_cannot_be_a_key_is_refused_in_a_sentence_without_it(shop: Shop, co
 def test_the_doctor_says_the_same_and_the_one_thing_to_do(shop: Shop) -> None:
     settings = {**shop.settings, "STRIPE_SECRET_KEY": "pk_test_of_a_page", "STRIPE_API_BASE": NOWHERE}
     done = farebox(shop.folder, "doctor", "--port", str(free_port()), **settings)
-    line = f"FIX stripe: STRIPE_SECRET_KEY is a publishable key, which may sell nothing → {KEY_REMEDY}"
+    line = f"FIX stripe: STRIPE_SECRET_KEY is a publishable key, which cannot sell anything → {KEY_REMEDY}"
     assert (done.returncode, line in done.stdout.splitlines()) == (1, True), done.stdout
     # Also where it is alone: serving stops at it.
     settings = {**shop.settings, "STRIPE_WEBHOOK_SECRET": "we_of_an_endpoint"}

@@ -76,7 +76,7 @@ def test_a_plan_is_bought_by_clicking(reader: Page, market: Market) -> None:
     reader.wait_for_url(f"{market.stripe.url}/**")
     reader.get_by_role("button", name="Subscribe").click()
     reader.wait_for_url("**/plan?told=paid")
-    expect(reader.get_by_text("Thank you. The plan holds from the next call on.")).to_be_visible()
+    expect(reader.get_by_text("Thank you. Your plan applies from your next call.")).to_be_visible()
     wait_until(lambda: buyer.row("plan") == ("pro",), "the plan")
 
 

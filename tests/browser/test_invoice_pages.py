@@ -45,7 +45,7 @@ def test_an_invoice_with_its_calls_is_as_it_should_be(billed: Billed, reader: Pa
     be(reader, billed.full)
     last = billed.ids[billed.full.account.id][-1]
     inspector.assert_page(reader, f"{billed.window.url}/invoices/{last}", name="full-invoice")
-    assert "in all: as the line says." in reader.inner_text("main")
+    assert "in all, as on the invoice." in reader.inner_text("main")
     reader.goto(f"{billed.window.url}/invoices/{last}")
     reader.click("text=Older")
     reader.wait_for_url("**before=*")
@@ -59,7 +59,7 @@ def test_an_invoice_that_is_not_what_its_calls_come_to_says_so(
     be(reader, billed.off)
     last = billed.ids[billed.off.account.id][-1]
     inspector.assert_page(reader, f"{billed.window.url}/invoices/{last}", name="off-invoice")
-    assert "This should not be: write to" in reader.inner_text("main")
+    assert "That is wrong: please write to" in reader.inner_text("main")
 
 
 def test_an_invoice_without_usage_is_as_it_should_be(billed: Billed, reader: Page, inspector: Inspector) -> None:

@@ -154,7 +154,7 @@ def test_a_second_factor_and_a_passkey_are_set_up(journey: Journey) -> None:
     journey.click("Turn it on")
     journey.recovery_codes = page.get_by_label("The codes", exact=True).inner_text().split()
     assert len(journey.recovery_codes) == 10
-    journey.click("I have them", "link")
+    journey.click("I have saved them", "link")
     _have_authenticator(page)
     page.get_by_label("Name of the new passkey").fill("My phone")
     journey.click("Add a passkey")
@@ -166,10 +166,10 @@ def test_every_way_to_log_in_leads_back(journey: Journey) -> None:
     page = journey.page
     _log_out(journey)
     page.get_by_role("link", name="Log in", exact=True).first.click()
-    page.get_by_role("link", name="Log in by a mailed link").click()
+    page.get_by_role("link", name="Log in with an e-mail link").click()
     page.get_by_label("E-mail address").fill(ADA)
     journey.click("Send me a link")
-    expect(page.get_by_role("heading", name="Look into your mailbox")).to_be_visible()
+    expect(page.get_by_role("heading", name="Check your e-mail")).to_be_visible()
     page.goto(journey.mailed(ADA, "Log in"))
     journey.click("Log in")
     journey.is_at("/login/code")

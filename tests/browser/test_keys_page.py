@@ -109,7 +109,7 @@ def test_a_keys_life_needs_no_script(shop: Shop, browser: Browser) -> None:
     page.get_by_label("Name").fill("Website")
     page.get_by_label("Calls a month, at most").fill("many")
     page.get_by_role("button", name="Create key").click()
-    expect(page.get_by_text("Write a whole number, or leave it empty.")).to_be_visible()
+    expect(page.get_by_text("Enter a whole number, or leave it empty.")).to_be_visible()
     expect(page.get_by_label("Name")).to_have_value("Website")
     page.get_by_label("Calls a month, at most").fill("")
     page.get_by_role("button", name="Create key").click()

@@ -169,7 +169,7 @@ def test_a_month_later_the_invoice_equals_the_ledger_and_opens_onto_its_calls(ti
     page.get_by_role("row", name=re.compile(r"\$29\.03")).get_by_role("link").first.click()
     expect(page.get_by_role("main")).to_contain_text("$29.03")
     behind = page.get_by_role("region", name="The calls behind it")
-    expect(behind).to_contain_text("$0.03 in all: as the line says")
+    expect(behind).to_contain_text("$0.03 in all, as on the invoice")
     expect(behind.locator("tbody tr")).to_have_count(OVERAGE_CALLS)
 
 
@@ -191,8 +191,8 @@ def test_a_failing_card_leads_to_grace_then_to_the_free_limits(till: Till) -> No
     till.let_grace_pass()
     wait_until(lambda: till.call() == 429, "the free plan's limits")
     page.reload()
-    expect(page.get_by_role("main")).to_contain_text("time to mend it is over")
-    till.is_told("Your plan at Tales is out of force")
+    expect(page.get_by_role("main")).to_contain_text("time to fix it is over")
+    till.is_told("Your plan at Tales is paused")
 
 
 def test_what_is_paid_after_all_restores_the_plan_by_itself(till: Till) -> None:

@@ -108,7 +108,7 @@ def test_stop_ends_the_call_and_its_row_is_cut(product: Product, inside: Page) -
         expect(stop).to_be_focused()
         inside.keyboard.press("Enter")
         expect(inside.get_by_role("status")).to_contain_text("Stopped.")
-        ended = "It ended early. What had been written until then is counted."
+        ended = "It ended early. What was written until then is counted."
         expect(inside.locator("#receipt")).to_contain_text(ended)
         expect(inside.get_by_role("button", name="Run")).to_be_focused()
         expect(stop).to_be_hidden()
@@ -148,7 +148,7 @@ def test_who_stops_waiting_gets_the_answer_without_another_charge(product: Produ
         # What is stopped before it has come is no call, and the next one is the first.
         wait_until(lambda: product.sql("SELECT count(*) FROM hold") == [(1,)], "the call to be under way")
         inside.get_by_role("button", name="Stop waiting").click()
-        expect(inside.get_by_role("status")).to_contain_text("Run it again, unchanged")
+        expect(inside.get_by_role("status")).to_contain_text("Run it again unchanged")
     run(inside)
     done(inside)
     expect(inside.get_by_role("status")).to_contain_text("This is the answer of the call that you stopped waiting for.")
@@ -254,7 +254,7 @@ def test_a_call_is_not_made_by_an_account_that_was_switched_to_in_another_tab(pr
     other.get_by_role("button", name="Switch").first.click()
     other.wait_for_url("**/overview")
     run(inside)
-    told = "This page is of the account ada@example.com, and you work in two@example.com by now. Nothing was done."
+    told = "This page belongs to the account ada@example.com, but you are now in two@example.com. Nothing was done."
     expect(inside.get_by_role("alert")).to_contain_text(told)
     assert product.records("two@example.com") == []
     inside.get_by_role("button", name="Switch").first.click()  # back, as the old page has it
@@ -270,7 +270,7 @@ def test_over_the_limit_the_way_to_the_plan_is_shown(product: Product, browser: 
     run(page)
     done(page)
     run(page)
-    expect(page.get_by_role("alert")).to_contain_text("Plan 'one' includes 1 call a month, and it is used.")
+    expect(page.get_by_role("alert")).to_contain_text("Plan 'one' includes 1 call a month, and it is used up.")
     expect(page.get_by_role("alert").locator("time")).to_have_text(re.compile(r"^\d+ \w+ \d{4}, \d\d:\d\d$"))
     expect(page.get_by_role("alert").get_by_role("link")).to_have_attribute("href", "/plan")
     expect(page.get_by_role("status")).to_be_empty()
@@ -288,7 +288,7 @@ def test_a_revoked_key_is_replaced_by_a_button(product: Product, browser: Browse
     run(page)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The Playground's key was revoked")
-    alert.get_by_role("button", name="Make a new key").click()
+    alert.get_by_role("button", name="Create a new key").click()
     run(page)
     done(page)
     context.close()

@@ -123,9 +123,9 @@ def test_a_passkey_is_added_lets_in_and_shows_who_one_is(door: Door, page: Page,
     expect(page.get_by_role("rowheader", name="my laptop")).to_be_visible()
     page.get_by_label("Name of the new passkey").fill("again")
     page.get_by_role("button", name="Add a passkey").click()
-    expect(page.get_by_role("alert")).to_have_text("This device has a passkey here already.")
+    expect(page.get_by_role("alert")).to_have_text("This device already has a passkey here.")
     page.goto(f"{door.url}/settings/confirm?next=/settings/sessions")
-    page.get_by_role("button", name="Show a passkey").click()
+    page.get_by_role("button", name="Use a passkey").click()
     page.wait_for_url(f"{door.url}/settings/sessions")
     page.get_by_role("button", name="Log out", exact=True).click()
     page.goto(f"{door.url}/login?next=/settings/sessions")
@@ -142,7 +142,7 @@ def test_a_passkey_is_added_lets_in_and_shows_who_one_is(door: Door, page: Page,
         database.execute("UPDATE session SET authenticated_us = 0")
     page.get_by_label("Name of the new passkey").fill("too late")
     page.get_by_role("button", name="Add a passkey").click()
-    expect(page.get_by_role("heading", name="Show that it is you")).to_be_visible()
+    expect(page.get_by_role("heading", name="Confirm that it is you")).to_be_visible()
     expect(page.get_by_role("status")).to_contain_text("Nothing was changed yet")
 
 
@@ -150,7 +150,7 @@ def test_a_device_that_does_not_know_its_person_lets_nobody_in(door: Door, page:
     authenticator(page, is_verified=False)
     page.goto(f"{door.url}/login")
     page.get_by_role("button", name="Log in with a passkey").click()
-    expect(page.get_by_role("alert")).to_have_text("No passkey was shown. Try again.")
+    expect(page.get_by_role("alert")).to_have_text("No passkey was used. Try again.")
 
 
 def test_without_a_script_there_is_no_button_that_needs_one(door: Door, browser: Browser) -> None:
@@ -171,13 +171,13 @@ def test_the_second_factor_is_turned_on_and_asked_for_without_a_script(door: Doo
     secret = page.locator("details code").text_content() or ""
     page.get_by_role("textbox", name="Code").fill("000 000" if code_of(secret) != "000000" else "000001")
     page.get_by_role("button", name="Turn it on").click()
-    expect(page.get_by_text("This code does not hold.")).to_be_visible()
+    expect(page.get_by_text("This code does not work.")).to_be_visible()
     assert page.locator("details code").text_content() == secret, "the app has it already"
     page.get_by_role("textbox", name="Code").fill(code_of(secret))
     page.get_by_role("button", name="Turn it on").click()
     codes = (page.locator("pre code").text_content() or "").split()
     assert len(codes) == 10
-    page.get_by_role("link", name="I have them").click()
+    page.get_by_role("link", name="I have saved them").click()
     expect(page.get_by_text("10 recovery codes left")).to_be_visible()
     page.get_by_role("button", name="Log out", exact=True).first.click()
     page.goto(f"{door.url}/login?next=/settings/sessions")
@@ -198,7 +198,7 @@ def test_the_pages_of_the_second_factor_are_as_they_should_be(door: Door, page: 
     page.get_by_text("Or type it in").click()
     page.get_by_role("textbox", name="Code").fill(code_of(page.locator("details code").text_content() or ""))
     page.get_by_role("button", name="Turn it on").click()
-    expect(page.get_by_text("once you have left this page")).to_be_visible()
+    expect(page.get_by_text("once you leave this page")).to_be_visible()
     inspector.assert_here(page, "recovery-codes")
     inspector.assert_page(page, f"{door.url}{SECURITY}", name="settings-security-on")
     inspector.assert_page(page, f"{door.url}/settings/confirm", name="settings-confirm-code")
@@ -261,4 +261,4 @@ def test_somebody_new_logs_in_elsewhere_and_comes_back(door: Door, page: Page) -
     expect(page.get_by_role("status")).to_contain_text("It is connected.")
     page.context.clear_cookies()
     page.goto(f"{door.url}/oauth/oidc/callback?state=x&code=y")
-    expect(page.get_by_role("alert").first).to_contain_text("begun in another browser")
+    expect(page.get_by_role("alert").first).to_contain_text("started in another browser")

@@ -193,12 +193,12 @@ def test_what_happened_is_told_in_words_with_the_addresses_of_now(world: TeamWor
     assert told[0] == f"{ADA} made b@elsewhere.example an owner", "the same plan again is no event"
     assert {
         f"{ADA} invited {BEA} as a member", "b@elsewhere.example joined as a member", f"{ADA} opened the account",
-        f"{ADA} logged in by a mailed link",
+        f"{ADA} logged in by an e-mail link",
     } < set(told)  # fmt: skip
     assert lines[0].network == "203.0.113.0/24"
     people.remove(world.ada, world.person("b@elsewhere.example"), CLIENT)
     line = world.desk.upkeep.archive.happened(world.ada_account, None)[0]
-    assert f"{line.email} {in_words(line)}" == f"{ADA} removed somebody who has gone"
+    assert f"{line.email} {in_words(line)}" == f"{ADA} removed somebody who has left"
 
 
 # -- The plan

@@ -14,7 +14,7 @@ ORIGIN: Final = "https://till.example"
 PLACE: Final = Place("till.example", (ORIGIN,), "Till")
 ADA: Final = Person("person_1", "ada@example.com", None, 0, None, None, 0)
 CHALLENGE: Final = bytes(range(32))
-REFUSED: Final = "does not hold here"
+REFUSED: Final = "does not work here"
 
 
 @pytest.fixture(scope="module")

@@ -85,12 +85,12 @@ def test_an_answer_that_was_kept_is_not_given_to_a_key_that_may_not_call_its_end
 def test_a_key_that_cannot_be_is_refused_with_a_sentence(till: Till) -> None:
     accounts = StoredAccounts(till.database)
     sign_up(accounts, PRODUCT, "ada@example.com", "open")
-    cap = "A limit is a whole number of calls, from 1 to 1,000,000,000."
+    cap = "A limit has to be a whole number of calls, from 1 to 1,000,000,000."
     cases = {
-        KeyTerms(scopes=("/v1/nothing",)): "There is no endpoint /v1/nothing; choose among /v1/generate, /v1/tagline.",
+        KeyTerms(scopes=("/v1/nothing",)): "There is no endpoint /v1/nothing. Choose from /v1/generate, /v1/tagline.",
         KeyTerms(cap_calls=0): cap,
         KeyTerms(cap_calls=10**9 + 1): cap,
-        KeyTerms(days=0): "A key ends after a whole number of days, from 1 to 3,650.",
+        KeyTerms(days=0): "Enter a whole number of days, from 1 to 3,650.",
     }
     for terms, sentence in cases.items():
         with pytest.raises(FounderError) as told:

@@ -59,8 +59,8 @@ def test_the_keys_work_on_where_what_is_paid_is_ended_and_the_account_cannot_be_
         close_account(world.desk, world.ada, CLIENT, typed=ADA, till=till)
     assert world.rows("SELECT id FROM api_key WHERE revoked_us IS NULL") == [(world.key.row.id,)]
     again, refused, *_ = world.desk.upkeep.archive.happened(world.ada_account, None)
-    assert (in_words(refused), refused.email) == ("had all keys refused, to delete the account", ADA)
-    assert (in_words(again), again.email) == ("had the keys work again, as the account could not be deleted", ADA)
+    assert (in_words(refused), refused.email) == ("blocked all keys, to delete the account", ADA)
+    assert (in_words(again), again.email) == ("unblocked all keys, as the account could not be deleted", ADA)
 
 
 def test_a_second_deletion_waits_for_the_first_and_the_first_gives_its_keys_back(world: ClosingWorld) -> None:
@@ -170,7 +170,7 @@ def test_no_owner_goes_while_one_of_them_deletes_the_account(world: ClosingWorld
 
     def cancel(_: str) -> None:
         for act in refused:
-            with pytest.raises(NotAllowed, match="being deleted at this moment"):
+            with pytest.raises(NotAllowed, match="being deleted, or that was interrupted"):
                 act()
 
     till, ada = world.till(cancel), world.ada

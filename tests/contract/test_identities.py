@@ -21,7 +21,7 @@ from tests.contract.world import ADA, CLIENT, World, together
 from tests.services.issuer import CLIENT_ID, CLIENT_SECRET, FakeGitHub, FakeIssuer, Issuer
 
 BACK: Final = "https://till.example/oauth/it/callback"
-UNVERIFIED: Final = "does not say that your address is yours"
+UNVERIFIED: Final = "has not confirmed your address"
 SILENT: Final = "does not answer as it should"
 
 
@@ -280,7 +280,7 @@ def test_who_is_deleted_while_the_service_is_asked_has_nothing_connected(world: 
     answer = world.agree(gone)
     world.rows("DELETE FROM mail")
     world.rows("DELETE FROM person")
-    with pytest.raises(NotAllowed, match="your log-in was deleted meanwhile"):
+    with pytest.raises(NotAllowed, match="no longer in any account"):
         world.come_back(gone, answer, here=here)
     assert world.identities() == []
     assert world.count("mail") == 0

@@ -26,7 +26,7 @@ from farebox.ports.people import Visit
 from farebox.store.database import Database
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, SECRET, World, together
 
-WRONG = "does not hold"
+WRONG = "does not work"
 
 
 class Guarded(World):
@@ -118,7 +118,7 @@ def test_ten_codes_are_looked_at_and_no_more_though_fifty_come_at_once(world: Gu
     assert len(later) == 40
     assert "Try again in 15 minutes, or log in with a passkey, if you have one. That works now." in str(later[0])
     for right in (world.code(), world.codes[0]):
-        with pytest.raises(PersonError, match="not looked at"):
+        with pytest.raises(PersonError, match="not checked"):
             world.show(right, token)
     assert world.count("session") == 1
 
@@ -128,7 +128,7 @@ def test_it_is_not_turned_on_by_guessing_more_often_than_is_allowed(world: Guard
     token = begin_second_factor(world.desk, eve, CLIENT)
     secret = base64.b32decode(enrolment(world.desk, eve, token).text)
     world.use_up(codes_of(eve.person.id))
-    with pytest.raises(WrongPassword, match="not looked at"):
+    with pytest.raises(WrongPassword, match="not checked"):
         turn_on_second_factor(
             world.desk, eve, CLIENT, token=token, code=code_at(secret, step_of(world.people.now_us()))
         )

@@ -133,8 +133,8 @@ def test_the_last_call_of_a_keys_cap_passes_and_the_next_is_refused() -> None:
     assert (after.meter.posted_calls, after.meter.held_calls) == (49, 1)
     told = refused(Plan("pro", calls=100), cap=after.cap)
     assert told.error.detail == (
-        "This key's own limit of 50 calls a month is used. It resets at 2026-12-23T09:07:58Z. A key with another limit "
-        "can be made at /keys."
+        "This API key's limit of 50 calls a month is used up. It resets at 2026-12-23T09:07:58Z. You can create a "
+        "key with another limit at /keys."
     )
     assert isinstance(told.error, QuotaExceeded)
     assert told.error.policy == "key"
@@ -154,7 +154,7 @@ def test_a_spend_cap_lets_the_last_nanodollar_pass_and_not_one_more() -> None:
     admitted(plan, left, caller=caller)
     told = refused(plan, left._replace(posted_nanodollars=900_000_001), caller=caller)
     assert told.error.detail == (
-        "This account's own spend cap has $0.000254999 of $1.00 left this month, and this call can come to $0.000255; "
+        "This account's spend cap has $0.000254999 of $1.00 left this month, and this call can come to $0.000255; "
         "a shorter prompt or a lower max_tokens may fit. It resets at 2026-12-23T09:07:58Z. An owner can change the "
         "cap at /plan."
     )

@@ -20,7 +20,7 @@ def test_the_last_call_passes_and_the_next_is_refused(posted: int, held: int) ->
     assert (after.posted_calls, after.held_calls) == (posted, held + 1)
     told = refused(plan, after)
     assert told.error.detail == (
-        "Plan 'pro' includes 10 calls a month, and they are used. It resets at 2026-12-23T09:07:58Z."
+        "Plan 'pro' includes 10 calls a month, and they are used up. It resets at 2026-12-23T09:07:58Z."
     )
     assert type(told.error) is QuotaExceeded
     assert told.standing == Standing(plan, after, NOW_US)
@@ -36,7 +36,7 @@ def test_a_call_that_counts_for_more_than_is_left_is_told_so() -> None:
 def test_one_call_is_told_as_one() -> None:
     one = Plan("one", calls=1)
     assert refused(one, METER._replace(posted_calls=1)).error.detail.startswith(
-        "Plan 'one' includes 1 call a month, and it is used. It resets at"
+        "Plan 'one' includes 1 call a month, and it is used up. It resets at"
     )
     assert refused(one, ask=ASK._replace(calls=2)).error.detail.startswith(
         "Plan 'one' has 1 of 1 call left this month, and this one counts for 2."
@@ -122,7 +122,7 @@ def test_a_refusal_over_the_burst_says_when_the_next_call_passes() -> None:
         meter = admitted(plan, meter).standing.meter
     told = refused(plan, meter, now_us=NOW_US + 500_000)
     assert type(told.error) is BurstExceeded
-    assert told.error.detail == "Plan 'pro' allows a burst of 5/10s. Try again in 2 s."
+    assert told.error.detail == "Too many calls at once: plan 'pro' allows 5/10s. Try again in 2 s."
     assert told.error.retry_after_seconds == 2
     assert told.standing == Standing(plan, meter, NOW_US + 500_000)
     admitted(plan, meter, now_us=NOW_US + 2_500_000)

@@ -24,15 +24,15 @@ app = Farebox("Till")
 LINE: Final = HEAD.count("\n") + 1
 PAID: Final = '@app.paid\nasync def f(call) -> AsyncIterator[str]:\n    """Do."""\n    '
 PROMPT: Final = '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do {a}.\n    """\n    '
-STREAMS_NOT: Final = "f says that it streams, and neither yields nor returns a stream; yield its pieces."
-HAS_BODY: Final = "f has a body, and @app.prompt runs none; take it out, or write it with @app.paid."
+STREAMS_NOT: Final = "f is declared as a stream, but neither yields nor returns one; yield its pieces."
+HAS_BODY: Final = "f has a body, but @app.prompt does not run it; take it out, or use @app.paid."
 DEAF: Final = '@app.on("signed_up") stands above a function that takes the event, as in: def f(event) -> None'
 TAKES: Final = '@app.paid\nasync def f(call, m: {}) -> str:\n    """Do."""'
 COUNTS: Final = '@app.paid(units={})\nasync def f(call) -> str:\n    """Do."""'
 DEFAULT: Final = "f: the default of m is"
 PATTERN: Final = "f: m cannot be a field: its pattern cannot be read: look-around, including look-ahead"
 SENDS: Final = "Depends(…), which is for FastAPI's own routes: here each parameter is a field that the customer sends."
-UNITS: Final = "units is a function that is not async and takes one argument, which has the request's fields, as in:"
+UNITS: Final = "units has to be a function, not async, of one argument, which has the request's fields, as in:"
 Load = Callable[[str], Farebox]
 
 
@@ -65,7 +65,7 @@ def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         ("app.on('signed_up')(3)", DEAF),
         (
             PROMPT.replace("-> str", "-> None").strip(),
-            "f returns None, and its answer is what the model says; write",
+            "f returns None, but its answer is what the model says; write",
         ),
         (COUNTS.format("lambda: 1"), UNITS),
         (COUNTS.format("lambda a, b: 1"), UNITS),
@@ -176,7 +176,7 @@ def test_a_stream_that_is_none_is_told_where_its_founder_looks() -> None:
         return str(call)  # type: ignore[return-value]
 
     unused: Any = None
-    with pytest.raises(TypeError, match="words says that it streams, and returned str: yield its pieces, or write"):
+    with pytest.raises(TypeError, match="words is declared as a stream, but returned str: yield its pieces, or write"):
         asyncio.run(Handler(words, Terms()).stream(unused, {}, unused))
 
 

@@ -118,4 +118,4 @@ def test_a_stream_that_the_provider_broke_off_is_not_told_as_left_by_its_caller(
     broken = tries_of(outcome._replace(error="upstream_failed"))
     assert [one.result for one in broken] == ["cut", "broke_off"]
     words = [result_of(one) for one in broken]
-    assert words == ["It was cut short", "It broke off while it was writing"]
+    assert words == ["It was cut short", "It stopped while it was writing"]

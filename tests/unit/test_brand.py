@@ -39,22 +39,22 @@ def test_contrast_is_as_the_guidelines_have_it() -> None:
 
 @pytest.mark.parametrize("colour", ["teal", "0f766e", "#0f766", "#0f766e00", "#ggg", "", 7, None])
 def test_what_is_no_colour_is_told(colour: object) -> None:
-    with pytest.raises(FounderError, match="a colour is written as"):
+    with pytest.raises(FounderError, match="write a colour as"):
         Brand(colour)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("logo", ["", "  ", 7])
 def test_what_is_no_file_is_told(logo: object) -> None:
-    with pytest.raises(FounderError, match="a logo is the name of a file"):
+    with pytest.raises(FounderError, match="a logo has to be the name of a file"):
         Brand(logo=logo)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tagline", [7, None, "two\nlines", "x" * 161])
 def test_a_tagline_is_one_line(tagline: object) -> None:
-    with pytest.raises(FounderError, match="tagline is one line"):
+    with pytest.raises(FounderError, match="tagline has to be one line"):
         Product(tagline=tagline)  # type: ignore[arg-type]
 
 
 def test_a_brand_is_a_brand() -> None:
-    with pytest.raises(FounderError, match="brand is a Brand"):
+    with pytest.raises(FounderError, match="brand has to be a Brand"):
         Product(brand="#0f766e")  # type: ignore[arg-type]

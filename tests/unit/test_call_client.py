@@ -218,7 +218,7 @@ def test_what_does_not_fit_is_told_to_the_customer_and_the_founder_whoever_wrapp
     made._wire.place = "shop.py, line 4"
     assert type(ended(made, ask)) is CallTooLarge
     [told] = caplog.messages
-    assert told.startswith("shop.py, line 4: This call has room for 10 more tokens of input and ")
+    assert told.startswith("shop.py, line 4: This call may use 10 more tokens of input and ")
     assert told.endswith(" Send less. Raise max_input_tokens or max_output_tokens of its decorator.")
 
 

@@ -54,7 +54,7 @@ def test_without_a_logo_there_is_none() -> None:
     ("name", "content", "told"),
     [
         ("logo.svg", None, "cannot be read .No such file"),
-        ("logo.gif", b"GIF89a", "is an .svg or a .png file"),
+        ("logo.gif", b"GIF89a", "has to be an .svg or a .png file"),
         ("logo.svg", b"hello", "width and height cannot be read"),
         ("logo.svg", b"<svg></svg>", "width and height cannot be read"),
         ("logo.svg", b'<svg width="100%" height="100%"></svg>', "width and height cannot be read"),

@@ -123,7 +123,7 @@ def test_in_a_trial_which_no_invoice_follows_only_credit_pays_for_what_is_beyond
     trying = CALLER._replace(trial_end_us=NOW_US + 1)
     error = refused(plan, FULL, caller=trying)
     assert (type(error), error.page) == (PaymentRequired, "/plan?account=acct")
-    assert "when its trial is over: at 2026-" in error.detail
+    assert "when the trial is over, at 2026-" in error.detail
     assert posted(admitted(plan, FULL, grant("a", 10**6), caller=trying)).invoiced_nanodollars == 0
     admitted(plan, METER, caller=trying)
     assert posted(admitted(plan, FULL, caller=trying._replace(trial_end_us=NOW_US))).invoiced_nanodollars > 0
@@ -145,7 +145,7 @@ def test_a_prepaid_plan_passes_what_credit_covers_whole_and_refuses_the_rest(pla
     assert type(error) is PaymentRequired
     assert error.page == "/credit?account=acct"
     assert f"can come to $0.{needs:09d}".rstrip("0") in error.detail
-    assert f"credit has $0.{needs - 1:09d}. An owner can buy credit at /credit." in error.detail
+    assert f"the account has $0.{needs - 1:09d} of credit. An owner can buy credit at /credit." in error.detail
     assert admitted(prepaid(plan), METER).hold.credit == ""
 
 

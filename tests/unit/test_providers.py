@@ -28,7 +28,7 @@ def test_a_model_is_its_provider_and_its_name(text: str, provider: str, name: st
     [
         ("llama3.1:8b", "If that is a model of Ollama's, write 'ollama:llama3.1:8b'."),
         ("OpenAI:gpt-4o", "Write it as 'openai:gpt-4o'."),
-        ("nobody:gpt", "Known are openai, anthropic, gemini, mistral, groq, deepseek, openrouter, together, ollama, "),
+        ("nobody:gpt", "Use one of openai, anthropic, gemini, mistral, groq, deepseek, openrouter, together, ollama, "),
         ("", 'write it as "openai:gpt-4o-mini"'),
         (":gpt", 'write it as "openai:gpt-4o-mini"'),
         ("openai:", 'write it as "openai:gpt-4o-mini"'),

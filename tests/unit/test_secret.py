@@ -42,7 +42,7 @@ def test_two_folders_have_two_secrets(bare: Path, tmp_path: Path) -> None:
 def test_a_damaged_secret_is_told_and_never_replaced(damage: bytes, bare: Path) -> None:
     file = bare / "farebox.secret"
     file.write_bytes(damage)
-    with pytest.raises(FounderError, match=r"farebox\.secret is not whole"):
+    with pytest.raises(FounderError, match=r"farebox\.secret is incomplete"):
         secret_of(load(), bare)
     assert file.read_bytes() == damage
 

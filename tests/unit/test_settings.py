@@ -276,7 +276,7 @@ def test_what_is_of_another_kind_is_told_in_plain_words(
 )
 def test_links_and_stripes_calls_begin_with_a_web_address(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
     monkeypatch.setenv(name, url)
-    told = rf"^{name} is no web address; write it as https://api\.example\.com\.$"
+    told = rf"^{name} is not a web address; write it as https://api\.example\.com\.$"
     with pytest.raises(FounderError, match=told):
         load()
     for good in ("https://api.example.com", "http://127.0.0.1:8000", "https://api.example.com/", "https://[::1]:8443"):
@@ -362,6 +362,6 @@ def test_a_service_is_asked_where_nobody_in_between_can_answer(
     if is_taken:
         load()
         return
-    with pytest.raises(FounderError, match=f"{name} is no address that can be trusted") as told:
+    with pytest.raises(FounderError, match=f"{name} is not an address that can be trusted") as told:
         load()
     assert "secret" not in str(told.value)

@@ -88,7 +88,7 @@ def test_what_a_request_has_becomes_the_functions_values() -> None:
         ({"tone": "mild"}, "tone", "tone: Input should be 'warm' or 'bold'."),
         ({"copy": "123456"}, "copy", "copy: String should have at most 5 characters."),
         ({"json": 1.5}, "json", "json: Input should be a valid integer, got a number with a fractional part."),
-        ({"more": 1}, "more", "more is none of the fields, which are: schema, size, people, point, json, tone, copy."),
+        ({"more": 1}, "more", "There is no field more. The fields are: schema, size, people, point, json, tone, copy."),
         ({"schema": "\ud800"}, None, "The JSON is nested too deep, or has half of a surrogate pair"),
     ],
 )
@@ -105,7 +105,7 @@ def test_a_field_is_called_as_the_wire_has_it() -> None:
         raise NotImplementedError(call, m)
 
     assert read(aliased, {"em": 3}) == {"m": 3}
-    for body, told in (({"m": 3, "em": 3}, "m is none of the fields, which are: em."), (b"x", '{"em": …}')):
+    for body, told in (({"m": 3, "em": 3}, "There is no field m. The fields are: em."), (b"x", '{"em": …}')):
         with pytest.raises(InvalidRequest) as error:
             read(aliased, body)
         assert told in error.value.detail
@@ -127,7 +127,7 @@ def test_space_around_the_json_is_none_of_it_and_anything_else_is_too_much() -> 
         raise NotImplementedError(call, name)
 
     assert read(hello, b'\r\n\t {"name": "Ada"} \n') == {"name": "Ada"}
-    with pytest.raises(InvalidRequest, match="There is more after the JSON's end"):
+    with pytest.raises(InvalidRequest, match="There is more text after the JSON"):
         read(hello, b'{"name": "Ada"} {}')
     with pytest.raises(InvalidRequest, match="The body is not JSON"):
         read(hello, b'\xc2\xa0{"name": "Ada"}')
@@ -187,7 +187,7 @@ def test_a_wrong_field_of_a_form_is_named(parts: list[tuple[str, str, bytes | st
     with pytest.raises(InvalidRequest) as told:
         read(upload, form(*parts), FORM_TYPE)
     assert told.value.param == param
-    assert ("is no file. Send" in told.value.detail) is (parts == [("document", "", "text")])
+    assert ("is not a file. Send" in told.value.detail) is (parts == [("document", "", "text")])
 
 
 @pytest.mark.parametrize(
@@ -288,33 +288,33 @@ MISTAKES: Final = {
     "@app.paid\nasync def f() -> str:\n" + DOC: "f does not take the call as its first parameter",
     "@app.paid\nasync def f(*, call) -> str:\n" + DOC: "f does not take the call as its first parameter",
     "@app.paid\nasync def f(self, call) -> str:\n" + DOC: "f is a method; write it as a function that takes the call",
-    "@app.paid\nasync def f(topic: str) -> str:\n" + DOC: "f has topic where the call belongs",
+    "@app.paid\nasync def f(topic: str) -> str:\n" + DOC: "f has topic as its first parameter; that",
     "@app.paid\nasync def f(call, *more) -> str:\n" + DOC: "f takes *more; name each field",
     "@app.paid\nasync def f(call, **more) -> str:\n" + DOC: "f takes *more; name each field",
-    "@app.paid\nasync def f(call, a: str, /) -> str:\n" + DOC: "f takes a by its place only",
+    "@app.paid\nasync def f(call, a: str, /) -> str:\n" + DOC: "f takes a by position only",
     "@app.paid\nasync def f(c, call: str) -> str:\n" + DOC: "f has a parameter 'call', which cannot be a field",
     "@app.paid\nasync def f(call, topic) -> str:\n" + DOC: "f does not say what topic is; write it as: topic: str",
     "@app.paid\nasync def f(call, topic: str):\n" + DOC: "f does not say what it returns",
-    "@app.paid\nasync def f(call, a: Lead) -> str:\n" + DOC: "f has an annotation that is not known: name 'Lead'",
+    "@app.paid\nasync def f(call, a: Lead) -> str:\n" + DOC: "f has an unknown annotation: name 'Lead'",
     "@app.paid\nasync def f(call, a: '1 +') -> str:\n" + DOC: "f has an annotation that cannot be read",
     "@app.paid\nasync def f(call, a: Farebox) -> str:\n" + DOC: "f: a cannot be a field: Unable to generate",
     "@app.paid\nasync def f(call, a: Callable[[], str]) -> str:\n" + DOC: "f: there is no JSON for what it takes",
     "@app.paid\nasync def f(call) -> Farebox:\n" + DOC: "f: there is no JSON for what it returns",
-    "@app.paid\nasync def f(call, a: Papers) -> str:\n" + DOC: "f takes a File inside of a; take it as a parameter",
-    "@app.paid\nasync def f(call, a: dict[str, File]) -> str:\n" + DOC: "f takes a File inside of a; take it as a",
-    "@app.paid\nasync def f(call) -> Papers:\n" + DOC: "f returns a File, and its answer is JSON",
+    "@app.paid\nasync def f(call, a: Papers) -> str:\n" + DOC: "f takes a File inside of a; make it a parameter",
+    "@app.paid\nasync def f(call, a: dict[str, File]) -> str:\n" + DOC: "f takes a File inside of a; make it a",
+    "@app.paid\nasync def f(call) -> Papers:\n" + DOC: "f returns a File, but its answer is JSON",
     "@app.paid\nasync def f(call, a: int = 'x') -> str:\n" + DOC: "f: the default of a is 'x', which is not of its",
     "@app.paid\nasync def f(call, a: str = None) -> str:\n" + DOC: "f: the default of a is None, which is not of its",
     "@app.paid\nasync def f(call) -> str:\n" + DOC + "    yield 'x'": "f yields, so it returns a stream",
     "@app.paid\nasync def generate(call) -> str:\n" + DOC: "generate cannot be the name of an endpoint",
     "@app.paid\nasync def models(call) -> str:\n" + DOC: "models cannot be the name of an endpoint",
     "@app.paid\nasync def _f(call) -> str:\n" + DOC: "_f begins with '_'",
-    "@app.paid\nclass F: ...": "is no function; put the decorator right above an async def.",
-    "@app.paid(units=-1)\nasync def f(call) -> str:\n" + DOC: "units is a whole number from 0 to 1,000,000",
-    "@app.paid(units='2')\nasync def f(call) -> str:\n" + DOC: "units is a whole number from 0 to 1,000,000",
-    "@app.paid(units=True)\nasync def f(call) -> str:\n" + DOC: "units is a whole number from 0 to 1,000,000",
-    "@app.paid(max_input_tokens=0)\nasync def f(call) -> str:\n" + DOC: "max_input_tokens is a whole number from 1",
-    "@app.paid(max_output_tokens='x')\nasync def f(call) -> str:\n" + DOC: "max_output_tokens is a whole number from 1",
+    "@app.paid\nclass F: ...": "is not a function; put the decorator right above an async def.",
+    "@app.paid(units=-1)\nasync def f(call) -> str:\n" + DOC: "units has to be a whole number from 0 to 1,000,000",
+    "@app.paid(units='2')\nasync def f(call) -> str:\n" + DOC: "units has to be a whole number from 0 to 1,000,000",
+    "@app.paid(units=True)\nasync def f(call) -> str:\n" + DOC: "units has to be a whole number from 0 to 1,000,000",
+    "@app.paid(max_input_tokens=0)\nasync def f(call) -> str:\n" + DOC: "max_input_tokens has to be a whole",
+    "@app.paid(max_output_tokens='x')\nasync def f(call) -> str:\n" + DOC: "max_output_tokens has to be a whole",
     "@app.paid(model='nobody:x')\nasync def f(call) -> str:\n" + DOC: "the provider 'nobody' is not known",
     "@app.prompt\nasync def f(a: str) -> str:\n" + DOC: "f has no prompt; write it into the docstring",
     '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do {b}."""': "its prompt has {b}, and it takes {a}",
@@ -350,7 +350,9 @@ def test_a_name_is_taken_once() -> None:
         """Do."""
         raise NotImplementedError(call)
 
-    with pytest.raises(FounderError, match=r"twice is the name of two functions; the other one is at .*, line \d+\."):
+    with pytest.raises(
+        FounderError, match=r"twice is the name of two functions; rename this one, or the one at .*, line \d+\."
+    ):
         app.paid(twice)
 
 

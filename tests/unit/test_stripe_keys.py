@@ -7,15 +7,15 @@ from farebox.domain.stripe_keys import wrong_key, wrong_webhook_secret
 NO_KEYS = {
     "pk_test_of_a_page": "is a publishable key",
     "pk_live_of_a_page": "is a publishable key",
-    "whsec_of_an_endpoint": "is what webhooks are signed with",
-    "sk-proj-of-somebody-else": "is no secret key",
-    "sk_of_no_mode": "is no secret key",
-    "sk_test_": "is no secret key",
-    "sk_test_…": "is no secret key",
-    "sk_test_with a blank": "is no secret key",
+    "whsec_of_an_endpoint": "is a webhook's secret",
+    "sk-proj-of-somebody-else": "is not a secret key",
+    "sk_of_no_mode": "is not a secret key",
+    "sk_test_": "is not a secret key",
+    "sk_test_…": "is not a secret key",
+    "sk_test_with a blank": "is not a secret key",
     "sk_test_of_the_tests\n": "has a blank or an end of line around it",
     " sk_test_of_the_tests": "has a blank or an end of line around it",
-    "": "is no secret key",
+    "": "is not a secret key",
 }
 
 

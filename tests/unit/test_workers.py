@@ -128,7 +128,7 @@ def test_once_one_was_ready_another_that_cannot_start_is_tried_again_and_the_oth
     monkeypatch.setattr(workers, "RETRY_SECONDS", 0.0)
     parent.keep_subprocess_alive()
     assert (parent.processes, parent.should_exit.is_set(), parent.could_not_start) == ([whole, other], False, False)
-    assert "it is tried again in 5 s" in caplog.text
+    assert "Next try in 5 s" in caplog.text
 
 
 def test_one_that_is_ready_goes_on_though_nobody_has_asked_it_yet() -> None:
@@ -142,7 +142,7 @@ def test_a_worker_that_is_killed_before_any_was_ready_is_tried_again(caplog: pyt
     parent.keep_subprocess_alive()
     assert (parent.places_left, parent.should_exit.is_set()) == ([0], False)
     told = "4711 could not start: it was killed by SIGKILL, as the system does where memory runs out. See what it"
-    assert f"The worker {told} printed; it is tried again in 5 s." in caplog.text
+    assert f"The worker {told} printed. Next try in 5 s." in caplog.text
 
 
 def test_a_worker_was_ready_once_it_has_told_so() -> None:

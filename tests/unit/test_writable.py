@@ -74,7 +74,7 @@ def test_what_cannot_be_written_again_is_refused(body: str) -> None:
 @pytest.mark.parametrize("body", ['{"a":%s}', '{"a" : %s}', '{"a": [{"b": [1.5, %s]}]}'])
 def test_a_number_that_is_not_finite_is_refused_in_the_same_words(body: str, number: str) -> None:
     for read in (read_json, read_writable):
-        with pytest.raises(InvalidRequest, match=rf"^The JSON has {number[:100]}, which is no finite number\."):
+        with pytest.raises(InvalidRequest, match=rf"^The JSON has {number[:100]}, which is not a finite number\."):
             read((body % number).encode(), EXAMPLE)
 
 

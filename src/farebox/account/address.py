@@ -6,10 +6,8 @@ from farebox.account.desk import GONE, Desk, find_link, mail_link, new_mail
 from farebox.domain.people import Client, LinkGone, PersonError, TooOften, address_of, mails_from, mails_to
 from farebox.ports.people import Visit
 
-ASKED: Final = (
-    "Somebody who is logged in to your account asked to change its address to {email}. Nothing has changed yet."
-)
-SAME: Final = "This is your address already."
+ASKED: Final = "Somebody logged in to your account asked to change your address to {email}. Nothing has changed yet."
+SAME: Final = "This is already your address."
 
 
 def ask_for_address(desk: Desk, here: Visit, client: Client, *, email: str) -> str:
@@ -22,7 +20,7 @@ def ask_for_address(desk: Desk, here: Visit, client: Client, *, email: str) -> s
     if address == here.person.email:
         raise PersonError(SAME, field="email")
     if desk.people.take([mails_from(client)]) is not None:
-        raise TooOften("Too many mails were asked for from your network. Try again in an hour.")
+        raise TooOften("Too many e-mails were requested from your network. Try again in an hour.")
     if desk.people.take([mails_to(address, "change"), mails_to(here.person.id, "change")]) is None:
         told = new_mail(here.person.email, "changed", desk.people.now_us(), what=ASKED.format(email=address))
         mail_link(desk, "change", address, told, person_id=here.person.id)

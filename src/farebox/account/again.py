@@ -35,7 +35,7 @@ def show_password_again(desk: Desk, here: Visit, client: Client, password: str) 
         Busy: too many passwords are being hashed.
     """
     if not ways_of(desk, here).has_password:
-        raise NotAllowed("Show your second factor or a passkey.")
+        raise NotAllowed("Use your second factor or a passkey.")
     show_password(desk, here, client, password)
 
 
@@ -60,4 +60,4 @@ def show_passkey_again(desk: Desk, here: Visit, client: Client, place: Place, *,
     """
     passkey, sign_count = look_at_passkey(desk, place, token, answer, here.person)
     if not desk.proofs.passkeys.show_again(here.session, passkey, sign_count, client):
-        raise PersonError("This passkey was used in this very moment. Try again.")
+        raise PersonError("This passkey was used just now. Try again.")

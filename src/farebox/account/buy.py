@@ -37,10 +37,10 @@ def _asking() -> Iterator[None]:
     try:
         yield
     except PaymentsUnavailable as error:
-        log.warning("somebody could not buy: %s", error)
+        log.warning("a purchase failed: %s", error)
         raise CannotBuy(STRIPE_AWAY) from None
     except PaymentRefused as error:
-        log.warning("somebody could not buy: %s", error)
+        log.warning("a purchase failed: %s", error)
         raise CannotBuy(str(error)) from None
 
 
@@ -53,9 +53,9 @@ def buy_plan(till: Till, account: AccountRow, name: str) -> str:
     plan = till.product.by_name.get(name)
     known = till.billing.subscription(account.id)
     if plan is None or not plan.price_nanodollars:
-        raise CannotBuy("There is no such plan for sale.")
+        raise CannotBuy("This plan is not for sale.")
     if known is not None and known.is_live:
-        raise CannotBuy("This account has a plan already; change it instead.")
+        raise CannotBuy("This account already has a plan. Change it instead.")
     # Only an account that was never subscribed gets a trial.
     trial_days = plan.trial_days if known is None or known.status in NOT_BEGUN else 0
     with _asking():
@@ -73,7 +73,7 @@ def buy_pack(till: Till, account: AccountRow, name: str) -> str:
     """
     pack = pack_named(till, name)
     if pack is None:
-        raise CannotBuy("There is no such pack for sale.")
+        raise CannotBuy("This pack is not for sale.")
     with _asking():
         customer = customer_of(till, account)
         return till.payments.checkout_pack(
@@ -88,7 +88,7 @@ def portal(till: Till, account: AccountRow) -> str:
         CannotBuy: nothing was ever bought, or Stripe cannot be asked now.
     """
     if not account.customer_id:
-        raise CannotBuy("There is nothing to look after yet: nothing was bought.")
+        raise CannotBuy("Nothing was bought yet, so there is no card and no invoice.")
     with _asking():
         return till.payments.portal(customer_of(till, account), _page(till, "/plan", account))
 
@@ -150,7 +150,7 @@ def change_plan(till: Till, account: AccountRow, name: str) -> Change:
     known = _own(till, account)
     plan, other = till.product.by_name.get(known.plan), till.product.by_name.get(name)
     if other is None:
-        raise CannotBuy("There is no such plan for sale.")
+        raise CannotBuy("This plan is not for sale.")
     if not other.price_nanodollars:
         cancel(till, account)
         return "later"
@@ -158,7 +158,7 @@ def change_plan(till: Till, account: AccountRow, name: str) -> Change:
     if change == "same" and not known.next_plan:
         return change
     if change == "later" and plan is not None and plan.every != other.every:
-        raise CannotBuy(f"Your plan is paid by the {plan.every}. Cancel it, and choose this one when it has ended.")
+        raise CannotBuy(f"Your plan is paid by the {plan.every}. Cancel it first, and choose this one when it ends.")
     if change == "now" and known.status == "past_due":
         raise CannotBuy("The last payment failed. Pay it first, under “Card and invoices”.")
     with _asking():
@@ -224,14 +224,14 @@ def wish_top_up(till: Till, account: AccountRow, pack_name: str, below: str) -> 
         return
     pack = pack_named(till, pack_name)
     if pack is None:
-        raise CannotBuy("There is no such pack for sale.", field="pack")
+        raise CannotBuy("This pack is not for sale.", field="pack")
     try:
         amount = usd_to_nanodollars(below.strip().removeprefix("$").replace(",", ""))
     except ValueError:
-        raise CannotBuy("Write US dollars, as 5 or 2.50.", field="below") from None
+        raise CannotBuy("Enter US dollars, such as 5 or 2.50.", field="below") from None
     if not 0 < amount <= pack.credit_nanodollars:
         most = format_usd(pack.credit_nanodollars)
-        raise CannotBuy(f"Write more than nothing, and at most {most}: what the pack is worth.", field="below")
+        raise CannotBuy(f"Enter more than 0, and at most {most}, which is what the pack is worth.", field="below")
     till.billing.wish_top_up(account.id, pack.name, amount)
     till.account_changed(account.id)
 
@@ -288,7 +288,7 @@ def _wish(till: Till, known: Known, plan: Plan) -> None:
         if known.ends_at_period_end:  # the subscription may still end, so nothing is promised
             _wish_as_before(till, known)
             raise
-        log.warning("Stripe is told later that %s wants %s next: %s", known.account_id, plan.name, error)
+        log.warning("%s wants %s next, and Stripe will be told later: %s", known.account_id, plan.name, error)
 
 
 def _wish_as_before(till: Till, known: Known) -> None:

@@ -46,7 +46,7 @@ class UsageCheck:
             except CallError:
                 raise
             except PaymentsUnavailable as error:
-                log.warning("what Stripe has counted for %s is looked at later: %s", customer, error)
+                log.warning("what Stripe has counted for %s will be checked later: %s", customer, error)
             except PaymentRefused as error:
                 log.error("Stripe does not say what it has counted for %s: %s", customer, error)  # noqa: TRY400  # its words say it
             except Exception:
@@ -86,5 +86,5 @@ class UsageCheck:
                 log.warning("%s was counted by Stripe: %s", event_id, format_usd(nanodollars))
                 self._checks.counted(event_id)
             else:
-                log.warning("%s was not counted by Stripe, and is reported anew: %s", event_id, format_usd(nanodollars))
+                log.warning("%s was not counted by Stripe, so it is sent again: %s", event_id, format_usd(nanodollars))
                 self._checks.drop(event_id)

@@ -23,7 +23,7 @@ def close_account(desk: Desk, here: Visit, client: Client, *, typed: str, till: 
         NotAllowed: they are no owner any more, or it is being deleted already.
     """
     if typed.strip().lower() != here.account.email:
-        raise PersonError(f"Type the address of the account, {here.account.email}, to delete it.", field="address")
+        raise PersonError(f"To delete the account, type its address: {here.account.email}", field="address")
     closing = desk.upkeep.closing
     if till is not None and here.account.customer_id:
         _close_what_is_paid(closing, here, client, till)

@@ -90,7 +90,7 @@ class Delivery:
         mail = due.mail
         assert mail.next_us is not None, "it is claimed"
         if mail.next_us - mail.created_us > GIVEN_UP_US:
-            log.error("%s is given up: %s", mail.id, reason)
+            log.error("gave up sending %s: %s", mail.id, reason)
             self._outbox.give_up(mail.id, reason)
             return
         seconds = wait_seconds(mail.tries, FIRST_WAIT_SECONDS, WAIT_SECONDS_MAX)

@@ -148,7 +148,7 @@ def begin_ceremony(desk: Desk, client: Client, kind: CeremonyKind, person_id: st
         TooOften: this client has begun too often.
     """
     if desk.people.take([rules.ceremonies_from(client)]) is not None:
-        raise TooOften("This was begun too often from your network. Try again in a few minutes.")
+        raise TooOften("Too many tries from your network. Try again in a few minutes.")
     token = new_token()
     until_us = desk.people.now_us() + rules.CEREMONY_US
     desk.proofs.ceremonies.begin(Ceremony(ceremony_digest(desk, token), kind, person_id, json.dumps(data), until_us))

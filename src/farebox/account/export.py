@@ -14,9 +14,9 @@ from farebox.ports.team import Part
 READ_ME: Final = """\
 {what}, as {product} had it on {day}.
 
-Each file has a JSON object a line. Times are UTC. Money is in nanodollars: 1,000,000,000 of them are a US dollar.
-Prompts and answers are not kept, so there are none in here; of keys and passwords, only what tells them apart.
-It was collected while the service went on: what came in meanwhile is in some of the files and not in others.
+Each line of a file is a JSON object. Times are UTC. Money is in nanodollars: 1,000,000,000 of them are a US dollar.
+Prompts and answers are not kept, so they are not in here; nor are keys and passwords, only what tells them apart.
+The service went on while this was collected, so what is newest may be in some of the files and not in others.
 
 {files}
 """
@@ -42,7 +42,7 @@ def export_person(desk: Desk, here: Visit, client: Client) -> Iterator[bytes]:
 
 def _export(desk: Desk, here: Visit, client: Client, of: str, what: str) -> Iterator[bytes]:
     archive = desk.upkeep.archive
-    take(desk, [exports_by(here.person.id)], "That were many exports.")
+    take(desk, [exports_by(here.person.id)], "Too many exports.")
     archive.note(here, f"exported_{of}", client)
     parts = archive.of_account(here.account.id) if of == "account" else archive.of_person(here.person.id)
     day = iso(desk.people.now_us())[:10]

@@ -33,7 +33,7 @@ def ask_to_join(desk: Desk, client: Client, *, email: str, password: str, plan: 
     room_us = desk.people.take([sign_ups_from(client)])
     if room_us is not None:
         seconds = max(1, (room_us - desk.people.now_us()) // MICROSECONDS)
-        raise TooOften("Many people signed up from your network. Try again in an hour.", retry_after_seconds=seconds)
+        raise TooOften("Too many sign-ups from your network. Try again in an hour.", retry_after_seconds=seconds)
     browser = new_token()
     chosen = {
         "password_hash": desk.passwords.hash(password),

@@ -44,16 +44,14 @@ def check_terms(terms: KeyTerms, endpoints: Collection[str]) -> None:
         PersonError: a sentence that says why, and the field.
     """
     if len(terms.name) > NAME_CHARS_MAX or (terms.name and not terms.name.isprintable()):
-        raise PersonError(
-            f"A key's name is one line of at most {NAME_CHARS_MAX} characters; choose another one.", field="name"
-        )
+        raise PersonError(f"A key's name has to be one line of at most {NAME_CHARS_MAX} characters.", field="name")
     for path in terms.scopes:
         if path not in endpoints:
-            raise PersonError(f"There is no endpoint {path}; choose among {', '.join(endpoints)}.", field="scopes")
+            raise PersonError(f"There is no endpoint {path}. Choose from {', '.join(endpoints)}.", field="scopes")
     if terms.cap_calls is not None and not 1 <= terms.cap_calls <= CAP_CALLS_MAX:
-        raise PersonError(f"A limit is a whole number of calls, from 1 to {CAP_CALLS_MAX:,}.", field="cap")
+        raise PersonError(f"A limit has to be a whole number of calls, from 1 to {CAP_CALLS_MAX:,}.", field="cap")
     if terms.days is not None and not 1 <= terms.days <= DAYS_MAX:
-        raise PersonError(f"A key ends after a whole number of days, from 1 to {DAYS_MAX:,}.", field="days")
+        raise PersonError(f"Enter a whole number of days, from 1 to {DAYS_MAX:,}.", field="days")
 
 
 def create_key(
@@ -88,7 +86,7 @@ def account_of(accounts: Accounts, email: str) -> AccountRow:
     """
     account = accounts.account_by_email(email)
     if account is not None and account.closed_us is not None:
-        raise FounderError("This account was deleted by its owner; it can have no key any more.")
+        raise FounderError("This account was deleted by its owner, so it can have no new key.")
     if account is None:
         raise FounderError(
             f"There is no account {email!r}. Create it with: farebox accounts create {email} --plan NAME"

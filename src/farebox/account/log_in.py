@@ -20,8 +20,8 @@ from farebox.domain.people import (
 )
 from farebox.domain.period import MICROSECONDS
 
-WRONG = "The address and the password do not belong together."
-INSTEAD = "have a link mailed to you: to log in, or to set a new password."
+WRONG = "The address or the password is not right."
+INSTEAD = "get a link by e-mail to log in or to set a new password."
 
 
 def log_in(desk: Desk, client: Client, *, email: str, password: str) -> LoggedIn:
@@ -57,7 +57,7 @@ def ask_for_link(
     """
     address = address_of(email)
     if desk.people.take([mails_from(client)]) is not None:
-        raise TooOften("Too many mails were asked for from your network. Try again in an hour.")
+        raise TooOften("Too many e-mails were requested from your network. Try again in an hour.")
     if desk.people.take([mails_to(address, purpose)]) is None:
         mail_link(desk, purpose, address, **({"next": next_path} if next_path else {}))
 
@@ -115,7 +115,7 @@ def take_guess(desk: Desk, allowances: Sequence[Allowance], instead: str = INSTE
     seconds = max(1, -((desk.people.now_us() - room_us) // MICROSECONDS))
     minutes = -(-seconds // 60)
     raise WrongPassword(
-        f"Too many guesses, so this one was not looked at. Try again in {minutes} minute{'' if minutes == 1 else 's'}, "
+        f"Too many tries, so this one was not checked. Try again in {minutes} minute{'' if minutes == 1 else 's'}, "
         f"or {instead} That works now.",
         retry_after_seconds=seconds,
     )

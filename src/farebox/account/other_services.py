@@ -11,13 +11,13 @@ from farebox.domain.people import Client, LinkGone, NotAllowed, PersonError, Too
 from farebox.ports.people import Visit
 from farebox.ports.proofs import Known, OtherService, Trip
 
-AGAIN: Final = "This log-in was begun in another browser, too long ago, or was finished already. Begin it again here."
-NO_SERVICE: Final = "Nobody can log in with this here."
-TAKEN: Final = "{service} is connected to another person here already. Disconnect it there first."
-NOT_IN: Final = "You logged out, or in as somebody else, meanwhile. Nothing was connected."
+AGAIN: Final = "This log-in was started in another browser or too long ago, or is already finished. Start again here."
+NO_SERVICE: Final = "You cannot log in with this here."
+TAKEN: Final = "{service} is already connected to another person here. Disconnect it there first."
+NOT_IN: Final = "Meanwhile you logged out, or in as somebody else, so nothing was connected."
 REFUSED: Final = "{service} did not say who you are. Try again, or log in another way."
 UNVERIFIED: Final = (
-    "{service} does not say that your address is yours. Log in by password or a mailed link, or sign up, and connect "
+    "{service} has not confirmed your address. Log in with a password or an e-mail link, or sign up, and connect "
     "{service} under Settings, Security."
 )
 
@@ -115,7 +115,7 @@ def label_of(desk: Desk, issuer: str) -> str:
 def _log_in(desk: Desk, client: Client, service: OtherService, known: Known) -> LoggedIn:
     is_news = known.email is not None and desk.proofs.identities.is_news(known)
     if is_news and desk.people.take([sign_ups_from(client)]) is not None:
-        raise TooOften("Many people signed up from your network. Try again in an hour.")
+        raise TooOften("Too many sign-ups from your network. Try again in an hour.")
     plan = desk.product.plans[0].name
     came = arrive(
         desk, "oauth", client, lambda arrival: desk.proofs.identities.log_in(known, service.label, plan, arrival)

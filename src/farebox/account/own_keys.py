@@ -81,16 +81,16 @@ def replace_key(desk: Desk, here: Visit, client: Client, old: KeyRow, grace_seco
 def _id_of(desk: Desk, here: Visit, form: str) -> str:
     """The id of the key that a form makes: a form that comes again finds the id taken, and nobody can choose an id."""
     if _FORM.fullmatch(form) is None:
-        raise PersonError("This form did not come whole. Open the page again, and send it from there.")
+        raise PersonError("Parts of the form are missing. Open the page again, and send it from there.")
     return f"key_{digest(desk.secret, 'form of a key', f'{here.account.id} {form}')[:16]}"
 
 
 def _refuse(made: KeyMade) -> NoReturn:
     if made == "again":
-        raise FormUsed("This form was sent before, so nothing was done.")
+        raise FormUsed("This form was already sent, so nothing was done.")
     if made == "gone":
-        raise PersonError("This key is revoked or has expired, so it cannot be replaced. Make a new one.")
+        raise PersonError("This key is revoked or has expired, so it cannot be replaced. Create a new one.")
     raise PersonError(
-        f"An account has at most {WORKING_MAX} keys that work, and this one has as many. Revoke one first; a key that "
-        "is replaced at once, without a time in which both work, makes room for its successor."
+        f"This account has {WORKING_MAX} keys that work, the most it can have. Revoke one first, or replace one so "
+        "that the old key ends at once."
     )

@@ -11,11 +11,11 @@ from farebox.ports.proofs import Place
 
 NAME_CHARS_MAX: Final = 60
 PASSKEYS_MAX: Final = 20
-AGAIN: Final = "This took too long, or was begun in another browser. Try again."
+AGAIN: Final = "This took too long, or was started in another browser. Try again."
 UNKNOWN: Final = "This passkey is not known here. Log in another way, and add it under Settings, Security."
-USED: Final = "This passkey was used or removed in this very moment. Try again."
-THEIRS: Final = "This passkey is another account's."
-TOO_MANY: Final = f"An account has at most {PASSKEYS_MAX} passkeys; remove one first."
+USED: Final = "This passkey was used or removed just now. Try again."
+THEIRS: Final = "This passkey belongs to another account."
+TOO_MANY: Final = f"You can have at most {PASSKEYS_MAX} passkeys. Remove one first."
 MAKE: Final = "make"
 SHOW: Final = "show"
 
@@ -125,7 +125,7 @@ def check_name(name: str) -> str:
     """
     name = " ".join(name.split())
     if not name or len(name) > NAME_CHARS_MAX or not name.isprintable():
-        raise PersonError(f"A name is one line of 1 to {NAME_CHARS_MAX} characters.", field="name")
+        raise PersonError(f"A name has to be one line of 1 to {NAME_CHARS_MAX} characters.", field="name")
     return name
 
 

@@ -9,7 +9,7 @@ from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.ports.people import Visit
 
-NOT_AN_AMOUNT: Final = "This is no amount of money; write US dollars, as 25 or 12.50, or leave it empty for no cap."
+NOT_AN_AMOUNT: Final = "Enter US dollars, such as 25 or 12.50, or leave it empty for no cap."
 
 
 def can_be_chosen(product: Product, plan: Plan) -> bool:

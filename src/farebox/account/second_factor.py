@@ -21,11 +21,11 @@ from farebox.domain.second_factor import (
 from farebox.ports.people import Visit
 from farebox.ports.proofs import Shown
 
-AGAIN: Final = "Your log-in took too long, or was begun again elsewhere. Log in once more."
-TURN_ON_AGAIN: Final = "This took too long. Begin once more, and remove the entry that your app has by now."
-WRONG: Final = "This code does not hold. Each is good once, and for a minute; wait for the next one."
-NONE: Final = "There is no second factor."
-ON_ALREADY: Final = "The second factor is on already. Keep its entry in your app."
+AGAIN: Final = "Your log-in took too long, or was started again elsewhere. Log in once more."
+TURN_ON_AGAIN: Final = "This took too long. Start again, and remove the entry that your app has now."
+WRONG: Final = "This code does not work. Each one works once, and for a minute. Wait for the next one."
+NONE: Final = "Your second factor is off."
+ON_ALREADY: Final = "The second factor is already on. Keep its entry in your app."
 INSTEAD: Final = "log in with a passkey, if you have one."
 
 

@@ -44,7 +44,7 @@ def change_password(desk: Desk, here: Visit, client: Client, *, current: str, ne
     if here.person.password_hash is not None:
         _check(desk, here, client, current, field="current")
     elif not is_fresh(here.session, desk.people.now_us()):
-        raise NotAllowed("Log in again by a mailed link, and set your password then.")
+        raise NotAllowed("Log in again with an e-mail link, and set your password then.")
     if not desk.people.set_password(here.person, desk.passwords.hash(new), here.session, client):
         raise NotAllowed("Your password was changed in another window meanwhile.")
     desk.mail_written()

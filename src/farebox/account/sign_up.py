@@ -25,6 +25,6 @@ def sign_up(accounts: Accounts, product: Product, email: str, plan: str) -> Acco
     row = AccountRow(f"acct_{secrets.token_hex(8)}", address, plan, "active", now_us, now_us)
     if not accounts.add_account(row):
         raise FounderError(
-            f"There is an account {address!r} already. Make a key for it with: farebox keys create {address}"
+            f"There is already an account {address!r}. Create a key for it with: farebox keys create {address}"
         )
     return row

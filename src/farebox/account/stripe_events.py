@@ -93,12 +93,12 @@ class Clerk:
         except PaymentsUnavailable as error:
             self._wait(event, str(error))
         except PaymentRefused as error:
-            log.warning("%s (%s) is given up: %s", event.id, event.type, error)
+            log.warning("gave up %s (%s): %s", event.id, event.type, error)
             self._inbox.done(event.id, str(error))
         except CallError:
             raise
         except Exception as error:
-            log.exception("%s (%s) could not be worked off", event.id, event.type)
+            log.exception("%s (%s) could not be handled", event.id, event.type)
             self._wait(event, type(error).__name__)
         else:
             self._inbox.done(event.id, note)
@@ -106,7 +106,7 @@ class Clerk:
     def _wait(self, event: Waiting, reason: str) -> None:
         seconds = wait_seconds(event.tries, FIRST_WAIT_SECONDS, WAIT_SECONDS_MAX)
         if event.tries * WAIT_SECONDS_MAX * MICROSECONDS > GIVEN_UP_US:
-            log.error("%s (%s) is given up: %s", event.id, event.type, reason)
+            log.error("gave up %s (%s): %s", event.id, event.type, reason)
             self._inbox.done(event.id, reason)
             return
         log.warning("%s (%s) has to wait %.0f s: %s", event.id, event.type, seconds, reason)

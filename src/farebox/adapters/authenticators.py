@@ -28,7 +28,7 @@ log = logging.getLogger("farebox.web")
 
 WAIT_MILLISECONDS: Final = 300_000
 ID_CHARS_MAX: Final = 1_400  # of the 1,023 bytes that an id may have
-REFUSED: Final = "Your passkey's answer does not hold here, so nothing was done. Try again, or another way."
+REFUSED: Final = "Your passkey does not work here, so nothing was done. Try again, or another way."
 KNOWN_TRANSPORTS: Final = {each.value for each in AuthenticatorTransport}
 
 

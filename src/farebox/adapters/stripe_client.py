@@ -18,7 +18,7 @@ VERSION: Final = "2026-10-28.endive"
 SECONDS_MAX: Final = 20
 TRIES: Final = 2
 BRIEF_SECONDS_MAX: Final = 3
-UNAVAILABLE: Final = "Stripe cannot be asked right now. Try again in a minute."
+UNAVAILABLE: Final = "Stripe cannot be reached right now. Try again in a minute."
 BAD_KEY: Final = (
     "Stripe does not know this key, or it may not do this. Look at STRIPE_SECRET_KEY; the keys are at "
     "https://dashboard.stripe.com/apikeys."

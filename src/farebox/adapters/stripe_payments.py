@@ -19,7 +19,7 @@ from farebox.ports.money import PaymentRefused
 
 log = logging.getLogger("farebox.stripe")
 
-NO_CARD: Final = "No card is kept for this account. Buy a pack once, and the card is kept for the next time."
+NO_CARD: Final = "This account has no saved card. Buy a pack once, and the card is saved for the next time."
 NOT_SYNCED: Final = "This cannot be bought at the moment; we have been told. Try again later."
 COST_NOTHING: Final = frozenset(
     {"warning_needs_response", "warning_under_review", "warning_closed", "won", "prevented"}
@@ -110,7 +110,7 @@ class StripePayments:
         with told():
             made = self._api.checkout.sessions.create(cast("Any", asked))
         if not made.url:
-            raise PaymentRefused("Stripe gave no page to pay on. Try again.")
+            raise PaymentRefused("The payment page could not be opened. Try again.")
         return made.url
 
     def expire_checkouts(self, customer: str) -> None:

@@ -71,7 +71,7 @@ async def try_once(
     breaker = model.breaker
     if not breaker.may_try(started):
         wait = max(breaker.retry_after(started), 1)
-        resting = UpstreamBusy("The model is out of order. Try again later.", retry_after_seconds=wait)
+        resting = UpstreamBusy("The model is not available now. Try again later.", retry_after_seconds=wait)
         unasked = f"not asked for {wait} s, after {breaker.failures} failures (FAREBOX_BREAKER_FAILURES)"
         return Attempt(model, started, error=resting, unasked=unasked)
     seconds_max = max(deadline - started, 0.001)
@@ -85,7 +85,7 @@ async def try_once(
             breaker.failed(monotonic())
         return Attempt(model, started, error=error)
     except Exception as error:
-        log.exception("the way to the model broke")
+        log.exception("the connection to the model broke")
         failed = UpstreamFailed(FAILED)
         failed.__cause__ = error
         return Attempt(model, started, error=failed)
@@ -166,7 +166,7 @@ def _refusal(reply: Reply) -> CallError:
     if not isinstance(message, str) or not message:
         return UpstreamFailed(FAILED)
     return RequestRefused(
-        f"The model's provider refuses this request: {message[:REFUSAL_CHARS_MAX]}",
+        f"The model's provider refused this request: {message[:REFUSAL_CHARS_MAX]}",
         param=param if isinstance(param, str) else None,
     )
 

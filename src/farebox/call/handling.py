@@ -32,7 +32,7 @@ Out = TypeVar("Out")
 Messages = Sequence[Mapping[str, Any]]
 
 NO_MESSAGE: Final = "The model returned no message. Nothing was charged; change the request."
-UNFIT: Final = "The model did not answer in the form that was asked of it. Nothing was charged; try again."
+UNFIT: Final = "The model's answer did not have the right form. Nothing was charged; try again."
 FAULTS_MAX: Final = 10  # a wrong answer may be wrong in a thousand places
 
 

@@ -16,7 +16,7 @@ from farebox.domain.ledger import Mark
 EVENT_BYTES_MAX: Final = 16 << 20
 # How long to wait after the proper end until the provider closes the body: then its connection can be used again.
 DRAIN_SECONDS: Final = 0.05
-BROKEN: Final = "The model broke off in the middle of its answer. Try again."
+BROKEN: Final = "The model stopped in the middle of its answer. Try again."
 
 
 class MeteredStream:

@@ -86,7 +86,7 @@ def ending_of(wire: Wire, error: BaseException) -> tuple[Ending, CallError]:
 
 
 def out_of_time() -> UpstreamTimeout:
-    return UpstreamTimeout("The call did not end in time. Try again.", retry_after_seconds=1)
+    return UpstreamTimeout("The call took too long. Try again.", retry_after_seconds=1)
 
 
 def _told(wire: Wire, error: BaseException) -> CallError:
@@ -96,7 +96,7 @@ def _told(wire: Wire, error: BaseException) -> CallError:
         log.error("call %s failed", call_id, exc_info=error)
         return InternalError("Something went wrong on our side. Nothing was charged; try again.")
     if found is None:
-        log.warning("call %s failed, it seems by what the model failed with", call_id, exc_info=error)
+        log.warning("call %s failed, apparently because the model did", call_id, exc_info=error)
     if isinstance(cause, CallTooLarge) and wire.place:
         log.warning("%s: %s Raise max_input_tokens or max_output_tokens of its decorator.", wire.place, cause.detail)
     if isinstance(cause, RequestRefused) and not wire.is_relay and cause is wire.error:

@@ -50,7 +50,7 @@ async def record(
         # The call touched none of its credit.
         found = found._replace(prepaid_nanodollars=standing.prepaid_nanodollars)
     if Mark.OVER_HOLD in outcome.marks:
-        log.error("call %s used more than its hold: charged up to the hold; raise the bound", hold.call_id)
+        log.error("call %s used more than its hold, and is charged up to the hold; raise its bound", hold.call_id)
     if wire.service.events is not None and found is not None:
         wire.service.events.recorded(hold, outcome, found)
     if wire.service.watch is not None:

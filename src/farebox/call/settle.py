@@ -15,7 +15,7 @@ async def settle(ledger: Ledger, sweep_seconds: float) -> None:
         try:
             expired = await ledger.expire()
             if expired:
-                log.warning("%d holds expired: their process died, or their call outlived them", expired)
+                log.warning("%d holds expired: their process died, or their call took too long", expired)
         except CallError as error:
             log.warning("the sweep has to wait: %s", error.detail)
         except Exception:

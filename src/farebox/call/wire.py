@@ -191,8 +191,8 @@ class Wire:
         output_max = min(output_max, self.output_left // answers)
         if question.input_tokens_max > self.input_left or (output_max < 1 and wanted != 0):
             self.error = CallTooLarge(
-                f"This call has room for {self.input_left:,} more tokens of input and {self.output_left:,} of output, "
-                f"and the next question to the model can have {question.input_tokens_max:,}. Send less."
+                f"This call may use {self.input_left:,} more tokens of input and {self.output_left:,} of output, "
+                f"and its next question to the model may have {question.input_tokens_max:,} of input. Send less."
             )
             raise self.error
         self.input_left -= question.input_tokens_max

@@ -33,7 +33,7 @@ def main() -> None:
         if error.errno not in UNWRITABLE:
             raise
         _drop_output()
-        sys.exit(f"farebox: The output cannot be written ({error.strerror}); make room there, or send it elsewhere.")
+        sys.exit(f"farebox: The output cannot be written ({error.strerror}); make room there, or write it elsewhere.")
 
 
 def _run() -> None:

@@ -25,7 +25,7 @@ def _tell_version(is_asked: bool) -> None:
 @cli.callback()
 def options(
     version: Annotated[  # its callback does it
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version, and end.")
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version, and exit.")
     ] = False,
 ) -> None:
     """What may stand before a command."""

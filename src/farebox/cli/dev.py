@@ -23,8 +23,8 @@ from farebox.web.pages.offers import SAMPLE, suggested
 
 GRACE_SECONDS: Final = 5  # a reload must not wait for a slow model
 REAL_MONEY: Final = (
-    "STRIPE_SECRET_KEY is a live key, and farebox dev is to try things out: cards would be charged. Set a key of "
-    "Stripe's test mode, sk_test_…, or none, and a stand-in takes its place. Customers are served by farebox serve."
+    "STRIPE_SECRET_KEY is a live key, but farebox dev is for trying things out, and would charge real cards. Set a key "
+    "of Stripe's test mode, sk_test_…, or none, to use a stand-in. To serve customers, run farebox serve."
 )
 GENERATE: Final = ("/v1/generate", '{"prompt": "Write a tagline for a dog-walking app"}')
 
@@ -91,7 +91,7 @@ def _welcome(shop: Shop, you: Developer, url: str, stripe: str | None) -> list[s
         "",
         curl(url, you.key.text, *_first_call(shop.app), windows=sys.platform == "win32"),
         "",
-        "Ctrl-C stops it." + (" A change of your file restarts it." if shop.app.folder else ""),
+        "Ctrl-C stops it." + (" It restarts when you change your file." if shop.app.folder else ""),
     ]
 
 

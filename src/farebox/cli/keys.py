@@ -22,15 +22,17 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 @cli.command()
 def create(
     email: Annotated[str, typer.Argument(help="The address of the account.")],
-    name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "",
+    name: Annotated[str, typer.Option("--name", help="What the key is for, to tell it apart.")] = "",
     test: Annotated[
         bool, typer.Option("--test", help="A test key: it reaches the sandbox model and is never billed.")
     ] = False,
     scopes: Annotated[
         str | None, typer.Option("--scopes", help="The only endpoints it may call, as /v1/tagline,/v1/generate.")
     ] = None,
-    cap: Annotated[int | None, typer.Option("--cap", help="The most calls a month with it.")] = None,
-    expires_days: Annotated[int | None, typer.Option("--expires-days", help="After how many days it ends.")] = None,
+    cap: Annotated[int | None, typer.Option("--cap", help="The most calls a month that it may make.")] = None,
+    expires_days: Annotated[
+        int | None, typer.Option("--expires-days", help="The number of days after which it ends.")
+    ] = None,
     app: AppOption = None,
 ) -> None:
     """Make a key. It is the last line printed, and is shown this once."""
@@ -89,7 +91,9 @@ def revoke(key: KeyArgument, app: AppOption = None) -> None:
 @cli.command()
 def rotate(
     key: KeyArgument,
-    grace: Annotated[str, typer.Option("--grace", help="How long the old key still works, as 30m, 24h or 7d.")] = "24h",
+    grace: Annotated[
+        str, typer.Option("--grace", help="How long the old key still works, such as 30m, 24h or 7d.")
+    ] = "24h",
     app: AppOption = None,
 ) -> None:
     """Make a key that replaces another one. The new key is the last line printed, and is shown this once."""

@@ -63,8 +63,8 @@ def load_app(target: str | None) -> Farebox:
     found = getattr(_load_module(module_name), attribute or "app", None)
     if not isinstance(found, Farebox):
         raise FounderError(
-            f"{module_name} has no {attribute or 'app'!r} that is a Farebox. Write in it: app = Farebox(…), or name "
-            "yours as in: farebox dev module:app"
+            f"{module_name} has no {attribute or 'app'!r} that is a Farebox. Add app = Farebox(…) to it, or name "
+            "yours, as in: farebox dev module:app"
         )
     found.check()
     return found
@@ -90,7 +90,7 @@ def _load_module(name: str) -> object:
     if getattr(found, "__file__", None) is None and path.is_dir():
         raise FounderError(f"{name} is a folder; go into it, or name the file in it, as {path / 'app.py'}")
     if is_file and Path(found.__file__ or "").resolve() != path.resolve():
-        raise FounderError(f"{name} has the name of another module, {module!r}; rename the file.")
+        raise FounderError(f"{name} has the same name as another module, {module!r}; rename the file.")
     return found
 
 
@@ -115,7 +115,7 @@ def _told(error: BaseException, file: str) -> FounderError:
     if isinstance(error, OSError) and not frames:
         return _unreadable(error, error.filename or file)
     if isinstance(error, SystemExit):
-        return FounderError(f"{place}: the file ends the program; take out what exits.")
+        return FounderError(f"{place}: the file exits when it is loaded; take that line out.")
     what = str(error) if isinstance(error, FounderError) else f"{type(error).__name__}: {error}"
     return FounderError(f"{place}: {_wrong_argument(error) or what}")
 

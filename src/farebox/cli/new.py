@@ -71,7 +71,7 @@ def new(name: Annotated[str, typer.Argument(help="The name of your product, and 
     """Begin a product: a folder with a file that runs and a test that passes."""
     if not _NAME.fullmatch(name):
         raise FounderError(
-            f"{name!r} cannot be a folder's name everywhere; take letters, digits, '-' and '_', a letter first, "
+            f"{name!r} cannot be a folder's name everywhere; use letters, digits, '-' and '_', a letter first, "
             "and no more than 40."
         )
     folder = Path(name)
@@ -83,9 +83,9 @@ def new(name: Annotated[str, typer.Argument(help="The name of your product, and 
             filled = text.format(product=product) if file in {"app.py", "README.md"} else text
             (folder / file).write_text(filled, encoding="utf-8")
     except FileExistsError:
-        raise FounderError(f"There is something called {name!r} here already; take another name.") from None
+        raise FounderError(f"There is already something called {name!r} here; choose another name.") from None
     except OSError as error:
         raise FounderError(f"{folder.resolve()} cannot be written ({error.strerror}).") from None
     typer.echo(f"{product} is in {name}/. Go on with:")
     typer.echo(f"\n  cd {name}\n  farebox dev       # try it: prints a key and a curl line that works")
-    typer.echo("  pytest            # test it\n\nYour product is the file app.py: change it, and it starts anew.")
+    typer.echo("  pytest            # test it\n\nYour product is the file app.py: change it, and it restarts.")

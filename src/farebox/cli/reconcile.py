@@ -11,7 +11,7 @@ from farebox.store.reconcile import reconcile as make_again
 def reconcile(
     app: AppOption = None,
     *,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for a note, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for notes, too.")] = False,
 ) -> None:
     """Make every sum again from the calls, and list where one is off (then the exit code is 1)."""
     shop = open_shop(app)

@@ -17,13 +17,16 @@ from farebox.wiring.askers import key_variables
 HostOption = Annotated[str, typer.Option("--host", help="The address to listen on.")]
 WorkersOption = Annotated[
     int,
-    typer.Option("--workers", min=1, max=64, help="How many processes. As many as there are processors take calls."),
+    typer.Option(
+        "--workers",
+        min=1,
+        max=64,
+        help="How many processes to run; those beyond the number of processors stand by.",
+    ),
 ]
 ProcessorsOption = Annotated[
     int | None,
-    typer.Option(
-        "--processors", min=1, help="How many processors there are for it, where the machine says more or less."
-    ),
+    typer.Option("--processors", min=1, help="How many processors it may use, if the machine reports another number."),
 ]
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port to listen on.")]
 

@@ -16,10 +16,10 @@ from farebox.ports.money import KeyRefused, PaymentRefused, PaymentsUnavailable
 from farebox.settings import Settings
 from farebox.wiring import money as wiring_money
 
-PUT_INTO_ENV = "Put this line into .env, and start again what serves; Stripe shows it at the endpoint as well:"
+PUT_INTO_ENV = "Put this line into .env, and restart Farebox. Stripe shows it at the endpoint, too:"
 BY_HAND = (
-    "Stripe has no webhook endpoint of yours. Set FAREBOX_PUBLIC_URL to the https address that customers use, and this "
-    f"command makes it. Or add one at https://dashboard.stripe.com/webhooks whose address ends in {PATH}, for:"
+    "You have no webhook endpoint at Stripe. Set FAREBOX_PUBLIC_URL to the https address that customers use, and this "
+    f"command makes one. Or add one at https://dashboard.stripe.com/webhooks whose address ends in {PATH}, for:"
 )
 NO_KEY = "STRIPE_SECRET_KEY is not set; the keys are at https://dashboard.stripe.com/apikeys."
 
@@ -67,7 +67,7 @@ def sync(
         if made.webhook_secret:
             typer.echo(f"{PUT_INTO_ENV}\nSTRIPE_WEBHOOK_SECRET={made.webhook_secret}")
     except (PaymentsUnavailable, PaymentRefused) as error:
-        raise FounderError(f"{error} What was done stays; run farebox stripe sync again.") from None
+        raise FounderError(f"{error} What was done so far is kept; run farebox stripe sync again.") from None
 
 
 def table(changes: list[Change]) -> list[str]:

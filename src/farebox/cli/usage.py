@@ -39,7 +39,7 @@ def group() -> None:
 
 @cli.command()
 def export(
-    format_: Annotated[Format, typer.Option("--format", help="A JSON object a line, or a table.")] = Format.JSONL,
+    format_: Annotated[Format, typer.Option("--format", help="One JSON object a line, or a table.")] = Format.JSONL,
     email: Annotated[str | None, typer.Option("--account", help="Only the calls of this account.")] = None,
     app: AppOption = None,
 ) -> None:

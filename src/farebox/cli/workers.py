@@ -127,7 +127,7 @@ class Workers(Multiprocess):
             self.could_not_start = True
             self.should_exit.set()
             return
-        told = "The worker %d could not start: it %s. See what it printed; it is tried again in %d s."
+        told = "The worker %d could not start: it %s. See what it printed. Next try in %d s."
         log.error(told, worker.pid, ended, RETRY_SECONDS)
         self._stop_listening(place)
 
@@ -177,9 +177,7 @@ class Workers(Multiprocess):
                 new.kill()
                 new.join()
                 if not self._is_told_to_end():
-                    log.error(
-                        "A new worker was not ready in time. The old ones that are left go on; see what it printed."
-                    )
+                    log.error("A new worker was not ready in time. The old ones go on. See what the new one printed.")
                 return
             old, self.processes[place] = self.processes[place], new
             old.terminate()

@@ -51,11 +51,11 @@ class Brand:
 
     def __post_init__(self) -> None:
         if not isinstance(self.colour, str) or not _HEX.fullmatch(self.colour):
-            raise FounderError(
-                f'Brand(colour={self.colour!r}): a colour is written as "#0f766e": # and six digits, 0 to f.'
-            )
+            raise FounderError(f'Brand(colour={self.colour!r}): write a colour as "#0f766e": # and six digits, 0 to f.')
         if self.logo is not None and (not isinstance(self.logo, str) or not self.logo.strip()):
-            raise FounderError(f'Brand(logo={self.logo!r}): a logo is the name of a file, as in logo="logo.svg".')
+            raise FounderError(
+                f'Brand(logo={self.logo!r}): a logo has to be the name of a file, as in logo="logo.svg".'
+            )
         light, dark = _fills(self.colour)
         for name, fill, papers, towards in (("light", light, PAPERS, BLACK), ("dark", dark, DARK_PAPERS, WHITE)):
             text = _readable(self.colour, papers, towards, CONTRAST_MIN)

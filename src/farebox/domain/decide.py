@@ -27,7 +27,7 @@ from farebox.domain.prices import worst_cost_nanodollars
 from farebox.domain.rate import take
 from farebox.domain.wallet import Grant
 
-NO_SUCH_KEY: Final = "This API key is not valid. Check that it was copied whole and has not been revoked."
+NO_SUCH_KEY: Final = "This API key is not valid. Check that you copied all of it, and that it was not revoked."
 NO_PRICE: Final = (None, None, None)
 SIZED: Final = {"/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"}
 """Where a caller says how large a call may be. At a function of the founder's, its decorator does."""
@@ -44,8 +44,8 @@ def identify(caller: Caller | None, now_us: int, endpoint: str = "") -> CallErro
         return AccountSuspended("This account is suspended. Write to the service's support.")
     if endpoint and caller.scopes and endpoint not in caller.scopes.split(","):
         return InsufficientPermissions(
-            f"This key may not call {endpoint}, only {caller.scopes.replace(',', ', ')}. Use another key, or make one "
-            "for this endpoint."
+            f"This API key may not call {endpoint}, only {caller.scopes.replace(',', ', ')}. Use another key, or "
+            "create one for this endpoint."
         )
     return None
 
@@ -74,7 +74,10 @@ def decide(
     if caller.state == "past_due":
         return Refused(_to_pay(caller, PAYMENT_FAILED), standing)
     if plan.is_metered_in_money and ask.price is None:
-        return Refused(PriceUnknown(f"The price of the model {ask.model!r} is not known."), standing)
+        return Refused(
+            PriceUnknown(f"The price of the model {ask.model!r} is not known. Write to the service's support."),
+            standing,
+        )
     hold = _worst_case(caller, plan, meter, ask, now_us)
     error = _over_plan(plan, meter, hold, now_us) or _over_own(caller, meter, cap, hold, now_us)
     found = error or _payers(caller, plan, hold, ask, grants or ())
@@ -104,18 +107,18 @@ def repeated(earlier: Earlier | None, once: Once, standing: Standing) -> Answere
     # If a function has become a stream since, its kept answer is of no use: it is not a stream.
     if earlier.fingerprint != once.fingerprint or (once.is_stream and earlier.body is not None):
         error: CallError = IdempotencyMismatch(
-            "This Idempotency-Key came with another request before. Use a new key for a new request."
+            "This Idempotency-Key was already used for another request. Use a new key for a new request."
         )
     elif earlier.is_open:
         error = IdempotencyInFlight(
-            f"The first call with this Idempotency-Key, {earlier.call_id}, is under way. Try again shortly.",
+            f"The first call with this Idempotency-Key, {earlier.call_id}, is still under way. Try again shortly.",
             retry_after_seconds=1,
         )
     elif earlier.body is not None:
         return Answered(earlier.call_id, earlier.content_type, earlier.body, standing)
     elif earlier.is_stream and earlier.state == State.POSTED and not earlier.is_silent:
         error = IdempotencyStreamed(
-            f"This call was streamed before, as {earlier.call_id}, and streams are not kept. Use a new Idempotency-Key."
+            f"This call was already streamed, as {earlier.call_id}; streams are not kept. Use a new Idempotency-Key."
         )
     else:
         return None
@@ -195,14 +198,14 @@ def _payers(caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[G
 
 
 def _lacks_credit(caller: Caller, plan: Plan, beyond: int, credit: int) -> PaymentRequired:
-    used = f"What plan '{plan.name}' includes this month is used. This call can come to {format_usd(beyond)} beyond it"
+    most = f"This call can come to {format_usd(beyond)} beyond what plan '{plan.name}' includes this month"
     advice = "An owner can buy credit at /credit."
-    return _to_pay(caller, f"{used}, and the account's credit has {format_usd(credit)}. {advice}", "/credit")
+    return _to_pay(caller, f"{most}, and the account has {format_usd(credit)} of credit. {advice}", "/credit")
 
 
 def _is_on_trial(caller: Caller, plan: Plan, trial_end_us: int) -> PaymentRequired:
-    used = f"What plan '{plan.name}' includes this month is used"
-    return _to_pay(caller, f"{used}, and more of it can be had when its trial is over: at {iso(trial_end_us)[:19]}Z.")
+    used = f"What plan '{plan.name}' includes this month is used up"
+    return _to_pay(caller, f"{used}. You can use more when the trial is over, at {iso(trial_end_us)[:19]}Z.")
 
 
 def _over_plan(plan: Plan, meter: Meter, hold: Hold, now_us: int) -> QuotaExceeded | None:
@@ -231,13 +234,13 @@ def _over_own(caller: Caller, meter: Meter, cap: Cap | None, hold: Hold, now_us:
         left = spend_cap - meter.posted_nanodollars - meter.held_nanodollars
         if hold.held_nanodollars > left:
             what = (
-                f"This account's own spend cap has {format_usd(max(left, 0))} of {format_usd(spend_cap)} left this "
+                f"This account's spend cap has {format_usd(max(left, 0))} of {format_usd(spend_cap)} left this "
                 f"month, {_can_come_to(hold, format_usd(hold.held_nanodollars))}"
             )
             return _quota("spend-cap", what, meter, now_us, " An owner can change the cap at /plan.")
     if cap is not None and hold.held_calls > cap.calls_left:
-        what = f"This key's own limit of {_calls(cap.calls)} a month is used."
-        return _quota("key", what, meter, now_us, " A key with another limit can be made at /keys.", page="/keys")
+        what = f"This API key's limit of {_calls(cap.calls)} a month is used up."
+        return _quota("key", what, meter, now_us, " You can create a key with another limit at /keys.", page="/keys")
     return None
 
 
@@ -245,7 +248,7 @@ def _no_more_calls(plan: Plan, calls: int, left: int, hold: Hold) -> str:
     if left > 0:
         has = f"Plan '{plan.name}' has {left:,} of {_calls(calls)} left this month"
         return f"{has}, and this one counts for {hold.held_calls:,}."
-    used = "and it is used" if calls == 1 else "and they are used"
+    used = "and it is used up" if calls == 1 else "and they are used up"
     return f"Plan '{plan.name}' includes {_calls(calls)} a month, {used}."
 
 
@@ -273,5 +276,6 @@ def _quota(
 def _over_burst(plan: Plan, retry_after_us: int) -> BurstExceeded:
     seconds = seconds_up(retry_after_us)
     return BurstExceeded(
-        f"Plan '{plan.name}' allows a burst of {plan.burst}. Try again in {seconds} s.", retry_after_seconds=seconds
+        f"Too many calls at once: plan '{plan.name}' allows {plan.burst}. Try again in {seconds} s.",
+        retry_after_seconds=seconds,
     )

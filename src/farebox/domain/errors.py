@@ -96,12 +96,12 @@ class IdempotencyInFlight(RequestError):
 
 
 class IdempotencyStreamed(RequestError):
-    status, code, title = 409, "idempotency_streamed", "A stream is not answered twice"
+    status, code, title = 409, "idempotency_streamed", "A stream is not sent twice"
     should_retry = False
 
 
 class IdempotencyMismatch(RequestError):
-    status, code, title = 422, "idempotency_mismatch", "Another request had this Idempotency-Key"
+    status, code, title = 422, "idempotency_mismatch", "This Idempotency-Key was already used"
 
 
 # -- The caller may not ---------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class UpstreamNoMessage(UpstreamError):
 class UpstreamUnfit(UpstreamError):
     """The model was asked for a certain form, and twice did not keep to it."""
 
-    status, code, title = 502, "upstream_unfit", "The model did not keep to the form"
+    status, code, title = 502, "upstream_unfit", "The model's answer has the wrong form"
 
 
 class UpstreamBusy(UpstreamError):

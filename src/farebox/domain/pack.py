@@ -36,8 +36,8 @@ class Pack:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise FounderError(
-                f"Pack({self.name!r}): a pack's name is lower-case letters, digits, '-' and '_', a letter first, "
-                "and no more than 40 characters, as in 'small'."
+                f"Pack({self.name!r}): a pack's name has to be lower-case letters, digits, '-' and '_', a letter "
+                "first, and no more than 40 characters, as in 'small'."
             )
         worth = self.usd if self.credit_usd is None else self.credit_usd
         try:
@@ -46,10 +46,10 @@ class Pack:
         except (ValueError, TypeError) as error:
             raise FounderError(f"Pack({self.name!r}): {error}.") from None
         if self.price_nanodollars % NANODOLLARS_PER_CENT or not self.price_nanodollars or not self.credit_nanodollars:
-            raise FounderError(f"Pack({self.name!r}): a pack costs whole cents, and more than nothing, as in usd=10.")
+            raise FounderError(f"Pack({self.name!r}): a pack has to cost whole cents, and more than 0, as in usd=10.")
         if isinstance(self.days, bool) or not isinstance(self.days, int) or not 1 <= self.days <= DAYS_MAX:
             raise FounderError(
-                f"Pack({self.name!r}): days is a whole number from 1 to {DAYS_MAX:,}, not {self.days!r}."
+                f"Pack({self.name!r}): days has to be a whole number from 1 to {DAYS_MAX:,}, not {self.days!r}."
             )
 
     @property

@@ -73,8 +73,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise FounderError(
-                f"Plan({self.name!r}): a plan's name is lower-case letters, digits, '-' and '_', a letter first, "
-                "and no more than 40 characters, as in 'pro'."
+                f"Plan({self.name!r}): a plan's name has to be lower-case letters, digits, '-' and '_', a letter "
+                "first, and no more than 40 characters, as in 'pro'."
             )
         self._whole("calls", self.calls)
         self._whole("tokens", self.tokens)
@@ -125,12 +125,12 @@ class Plan:
             ),
             (
                 self.overage_usd is not None and self.credit_usd is not None,
-                "a plan has overage_usd or credit_usd, not both",
+                "a plan can have overage_usd or credit_usd, not both",
             ),
             (
                 self.overage_usd_per_1k_tokens is not None
                 and (self.overage_usd is not None or self.credit_usd is not None),
-                "a plan has one kind of overage: for each call, for tokens, or beyond credit_usd",
+                "a plan can have only one kind of overage: for each call, for tokens, or beyond credit_usd",
             ),
             (self.prepaid and not self.has_overage, "prepaid needs a price beyond the plan, as overage_usd=0.01"),
             (bool(self.markup) and self.credit_usd is None, "markup needs credit_usd=…, the money it is charged to"),
@@ -141,12 +141,14 @@ class Plan:
 
     def _check_price(self) -> None:
         if self.every not in {"month", "year"}:
-            raise FounderError(f'Plan({self.name!r}): every is "month" or "year", not {self.every!r}.')
+            raise FounderError(f'Plan({self.name!r}): every has to be "month" or "year", not {self.every!r}.')
         self._whole("trial_days", self.trial_days, most=TRIAL_DAYS_MAX)
         if self.price_nanodollars % NANODOLLARS_PER_CENT:
-            raise FounderError(f"Plan({self.name!r}): usd is whole cents, as a card is charged, not {self.usd!r}.")
+            raise FounderError(
+                f"Plan({self.name!r}): usd has to be whole cents, as a card is charged, not {self.usd!r}."
+            )
         if (self.trial_days or self.every == "year") and not self.price_nanodollars:
-            raise FounderError(f"Plan({self.name!r}): a trial and a year belong to a price, as in usd=29.")
+            raise FounderError(f"Plan({self.name!r}): a trial or a year needs a price, as in usd=29.")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -156,7 +158,7 @@ class Plan:
             return
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise FounderError(
-                f"Plan({self.name!r}): {name} is a whole number from {least} to {most:,}, not {value!r}."
+                f"Plan({self.name!r}): {name} has to be a whole number from {least} to {most:,}, not {value!r}."
             )
 
     def _basis_points(self) -> int:

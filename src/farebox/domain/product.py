@@ -70,8 +70,8 @@ class Product:
         self._set("packs", _packs(self.packs))
         if self.packs and not any(plan.has_overage for plan in self.plans):
             raise FounderError(
-                "packs are for what is beyond a plan, and no plan has a price for that, so what is bought could never "
-                "be used; give a plan one, as overage_usd=0.01, or sell no packs."
+                "packs pay for use beyond a plan, but no plan has a price for that, so they could never be used; give "
+                "a plan one, as overage_usd=0.01, or sell no packs."
             )
         self._set("founder_prices", self._prices())
 
@@ -128,9 +128,9 @@ class Product:
     def _check_looks(self) -> None:
         tagline = self.tagline
         if not isinstance(tagline, str) or "\n" in tagline or len(tagline) > TAGLINE_CHARS_MAX:
-            raise FounderError(f"tagline is one line of up to {TAGLINE_CHARS_MAX} characters, not {tagline!r}.")
+            raise FounderError(f"tagline has to be one line of up to {TAGLINE_CHARS_MAX} characters, not {tagline!r}.")
         if not isinstance(self.brand, Brand):
-            raise FounderError(f'brand is a Brand, as in brand=Brand(colour="#0f766e"), not {self.brand!r}.')
+            raise FounderError(f'brand has to be a Brand, as in brand=Brand(colour="#0f766e"), not {self.brand!r}.')
         self._check_contact()
 
     def _check_contact(self) -> None:
@@ -139,12 +139,12 @@ class Product:
                 address_of(self.contact)
         except (PersonError, AttributeError):
             raise FounderError(
-                f'contact is an e-mail address, as in contact="help@example.com", not {self.contact!r}.'
+                f'contact has to be an e-mail address, as in contact="help@example.com", not {self.contact!r}.'
             ) from None
 
     def _prices(self) -> dict[ModelName, Price]:
         if not isinstance(self.prices, Mapping):
-            raise FounderError('prices is a dict, as in prices={"gpt-4o-mini": (0.15, 0.60)}.')
+            raise FounderError('prices has to be a dict, as in prices={"gpt-4o-mini": (0.15, 0.60)}.')
         prices: dict[ModelName, Price] = {}
         for text, usd in self.prices.items():
             price = _price(text, usd)
@@ -185,10 +185,10 @@ def _by_name(plans: object) -> dict[str, Plan]:
     if not plans:
         raise FounderError('A product needs at least one plan, as in plans=[Plan("free", calls=20)].')
     if not isinstance(plans, list | tuple):
-        raise FounderError(f"plans is a list, as in plans=[{plans!r}].")
+        raise FounderError(f"plans has to be a list, as in plans=[{plans!r}].")
     for plan in plans:
         if not isinstance(plan, Plan):
-            raise FounderError(f"plans is a list of Plan(…), and {plan!r} is none.")
+            raise FounderError(f"plans has to be a list of Plan(…), but {plan!r} is none.")
     by_name = {plan.name: plan for plan in plans}
     if len(by_name) < len(plans):
         raise FounderError("Two plans have the same name; a plan's name is how an account remembers it.")
@@ -197,10 +197,10 @@ def _by_name(plans: object) -> dict[str, Plan]:
 
 def _packs(packs: object) -> tuple[Pack, ...]:
     if not isinstance(packs, list | tuple):
-        raise FounderError(f"packs is a list, as in packs=[{packs!r}].")
+        raise FounderError(f"packs has to be a list, as in packs=[{packs!r}].")
     for pack in packs:
         if not isinstance(pack, Pack):
-            raise FounderError(f"packs is a list of Pack(…), and {pack!r} is none.")
+            raise FounderError(f"packs has to be a list of Pack(…), but {pack!r} is none.")
     if len({pack.name for pack in packs}) < len(packs):
         raise FounderError("Two packs have the same name; a pack's name is how a payment remembers it.")
     return tuple(packs)

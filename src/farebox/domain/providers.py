@@ -85,7 +85,7 @@ def parse_model(text: object, providers: Mapping[str, Provider] = PROVIDERS) -> 
     if before not in providers:
         raise FounderError(
             f"model={text!r}: the provider {before!r} is not known. {_hint(text, before)}"
-            f"Known are {', '.join(providers)}; add another one by its address, as in "
+            f"Use one of {', '.join(providers)}, or add another one by its address, as in "
             'providers={"mine": "https://gpu.example.com/v1"}.'
         )
     return ModelName(before, name)
@@ -106,13 +106,13 @@ def add_providers(urls: object) -> dict[str, Provider]:
         FounderError: a name or an address that cannot be one.
     """
     if not isinstance(urls, Mapping):
-        raise FounderError('providers is a dict, as in providers={"mine": "https://gpu.example.com/v1"}.')
+        raise FounderError('providers has to be a dict, as in providers={"mine": "https://gpu.example.com/v1"}.')
     found = dict(PROVIDERS)
     for name, url in urls.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise FounderError(
-                f"providers has {name!r}: a provider's name is lower-case letters, digits, '-' and '_', a letter "
-                "first, and no more than 40 characters, as in 'mine'."
+                f"providers has {name!r}: a provider's name has to be lower-case letters, digits, '-' and '_', a "
+                "letter first, and no more than 40 characters, as in 'mine'."
             )
         if not isinstance(url, str) or not _URL.fullmatch(url):
             raise FounderError(
@@ -121,7 +121,7 @@ def add_providers(urls: object) -> dict[str, Provider]:
             )
         if "@" in url.split("/")[2]:
             raise FounderError(
-                f"providers[{name!r}] has a user or a password in it; leave that out, and set "
+                f"providers[{name!r}] has a user or a password in it; leave them out, and set "
                 f"{Provider(name, url).key_variable}."
             )
         # A founder's own server may ask for no key, so none is required.

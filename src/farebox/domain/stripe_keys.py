@@ -14,12 +14,12 @@ def wrong_key(key: str) -> str:
     if _KEY.fullmatch(key):
         return ""
     if key.startswith("pk_"):
-        return "STRIPE_SECRET_KEY is a publishable key, which may sell nothing"
+        return "STRIPE_SECRET_KEY is a publishable key, which cannot sell anything"
     if key.startswith("whsec_"):
-        return "STRIPE_SECRET_KEY is what webhooks are signed with, which is set as STRIPE_WEBHOOK_SECRET"
+        return "STRIPE_SECRET_KEY is a webhook's secret, which belongs in STRIPE_WEBHOOK_SECRET"
     if key != key.strip():
         return "STRIPE_SECRET_KEY has a blank or an end of line around it"
-    return "STRIPE_SECRET_KEY is no secret key: those begin with sk_live_ or sk_test_, and have no blanks"
+    return "STRIPE_SECRET_KEY is not a secret key: those begin with sk_live_ or sk_test_, and have no blanks"
 
 
 def webhook_secrets(text: str) -> tuple[str, ...]:

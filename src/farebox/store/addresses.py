@@ -12,7 +12,7 @@ from farebox.store.people import locked, tell_of, usable, use_link
 from farebox.store.tables import account
 from farebox.store.tables_people import link, member, person
 
-CHANGED: Final = "The address of your account was changed to {email}. Mails go there from now on."
+CHANGED: Final = "The address of your account was changed to {email}. E-mails go there from now on."
 TAKEN: Final = "Somebody else has an account with this address."
 
 

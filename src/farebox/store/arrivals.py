@@ -148,7 +148,7 @@ def _account_of(connection: Connection, who: Person) -> AccountRow:
             return row
     if rows:
         raise NotAllowed(SUSPENDED)
-    raise NotAllowed("You are in no account any more. Sign up again to open one, or ask to be invited.")
+    raise NotAllowed("You are no longer in any account. Sign up again to open one, or ask to be invited.")
 
 
 def _ask_for_code(connection: Connection, who: Person, arrival: Arrival, now_us: int) -> str:

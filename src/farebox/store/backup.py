@@ -28,7 +28,7 @@ def back_up(database: Database, copy: Path) -> int:
             _copy(source, aside)
             _give_name(aside, copy)
         except FileExistsError:
-            raise FounderError(f"{copy} is there already, and is left as it is; name a new file.") from None
+            raise FounderError(f"{copy} already exists, and was not changed; name a new file.") from None
         except (OSError, sqlite3.Error) as error:
             why = getattr(error, "strerror", None) or error
             advice = "make room there, or name another file" if _is_full(error) else "name another file"

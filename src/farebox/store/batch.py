@@ -355,7 +355,7 @@ def _already(finish: Finish, outcome: Outcome | None) -> Result:
     """A record that comes again, as after a commit whose answer was lost, finds what it wrote."""
     if outcome is not None and outcome.state is ENDS_AS[finish.ending]:
         return Recorded(outcome, None)
-    return HoldLost("The call took longer than its hold; it was not charged. Try again.", retry_after_seconds=1)
+    return HoldLost("The call took too long. Nothing was charged; try again.", retry_after_seconds=1)
 
 
 def _write(batch: Batch, cursor: Cursor, statements: Statements) -> None:

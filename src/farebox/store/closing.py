@@ -15,8 +15,8 @@ from farebox.store.tables_money import top_up
 from farebox.store.tables_people import limit_mark, link, mail, member
 
 UNDER_WAY: Final = (
-    "This account is being deleted at this moment, or that broke off. Look again in five minutes: where the account is "
-    "still there, delete it again."
+    "This account is being deleted, or that was interrupted. Look again in five minutes: if the account is still "
+    "there, delete it again."
 )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SQLITE_BUSY_SECONDS: Final = 10
 SQLITE_CACHE_KIB: Final = 1024
 MEMORY: Final = ":memory:"
-NUL: Final = "What was sent has a character that is in no text here: NUL (%00). Leave it out, or open the page again."
+NUL: Final = "What you sent has a character that is not allowed: NUL (%00). Leave it out, or open the page again."
 POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "connect_timeout": 3,  # seconds
     "tcp_user_timeout": 5_000,  # milliseconds: a network that swallows everything is an outage

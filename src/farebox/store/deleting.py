@@ -12,11 +12,10 @@ REFUSED: Final = "keys_refused"
 GIVEN_BACK: Final = "keys_given_back"
 DELETED: Final = "This account was deleted."
 NO_NEW_KEY: Final = (
-    "This account is being deleted at this moment, or that broke off: it can have no new key now. Try again in five "
-    "minutes."
+    "This account is being deleted, or that was interrupted, so it can have no new key now. Try again in five minutes."
 )
 OWNERS_STAY: Final = (
-    "This account is being deleted at this moment, or that broke off: no owner can be removed, become a member or "
+    "This account is being deleted, or that was interrupted, so no owner can be removed, become a member or "
     "leave now. Try again in five minutes."
 )
 

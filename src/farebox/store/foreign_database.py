@@ -30,12 +30,15 @@ def foreign(database: Database) -> tuple[str, str] | None:
         taken = sorted(OURS.intersection(inspect(connection).get_table_names())) if found is None else []
         lacking = None if database.is_sqlite else _lacking(connection)
     if taken:
-        return f"has a table {taken[0]!r} and no revision of a Farebox: it is another program's, or damaged", REMEDY
+        return (
+            f"has a table {taken[0]!r} but no Farebox revision: it is another program's, or is damaged",
+            REMEDY,
+        )
     if found is None or (REVISION.fullmatch(found) and found <= HEAD):
         return lacking
     if REVISION.fullmatch(found):
         return f"is at revision {found}, of a newer Farebox", "install that version of Farebox"
-    return f"is at revision {found!r}, which no Farebox has: it is another program's, or damaged", REMEDY
+    return f"is at revision {found!r}, which no Farebox has: it is another program's, or is damaged", REMEDY
 
 
 def _lacking(connection: Connection) -> tuple[str, str] | None:

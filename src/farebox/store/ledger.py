@@ -209,7 +209,7 @@ class GroupCommitLedger:
                     await asyncio.to_thread(self._interrupt, since)
                 if not self._is_closed and self._is_replaced():
                     self._is_closed = True  # what is written to the file that is still open here, nobody would find
-                    log.error("%s is another file than before: start Farebox again", self._database.name)
+                    log.error("%s is another file than before: restart Farebox", self._database.name)
             except Exception:
                 log.exception("the watch over the database failed once")
 

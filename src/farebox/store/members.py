@@ -23,7 +23,7 @@ from farebox.store.people import notice
 from farebox.store.tables import account, metadata
 from farebox.store.tables_people import audit, guess, link, mail, member, person, session
 
-NO_LONGER: Final = "You may not do this any more. Ask an owner of the account."
+NO_LONGER: Final = "You can no longer do this. Ask an owner of the account."
 CLOSED: Final = "This account is closed, or suspended."
 LAST_OWNER: Final = "An account needs an owner. Make somebody else an owner first, or delete the account."
 # Every table with a person's id but the audit log: once the person's row is gone, the id there names nobody.

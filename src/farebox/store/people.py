@@ -31,7 +31,7 @@ from farebox.store.tables_people import guess, link, mail, member, person, sessi
 
 MAILED: tuple[Purpose, ...] = ("confirm", "magic", "reset", "code", "change")
 OTHERS_MAX = 50
-NOBODY = "You are in no account any more, so your log-in was deleted meanwhile. Nothing was done here."
+NOBODY = "You are no longer in any account, so your log-in was deleted. Nothing was done here."
 USED = '{"used": true}'  # the data of a link that was used; one that was ended unused keeps its own
 
 

@@ -16,7 +16,7 @@ from farebox.store.tables import account, meter
 from farebox.store.tables_people import limit_mark, member
 
 NO_CAP: Final = "none"
-SUBSCRIBED: Final = "Your plan is paid for. Cancel it, and you are on this one when it ends."
+SUBSCRIBED: Final = "Your plan is paid for. Cancel it, and you move to this one when it ends."
 
 
 class StoredPlans:

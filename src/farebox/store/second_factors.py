@@ -13,10 +13,10 @@ from farebox.store.database import Database
 from farebox.store.people import locked, tell_of, usable, use_link
 from farebox.store.tables_people import ceremony, link, person, recovery_code, session
 
-ON = "A second factor was turned on: from now on a code is asked for at each log-in."
+ON = "A second factor was turned on: from now on you need a code at each log-in."
 OFF = "The second factor was turned off."
 CODES = "New recovery codes were made. The old ones no longer work."
-USED = "A recovery code was used in place of the second factor. It works no longer."
+USED = "A recovery code was used in place of the second factor. It no longer works."
 
 
 class StoredSecondFactors:

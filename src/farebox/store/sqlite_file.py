@@ -29,7 +29,7 @@ def lost(path: Path) -> tuple[str, str] | None:
     if not wal.exists() or has_data(real):
         return None
     wrong = f"{wal} is there, which may have the latest calls in it, and its database {real} is not"
-    return wrong, f"put the database back; or, to begin anew without those calls, delete {wal.name} too"
+    return wrong, f"put the database back; or, to start again without those calls, delete {wal.name} too"
 
 
 def make(path: Path) -> None:

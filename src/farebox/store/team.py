@@ -26,7 +26,7 @@ from farebox.store.tables import account
 from farebox.store.tables_people import link, mail, member, person, session
 
 TEAM_MAX: Final = 200
-FULL: Final = f"An account has room for {TEAM_MAX} people, with those who are invited. Remove somebody first."
+FULL: Final = f"An account can have {TEAM_MAX} people, including those invited. Remove somebody first."
 
 
 class StoredTeam:
@@ -57,7 +57,7 @@ class StoredTeam:
             now_us = self._database.now_us(connection)
             known = select(exists().where(member.c.account_id == account_id, _has_address(asked.email)))
             if connection.execute(known).scalar():
-                raise PersonError(f"{asked.email} is in this account already.", field="email")
+                raise PersonError(f"{asked.email} is already in this account.", field="email")
             if _people_and_invited(connection, account_id, now_us) >= TEAM_MAX:
                 raise PersonError(FULL, field="email")
             connection.execute(insert(link).values(asked._asdict()))

@@ -20,7 +20,7 @@ def founder_pages(folder: Path | None) -> dict[str, Path]:
     for path in found:
         if not _NAME.fullmatch(path.stem):
             raise FounderError(
-                f"{path}: its name is its address, so use lower-case letters, digits and '-', as in about-us.md."
+                f"{path}: its name becomes its address, so use lower-case letters, digits and '-', as in about-us.md."
             )
         try:
             path.read_text(encoding="utf-8-sig")

@@ -58,7 +58,7 @@ def _read(body: bytes) -> tuple[str, int | None, bool]:
         raise InvalidRequest("prompt is missing. Send what the model should answer.", param="prompt")
     prompt = request["prompt"]
     if not isinstance(prompt, str):
-        raise InvalidRequest("prompt is not a string.", param="prompt")
+        raise InvalidRequest("prompt has to be a string.", param="prompt")
     if not PROMPT_CHARS_MIN <= len(prompt) <= PROMPT_CHARS_MAX:
         raise InvalidRequest(
             f"prompt has {len(prompt):,} characters; send {PROMPT_CHARS_MIN} to {PROMPT_CHARS_MAX:,}.", param="prompt"
@@ -66,12 +66,12 @@ def _read(body: bytes) -> tuple[str, int | None, bool]:
     try:
         prompt.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("prompt has half of a surrogate pair, which is no character.", param="prompt") from None
+        raise InvalidRequest("prompt has half of a surrogate pair, which is not a character.", param="prompt") from None
     max_tokens = request.get("max_tokens")
     if isinstance(max_tokens, float) and max_tokens.is_integer():
         max_tokens = int(max_tokens)  # JSON has one kind of number: 5.0 is a whole one
     if max_tokens is not None and not (type(max_tokens) is int and 1 <= max_tokens <= MAX_TOKENS_MAX):
-        raise InvalidRequest("max_tokens is a whole number of 1 or more.", param="max_tokens")
+        raise InvalidRequest("max_tokens has to be a whole number of 1 or more.", param="max_tokens")
     return prompt, max_tokens, flag(request, "stream")
 
 

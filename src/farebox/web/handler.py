@@ -55,12 +55,12 @@ class Terms:
     def __post_init__(self) -> None:
         if not (callable(self.units) or is_units(self.units)):
             raise FounderError(
-                f"units is a whole number from 0 to {UNITS_MAX:,}, or a function of the call that gives one, "
+                f"units has to be a whole number from 0 to {UNITS_MAX:,}, or a function of the call that gives one, "
                 f"not {self.units!r}."
             )
         if callable(self.units) and (inspect.iscoroutinefunction(self.units) or not takes_one(self.units)):
             raise FounderError(
-                "units is a function that is not async and takes one argument, which has the request's fields, as in: "
+                "units has to be a function, not async, of one argument, which has the request's fields, as in: "
                 "units=lambda request: 1 + len(request.text) // 1_000"
             )
         for name in ("max_input_tokens", "max_output_tokens"):
@@ -68,7 +68,7 @@ class Terms:
             if tokens is None and name == "max_output_tokens":
                 continue
             if type(tokens) is not int or not 1 <= tokens <= TOKENS_MAX:
-                raise FounderError(f"{name} is a whole number from 1 to {TOKENS_MAX:,}, not {tokens!r}.")
+                raise FounderError(f"{name} has to be a whole number from 1 to {TOKENS_MAX:,}, not {tokens!r}.")
 
 
 def is_units(found: object) -> bool:
@@ -159,7 +159,7 @@ class Handler:
             log.exception("units of %s failed", self.name)
             raise InternalError(WRONG) from error
         if not is_units(found):
-            log.error("units of %s gave %r, which is no whole number from 0 to %d", self.name, found, UNITS_MAX)
+            log.error("units of %s gave %r, which is not a whole number from 0 to %d", self.name, found, UNITS_MAX)
             raise InternalError(WRONG)
         return found
 
@@ -174,8 +174,8 @@ class Handler:
             async with _items(self.function, call, values) as items:
                 if not isinstance(items, AsyncIterable):
                     raise TypeError(
-                        f"{self.name} says that it streams, and returned {type(items).__name__}: yield its pieces, or "
-                        "write another type behind its arrow"
+                        f"{self.name} is declared as a stream, but returned {type(items).__name__}: yield its pieces, "
+                        "or write another type after its arrow"
                     )
                 async for item in items:
                     await listener.send(b"data: " + self.output.item(item) + b"\n\n")

@@ -79,10 +79,10 @@ class Inputs:
         if fault["type"] == "missing":
             return InvalidRequest(f"{field} is missing.", param=field)
         if fault["type"] == "extra_forbidden":
-            fields = f"which are: {', '.join(self._kinds)}" if self._kinds else "of which there are none"
-            return InvalidRequest(f"{field} is none of the fields, {fields}.", param=field)
+            fields = f"The fields are: {', '.join(self._kinds)}." if self._kinds else "This endpoint takes no fields."
+            return InvalidRequest(f"There is no field {field}. {fields}", param=field)
         if fault["type"] == "is_instance_of":  # only a File is checked like this
-            return InvalidRequest(f"{field} is no file. Send it as a form does, with filename=…", param=field)
+            return InvalidRequest(f"{field} is not a file. Send it as a form does, with filename=…", param=field)
         return InvalidRequest(f"{field}: {fault['msg'].removeprefix('Value error, ')}.", param=field)
 
     def _of_form(self, parts: list[tuple[str, str | File]]) -> Values:
@@ -112,12 +112,12 @@ def _check(name: str, field: str, parameter: Parameter) -> None:
         if isinstance(said, params.Depends | params.Param):
             raise FounderError(
                 f"{name}: {field} has {type(said).__name__}(…), which is for FastAPI's own routes: here each parameter "
-                "is a field that the customer sends. Take it out, and have in the function itself what it would bring."
+                "is a field that the customer sends. Take it out, and get what it would bring in the function itself."
             )
     if mentions(annotation, UploadFile):
         raise FounderError(f"{name}: {field} is FastAPI's UploadFile; write it as Farebox's own, as in: {field}: File")
     if mentions(annotation, File) and not takes_file(annotation):
-        raise FounderError(f"{name} takes a File inside of {field}; take it as a parameter of its own, or list[File].")
+        raise FounderError(f"{name} takes a File inside of {field}; make it a parameter of its own, or list[File].")
     try:
         TypeAdapter(annotation)
         alone = create_model("Alone", __config__=CONFIG | ConfigDict(validate_default=True), field=parameter)
@@ -147,7 +147,7 @@ def first_sentence(error: Exception) -> str:
     _, is_pattern, told = str(error).partition("regex parse error:")
     if is_pattern:
         reason = told.rpartition("error: ")[2]
-        return f"its pattern cannot be read: {reason}. Mend it, or check that in the function."
+        return f"its pattern cannot be read: {reason}. Correct it, or check that in the function."
     return str(error).partition("\n")[0].partition(". ")[0].rstrip(".") + "."
 
 

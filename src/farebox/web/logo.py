@@ -49,14 +49,14 @@ def read_logo(folder: Path | None, name: str | None) -> Logo | None:
     path = (folder or Path.cwd()) / name
     content_type = TYPES.get(path.suffix.lower())
     if content_type is None:
-        raise FounderError(f"Brand(logo={name!r}): a logo is an .svg or a .png file.")
+        raise FounderError(f"Brand(logo={name!r}): a logo has to be an .svg or a .png file.")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FounderError(f"Brand(logo={name!r}): {path} cannot be read ({error.strerror}); check the path.") from None
     if len(content) > BYTES_MAX:
         raise FounderError(
-            f"Brand(logo={name!r}): the file has {len(content):,} bytes, and it is loaded with every page; save it "
+            f"Brand(logo={name!r}): the file has {len(content):,} bytes, and every page loads it; save it "
             f"smaller, {BYTES_MAX:,} bytes at most."
         )
     sides = _sides(content)

@@ -19,7 +19,7 @@ SCHEMES: Final = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "The same key, as OpenAI's clients send it."},
 }
 REFUSALS: Final = {
-    400: "The request is no HTTP, or its body did not arrive.",
+    400: "The request is not HTTP, or its body did not arrive.",
     401: "The API key is missing, wrong, expired or revoked.",
     402: "The plan has to be paid, or is no longer offered.",
     403: "The account is suspended, or the key was made for other endpoints.",
@@ -87,7 +87,7 @@ RECEIPT: Final[Json] = HEADERS | {
 STREAMED: Final = (
     "Server-sent events: `data` is a piece of the answer, then `event: done` has the sums, or `event: error` a problem."
 )
-_MODEL: Final[Json] = {"type": ["string", "null"], "description": "One of those at /v1/models."}
+_MODEL: Final[Json] = {"type": ["string", "null"], "description": "One that /v1/models lists."}
 _WORDS: Final[Json] = {"type": "string", "minLength": 1}
 _MESSAGES: Final[Json] = {
     "type": "array",

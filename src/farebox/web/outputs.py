@@ -28,7 +28,7 @@ class Output:
         plain = get_args(returns)[0] if get_origin(returns) is Annotated else returns
         self.is_text = plain is str
         if mentions(returns, File):
-            raise FounderError(f"{name} returns a File, and its answer is JSON; return the text of it, or a link.")
+            raise FounderError(f"{name} returns a File, but its answer is JSON; return the file's text, or a link.")
         try:
             self.adapter: TypeAdapter[Any] = TypeAdapter(returns)
             schema = self.adapter.json_schema(mode="serialization")

@@ -131,7 +131,7 @@ class Protocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except HttpParserError:
-                self.send_400_response("This is not a request in HTTP/1.1.")
+                self.send_400_response("This is not an HTTP/1.1 request.")
                 return
             except HttpParserUpgrade as upgrade:
                 rest = data[upgrade.args[0] :]
@@ -152,12 +152,12 @@ class Protocol(HttpToolsProtocol):
         self._have_read()
         hosts = [name for name, _ in self.headers if name == b"host"]
         if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
-            self.send_400_response("A request in HTTP/1.1 has one Host header.")
+            self.send_400_response("An HTTP/1.1 request needs one Host header.")
             return
         if self.parser.should_upgrade() and any(_announces_body(*header) for header in self.headers):
             # The parser would take its body for the next request. Java's HttpClient sends such requests.
             if self._should_upgrade() or self.parser.get_method() == b"CONNECT":
-                self.send_400_response("A request that asks for another protocol has no body here; leave that out.")
+                self.send_400_response("A request for another protocol cannot have a body here. Leave one of them out.")
             else:
                 self._head_again = self._head_without_upgrade()
             return

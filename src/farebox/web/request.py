@@ -61,7 +61,7 @@ def read_head(scope: Scope) -> Head:
         raise InvalidApiKey(NO_KEY)
     key = apikey.parse(sent.decode("latin-1").strip())
     if key is None:
-        raise InvalidApiKey("This is not an API key of this service. Check that it was copied whole.")
+        raise InvalidApiKey("This is not an API key of this service. Check that you copied all of it.")
     once = headers.get(b"idempotency-key")
     return Head(key, None if once is None else _idempotency_key(once), headers.get(b"content-type", b""))
 
@@ -71,7 +71,7 @@ def _idempotency_key(sent: bytes) -> str:
     once = sent.decode("latin-1").strip().strip('"')
     if not (0 < len(once) <= ONCE_CHARS_MAX and once.isascii() and once.isprintable()):
         raise InvalidRequest(
-            f"The Idempotency-Key is 1 to {ONCE_CHARS_MAX} printable ASCII characters, such as a UUID.",
+            f"The Idempotency-Key has to be 1 to {ONCE_CHARS_MAX} printable ASCII characters, such as a UUID.",
             param="Idempotency-Key",
         )
     return once
@@ -171,7 +171,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise InvalidRequest(f"The JSON has {name[:NUMBER_CHARS_MAX]}, which is no finite number. Send a number.")
+    raise InvalidRequest(f"The JSON has {name[:NUMBER_CHARS_MAX]}, which is not a finite number. Send a number.")
 
 
 def _finite(text: str) -> float:
@@ -194,7 +194,7 @@ def read_json(body: bytes, example: str = '{"prompt": "…"}') -> dict[str, Any]
         text = body.decode().strip(SPACE)
         value, end = strict_json.raw_decode(text)
         if end < len(text):
-            raise InvalidRequest(f"There is more after the JSON's end. Send one object, such as {example}.")
+            raise InvalidRequest(f"There is more text after the JSON. Send one object, such as {example}.")
     except UnicodeDecodeError:
         raise InvalidRequest("The body is not UTF-8 text. Send JSON in UTF-8.") from None
     except RecursionError:

@@ -83,7 +83,7 @@ def _add_usage(app: FastAPI, house_of: HouseOf) -> None:
         found = await house.ledger.find(_digest(house, request), call_id if CALL_ID.fullmatch(call_id) else "")
         if found is None:
             raise CallNotFound(
-                "This account has no such call. The id is the x-request-id of an answer; a refused call is not kept."
+                "This account has no such call. Send the x-request-id of an answer; refused calls are not kept."
             )
         response.headers["cache-control"] = "no-store"
         return call_of(found)

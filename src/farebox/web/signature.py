@@ -57,10 +57,10 @@ def signature_of(function: Callable[..., Any], *, takes_call: bool) -> Signature
         found = found[1:]
     parameters = {parameter.name: _parameter(name, parameter, hints) for parameter in found}
     if "return" not in hints:
-        raise FounderError(f"{name} does not say what it returns; write it behind an arrow, as in: {example}")
+        raise FounderError(f"{name} does not say what it returns; write it after an arrow, as in: {example}")
     returns, is_stream = _returns(name, hints["return"], is_generator=is_generator)
     if is_stream and takes_call and not is_generator and _ends_in_nothing(body_of(function)):
-        raise FounderError(f"{name} says that it streams, and neither yields nor returns a stream; yield its pieces.")
+        raise FounderError(f"{name} is declared as a stream, but neither yields nor returns one; yield its pieces.")
     head, rest = _docstring(function, name)
     summary = head.partition("\n")[0].rstrip(".")
     return Signature(name, place_of(function), summary, head, rest, parameters, returns, is_stream)
@@ -91,12 +91,12 @@ def _ends_in_nothing(body: list[ast.stmt]) -> bool:
 
 def _name(function: object) -> str:
     if not inspect.isfunction(function):
-        raise FounderError(f"{function!r} is no function; put the decorator right above an async def.")
+        raise FounderError(f"{function!r} is not a function; put the decorator right above an async def.")
     name = function.__name__
     if name.startswith("_"):
-        raise FounderError(f"{name} begins with '_'; its name is its address, so give it one: /v1/tagline.")
+        raise FounderError(f"{name} begins with '_'; its name becomes its address, as in /v1/tagline, so rename it.")
     if name in RESERVED or not name.isascii():
-        raise FounderError(f"{name} cannot be the name of an endpoint: /v1/{name} has another meaning; rename it.")
+        raise FounderError(f"{name} cannot be the name of an endpoint: /v1/{name} is already taken; rename it.")
     return name
 
 
@@ -104,9 +104,7 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except NameError as error:
-        raise FounderError(
-            f"{name} has an annotation that is not known: {error}. Import it, or define it above."
-        ) from None
+        raise FounderError(f"{name} has an unknown annotation: {error}. Import it, or define it above.") from None
     except (TypeError, SyntaxError, AttributeError) as error:
         raise FounderError(f"{name} has an annotation that cannot be read: {error}.") from None
 
@@ -118,14 +116,14 @@ def _check_call(name: str, found: list[inspect.Parameter], hints: Mapping[str, A
     if first.name == "self":
         raise FounderError(f"{name} is a method; write it as a function that takes the call first: {example}")
     if hints.get(first.name, Call) not in (Call, Any):
-        raise FounderError(f"{name} has {first.name} where the call belongs, which comes first, as in: {example}")
+        raise FounderError(f"{name} has {first.name} as its first parameter; that has to be the call: {example}")
 
 
 def _parameter(name: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Parameter:
     if parameter.kind in _STARRED:
         raise FounderError(f"{name} takes *{parameter.name}; name each field that a customer can send.")
     if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
-        raise FounderError(f"{name} takes {parameter.name} by its place only; leave the '/' out.")
+        raise FounderError(f"{name} takes {parameter.name} by position only; leave the '/' out.")
     if parameter.name == "call" or not parameter.name.isascii():
         raise FounderError(f"{name} has a parameter {parameter.name!r}, which cannot be a field; rename it.")
     if parameter.name not in hints:
@@ -137,7 +135,7 @@ def _returns(name: str, hint: Any, *, is_generator: bool) -> tuple[Any, bool]:  
     if (get_origin(hint) or hint) in STREAMS:
         return (get_args(hint) or (str,))[0], True
     if is_generator:
-        raise FounderError(f"{name} yields, so it returns a stream; write behind its arrow: AsyncIterator[str]")
+        raise FounderError(f"{name} yields, so it returns a stream; write after its arrow: AsyncIterator[str]")
     return hint, False
 
 

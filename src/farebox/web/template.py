@@ -17,7 +17,7 @@ from farebox.web.inputs import NOT_MEANT, first_sentence
 from farebox.web.signature import Signature, body_of
 from farebox.web.upload import takes_file
 
-BRACES: Final = "write a brace that is meant as one twice: {{ and }}"
+BRACES: Final = "to write a brace itself, double it: {{ or }}"
 
 
 def prompted(function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
@@ -28,7 +28,7 @@ def prompted(function: Callable[..., Any], signature: Signature) -> Callable[...
     """
     if not all(_is_placeholder(statement) for statement in body_of(function)):
         raise FounderError(
-            f"{signature.name} has a body, and @app.prompt runs none; take it out, or write it with @app.paid."
+            f"{signature.name} has a body, but @app.prompt does not run it; take it out, or use @app.paid."
         )
     pieces = _pieces(signature)
     form = inspect.signature(function)
@@ -49,7 +49,7 @@ def _pieces(signature: Signature) -> list[tuple[str, str | None]]:
     name, parameters = signature.name, signature.parameters
     if not signature.rest:
         raise FounderError(
-            f"{name} has no prompt; write it into the docstring, behind an empty line: Write a haiku about {{topic}}."
+            f"{name} has no prompt; write it into the docstring, after an empty line: Write a haiku about {{topic}}."
         )
     try:
         found = list(Formatter().parse(signature.rest))
@@ -64,7 +64,7 @@ def _pieces(signature: Signature) -> list[tuple[str, str | None]]:
         pieces.append((before, field))
     for field, parameter in parameters.items():
         if takes_file(parameter.annotation):
-            raise FounderError(f"{name} takes a file, which a prompt cannot hold; write it with @app.paid.")
+            raise FounderError(f"{name} takes a file, which a prompt cannot hold; use @app.paid.")
         if field not in {used for _, used in pieces}:
             raise FounderError(f"{name} takes {field}, and its prompt does not use it; write {{{field}}} into it.")
     _check_returns(signature)
@@ -81,10 +81,10 @@ def _check_returns(signature: Signature) -> None:
     name, returns = signature.name, signature.returns
     if signature.is_stream:
         if returns is not str:
-            raise FounderError(f"{name} streams its model's words; write behind its arrow: AsyncIterator[str]")
+            raise FounderError(f"{name} streams its model's words; write after its arrow: AsyncIterator[str]")
         return
     if returns is type(None):
-        raise FounderError(f"{name} returns None, and its answer is what the model says; write behind its arrow: str")
+        raise FounderError(f"{name} returns None, but its answer is what the model says; write after its arrow: str")
     try:
         form_of(returns)
     except NOT_MEANT as error:

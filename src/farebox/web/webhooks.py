@@ -15,7 +15,7 @@ from farebox.ports.billing import Inbox, Signatures
 log = logging.getLogger("farebox.money")
 
 BODY_BYTES_MAX: Final = 1 << 19
-NOT_SIGNED: Final = b"The signature does not hold: look at STRIPE_WEBHOOK_SECRET, and at the clock of this machine."
+NOT_SIGNED: Final = b"The signature is not right: check STRIPE_WEBHOOK_SECRET, and the clock of this machine."
 OTHER_MODE: Final = b"Stored nothing: the event is of the other mode, live or test, than the key."
 
 
@@ -46,7 +46,7 @@ class Webhooks:
         if event is None:
             return Response(NOT_SIGNED, 400)
         if event.is_live != self._is_live:
-            log.warning("%s was left alone: it is of the other mode than STRIPE_SECRET_KEY", event.id)
+            log.warning("%s was ignored: its mode, live or test, is not that of STRIPE_SECRET_KEY", event.id)
             return Response(OTHER_MODE, 200)
         try:
             is_new = self._inbox.add(event)

@@ -29,7 +29,7 @@ def test_the_plan_is_told_in_words_beside_the_others(ada: Member) -> None:
     ):
         assert said in page
     assert page.count('To get it, write to <a href="mailto:help@till.example">') == 2
-    assert "Your own cap" not in page, "nothing is charged by use"
+    assert "Your spend cap" not in page, "nothing is charged by use"
     assert "/plan/choose" not in page
 
 
@@ -55,7 +55,11 @@ def test_a_cap_of_ones_own_is_set_kept_and_taken_away(ada: Member) -> None:
     assert (page.status, "charges nothing by use" in page.text) == (422, True)
     ada.place.shop.query("UPDATE account SET plan = 'over' WHERE email = %s", ada.email)
     page = ada.browser.post("/plan/cap", cap="twelve")
-    assert (page.status, "no amount of money" in page.text, 'value="twelve"' in page.text) == (422, True, True)
+    assert (page.status, "Enter US dollars, such as 25" in page.text, 'value="twelve"' in page.text) == (
+        422,
+        True,
+        True,
+    )
     assert ada.browser.post("/plan/cap", cap="$12.50").header("location") == "/plan?told=cap"
     assert ada.columns("spend_cap_nanodollars") == (12_500_000_000,)
     page = ada.browser.get("/plan?told=cap")
@@ -87,7 +91,7 @@ def test_an_owner_is_written_to_at_each_mark_once(ada: Member, bea: Member) -> N
         letter = mails(ada.place, ada.email, count)[-1]
         assert letter["Subject"] == f"{percent} % of your calls used at Till"
         for said in (text_of(letter), html_of(letter)):
-            assert "switch these mails off" in said
+            assert "turn these e-mails off" in said
             assert f"The account {ada.email} has used" in said
             assert f"https://till.example/plan?account={ada.own_account_id}" in said
     assert "calls are refused until then" in text_of(ada.place.server.to(ada.email)[-1])
@@ -167,9 +171,9 @@ def test_everything_is_taken_along_as_one_file(ada: Member, bea: Member, eve: Me
 
 def test_deleting_asks_for_who_one_is_and_for_the_address(ada: Member) -> None:
     page = ada.browser.post("/settings/delete", address="eve@example.com")
-    assert (page.status, f"Type the address of the account, {ada.email}" in page.text) == (422, True)
+    assert (page.status, f"To delete the account, type its address: {ada.email}" in page.text) == (422, True)
     ada.place.shop.query("UPDATE session SET authenticated_us = 1 WHERE person_id = %s", ada.person_id)
-    assert "show that it is you" in ada.browser.get("/settings/delete").text
+    assert "confirm that it is you" in ada.browser.get("/settings/delete").text
     assert (
         ada.browser.post("/settings/delete", address=ada.email).header("location").startswith("/settings/confirm?next=")
     )
@@ -191,8 +195,8 @@ def test_an_account_is_deleted_with_its_keys_its_people_and_its_address(ada: Mem
     assert send(ask(place.served, key)).status == 401
     for member, count in ((ada, 2), (bea, 2)):
         letter = mails(place, member.email, count)[-1]
-        assert letter["Subject"] == "An account at Till is deleted"
-        assert f"The account {ada.email} at Till was deleted by an owner of it." in text_of(letter)
+        assert letter["Subject"] == "An account at Till was deleted"
+        assert f"An owner deleted the account {ada.email} at Till." in text_of(letter)
     gone = "SELECT count(*) FROM mail WHERE email IN (%s, %s)"
     wait_until(lambda: shop.scalar(gone, ada.email, bea.email) == 0, "the addresses to be forgotten")
     assert shop.query("SELECT count(*) FROM usage_record WHERE account_id = %s", account_id) == [(2,)]
@@ -213,7 +217,7 @@ def test_what_happened_is_told_the_newest_first_page_by_page(ada: Member, bea: M
     ada.place.shop.farebox("keys", "create", ada.email)
     page = ada.browser.get("/settings/activity").text
     assert (
-        page.index("<b>The people who run this service</b> made an API key")
+        page.index("<b>The people who run this service</b> created an API key")
         < page.index("joined as a member")
         < page.index(f"invited {bea.email} as a member")
         < page.index("opened the account")

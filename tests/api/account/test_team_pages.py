@@ -71,14 +71,14 @@ def test_a_form_of_a_page_acts_on_the_account_that_the_page_is_of_or_not_at_all(
     eve.browser.post("/switch", account=hers)
     for action in (path, f"/team/leave?account={ours}", f"/plan/cap?account={ours}", f"/keys?account={ours}"):
         page = eve.browser.post(action, cap="1", name="Website", mode="live")
-        told = f"This page is of the account {ada.email}, and you work in {eve.email} by now. Nothing was done."
+        told = f"This page belongs to the account {ada.email}, but you are now in {eve.email}. Nothing was done."
         assert (page.status, told in page.text) == (409, True), action
     assert (bea.is_in, eve.columns("spend_cap_nanodollars")) == (True, (None,))
     assert f"Who can work in the account {eve.email}." in eve.browser.get("/team").text, "nobody is switched or out"
     page = eve.browser.post(path)
     fields = dict(re.findall(r'<input type="hidden" name="(account|next)" value="(.*?)">', page.text))
     assert fields == {"account": ours, "next": "/team"}
-    assert 'href="/team">Go on in' in page.text
+    assert 'href="/team">Stay in' in page.text
     assert eve.browser.post("/switch", **fields).header("location") == "/team"
     assert eve.browser.post(path).header("location") == "/team?told=removed"
     assert not bea.is_in
@@ -90,7 +90,7 @@ def test_a_link_to_a_page_of_another_account_switches_nothing_by_itself(ada: Mem
     eve.browser.post("/switch", account=hers)
     for path in (f"/plan?account={ours}", f"/credit?account={ours}", f"/plan/paid?cs=cs_1&account={ours}"):
         page = eve.browser.get(path)
-        told = f"This link is of the account {ada.email}, and you work in {eve.email}."
+        told = f"This link belongs to the account {ada.email}, but you are in {eve.email}."
         assert (page.status, told in page.text) == (409, True), path
         assert f'name="next" value="{path.replace("&", "&amp;")}"' in page.text
         assert eve.browser.get(f"/plan?account={hers}").status == 200
@@ -135,7 +135,7 @@ def test_an_invitation_is_listed_sent_again_and_revoked(place: Place, ada: Membe
 
 
 def test_what_is_wrong_with_an_invitation_is_told_beside_its_field(ada: Member, bea: Member) -> None:
-    for email, told in (("no address <b>", "write it as name@example.com"), (bea.email, "is in this account already")):
+    for email, told in (("no address <b>", "write it as name@example.com"), (bea.email, "is already in this account")):
         page = ada.browser.post("/team/invite", email=email, role="owner")
         assert (page.status, told in page.text) == (422, True)
         assert "<b>" not in page.text.replace("<b>You", "")
@@ -162,7 +162,7 @@ def test_who_is_removed_is_out_at_once_in_every_process(ada: Member, bea: Member
         assert not bea.is_in
     said = text_of(mails(ada.place, bea.email, 2)[1])
     assert f"You are no longer in the account {ada.email} at Till." in said
-    assert "all that was kept of you is deleted" in said
+    assert "everything kept about you is deleted" in said
     wait_until(lambda: bea.place.shop.query("SELECT 1 FROM mail WHERE email = %s", bea.email) == [], "the end of it")
 
 

@@ -235,7 +235,7 @@ def test_nothing_is_taken_once_the_file_was_replaced_or_deleted(
             await record(ledger, await admit(ledger, key))
             shutil.copyfile(path, backup)
             backup.replace(path) if is_back else path.unlink()
-            await until(lambda: "is another file than before: start Farebox again" in caplog.text, "it to be seen")
+            await until(lambda: "is another file than before: restart Farebox" in caplog.text, "it to be seen")
             with pytest.raises(LedgerUnavailable):
                 await ledger.admit(ask(key))
             with pytest.raises(LedgerUnavailable):

@@ -71,7 +71,7 @@ def test_a_wrong_current_password_changes_nothing_and_counts_as_a_guess(world: W
     for _ in range(10):
         with pytest.raises(WrongPassword, match="This is not your password"):
             sessions.change_password(world.desk, here, CLIENT, current="not it at all", new=OTHER)
-    with pytest.raises(WrongPassword, match="not looked at"):
+    with pytest.raises(WrongPassword, match="not checked"):
         sessions.show_password(world.desk, here, CLIENT, GOOD)
 
 

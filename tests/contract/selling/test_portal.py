@@ -47,7 +47,7 @@ def test_without_them_it_is_refused_and_the_founder_hears_of_it(
         buy.portal(counter.till, counter.row(account_id))
     told = [(line.levelname, line.getMessage()) for line in caplog.records if line.name.startswith("farebox.")]
     assert told[0] == ("WARNING", "Stripe has no portal of ours: run farebox stripe sync")
-    assert told[1][1].startswith("somebody could not buy: Stripe refused this (InvalidRequestError, request req_")
+    assert told[1][1].startswith("a purchase failed: Stripe refused this (InvalidRequestError, request req_")
     row = counter.row(account_id)
     assert not any(secret in text for _, text in told for secret in (counter.stripe.key, row.email, row.customer_id))
     assert counter.sync() == 1

@@ -262,7 +262,7 @@ def flag(request: Mapping[str, Any], name: str) -> bool:
     """
     value = request.get(name)
     if value is not None and not isinstance(value, bool):  # 0 is no boolean
-        raise InvalidRequest(f"{name} is true or false.", param=name)
+        raise InvalidRequest(f"{name} has to be true or false.", param=name)
     return bool(value)
 
 
@@ -278,7 +278,7 @@ def whole_number(request: Mapping[str, Any], name: str, most: int = TOKENS_MAX) 
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # JSON has one kind of number: 5.0 is a whole one
     if type(value) is not int or value < 1:
-        raise InvalidRequest(f"{name} is a whole number of 1 or more.", param=name)
+        raise InvalidRequest(f"{name} has to be a whole number of 1 or more.", param=name)
     if value > most and name == "n":
-        raise InvalidRequest(f"{name} is a whole number from 1 to {most}.", param=name)
+        raise InvalidRequest(f"{name} has to be a whole number from 1 to {most}.", param=name)
     return min(value, most)

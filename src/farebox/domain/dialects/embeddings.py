@@ -37,7 +37,7 @@ class Embeddings:
         found = set(map(type, listed))
         inner = set(map(type, chain.from_iterable(listed))) if found == {list} else set()
         if not (found <= {str, int, type(None)} or (found == {list} and inner <= {int})):
-            raise InvalidRequest("input is a text, or a list of texts or of tokens.", param="input")
+            raise InvalidRequest("input has to be a text, or a list of texts or of tokens.", param="input")
 
     def may_grow(self, request: JsonObject) -> bool:
         return not request.keys() <= ORDINARY

@@ -13,7 +13,7 @@ CACHE_OPTIONS: Final = frozenset({"mode", "ttl"})
 CACHE_TTLS: Final = (None, "5m", "30m")  # the lifetimes that providers use by default
 URL_HEAD_CHARS: Final = 64
 KEPT: Final = "what the provider keeps belongs to all customers together, and its size is not known."
-SEARCHES: Final = "the provider bills searches apart."
+SEARCHES: Final = "the provider bills searches separately."
 FOUNDERS: Final = "the founder chooses the models."
 # One list for all dialects: providers and gateways take a field of the one on the endpoint of the other.
 UNMETERED: Final = {
@@ -21,7 +21,7 @@ UNMETERED: Final = {
     "web_search_options": SEARCHES,
     "search_parameters": SEARCHES,
     "enable_search": SEARCHES,
-    "best_of": "it makes answers that are paid and not shown.",
+    "best_of": "it makes answers that cost money and are not shown.",
     "prediction": "what the model does not take of it is billed as output, above any limit.",
     "access_programs": "what the provider allows its own customer is not for others.",
     "background": "it would go on after the call.",
@@ -33,7 +33,7 @@ UNMETERED: Final = {
     "prompt": KEPT,
     "speed": "other speeds have other prices.",
     "extra_body": "what a provider has of its own cannot be metered.",
-    "plugins": "the provider bills them apart.",
+    "plugins": "the provider bills them separately.",
     "preset": FOUNDERS,
     "models": FOUNDERS,
     "route": FOUNDERS,
@@ -66,7 +66,9 @@ def refuse_costly(request: JsonObject, names: frozenset[str]) -> None:
             "service_tier is not offered here: other tiers have other prices. Leave it out.", param="service_tier"
         )
     if request.get("modalities") not in (None, [], ["text"]):
-        raise InvalidRequest("modalities is ['text'] here: sound and images have other prices.", param="modalities")
+        raise InvalidRequest(
+            "modalities has to be ['text'] here: sound and images have other prices.", param="modalities"
+        )
 
 
 def refuse_other_spellings(request: Mapping[str, Any], names: frozenset[str]) -> None:
@@ -117,13 +119,13 @@ def refuse_tools(tools: object) -> None:
         InvalidRequest: a tool that is not the caller's own.
     """
     if tools is not None and not isinstance(tools, list):
-        raise InvalidRequest("tools is a list of tools.", param="tools")
+        raise InvalidRequest("tools has to be a list of tools.", param="tools")
     for tool in tools or ():
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind not in TOOL_TYPES:
             raise InvalidRequest(
-                f"The tool type {str(kind)[:100]!r} is not offered here: the provider bills it apart. Use tools of "
-                f"your own, of type {' or '.join(map(repr, TOOL_TYPES))}.", param="tools",
+                f"The tool type {str(kind)[:100]!r} is not offered here: the provider bills it separately. Use tools "
+                f"of your own, of type {' or '.join(map(repr, TOOL_TYPES))}.", param="tools",
             )  # fmt: skip
 
 
@@ -143,12 +145,12 @@ def refuse_parts(messages: object, param: str) -> None:
                 if fields.get("type") not in PART_TYPES or "file_id" in fields:
                     raise InvalidRequest(
                         f"A {holder} of type {str(fields.get('type'))[:100]!r} is not offered here: its tokens cannot "
-                        "be counted before. Send texts, and images by their URL.", param=param,
+                        "be counted in advance. Send texts, and images by their URL.", param=param,
                     )  # fmt: skip
                 if _is_data_of_another_kind(fields.get("image_url")):
                     raise InvalidRequest(
-                        "An image_url with data that is no image is not offered here: its tokens cannot be counted "
-                        "before. Send images, as data:image/png;base64,….", param=param,
+                        "An image_url with data that is not an image is not offered here: its tokens cannot be "
+                        "counted in advance. Send images, as data:image/png;base64,….", param=param,
                     )  # fmt: skip
 
 

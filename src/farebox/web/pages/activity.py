@@ -13,10 +13,10 @@ from farebox.web.pages.visitor import OwnerVisitor
 
 HERE: Final = "/settings/activity"
 PLACE: Final = re.compile(r"(\d{1,18})-(audit_[0-9a-f]{32})", re.ASCII)
-SOMEBODY: Final = "somebody who has gone"
+SOMEBODY: Final = "somebody who has left"
 BEGAN: Final = {
     "password": "by password",
-    "mail": "by a mailed link",
+    "mail": "by an e-mail link",
     "oauth": "at another service",
     "passkey": "by a passkey",
 }
@@ -27,30 +27,30 @@ WORDS: Final = {
     "invitation_revoked": "revoked the invitation of {about}",
     "invited": "invited {about} as {role}",
     "joined": "joined as {role}",
-    "key_created": "made an API key",
+    "key_created": "created an API key",
     "key_revoked": "revoked an API key",
     "key_rotated": "replaced an API key",
-    "keys_given_back": "had the keys work again, as the account could not be deleted",
-    "keys_refused": "had all keys refused, to delete the account",
+    "keys_given_back": "unblocked all keys, as the account could not be deleted",
+    "keys_refused": "blocked all keys, to delete the account",
     "left": "left the account",
-    "limit_mails_off": "switched the mails about limits off for themselves",
-    "limit_mails_on": "switched the mails about limits on for themselves",
+    "limit_mails_off": "turned off their e-mails about limits",
+    "limit_mails_on": "turned on their e-mails about limits",
     "logged_in": "logged in {began}",
-    "password_wrong": "did not know the password",
+    "password_wrong": "entered a wrong password",
     "plan_changed": "moved the account from the plan {from} to {to}",
     "removed": "removed {about}",
     "role_changed": "made {about} {role}",
     "spend_cap_set": "set the account's cap: {cap}",
     "subscription_changed": "changed the plan that is paid for",
     "subscription_cancelled": "cancelled the plan for the end of its period",
-    "subscription_resumed": "took a cancellation back",
-    "top_up_set": "had credit bought by itself when it runs low",
-    "top_up_ended": "ended that credit is bought by itself",
+    "subscription_resumed": "kept the plan that was cancelled",
+    "top_up_set": "turned on buying credit automatically",
+    "top_up_ended": "turned off buying credit automatically",
     "switched": "came here from another account of theirs",
     "credit_granted": "bought credit of {amount}",
     "credit_taken_back": "had {amount} of credit taken back, by a refund or a dispute",
-    "exported_account": "took along all that is kept of the account",
-    "exported_person": "took along all that is kept of themselves",
+    "exported_account": "downloaded all data of the account",
+    "exported_person": "downloaded their personal data",
 }
 """An event that has no words here is shown by its name."""
 

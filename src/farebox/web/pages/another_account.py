@@ -19,9 +19,9 @@ def add_another_account(app: FastAPI, frame: Frame) -> None:
         visit, was_sent = error.visit, request.method != "GET"
         other = next((one for one in visit.others if one.id == error.account_id), None)
         named = f"the account {other.email}" if other is not None else "an account that you are not in"
-        detail = f"This link is of {named}, and you work in {visit.account.email}."
+        detail = f"This link belongs to {named}, but you are in {visit.account.email}."
         if was_sent:
-            detail = f"This page is of {named}, and you work in {visit.account.email} by now. Nothing was done."
+            detail = f"This page belongs to {named}, but you are now in {visit.account.email}. Nothing was done."
         if not takes_html(request):
             advice = " Switch the account, or open the page again." if other is not None else " Open the page again."
             return frame.error(request, RequestRefused(detail + advice).of_status(STATUS))

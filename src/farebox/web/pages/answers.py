@@ -16,8 +16,8 @@ from farebox.web.pages.words import counted, money
 
 SENT_CHARS_MAX: Final = 100_000  # of the answer as it was sent, which is shown beside it
 SENT_TWICE: Final = (
-    "This was sent twice, as by a double click. It was done once, and is charged once, but a streamed answer is not "
-    "kept. Run it again for another one."
+    "This was sent twice, as by a double click. It ran once and is charged once, but a streamed answer is not kept. "
+    "Run it again for a new one."
 )
 
 

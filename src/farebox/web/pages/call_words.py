@@ -18,19 +18,19 @@ STATES: Final[Mapping[str, tuple[str, str]]] = {
 TOLD: Final[Mapping[str, str]] = {
     State.VOIDED: "It ended without an answer, and nothing was charged.",
     State.EXPIRED: "We lost it before it ended, so nothing was charged.",
-    State.HELD: "It is under way. What it can come to at most is set aside until it ends.",
+    State.HELD: "It is under way. The most that it can come to is set aside until it ends.",
 }
 MARKS: Final[Mapping[str, str]] = {
-    Mark.CUT: "It ended early. What had been written until then is counted.",
+    Mark.CUT: "It ended early. What was written until then is counted.",
     Mark.ESTIMATED: "The model did not report its tokens, so they are counted from the length of the texts.",
     Mark.NO_MESSAGE: "The model answered without a message, so nothing was charged.",
-    Mark.OVER_HOLD: "It came to more than was set aside for it. What is above that, nobody pays.",
+    Mark.OVER_HOLD: "It came to more than was set aside for it. Nobody pays the difference.",
 }
 """Words for the marks that concern the customer: the others are about what a call costs the founder."""
 RESULTS: Final[Mapping[str, str]] = {
     "answered": "It answered",
     "cut": "It was cut short",
-    "broke_off": "It broke off while it was writing",
+    "broke_off": "It stopped while it was writing",
     "refused": "It refused the request",
     "upstream_busy": "It was busy",
     "upstream_timeout": "It took too long",

@@ -18,9 +18,9 @@ from farebox.web.pages.words import money, plan_name
 
 HERE: Final = "/credit"
 TOLD: Final = {
-    "bought": "The credit is there. It is used from the next call on that your plan does not include.",
-    "top-up": "A pack will be bought by itself when your credit falls below that.",
-    "no-top-up": "Nothing is bought by itself any more.",
+    "bought": "Your credit is there. From your next call on, it pays what your plan does not include.",
+    "top-up": "A pack will be bought automatically when your credit falls below that.",
+    "no-top-up": "Nothing is bought automatically any more.",
 }
 
 
@@ -71,8 +71,8 @@ def _page(frame: Frame, request: Request, visitor: Visit, error: CannotBuy | Non
         left=purse.left_nanodollars,
         held=sum(one.grant.held_nanodollars for one in purse.grants),
         wish=wish if wish is not None and wish.pack else None,
-        choices=[("", "Buy nothing by itself"), *((pack.name, _choice(pack.name, pack.price_nanodollars)) for pack in
-                 frame.site.product.packs)],
+        choices=[("", "Buy nothing automatically"),
+                 *((pack.name, _choice(pack.name, pack.price_nanodollars)) for pack in frame.site.product.packs)],
         has_card=bool(account.customer_id),
         told=TOLD.get(request.query_params.get("told", "")),
     )  # fmt: skip

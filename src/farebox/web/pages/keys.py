@@ -22,11 +22,11 @@ from farebox.web.pages.visitor import Visitor, client_of, see_other
 GRACES: Final = {"0": "at once", "3600": "after 1 hour", "86400": "after 24 hours", "604800": "after 7 days"}
 """When the old key ends, by the seconds until then."""
 AGAIN: Final = (
-    "That form had been sent before, so nothing was done. A new key is shown once; if you did not copy it, revoke it "
-    "and create another one."
+    "This form was already sent, so nothing was done. A new key is shown once; if you did not copy it, revoke it and "
+    "create another one."
 )
 DONE: Final = {
-    "revoked": ("good", "The key is revoked: whoever calls with it is refused from now on."),
+    "revoked": ("good", "The key is revoked. Calls with it are refused from now on."),
     "again": ("warn", AGAIN),
 }
 DIGITS_MAX: Final = 15
@@ -154,7 +154,7 @@ def _name(text: str) -> str:
         PersonError: it is empty.
     """
     if not text.strip():
-        raise PersonError("Give it a name, by which you will know it in the list.", field="name")
+        raise PersonError("Give it a name, so that you can find it in the list.", field="name")
     return text.strip()
 
 
@@ -168,5 +168,5 @@ def _whole(text: str, field: str) -> int | None:
     if not digits:
         return None
     if not digits.isascii() or not digits.isdigit() or len(digits) > DIGITS_MAX:
-        raise PersonError("Write a whole number, or leave it empty.", field=field)
+        raise PersonError("Enter a whole number, or leave it empty.", field=field)
     return int(digits)

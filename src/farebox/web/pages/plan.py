@@ -21,20 +21,20 @@ from farebox.web.pages.words import money
 
 HERE: Final = "/plan"
 TOLD: Final = {
-    "plan": "You are on this plan now. What was used this month counts on.",
-    "paid": "Thank you. The plan holds from the next call on.",
-    "waiting": "Your payment is not confirmed yet. What you bought is there as soon as it is.",
-    "later": "The change is noted. Until the period ends, you have what you paid for.",
+    "plan": "You are on this plan now. What you used this month still counts.",
+    "paid": "Thank you. Your plan applies from your next call.",
+    "waiting": "Your payment is not confirmed yet. You get what you bought as soon as it is.",
+    "later": "Your change is saved. Until the period ends, you keep what you paid for.",
     "same": "You stay on this plan.",
-    "cancelled": "The plan ends when the period that you paid for is over.",
-    "resumed": "The plan goes on.",
-    "cap": "The cap is set. It holds from the next call on.",
-    "no-cap": "There is no cap any more.",
-    "mails-on": "You will be written to when a limit comes near.",
-    "mails-off": "You will not be written to when a limit comes near.",
+    "cancelled": "Your plan ends when the period that you paid for is over.",
+    "resumed": "Your plan continues.",
+    "cap": "Your cap is set. It applies from your next call.",
+    "no-cap": "Your cap is removed.",
+    "mails-on": "You will get an e-mail when a limit comes near.",
+    "mails-off": "You will get no more e-mails about limits.",
 }
 LABELS: Final[dict[Limit, str]] = {
-    "calls": "Calls", "tokens": "Tokens", "credit": "Model use", "spend_cap": "Your own cap"
+    "calls": "Calls", "tokens": "Tokens", "credit": "Model use", "spend_cap": "Spend cap"
 }  # fmt: skip
 
 

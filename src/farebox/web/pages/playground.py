@@ -32,7 +32,7 @@ FORM_BYTES: Final = 1 << 20  # of a form, beyond those of the request in it
 REFUSED_BYTES_MAX: Final = 64 << 20  # a body that is too large by up to this is refused in our own words
 RECEIPT_TRIES: Final = 100  # a stopped call ends only when its server, which may be busy, hears of it
 RECEIPT_SECONDS: Final = 0.1
-GONE: Final = "The Playground's key was revoked, so nothing was called. Make a new one, and run this again."
+GONE: Final = "The Playground's key was revoked, so nothing was called. Create a new one, and run this again."
 
 
 class Stand(NamedTuple):
@@ -204,7 +204,7 @@ async def _typed(request: Request, stand: Stand) -> Typed:
     try:
         body = await read_body(request.receive, stand.endpoint.body_bytes_max + FORM_BYTES)
     except ClientGone:
-        raise BadRequest("The form did not arrive whole. Send it again.") from None
+        raise BadRequest("Parts of the form are missing. Send it again.") from None
     return await read_typed(body, request.headers.get("content-type", "").encode("latin-1"))
 
 
@@ -234,9 +234,7 @@ def _add_beside(router: APIRouter, playground: Playground) -> None:
         found = await run_in_threadpool(playground_key, playground.desk, visitor.account, mode)
         known = await _receipt(stand, found.key, call_id) if CALL_ID.fullmatch(call_id) else None
         if known is None:
-            raise CallNotFound(
-                "There is no receipt of this call: it was refused, is under way, or is not one of yours."
-            )
+            raise CallNotFound("This call has no receipt: it was refused, is under way, or is not yours.")
         return playground.frame.page(request, "playground_receipt.html", receipt=known)
 
 

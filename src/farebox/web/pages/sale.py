@@ -88,5 +88,5 @@ def leads_to(frame: Frame, response: Response) -> Response:
 def elsewhere(url: str) -> Response:
     """Redirect to a page at Stripe, whose address is not changed."""
     if not url.startswith(("https://", "http://")):
-        raise HTTPException(502, "The payment service gave no page. Try again.")
+        raise HTTPException(502, "The payment page could not be opened. Try again.")
     return Response(None, ELSEWHERE, {"location": url})

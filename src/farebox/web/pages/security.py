@@ -29,14 +29,14 @@ ALREADY: Final = f"{HERE}?told=already"
 TOLD: Final = {
     "on": "The second factor is on.",
     "already": (
-        "The second factor is on already. Keep its entry in your app. "
+        "The second factor is already on. Keep its entry in your app. "
         "If you do not have the recovery codes, make new ones."
     ),
     "newer": "New recovery codes were made since you opened that page, so nothing was done now. The newest ones count.",
     "off": "The second factor is off.",
     "passkey": "The passkey is added. You can log in with it from now on.",
     "renamed": "The passkey has its new name.",
-    "removed": "The passkey is removed. Remove it from your device too: it opens nothing any more.",
+    "removed": "The passkey is removed. Remove it from your device too: it no longer works.",
     "connected": "It is connected. You can log in with it from now on.",
     "disconnected": "It is disconnected.",
 }

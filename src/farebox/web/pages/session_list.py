@@ -11,7 +11,7 @@ from farebox.web.pages.visitor import Visitor, see_other
 HERE: Final = "/settings/sessions"
 TOLD: Final = {"one": "That session is over.", "others": "You are logged out everywhere else."}
 BEGAN: Final = {
-    "password": "by password", "mail": "by a mailed link", "oauth": "at another service", "passkey": "by a passkey",
+    "password": "by password", "mail": "by an e-mail link", "oauth": "at another service", "passkey": "by a passkey",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from farebox.web.pages.told import form_of
 from farebox.web.pages.visitor import Fresh, Visitor, client_of, see_other
 
 TOLD: Final = {
-    "sent": "A mail with a link is on its way to the new address, if nobody has it here yet. It works for an hour.",
+    "sent": "If nobody here has the new address yet, a link is on its way to it by e-mail. It works for an hour.",
     "address": "This is your address now. Log in with it from now on.",
     "password": "Your password is changed. You are logged out everywhere else.",
 }

@@ -26,11 +26,11 @@ TOLD: Final = {
     "invited": "The invitation is on its way. It works for 7 days.",
     "revoked": "The invitation no longer works.",
     "role": "The role is changed.",
-    "removed": "They are out of the account, and logged out of it everywhere.",
+    "removed": "They are removed from the account, and logged out of it everywhere.",
 }
 NO_MEMBER: Final = "There is no such person in this account."
 NO_INVITATION: Final = "There is no such open invitation in this account."
-NO_ACCOUNT: Final = "You are in no such account."
+NO_ACCOUNT: Final = "You are not in that account."
 
 
 def routes(frame: Frame) -> APIRouter:

@@ -10,7 +10,7 @@ from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 
 TITLES: Mapping[int, str] = {
-    403: "You may not do this", 410: "This link no longer works", 429: "That was too often", 503: "Many are here",
+    403: "You may not do this", 410: "This link no longer works", 429: "That was too often", 503: "We are very busy",
 }  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def limits(plan: Plan, meter: Meter, spend_cap_nanodollars: int | None) -> list[
         found.append(Limit("credit", "Model use", spent, credit, f"{_left(spent, credit, money)}{over}"))
     cap = spend_cap_nanodollars
     if cap is not None:
-        found.append(Limit("cap", "Your own spend cap", spent, cap, _left(spent, cap, money)))
+        found.append(Limit("cap", "Your spend cap", spent, cap, _left(spent, cap, money)))
     return found
 
 

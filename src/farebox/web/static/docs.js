@@ -26,7 +26,7 @@ async function begin(button) {
   } catch (error) {
     swagger = null;
     place.shadowRoot?.replaceChildren();
-    wrong.textContent = "What it is tried with could not be loaded. Look at your connection, and press again.";
+    wrong.textContent = "The form to try it with could not be loaded. Check your connection, and press again.";
     console.error(error);
   } finally {
     button.ariaBusy = null;

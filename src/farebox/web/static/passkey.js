@@ -1,8 +1,8 @@
 // Passkeys: the server's question goes to the authenticator, and its answer goes back with the form.
 const words = {
-  InvalidStateError: "This device has a passkey here already.",
-  NotAllowedError: "No passkey was shown. Try again.",
-  SecurityError: "A passkey works at the address that it was made for, and at no bare number.",
+  InvalidStateError: "This device already has a passkey here.",
+  NotAllowedError: "No passkey was used. Try again.",
+  SecurityError: "A passkey works only at the web address it was made for, and not at a bare number.",
 };
 
 const toBytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (one) => one.charCodeAt(0));
@@ -49,7 +49,7 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
     event.preventDefault();
     told.textContent = "";
     try {
-      if (!window.PublicKeyCredential) throw new Error("This browser has no passkeys here.");
+      if (!window.PublicKeyCredential) throw new Error("This browser cannot use passkeys here.");
       form.elements.answer.value = await ask(form);
       form.submit();
     } catch (error) {

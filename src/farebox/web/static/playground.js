@@ -167,14 +167,14 @@ function greet() {
 
 function failed(error, streams) {
   if (error.name === "AbortError") {
-    tell(streams ? "Stopped." : "The call goes on, and counts. Run it again, unchanged, and its answer comes without another charge.");
+    tell(streams ? "Stopped." : "The call continues, and counts. Run it again unchanged to see its answer without another charge.");
   } else if (error instanceof Refused) {
     tell("");
     refused(error.problem);
     another();
   } else {
     tell("");
-    problem("The connection broke, so it is not known what came of the call. Your list of calls shows it.", "");
+    problem("The connection broke before the call ended. Look at your calls to see what became of it.", "");
   }
 }
 
