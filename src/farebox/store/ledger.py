@@ -71,6 +71,7 @@ class GroupCommitLedger:
         self._failed_to_write = False
         self._outage_log = OutageLog()
         self._watcher: asyncio.Task[None] | None = None
+        self._interrupter: threading.Thread | None = None
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -206,7 +207,7 @@ class GroupCommitLedger:
             try:
                 if since is not None and time.monotonic() - since >= STUCK_SECONDS_MAX:
                     self._free_waiting()
-                    await asyncio.to_thread(self._interrupt, since)
+                    self._interrupt_beside(since)
                 if not self._is_closed and self._is_replaced():
                     self._is_closed = True  # what is written to the file that is still open here, nobody would find
                     log.error("%s is another file than before: restart Farebox", self._database.name)
@@ -226,8 +227,18 @@ class GroupCommitLedger:
             freed = [w.future for w in waiting if not isinstance(w.item, Finish) or w.until < late]
             self._answer([(future, unavailable(silent)) for future in freed])
 
+    def _interrupt_beside(self, since: float) -> None:
+        """Stop what is in hand, on a thread of its own: it asks the server to, which may be silent for a second.
+
+        The event loop's threads may all be waiting for the same database.
+        """
+        if self._interrupter is None or not self._interrupter.is_alive():
+            self._interrupter = threading.Thread(
+                target=self._interrupt, args=(since,), name="farebox-interrupt", daemon=True
+            )
+            self._interrupter.start()
+
     def _interrupt(self, since: float) -> None:
-        """Stop the batch that is in hand since then, if it still is; on a thread, as it may ask the server to."""
         if self._in_hand_since == since:
             self._connection.interrupt()
 

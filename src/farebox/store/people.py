@@ -134,9 +134,12 @@ class StoredPeople:
             used = use_link(connection, link_id, purpose, now_us)
             if used is None or (who is None and not is_awaited(connection, used.email)):
                 return None
-            if who is None:  # another link may have made them meanwhile, without this password
-                who = person_for(connection, used.email, None, now_us, is_sqlite=self._database.is_sqlite)
-            if password_hash is not None:
+            if who is None:
+                who = person_for(connection, used.email, password_hash, now_us, is_sqlite=self._database.is_sqlite)
+                # Another link may have just made them. Whoever uses a third one holds it, and waits for this person.
+                if password_hash is not None and who.password_hash != password_hash:
+                    _replace_password(connection, who, password_hash, arrival.client, now_us)
+            elif password_hash is not None:
                 _set_password(connection, who, password_hash, arrival.client, now_us)
             return let_in(connection, who, arrival, now_us)
 
@@ -295,12 +298,18 @@ def _set_password(
     connection: Connection, who: Person, password_hash: str, client: Client, now_us: int, kept_digest: str = ""
 ) -> None:
     """Set a password, and end all that somebody who knew the old one may have opened: sessions and mailed links."""
-    connection.execute(update(person).where(person.c.id == who.id).values(password_hash=password_hash))
-    others = and_(session.c.person_id == who.id, session.c.digest != kept_digest)
-    connection.execute(delete(session).where(others))
+    _replace_password(connection, who, password_hash, client, now_us, kept_digest)
     theirs = or_(link.c.email == who.email, link.c.person_id == who.id)  # a new address is not yet theirs
     mailed = and_(theirs, link.c.purpose.in_(MAILED), link.c.used_us.is_(None))
     connection.execute(update(link).where(mailed).values(used_us=now_us))
+
+
+def _replace_password(
+    connection: Connection, who: Person, password_hash: str, client: Client, now_us: int, kept_digest: str = ""
+) -> None:
+    connection.execute(update(person).where(person.c.id == who.id).values(password_hash=password_hash))
+    others = and_(session.c.person_id == who.id, session.c.digest != kept_digest)
+    connection.execute(delete(session).where(others))
     connection.execute(insert(mail).values(notice(who.email, "password_changed", now_us)._asdict()))
     write_down(connection, "password_changed", client, now_us, person_id=who.id)
 

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -187,6 +189,29 @@ def test_callers_of_a_silent_database_are_freed_and_hold_nothing_when_it_wakes(
                     continue  # it has not woken yet
                 break
         await until(lambda: till.held() == 0, "the end of the last hold")
+
+    asyncio.run(call())
+
+
+def test_callers_are_freed_though_all_work_beside_the_calls_waits_for_the_same_database(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(ledger_module, "STUCK_SECONDS_MAX", 0.2)
+    wakes = threading.Event()
+
+    async def call() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        async with running(till.database) as ledger:
+            beside = asyncio.create_task(asyncio.to_thread(wakes.wait))
+            try:
+                with till.writes_locked():
+                    for _ in range(3):
+                        with pytest.raises(LedgerUnavailable):
+                            await asyncio.wait_for(ledger.admit(ask(key)), 4)
+            finally:
+                wakes.set()
+                await beside
 
     asyncio.run(call())
 
