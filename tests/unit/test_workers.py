@@ -111,7 +111,7 @@ def test_a_worker_that_cannot_start_ends_all_and_is_told_of(caplog: pytest.LogCa
     parent = Parent(failed(exitcode), child(was_ready=False), then=[])
     parent.keep_subprocess_alive()
     assert (parent.should_exit.is_set(), parent.could_not_start) == (True, True)
-    assert "the others are stopped as well" in caplog.text
+    assert f"it ended, with exit code {exitcode}. The others are stopped as well" in caplog.text
 
 
 @pytest.mark.parametrize("exitcode", [STARTUP_FAILURE, 1, -9])

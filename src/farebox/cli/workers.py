@@ -123,7 +123,7 @@ class Workers(Multiprocess):
         something that passes, such as a database that is away. What kills a worker may pass at any time.
         """
         if not self._is_up and (worker.exitcode or 0) >= 0:
-            log.error("A worker could not start, so the others are stopped as well. The reason is logged above.")
+            log.error("A worker could not start: it %s. The others are stopped as well. See what it printed.", ended)
             self.could_not_start = True
             self.should_exit.set()
             return
