@@ -142,17 +142,18 @@ class Database:
                 return found.st_dev, found.st_ino
         return None
 
-    def interrupt(self, connection: Any) -> None:  # noqa: ANN401
+    def interrupt(self, connection: Any, *, cancels: bool = True) -> None:  # noqa: ANN401
         """Make whoever waits on the driver's connection fail now; may be called from another thread.
 
-        The server is told too, which takes a second where it does not answer: while it waits for a lock it does not
-        notice that its caller has gone, and keeps the locks that it has.
+        If it `cancels`, the server is told too, which takes a second where it does not answer: while it waits for a
+        lock it does not notice that its caller has gone, and keeps the locks that it has.
         """
         if self.is_sqlite:
             connection.interrupt()
             return
-        with suppress(*self.outages):
-            connection.cancel_safe(timeout=CANCEL_SECONDS_MAX)
+        if cancels:
+            with suppress(*self.outages):
+                connection.cancel_safe(timeout=CANCEL_SECONDS_MAX)
         wire = socket.socket(fileno=connection.pgconn.socket)
         with suppress(OSError):  # closed meanwhile
             wire.shutdown(socket.SHUT_RDWR)

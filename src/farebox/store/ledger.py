@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from farebox.domain.admission import Admitted, Answered, Ask, Refused, Standing
@@ -71,7 +72,6 @@ class GroupCommitLedger:
         self._failed_to_write = False
         self._outage_log = OutageLog()
         self._watcher: asyncio.Task[None] | None = None
-        self._interrupter: threading.Thread | None = None
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -207,7 +207,7 @@ class GroupCommitLedger:
             try:
                 if since is not None and time.monotonic() - since >= STUCK_SECONDS_MAX:
                     self._free_waiting()
-                    self._interrupt_beside(since)
+                    self._connection.interrupt_beside(partial(self._is_in_hand, since))
                 if not self._is_closed and self._is_replaced():
                     self._is_closed = True  # what is written to the file that is still open here, nobody would find
                     log.error("%s is another file than before: restart Farebox", self._database.name)
@@ -227,20 +227,8 @@ class GroupCommitLedger:
             freed = [w.future for w in waiting if not isinstance(w.item, Finish) or w.until < late]
             self._answer([(future, unavailable(silent)) for future in freed])
 
-    def _interrupt_beside(self, since: float) -> None:
-        """Stop what is in hand, on a thread of its own: it asks the server to, which may be silent for a second.
-
-        The event loop's threads may all be waiting for the same database.
-        """
-        if self._interrupter is None or not self._interrupter.is_alive():
-            self._interrupter = threading.Thread(
-                target=self._interrupt, args=(since,), name="farebox-interrupt", daemon=True
-            )
-            self._interrupter.start()
-
-    def _interrupt(self, since: float) -> None:
-        if self._in_hand_since == since:
-            self._connection.interrupt()
+    def _is_in_hand(self, since: float) -> bool:
+        return self._in_hand_since == since
 
     # -- The thread's side -------------------------------------------------------------------------------------
 
@@ -306,7 +294,7 @@ class GroupCommitLedger:
     def _try(self, account: str, part: list[Waiting]) -> bool:
         """Run what is of one account; where a row of it is locked, all of it waits until its time is over."""
         try:
-            self._run(part, _nothing, hurries=True)
+            self._run(part, _nothing, self._locked.patience_seconds(account))
         except RowLocked as locked:
             now = time.monotonic()
             waits = [w for w in part if w.until > now and not isinstance(w.item, Finish)]
@@ -315,14 +303,18 @@ class GroupCommitLedger:
             return False
         return True
 
-    def _run(self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], *, hurries: bool = False) -> None:
+    def _run(
+        self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], patience_seconds: float | None = None
+    ) -> None:
         """Run the batch; where the database is away, records wait for it and admissions are refused.
+
+        A locked row is waited for as long as `patience_seconds` says, else as long as usual.
 
         Raises:
             RowLocked: somebody else keeps a row locked; nobody was answered.
         """
         try:
-            self._reply(batch, self._transact(batch, arrived, hurries=hurries))
+            self._reply(batch, self._transact(batch, arrived, patience_seconds))
         except RowLocked:
             raise
         except LedgerUnavailable as error:
@@ -348,7 +340,7 @@ class GroupCommitLedger:
         return [w for w in retries if w is not None]
 
     def _transact(
-        self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], *, hurries: bool
+        self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], patience_seconds: float | None
     ) -> list[Result]:
         committing: list[Result] | None = None
         for is_last_try in (False, True):
@@ -356,8 +348,8 @@ class GroupCommitLedger:
                 with self._database.writers_turn():
                     cursor = self._connection.cursor()
                     self._statements.begin(cursor)
-                    if hurries:
-                        self._statements.hurry(cursor)
+                    if patience_seconds is not None:
+                        self._statements.hurry(cursor, patience_seconds)
                     batch += arrived(BATCH_MAX - len(batch))  # while this process waited for its turn
                     with self._telling:
                         now = time.monotonic()

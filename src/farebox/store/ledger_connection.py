@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from farebox.store.cursor import Cursor
@@ -18,6 +19,8 @@ class LedgerConnection:
         self._database = database
         self._statements = statements
         self._dropping = threading.Lock()  # between dropping the connection and interrupting it
+        self._is_committing = False
+        self._interrupter: threading.Thread | None = None
         self.driver: Any = None
 
     def cursor(self) -> Cursor:
@@ -32,7 +35,12 @@ class LedgerConnection:
         return cursor
 
     def commit(self) -> None:
-        self.driver.commit()
+        with self._dropping:
+            self._is_committing = True
+        try:
+            self.driver.commit()
+        finally:
+            self._is_committing = False
 
     def roll_back(self) -> None:
         """Take back what was done since the last commit, and keep the connection if it is alive."""
@@ -53,8 +61,19 @@ class LedgerConnection:
             except Exception as error:  # noqa: BLE001  # it is dead already
                 log.debug("closing a dead connection: %r", error)
 
-    def interrupt(self) -> None:
-        """Make what runs on it fail now, here and on the server; may be called from another thread."""
+    def interrupt_beside(self, is_wanted: Callable[[], bool]) -> None:
+        """Make what runs on it fail, here and on the server, if that is still wanted when a thread for it has begun.
+
+        It has a thread of its own: a silent server takes a second, and the event loop's threads may all wait for it.
+        """
+        if self._interrupter is None or not self._interrupter.is_alive():
+            self._interrupter = threading.Thread(
+                target=self._interrupt, args=(is_wanted,), name="farebox-interrupt", daemon=True
+            )
+            self._interrupter.start()
+
+    def _interrupt(self, is_wanted: Callable[[], bool]) -> None:
         with self._dropping:
-            if self.driver is not None:
-                self._database.interrupt(self.driver)
+            if self.driver is not None and is_wanted():
+                # A commit is not cancelled: PostgreSQL would answer it though no standby has it yet.
+                self._database.interrupt(self.driver, cancels=not self._is_committing)

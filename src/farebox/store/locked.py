@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from farebox.store.batch import BY_KEY, Finish
+from farebox.store.statements import LOCK_SECONDS_MAX
 from farebox.store.waiting import Waiting, is_late
 
-REST_SECONDS: Final = 1.0  # after a trial that failed: most of the time is the others'
+TRIAL_SECONDS: Final = 0.2  # the first trial's; each later one waits twice as long, as the row may only be busy
+REST_SECONDS: Final = 1.0  # at least, after a trial that failed: most of the time is the others'
 LOCK_TIMED_OUT: Final = "55P03"  # PostgreSQL's
 
 
@@ -83,10 +85,15 @@ class LockedAccounts:
         waits, self._aside[account].waits = self._aside[account].waits, []
         return account, waits
 
+    def patience_seconds(self, account: str) -> float:
+        """How long to wait for its rows. In a line of many workers, whoever waits long enough has their turn."""
+        aside = self._aside.get(account)
+        return min(TRIAL_SECONDS * 2 ** min(aside.failures, 10), LOCK_SECONDS_MAX) if aside else TRIAL_SECONDS
+
     def tried(self, account: str, now: float, *, is_free: bool) -> None:
         if not is_free or self._aside[account].waits:  # as one by one, where one of them was poisoned
+            self._rests_until = now + max(REST_SECONDS, 2 * self.patience_seconds(account))
             self._aside[account].failures += 1
-            self._rests_until = now + REST_SECONDS
             return
         del self._aside[account]
         if not self._aside:

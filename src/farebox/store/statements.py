@@ -16,13 +16,12 @@ from farebox.store.database import POSTGRES_BEGIN, read_revision
 from farebox.store.shared_statements import SharedStatements
 
 STATEMENT_SECONDS_MAX: Final = 10
-LOCK_SECONDS_MAX: Final = 1  # many times what batches of other processes take; well below when the ledger gives up
-TRIAL_SECONDS_MAX: Final = 0.2  # for a row of an account that was not free for so long
+LOCK_SECONDS_MAX: Final = 1.5  # many times what batches of other processes take; well below when the ledger gives up
 PREPARE_AFTER: Final = 5  # uses of a statement on one connection
 # All in one round trip. An answer is sent only for what is on the disk.
 POSTGRES_BEGIN_BATCH: Final = (
     f"{POSTGRES_BEGIN}; SET LOCAL synchronous_commit = on; SET LOCAL statement_timeout = '{STATEMENT_SECONDS_MAX}s'"
-    f"; SET LOCAL lock_timeout = '{LOCK_SECONDS_MAX}s'"
+    f"; SET LOCAL lock_timeout = {round(LOCK_SECONDS_MAX * 1000)}"
 )
 
 CALLER_COLUMNS: Final = (
@@ -115,7 +114,7 @@ class Statements(Protocol):
         ...
 
     def begin(self, cursor: Cursor) -> None: ...
-    def hurry(self, cursor: Cursor) -> None:
+    def hurry(self, cursor: Cursor, seconds: float) -> None:
         """Wait for a locked row for a moment only, in this transaction."""
         ...
 
@@ -175,7 +174,7 @@ class SqliteStatements(SharedStatements):
     def begin(self, cursor: Cursor) -> None:
         cursor.execute("BEGIN IMMEDIATE")
 
-    def hurry(self, cursor: Cursor) -> None:
+    def hurry(self, cursor: Cursor, seconds: float) -> None:
         """It has no lock of a row."""
 
     def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
@@ -277,8 +276,8 @@ class PostgresStatements(SharedStatements):
     def begin(self, cursor: Cursor) -> None:
         cursor.execute(POSTGRES_BEGIN_BATCH)
 
-    def hurry(self, cursor: Cursor) -> None:
-        cursor.execute(f"SET LOCAL lock_timeout = {round(TRIAL_SECONDS_MAX * 1000)}")
+    def hurry(self, cursor: Cursor, seconds: float) -> None:
+        cursor.execute(f"SET LOCAL lock_timeout = {round(seconds * 1000)}")
 
     def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
         cursor.execute(

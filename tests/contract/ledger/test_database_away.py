@@ -221,7 +221,7 @@ def test_a_record_whose_caller_was_told_no_charges_nothing_when_the_database_wak
 ) -> None:
     monkeypatch.setattr(ledger_module, "WATCH_SECONDS", 0.02)
     monkeypatch.setattr(ledger_module, "STUCK_SECONDS_MAX", 0.1)
-    monkeypatch.setattr(till.database, "interrupt", lambda _: None)  # it is stalled here, and not in its driver
+    monkeypatch.setattr(till.database, "interrupt", lambda *_, **__: None)  # it is stalled here, and not in its driver
 
     async def call() -> None:
         async with running(till.database) as ledger:

@@ -24,10 +24,10 @@ def no_time_to_lose(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     if till.is_sqlite:
         pytest.skip("SQLite has no lock of a row")
     begin = statements.POSTGRES_BEGIN_BATCH
-    monkeypatch.setattr(
-        statements, "POSTGRES_BEGIN_BATCH", begin.replace("lock_timeout = '1s'", "lock_timeout = '0.1s'")
-    )
-    monkeypatch.setattr(statements, "TRIAL_SECONDS_MAX", 0.02)
+    assert "lock_timeout = 1500" in begin
+    monkeypatch.setattr(statements, "POSTGRES_BEGIN_BATCH", begin.replace("lock_timeout = 1500", "lock_timeout = 100"))
+    monkeypatch.setattr(locked, "LOCK_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(locked, "TRIAL_SECONDS", 0.02)
     monkeypatch.setattr(locked, "REST_SECONDS", 0.05)
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.02)
 
