@@ -21,7 +21,7 @@ from farebox.domain.prices import Price
 from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from farebox.web.request import new_call_id
 
 SECRET = b"bench" * 8

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from farebox.store.database import Database
-from farebox.store.wallet import StoredCredit
+from farebox.store.money.wallet import StoredCredit
 from tests.api.shop import Shop, ask
 from tests.services.load import Load, Reply, Request
 from tests.services.process import wait_until

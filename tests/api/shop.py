@@ -12,8 +12,8 @@ from farebox.domain.apikey import Mode
 from farebox.domain.period import DAY_US
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.database import Database
-from farebox.store.reconcile import reconcile
-from farebox.store.wallet import StoredCredit
+from farebox.store.money.wallet import StoredCredit
+from farebox.store.reconcile.sums import reconcile
 from tests.services.command import printed
 from tests.services.load import Reply, Request, fire_all
 from tests.services.served import Served

@@ -8,7 +8,7 @@ from typing import Final
 
 from farebox.domain.wallet import Grant, parts_of
 from farebox.store.database import Database
-from farebox.store.wallet import StoredCredit
+from farebox.store.money.wallet import StoredCredit
 from tests.api.shop import Shop, ask, assert_problem, get, send
 from tests.services.load import fire_all, statuses
 from tests.services.served import Served

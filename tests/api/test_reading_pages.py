@@ -11,7 +11,7 @@ import pytest
 
 from farebox.domain.money import format_usd
 from farebox.store.database import Database
-from farebox.store.wallet import StoredCredit
+from farebox.store.money.wallet import StoredCredit
 from tests.api.conftest import empty_database
 from tests.api.desk import Desk, table, words
 from tests.api.shop import Shop

@@ -18,7 +18,7 @@ from farebox.domain.prices import Price
 from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger.group_commit import GroupCommitLedger
 
 SECRET: Final = b"a secret of the tests, long enough"
 PRODUCT: Final = Product(

@@ -20,7 +20,7 @@ from farebox.domain.product import Product
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.plans import lost_plans
+from farebox.store.money.plans import lost_plans
 from farebox.wiring.people import upkeep_of
 
 SECRET: Final = b"a secret of the tests, long enough"

@@ -18,7 +18,7 @@ from farebox.ports.people import Visit
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.mail_outbox import StoredMailOutbox
-from farebox.store.members import lock_account
+from farebox.store.people.members import lock_account
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, World
 
 NEW = "ada@new.example"

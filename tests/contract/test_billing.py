@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from farebox.domain.billing import Invoice, InvoiceLine
 from farebox.domain.period import DAY_US
-from farebox.store.billing import StoredBilling
 from farebox.store.database import Database
+from farebox.store.money.billing import StoredBilling
 from tests.contract.usage_world import UsageWorld
 
 START: Final = 1_800_000_000_000_000

@@ -18,8 +18,8 @@ from farebox.domain.ledger import Hold
 from farebox.store.accounts import StoredAccounts
 from farebox.store.cursor import Cursor, Row
 from farebox.store.database import Database
-from farebox.store.findings import Finding
-from farebox.store.reconcile import reconcile
+from farebox.store.reconcile.findings import Finding
+from farebox.store.reconcile.sums import reconcile
 from tests.contract.filled import tamper
 from tests.contract.till import PRODUCT, SECRET, Faults, FaultyDatabase, Till, admit, ask, record, running
 

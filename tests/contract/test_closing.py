@@ -23,10 +23,10 @@ from farebox.ports.calls import Kept
 from farebox.ports.people import DueMail, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from farebox.store.mail_outbox import StoredMailOutbox
-from farebox.store.plans import lost_plans
-from farebox.store.reconcile import reconcile
+from farebox.store.money.plans import lost_plans
+from farebox.store.reconcile.sums import reconcile
 from farebox.store.reports import usage
 from farebox.store.tables import metadata
 from tests.contract.test_team import BEA, CEM, TeamWorld

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from farebox.store.database import Database
-from farebox.store.scheduling import CROWD
+from farebox.store.ledger.scheduling import CROWD
 from tests.contract.till import Till, admit, running, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread choose")

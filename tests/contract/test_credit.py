@@ -16,7 +16,7 @@ from farebox.domain.ledger import Hold, Spent
 from farebox.domain.period import DAY_US
 from farebox.domain.wallet import Grant
 from farebox.store.database import Database
-from farebox.store.wallet import StoredCredit
+from farebox.store.money.wallet import StoredCredit
 from tests.contract.till import SECONDS_MAX, SPENT, Faults, FaultyDatabase, Till, admit, ask, record, running, stalled
 
 CENT: Final = 10_000_000

@@ -20,10 +20,10 @@ from farebox.domain.product import Product
 from farebox.domain.wallet import text_of
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.findings import Finding
-from farebox.store.ledger import GroupCommitLedger
-from farebox.store.reconcile import reconcile
-from farebox.store.wallet import StoredCredit
+from farebox.store.ledger.group_commit import GroupCommitLedger
+from farebox.store.money.wallet import StoredCredit
+from farebox.store.reconcile.findings import Finding
+from farebox.store.reconcile.sums import reconcile
 from tests.contract.conftest import Copies
 from tests.contract.filled import SECRET, query, tamper
 from tests.contract.till import ask

@@ -15,7 +15,7 @@ from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.domain.people import MINUTE_US, NotAllowed
 from farebox.ports.money import PaymentsUnavailable
 from farebox.store.database import Database
-from farebox.store.deleting import UNDER_WAY_US
+from farebox.store.people.deleting import UNDER_WAY_US
 from farebox.web.pages.activity import in_words
 from tests.contract.test_closing import ClosingWorld
 from tests.contract.world import ADA, CLIENT, SECRET

@@ -22,10 +22,10 @@ from farebox.domain.breaker import Breaker
 from farebox.domain.dialects import CHAT, input_tokens_max
 from farebox.domain.errors import CallError, InternalError, LedgerUnavailable
 from farebox.ports.calls import Reply, Streamed
-from farebox.store import ledger as ledger_module
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
-from farebox.store.wallet import StoredCredit
+from farebox.store.ledger import group_commit as ledger_module
+from farebox.store.ledger.group_commit import GroupCommitLedger
+from farebox.store.money.wallet import StoredCredit
 from tests.contract.till import PRICE, SECRET, Faults, FaultyDatabase, Till, running, until
 from tests.services.sums import connect
 
@@ -103,8 +103,8 @@ def test_whichever_operation_fails_no_answer_is_without_its_row_and_nothing_stay
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.001)
-    monkeypatch.setattr(import_module("farebox.store.inline"), "REST_SECONDS", 0)
-    monkeypatch.setattr(import_module("farebox.store.inline"), "REST_TIMES", 0)
+    monkeypatch.setattr(import_module("farebox.store.ledger.inline"), "REST_SECONDS", 0)
+    monkeypatch.setattr(import_module("farebox.store.ledger.inline"), "REST_TIMES", 0)
     monkeypatch.setattr(import_module("farebox.call.record"), "RECORD_SECONDS", 0.02)
 
     async def every_operation() -> None:

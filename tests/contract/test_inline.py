@@ -12,9 +12,9 @@ import pytest
 from farebox.account.keys import NewKey
 from farebox.domain.admission import Admitted, Refused
 from farebox.domain.errors import LedgerUnavailable, QuotaExceeded
-from farebox.store import inline
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger import inline
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from tests.contract.till import Faults, FaultyDatabase, Till, admit, ask, record, running, until
 from tests.services.sums import connect
 

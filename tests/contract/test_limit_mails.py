@@ -18,7 +18,7 @@ from farebox.domain.prices import Price
 from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from farebox.store.limit_marks import StoredLimitMarks
 from tests.contract.world import ADA, SECRET, World
 from tests.services.process import wait_until

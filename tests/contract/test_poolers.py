@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Connection
 
 from farebox.store.database import Database
-from farebox.store.findings import Finding
+from farebox.store.ledger.statements import POSTGRES_BEGIN_BATCH, PREPARE_AFTER, PostgresStatements
 from farebox.store.own_connection import OwnConnection
-from farebox.store.reconcile import reconcile
-from farebox.store.statements import POSTGRES_BEGIN_BATCH, PREPARE_AFTER, PostgresStatements
+from farebox.store.reconcile.findings import Finding
+from farebox.store.reconcile.sums import reconcile
 
 PREPARED = "SELECT name, statement FROM pg_prepared_statements"
 SET_HERE = "SELECT name, setting FROM pg_settings WHERE source = 'session'"
@@ -63,7 +63,7 @@ def test_no_transaction_keeps_its_locks_for_long_where_its_machine_is_lost(
     with closing(OwnConnection(database)) as own, own.transaction() as cursor:
         cursor.execute(IDLE_FOR)
         told += cursor.fetchone()
-    monkeypatch.setattr("farebox.store.reconcile_money.grants", tell)
+    monkeypatch.setattr("farebox.store.reconcile.money.grants", tell)
     reconcile(database, {})
     assert told == ["10s", "10s", "10s", "1h"]
 

@@ -15,8 +15,8 @@ from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.plan import Plan
 from farebox.store import reports
 from farebox.store.database import Database
-from farebox.store.findings import Finding
-from farebox.store.reconcile import reconcile
+from farebox.store.reconcile.findings import Finding
+from farebox.store.reconcile.sums import reconcile
 from farebox.store.reports import usage
 from tests.contract.conftest import Copies
 from tests.contract.filled import PRODUCT, fill, open_accounts, query, tamper

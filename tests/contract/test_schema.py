@@ -22,8 +22,8 @@ from farebox.domain.people import Link, Mail, Member, Person, Session
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.database import Database
 from farebox.store.filelock import FileLock
+from farebox.store.ledger.statements import HOLD, METER, ROLLUP_DAILY, USAGE_RECORD, Written
 from farebox.store.migrations import HEAD
-from farebox.store.statements import HOLD, METER, ROLLUP_DAILY, USAGE_RECORD, Written
 from farebox.store.tables import metadata
 from farebox.store.tables_money import invoice
 from farebox.store.tables_people import audit

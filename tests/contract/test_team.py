@@ -11,10 +11,10 @@ from farebox.account.log_in import ask_for_link, log_in_by_link
 from farebox.account.sign_up import sign_up
 from farebox.domain.people import DAY_US, LinkGone, NotAllowed, PersonError, TooOften
 from farebox.ports.people import Arrival, Visit
-from farebox.store import team as stored
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.mail_outbox import StoredMailOutbox
+from farebox.store.people import team as stored
 from farebox.store.tables import metadata
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, World, together
 

@@ -8,9 +8,9 @@ from sqlalchemy import insert, text
 
 from farebox.domain.period import MICROSECONDS
 from farebox.store.database import Database
+from farebox.store.money.top_ups import StoredTopUps
 from farebox.store.tables import account
 from farebox.store.tables_money import credit_grant, top_up
-from farebox.store.top_ups import StoredTopUps
 
 FAR_US = 10**17
 GRANT = {

@@ -9,7 +9,7 @@ from farebox.domain.period import DAY_US, Period
 from farebox.domain.report import HOUR_US, MINUTE_US
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
-from farebox.store.usage_checks import FREE
+from farebox.store.money.usage_checks import FREE
 from tests.contract.usage_world import UsageWorld, lose
 
 

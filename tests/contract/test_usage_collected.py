@@ -7,7 +7,7 @@ import pytest
 from farebox.domain.errors import LedgerUnavailable
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
-from farebox.store.usage_outbox import SUM_UP
+from farebox.store.money.usage_outbox import SUM_UP
 from tests.contract.usage_world import UsageWorld, lost_answer
 
 
@@ -44,7 +44,7 @@ def test_a_second_event_is_not_made_of_a_customer_whose_first_one_another_proces
     world.call("ada", 13)
     with monkeypatch.context() as too_early:
         too_early.setattr(
-            "farebox.store.usage_outbox.IN_HAND", "SELECT 1 FROM usage_event WHERE customer = ? AND 1 = 0"
+            "farebox.store.money.usage_outbox.IN_HAND", "SELECT 1 FROM usage_event WHERE customer = ? AND 1 = 0"
         )
         assert world.outbox.collect() == 0
     assert world.report.send_all() == 2

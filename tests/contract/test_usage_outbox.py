@@ -12,7 +12,7 @@ from farebox.domain.period import DAY_US, MICROSECONDS
 from farebox.domain.report import DRAFT_US, HOUR_US, MINUTE_US
 from farebox.ports.money import PaymentRefused, UsageEvent
 from farebox.store.database import Database
-from farebox.store.usage_outbox import FILL, ROWS_MAX
+from farebox.store.money.usage_outbox import FILL, ROWS_MAX
 from tests.contract.usage_world import CENT, UsageWorld, lose, lost_answer
 
 
@@ -40,7 +40,7 @@ def test_calls_of_a_customer_and_period_are_reported_in_one_event(world: UsageWo
 
 
 def test_an_event_has_a_bounded_number_of_calls(world: UsageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farebox.store.usage_outbox.FILL", FILL.replace(str(ROWS_MAX), "2"))
+    monkeypatch.setattr("farebox.store.money.usage_outbox.FILL", FILL.replace(str(ROWS_MAX), "2"))
     world.call("ada", 1, 2, 3, 4, 5)
     assert world.report.send_all() == 3
     assert [e.calls for e in world.meter.sent] == [2, 2, 1]

@@ -8,9 +8,9 @@ from farebox.domain.billing import InvoiceLine, lines_to_json
 from farebox.domain.period import DAY_US
 from farebox.domain.report import HOUR_US, MINUTE_US
 from farebox.ports.money import PaymentRefused
-from farebox.store import reconcile_usage
 from farebox.store.database import Database
-from farebox.store.reconcile import reconcile
+from farebox.store.reconcile import usage as reconcile_usage
+from farebox.store.reconcile.sums import reconcile
 from tests.contract.usage_world import UsageWorld, lost_answer
 
 

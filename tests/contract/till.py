@@ -18,8 +18,8 @@ from farebox.domain.product import Product
 from farebox.ports.calls import Recorded
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
-from farebox.store.statements import USAGE_RECORD
+from farebox.store.ledger.group_commit import GroupCommitLedger
+from farebox.store.ledger.statements import USAGE_RECORD
 from tests.services.sums import check_credit, check_sums, connect, connected, held
 from tests.services.sums import check_limits as limits_passed
 

@@ -12,8 +12,8 @@ from farebox.domain.period import DAY_US, MICROSECONDS
 from farebox.domain.report import HOUR_US, MINUTE_US
 from farebox.ports.money import PaymentsUnavailable, UsageEvent
 from farebox.store.database import Database
-from farebox.store.usage_checks import StoredUsageChecks
-from farebox.store.usage_outbox import StoredUsageOutbox
+from farebox.store.money.usage_checks import StoredUsageChecks
+from farebox.store.money.usage_outbox import StoredUsageOutbox
 
 CENT: Final = 10_000_000
 EVENT_TIMES: Final = ("timestamp_us", "first_sent_us", "sent_us", "next_us")

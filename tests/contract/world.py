@@ -19,14 +19,14 @@ from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.ports.people import Visit
 from farebox.ports.proofs import OtherService
-from farebox.store.addresses import StoredAddresses
-from farebox.store.ceremonies import StoredCeremonies
 from farebox.store.database import Database
-from farebox.store.identities import StoredIdentities
 from farebox.store.keys import StoredKeys
-from farebox.store.passkeys import StoredPasskeys
-from farebox.store.people import StoredPeople
-from farebox.store.second_factors import StoredSecondFactors
+from farebox.store.people.addresses import StoredAddresses
+from farebox.store.people.ceremonies import StoredCeremonies
+from farebox.store.people.identities import StoredIdentities
+from farebox.store.people.passkeys import StoredPasskeys
+from farebox.store.people.people import StoredPeople
+from farebox.store.people.second_factors import StoredSecondFactors
 from farebox.store.tables import metadata
 from farebox.wiring.people import upkeep_of
 

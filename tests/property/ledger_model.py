@@ -25,7 +25,7 @@ from farebox.domain.period import period_at
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
 from farebox.ports.calls import Recorded
-from farebox.store.batch import Finish, Result
+from farebox.store.ledger.batch import Finish, Result
 from tests.property.ledger_rows import (
     CAP_CALLS,
     HOLD_COLUMNS,

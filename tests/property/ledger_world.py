@@ -12,10 +12,10 @@ import psycopg
 from farebox.domain.ledger import Hold
 from farebox.domain.plan import Plan
 from farebox.domain.wallet import Grant, take_back
-from farebox.store.batch import Item, Overdue, Result, run
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
-from farebox.store.statements import (
+from farebox.store.ledger.batch import Item, Overdue, Result, run
+from farebox.store.ledger.statements import (
     HOLD,
     METER,
     USAGE_OUTBOX,

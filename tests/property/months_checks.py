@@ -1,7 +1,7 @@
 """What has to be at the end of a life: each invoice is the sum of its calls, and both sides tell the same."""
 
 from farebox.domain.billing import LIVE
-from farebox.store.reconcile import Report, reconcile
+from farebox.store.reconcile.sums import Report, reconcile
 from tests.property.months_model import Line, line_of
 from tests.property.months_shop import NANODOLLAR, PRODUCT, Shop
 

@@ -36,15 +36,15 @@ from farebox.domain.webhooks import Event, verb_of
 from farebox.ports.billing import Decide
 from farebox.ports.calls import AccountRow, Recorded
 from farebox.store.accounts import StoredAccounts
-from farebox.store.batch import Finish, Item, Result, run
-from farebox.store.billing import StoredBilling
 from farebox.store.database import Database
-from farebox.store.inbox import StoredInbox
-from farebox.store.invoices import StoredInvoices
-from farebox.store.statements import PostgresStatements, SqliteStatements
-from farebox.store.usage_checks import StoredUsageChecks
-from farebox.store.usage_outbox import StoredUsageOutbox
-from farebox.store.wallet import StoredCredit
+from farebox.store.ledger.batch import Finish, Item, Result, run
+from farebox.store.ledger.statements import PostgresStatements, SqliteStatements
+from farebox.store.money.billing import StoredBilling
+from farebox.store.money.inbox import StoredInbox
+from farebox.store.money.invoices import StoredInvoices
+from farebox.store.money.usage_checks import StoredUsageChecks
+from farebox.store.money.usage_outbox import StoredUsageOutbox
+from farebox.store.money.wallet import StoredCredit
 from tests.property.months_model import INPUT_MAX, OUTPUT_MAX, Account, Call, Replaced
 from tests.services.stripe_inside import Clock, InsideStripe
 

@@ -19,7 +19,7 @@ from farebox.domain.ledger import Ending, Hold, Mark, Spent
 from farebox.domain.period import period_at
 from farebox.domain.wallet import Grant
 from farebox.ports.calls import Recorded
-from farebox.store.batch import Finish, Item, Look
+from farebox.store.ledger.batch import Finish, Item, Look
 from tests.property.ledger_lives import (
     ACCOUNTS,
     BOUGHT,

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from farebox.store.database import Database
-from farebox.store.reconcile_invoices import strays
+from farebox.store.reconcile.invoices import strays
 from tests.property.months_checks import check_invoices, check_state, reconciled
 from tests.property.months_shop import DAY_US, HOUR_US, PAID, SECOND_US, Shop, for_sale
 from tests.services.postgres import PostgresServer

@@ -11,8 +11,8 @@ from farebox.domain.people import Client, Person, digest
 from farebox.domain.period import DAY_US, Period, period_at
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.ports.people import Arrival
-from farebox.store.arrivals import begin_session
 from farebox.store.database import Database
+from farebox.store.people.arrivals import begin_session
 from farebox.store.tables import account, api_key, meter
 from farebox.store.tables_people import member, person
 from tests.services.sums import DAY_POSTGRES, DAY_SQLITE

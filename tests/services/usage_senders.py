@@ -22,8 +22,8 @@ from farebox.account.report_usage import UsageReport
 from farebox.adapters import stripe_client
 from farebox.adapters.stripe_usage import StripeUsage
 from farebox.store.database import Database
-from farebox.store.usage_checks import StoredUsageChecks
-from farebox.store.usage_outbox import StoredUsageOutbox
+from farebox.store.money.usage_checks import StoredUsageChecks
+from farebox.store.money.usage_outbox import StoredUsageOutbox
 
 url, key, api_base = sys.argv[1:]
 stripe_client.TRIES = 0  # the SDK's own: each of them waits

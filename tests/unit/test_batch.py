@@ -6,7 +6,7 @@ from typing import Final
 from farebox.domain.admission import Standing
 from farebox.domain.period import DAY_US
 from farebox.domain.plan import Plan
-from farebox.store.batch import Batch, Look
+from farebox.store.ledger.batch import Batch, Look
 from tests.unit.decided import CALLER, METER, NOW_US, START_US
 
 LAST_TAT_US: Final = NOW_US + 7

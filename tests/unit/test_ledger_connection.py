@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from farebox.store.ledger_connection import LedgerConnection
+from farebox.store.ledger.connection import LedgerConnection
 
 
 class Driver:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from farebox.store import locked
-from farebox.store.locked import LockedAccounts
+from farebox.store.ledger import locked
+from farebox.store.ledger.locked import LockedAccounts
 
 
 def test_each_trial_that_fails_is_followed_by_a_longer_one_and_a_longer_rest() -> None:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from farebox.store.outage_log import OutageLog
+from farebox.store.ledger.outage_log import OutageLog
 
 
 def test_the_first_batch_is_told_at_once_and_the_others_by_their_number(caplog: pytest.LogCaptureFixture) -> None:

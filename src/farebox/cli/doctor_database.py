@@ -27,8 +27,8 @@ from farebox.store.health import (
     try_write,
 )
 from farebox.store.migrations import HEAD
-from farebox.store.plans import lost_plans
-from farebox.store.reconcile_usage import notes_of
+from farebox.store.money.plans import lost_plans
+from farebox.store.reconcile.usage import notes_of
 from farebox.wiring import FINGERPRINT, fingerprint
 
 DISK_FREE_BYTES_MIN: Final = 200 * 2**20

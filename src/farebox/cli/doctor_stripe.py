@@ -15,7 +15,7 @@ from farebox.ports.money import KeyRefused, PaymentRefused, PaymentsUnavailable
 from farebox.settings import Settings
 from farebox.store.database import Database
 from farebox.store.migrations import HEAD
-from farebox.store.plans import newest_customer
+from farebox.store.money.plans import newest_customer
 from farebox.wiring import money as wiring_money
 
 SYNC = "farebox stripe sync"

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from farebox.cli.context import AppOption, open_shop
-from farebox.store.reconcile import reconcile as make_again
+from farebox.store.reconcile.sums import reconcile as make_again
 
 
 def reconcile(

@@ -11,7 +11,7 @@ from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.doctor_stripe import check_stripe
 from farebox.cli.server import listen, run, url_of
 from farebox.cli.workers import processors_usable
-from farebox.store.plans import lost_plans
+from farebox.store.money.plans import lost_plans
 from farebox.wiring.askers import key_variables
 
 HostOption = Annotated[str, typer.Option("--host", help="The address to listen on.")]

@@ -1,1 +1,1 @@
-"""The database: tables, the ledger's transactions, and what is read from them."""
+"""The database. `ledger/` writes a call down, `people/` and `money/` the rest; `reconcile/` checks the sums."""

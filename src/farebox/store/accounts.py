@@ -10,7 +10,7 @@ from farebox.domain.people import Client
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.deleting import is_refused_only, lock_keys, why_no_key
+from farebox.store.people.deleting import is_refused_only, lock_keys, why_no_key
 from farebox.store.tables import account, api_key
 
 FOUNDER: Final = Client("", "")  # by the command line: nobody who logs in

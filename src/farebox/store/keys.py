@@ -11,7 +11,7 @@ from farebox.ports.people import SEEN_DAYS, KeyMade, KeyUsed, Visit
 from farebox.store.accounts import end_for_successor, is_key, revoke, works
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.deleting import lock_keys, why_no_key
+from farebox.store.people.deleting import lock_keys, why_no_key
 from farebox.store.tables import api_key, meter, rollup_daily
 
 LISTED_MAX: Final = 300

@@ -11,8 +11,8 @@ from farebox.domain.ledger import Meter, State
 from farebox.domain.period import DAY_US, Period, day
 from farebox.domain.reading import Search, Sums, days_between, periods_of, place_of, starting_at, under_way
 from farebox.ports.calls import CallRow, DayUse, Found, KeyRow, PeriodUse, Summary
-from farebox.store.call_rows import HOLD_SIZE, call_of
 from farebox.store.database import Database
+from farebox.store.ledger.call_rows import HOLD_SIZE, call_of
 from farebox.store.search import MODES, find, whole
 from farebox.store.tables import api_key, hold, meter, rollup_daily, usage_record
 

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Select, Subquery, Table, cast, literal, null,
 
 from farebox.domain.errors import FounderError
 from farebox.domain.ledger import Hold, Outcome, State
-from farebox.store.call_rows import HOLD_SIZE, call_of
 from farebox.store.database import Database
+from farebox.store.ledger.call_rows import HOLD_SIZE, call_of
 from farebox.store.tables import account, hold, usage_record
 
 PAGE_ROWS: Final = 2000

@@ -21,7 +21,7 @@ from farebox.domain.reading import (
     span_of,
 )
 from farebox.ports.calls import CallRow
-from farebox.store.call_rows import call_of
+from farebox.store.ledger.call_rows import call_of
 from farebox.store.tables import hold, rollup_daily, usage_record
 
 LOOKED_AT_MAX: Final = 10_000

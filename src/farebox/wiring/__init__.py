@@ -34,7 +34,7 @@ from farebox.sandbox.mailbox import Mailbox
 from farebox.sandbox.model import SANDBOX_MODEL, SandboxModel
 from farebox.settings import Settings, secret_of
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from farebox.store.limit_marks import StoredLimitMarks
 from farebox.store.mail_outbox import StoredMailOutbox
 from farebox.store.migrations import HEAD

@@ -16,8 +16,8 @@ from farebox.ports.billing import Catalogue, Signatures
 from farebox.ports.money import Credit
 from farebox.settings import Settings
 from farebox.store.database import Database
-from farebox.store.inbox import StoredInbox
-from farebox.store.top_ups import StoredTopUps
+from farebox.store.money.inbox import StoredInbox
+from farebox.store.money.top_ups import StoredTopUps
 
 if TYPE_CHECKING:
     from farebox.account.till import Till
@@ -69,7 +69,7 @@ def money_of(
     @cache
     def open_till() -> "Till":
         from farebox.account.till import Till  # noqa: PLC0415  # with all that selling needs
-        from farebox.store.billing import StoredBilling  # noqa: PLC0415
+        from farebox.store.money.billing import StoredBilling  # noqa: PLC0415
 
         return Till(
             payments=payments_of(settings),
@@ -134,7 +134,7 @@ def catalogue_of(settings: Settings) -> Catalogue:
 
 def credit_of(database: Database) -> Credit:
     """The store of credit."""
-    from farebox.store.wallet import StoredCredit  # noqa: PLC0415  # SQLAlchemy
+    from farebox.store.money.wallet import StoredCredit  # noqa: PLC0415  # SQLAlchemy
 
     return StoredCredit(database)
 

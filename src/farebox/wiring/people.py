@@ -100,7 +100,7 @@ def desk_of(
     """The desk where people are let in. For pages only: this loads SQLAlchemy and argon2."""
     from farebox.adapters.passwords import Argon2Passwords  # noqa: PLC0415  # as above
     from farebox.store.keys import StoredKeys  # noqa: PLC0415  # as above
-    from farebox.store.people import StoredPeople  # noqa: PLC0415  # as above
+    from farebox.store.people.people import StoredPeople  # noqa: PLC0415  # as above
 
     return Desk(
         people=StoredPeople(database, must_pay=_must_pay(product, settings)),
@@ -124,7 +124,7 @@ def readings_of(database: Database) -> Readings:
 
 def invoices_of(database: Database) -> Invoices:
     """The invoices of customers. For pages only, as above."""
-    from farebox.store.invoices import StoredInvoices  # noqa: PLC0415  # as above
+    from farebox.store.money.invoices import StoredInvoices  # noqa: PLC0415  # as above
 
     return StoredInvoices(database)
 
@@ -132,9 +132,9 @@ def invoices_of(database: Database) -> Invoices:
 def upkeep_of(database: Database, limits_changed: Callable[[str], None]) -> Upkeep:
     """The means by which accounts are looked after."""
     from farebox.store.archive import StoredArchive  # noqa: PLC0415  # as above
-    from farebox.store.closing import StoredClosing  # noqa: PLC0415
-    from farebox.store.plans_chosen import StoredPlans  # noqa: PLC0415
-    from farebox.store.team import StoredTeam  # noqa: PLC0415
+    from farebox.store.people.closing import StoredClosing  # noqa: PLC0415
+    from farebox.store.people.plans_chosen import StoredPlans  # noqa: PLC0415
+    from farebox.store.people.team import StoredTeam  # noqa: PLC0415
 
     return Upkeep(
         StoredTeam(database), StoredPlans(database), StoredArchive(database), StoredClosing(database), limits_changed
@@ -147,11 +147,11 @@ def _must_pay(product: Product, settings: Settings) -> bool:
 
 
 def _proofs(product: Product, settings: Settings, database: Database, secret: bytes) -> Proofs:
-    from farebox.store.addresses import StoredAddresses  # noqa: PLC0415  # as above
-    from farebox.store.ceremonies import StoredCeremonies  # noqa: PLC0415
-    from farebox.store.identities import StoredIdentities  # noqa: PLC0415
-    from farebox.store.passkeys import StoredPasskeys  # noqa: PLC0415
-    from farebox.store.second_factors import StoredSecondFactors  # noqa: PLC0415
+    from farebox.store.people.addresses import StoredAddresses  # noqa: PLC0415  # as above
+    from farebox.store.people.ceremonies import StoredCeremonies  # noqa: PLC0415
+    from farebox.store.people.identities import StoredIdentities  # noqa: PLC0415
+    from farebox.store.people.passkeys import StoredPasskeys  # noqa: PLC0415
+    from farebox.store.people.second_factors import StoredSecondFactors  # noqa: PLC0415
 
     @cache
     def vault() -> Vault:

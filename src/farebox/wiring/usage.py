@@ -8,8 +8,8 @@ from farebox.account.report_usage import UsageReport
 from farebox.ports.money import UsageMeter
 from farebox.settings import Settings
 from farebox.store.database import Database
-from farebox.store.usage_checks import StoredUsageChecks
-from farebox.store.usage_outbox import StoredUsageOutbox
+from farebox.store.money.usage_checks import StoredUsageChecks
+from farebox.store.money.usage_outbox import StoredUsageOutbox
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from farebox.account.keys import NewKey
 from farebox.domain.admission import Admitted, Refused
 from farebox.domain.errors import AccountSuspended, BurstExceeded, HoldLost, InvalidApiKey
 from farebox.domain.ledger import Ending, Mark, Spent
-from farebox.store import statements
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
+from farebox.store.ledger import statements
 from tests.contract.till import Till, admit, ask, record, running
 
 # -- One call

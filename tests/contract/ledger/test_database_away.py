@@ -12,10 +12,10 @@ import pytest
 
 from farebox.account.keys import NewKey
 from farebox.domain.errors import LedgerUnavailable
-from farebox.store import ledger as ledger_module
-from farebox.store import outage_log
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger import group_commit as ledger_module
+from farebox.store.ledger import outage_log
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from tests.contract.till import (
     SECONDS_MAX,
     SPENT,

@@ -12,9 +12,9 @@ from farebox.account.sign_up import sign_up
 from farebox.domain.ledger import NOTHING_SPENT
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
-from farebox.store import statements
 from farebox.store.accounts import StoredAccounts
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger import statements
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from tests.contract.till import TTL_US, Till, admit, record, running
 
 # -- History

@@ -7,7 +7,7 @@ from farebox.account.keys import NewKey
 from farebox.domain.admission import Admitted, Once, Refused
 from farebox.domain.errors import CallError, IdempotencyInFlight, IdempotencyStreamed, UpstreamNoMessage
 from farebox.domain.ledger import Spent
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from tests.contract.till import SECONDS_MAX, SPENT, Till, admit, ask, record, running, stalled
 
 ONCE: Final = Once("digest", "print", is_stream=False, ttl_us=10**12)

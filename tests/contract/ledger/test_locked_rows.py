@@ -9,9 +9,9 @@ import pytest
 
 from farebox.account.keys import NewKey, create_key
 from farebox.domain.errors import LedgerUnavailable
-from farebox.store import ledger as ledger_module
-from farebox.store import locked, statements
 from farebox.store.accounts import StoredAccounts
+from farebox.store.ledger import group_commit as ledger_module
+from farebox.store.ledger import locked, statements
 from tests.contract.till import SECRET, SPENT, Till, admit, ask, record, running, until
 from tests.services.sums import connect
 

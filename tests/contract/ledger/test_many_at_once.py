@@ -13,7 +13,7 @@ from farebox.domain.admission import Admitted, Refused
 from farebox.domain.errors import QuotaExceeded
 from farebox.domain.ledger import Spent
 from farebox.store.database import Database
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from tests.contract.till import PRODUCT, SECONDS_MAX, Till, admit, ask, record, running, stalled
 
 

@@ -11,8 +11,8 @@ from farebox.account.keys import NewKey
 from farebox.domain.admission import Admitted
 from farebox.domain.errors import InternalError, LedgerUnavailable
 from farebox.domain.ledger import Spent
-from farebox.store import ledger as ledger_module
-from farebox.store.ledger import GroupCommitLedger
+from farebox.store.ledger import group_commit as ledger_module
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from tests.contract.till import (
     PRODUCT,
     SECONDS_MAX,

@@ -9,8 +9,8 @@ import pytest
 
 from farebox.account.keys import NewKey
 from farebox.domain.errors import LedgerUnavailable
-from farebox.store import ledger as ledger_module
 from farebox.store.database import Database
+from farebox.store.ledger import group_commit as ledger_module
 from tests.contract.till import SECONDS_MAX, Till, admit, ask, record, running
 
 TAKEN = ("INSERT ON usage_record", "DELETE ON hold", "UPDATE ON rollup_daily", "INSERT ON usage_outbox")

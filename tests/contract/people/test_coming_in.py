@@ -27,9 +27,9 @@ from farebox.domain.people import (
     mails_from,
     mails_to,
 )
-from farebox.store import people
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
+from farebox.store.people import people
 from tests.contract.test_team import BEA, TeamWorld
 from tests.contract.world import ADA, CLIENT, GOOD, OTHER, PRODUCT, SECRET, World, together
 

@@ -23,11 +23,11 @@ from farebox.domain.subscribing import Known
 from farebox.domain.webhooks import Event, object_of
 from farebox.ports.calls import AccountRow
 from farebox.store.accounts import StoredAccounts
-from farebox.store.billing import StoredBilling
 from farebox.store.database import Database
-from farebox.store.inbox import StoredInbox
-from farebox.store.top_ups import StoredTopUps
-from farebox.store.wallet import StoredCredit
+from farebox.store.money.billing import StoredBilling
+from farebox.store.money.inbox import StoredInbox
+from farebox.store.money.top_ups import StoredTopUps
+from farebox.store.money.wallet import StoredCredit
 from tests.services.stripe import StripeStandin
 
 PRODUCT: Final = Product(

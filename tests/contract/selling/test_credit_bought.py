@@ -11,7 +11,7 @@ from farebox.account.sync import TAKEN_BACK, sync_payment
 from farebox.account.till import CannotBuy
 from farebox.account.top_up import TopUpWatch
 from farebox.domain.events import PaymentFailed
-from farebox.store.top_ups import StoredTopUps
+from farebox.store.money.top_ups import StoredTopUps
 from tests.contract.selling.counter import Counter
 
 USD = 10**9

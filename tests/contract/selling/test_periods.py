@@ -6,8 +6,8 @@ from farebox.account.keys import PLAIN, KeyTerms, create_key
 from farebox.account.stripe_events import Clerk
 from farebox.domain.ledger import Spent
 from farebox.store.accounts import StoredAccounts
-from farebox.store.ledger import GroupCommitLedger
-from farebox.store.reconcile import reconcile
+from farebox.store.ledger.group_commit import GroupCommitLedger
+from farebox.store.reconcile.sums import reconcile
 from tests.contract.selling.counter import PRODUCT, Counter
 from tests.contract.till import SECRET, admit, ask, record
 

@@ -11,7 +11,7 @@ from farebox.domain.billing import Invoice
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.upcoming import next_invoice
-from farebox.store.invoices import StoredInvoices
+from farebox.store.money.invoices import StoredInvoices
 from farebox.web.pages.sale import Sale, way_to
 from tests.contract.selling.counter import PRODUCT, Counter
 

@@ -13,7 +13,7 @@ from farebox.account.stripe_events import Clerk
 from farebox.adapters.stripe_webhooks import StripeSignatures
 from farebox.domain.errors import FounderError
 from farebox.domain.webhooks import ID_CHARS_MAX, VERBS, Event
-from farebox.store.inbox import StoredInbox
+from farebox.store.money.inbox import StoredInbox
 from tests.contract.selling.counter import Counter
 from tests.services.forged import event_body, forged
 from tests.services.forged import signed as header

@@ -1,4 +1,4 @@
-"""Who is in an account, and what goes when they go: steps of the transactions in `store.team` and `store.closing`."""
+"""Who is in an account, and what goes when they go: steps of the transactions in `team.py` and `closing.py`."""
 
 from typing import Final
 
@@ -18,8 +18,8 @@ from farebox.domain.people import (
 )
 from farebox.ports.calls import AccountRow
 from farebox.ports.people import Visit
-from farebox.store.deleting import OWNERS_STAY, is_under_way
-from farebox.store.people import notice
+from farebox.store.people.deleting import OWNERS_STAY, is_under_way
+from farebox.store.people.people import notice
 from farebox.store.tables import account, metadata
 from farebox.store.tables_people import audit, guess, link, mail, member, person, session
 

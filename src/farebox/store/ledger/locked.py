@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from farebox.store.batch import BY_KEY, Finish
-from farebox.store.statements import LOCK_SECONDS_MAX
-from farebox.store.waiting import Waiting, is_late
+from farebox.store.ledger.batch import BY_KEY, Finish
+from farebox.store.ledger.statements import LOCK_SECONDS_MAX
+from farebox.store.ledger.waiting import Waiting, is_late
 
 TRIAL_SECONDS: Final = 0.2  # the first trial's; each later one waits twice as long, as the row may only be busy
 REST_SECONDS: Final = 1.0  # at least, after a trial that failed: most of the time is the others'

@@ -5,10 +5,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.people import Client, Passkey, Person, Session
 from farebox.ports.people import Arrival, Entered
-from farebox.store.arrivals import let_in
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.people import locked, still_there, tell_of
+from farebox.store.people.arrivals import let_in
+from farebox.store.people.people import locked, still_there, tell_of
 from farebox.store.tables_people import passkey, person, session
 
 ADDED = "A passkey was added. Its name: {name}"

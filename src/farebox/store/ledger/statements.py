@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple, Protocol, get_type_hints
 from farebox.domain.admission import Earlier
 from farebox.domain.ledger import Hold, Meter, Outcome
 from farebox.domain.wallet import Grant
-from farebox.store.call_rows import HOLD_COLUMNS, OUTCOME_COLUMNS
 from farebox.store.cursor import Cursor, Row, clock_us
 from farebox.store.database import POSTGRES_BEGIN, read_revision
-from farebox.store.shared_statements import SharedStatements
+from farebox.store.ledger.call_rows import HOLD_COLUMNS, OUTCOME_COLUMNS
+from farebox.store.ledger.shared_statements import SharedStatements
 
 STATEMENT_SECONDS_MAX: Final = 10
 LOCK_SECONDS_MAX: Final = 1.5  # many times what batches of other processes take; well below when the ledger gives up

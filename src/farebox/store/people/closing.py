@@ -8,8 +8,8 @@ from farebox.domain.people import Client, NotAllowed, mails_to
 from farebox.ports.people import Visit
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.deleting import GIVEN_BACK, REFUSED, is_under_way, last_refusal, unrevoked_of
-from farebox.store.members import forget_counts, lock_own, say_farewell, take_out
+from farebox.store.people.deleting import GIVEN_BACK, REFUSED, is_under_way, last_refusal, unrevoked_of
+from farebox.store.people.members import forget_counts, lock_own, say_farewell, take_out
 from farebox.store.tables import account, api_key, idempotency
 from farebox.store.tables_money import top_up
 from farebox.store.tables_people import limit_mark, link, mail, member

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, and_, exists, select
 
 from farebox.domain.wallet import Grant, parts_of
-from farebox.store.findings import Finding, period_name
+from farebox.store.reconcile.findings import Finding, period_name
 from farebox.store.tables import account, hold, usage_record
 from farebox.store.tables_money import credit_grant, usage_outbox
 

@@ -1,4 +1,4 @@
-"""How people come to an account and into it: steps of the transactions in `store.people`."""
+"""How people come to an account and into it: steps of the transactions in `people.py`."""
 
 import json
 import secrets

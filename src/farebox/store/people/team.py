@@ -10,10 +10,10 @@ from farebox.domain.people import Client, Link, Mail, NotAllowed, Person, Person
 from farebox.ports.calls import AccountRow
 from farebox.ports.people import Arrival, Visit
 from farebox.ports.team import Invitation, Invited, Joined, TeamMember
-from farebox.store.arrivals import let_in, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.members import (
+from farebox.store.people.arrivals import let_in, person_for
+from farebox.store.people.members import (
     keep_an_owner,
     lock_account,
     lock_own,
@@ -21,7 +21,7 @@ from farebox.store.members import (
     say_farewell,
     take_out,
 )
-from farebox.store.people import is_open, lock_asker, usable, use_link
+from farebox.store.people.people import is_open, lock_asker, usable, use_link
 from farebox.store.tables import account
 from farebox.store.tables_people import link, mail, member, person, session
 

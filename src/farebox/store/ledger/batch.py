@@ -16,9 +16,9 @@ from farebox.domain.plan import Plan, plan_in_force
 from farebox.domain.rate import BURST_SECONDS_MAX
 from farebox.domain.wallet import Grant
 from farebox.ports.calls import CallRow, Kept, Recorded
-from farebox.store.call_rows import call_of, outcome_of
 from farebox.store.cursor import Cursor, Row
-from farebox.store.statements import Statements
+from farebox.store.ledger.call_rows import call_of, outcome_of
+from farebox.store.ledger.statements import Statements
 
 NOBODY: Final = Meter("", "live", 0, 0)
 BURST_US_MAX: Final = BURST_SECONDS_MAX * 10**6

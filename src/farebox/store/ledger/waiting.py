@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from farebox.store.batch import Finish, Item
+from farebox.store.ledger.batch import Finish, Item
 
 TAKE_BACK_SECONDS: Final = 60.0
 

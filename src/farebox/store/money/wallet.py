@@ -10,7 +10,7 @@ from farebox.domain.wallet import Grant, balance, take_back
 from farebox.ports.money import Granted, Purse
 from farebox.store.cursor import Cursor, clock_us
 from farebox.store.database import Database, unavailable
-from farebox.store.owners import TOP_UP_ENDED, write_to_owners
+from farebox.store.money.owners import TOP_UP_ENDED, write_to_owners
 
 COLUMNS: Final = ", ".join(Grant._fields)
 LOCK: Final = "SELECT has_credit FROM account WHERE id = ?"

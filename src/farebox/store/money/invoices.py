@@ -13,8 +13,8 @@ from farebox.domain.report import OLDEST_US, InvoiceTimes, closed_until_us
 from farebox.domain.upcoming import Subscribed
 from farebox.ports.calls import CallRow, KeyRow
 from farebox.ports.money import Ahead, Behind, KeptInvoice
-from farebox.store.call_rows import call_of
 from farebox.store.database import Database
+from farebox.store.ledger.call_rows import call_of
 from farebox.store.readings import BY_INDEX
 from farebox.store.search import whole
 from farebox.store.tables import account, api_key, usage_record

@@ -14,7 +14,7 @@ from farebox.ports.billing import Decide, TopUp
 from farebox.ports.calls import AccountRow
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
-from farebox.store.owners import write_to_owners
+from farebox.store.money.owners import write_to_owners
 from farebox.store.tables import account, meter
 from farebox.store.tables_money import invoice, subscription, top_up
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from farebox.domain.people import Client, Link, NotAllowed, Person, Session
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.people import locked, tell_of, usable, use_link
+from farebox.store.people.people import locked, tell_of, usable, use_link
 from farebox.store.tables import account
 from farebox.store.tables_people import link, member, person
 

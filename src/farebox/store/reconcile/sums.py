@@ -27,10 +27,10 @@ from sqlalchemy import (
 from farebox.domain.audit import Misfit, audit_hold, audit_row
 from farebox.domain.ledger import Hold, State
 from farebox.domain.plan import Plan
-from farebox.store import reconcile_invoices, reconcile_money, reconcile_usage
-from farebox.store.call_rows import HOLD_SIZE, outcome_of
 from farebox.store.database import Database
-from farebox.store.findings import Finding, period_name
+from farebox.store.ledger.call_rows import HOLD_SIZE, outcome_of
+from farebox.store.reconcile import invoices, money, usage
+from farebox.store.reconcile.findings import Finding, period_name
 from farebox.store.tables import account, api_key, hold, meter, rollup_daily, usage_record
 
 ROWS_AT_ONCE: Final = 5000
@@ -70,14 +70,14 @@ def reconcile(database: Database, plans: Mapping[str, Plan]) -> Report:
                 connection.execute(text(f"SET LOCAL {timeout}"))
         checks = (
             _meters, _rollups, _over_caps, _held_and_ended, _keyless, _miscounted, _outside_period, _rows, _holds,
-            reconcile_money.grants, reconcile_money.unread, reconcile_money.outbox,
-            reconcile_usage.events,
+            money.grants, money.unread, money.outbox,
+            usage.events,
         )  # fmt: skip
         findings = [finding for check in checks for finding in check(connection)]
         now_us = database.now_us(connection)
         notes = [*_over_limits(connection, plans, now_us), *_over_spend_caps(connection, now_us)]
-        notes += [*_overdue(connection, now_us), *reconcile_usage.notes(connection, now_us)]
-        notes += reconcile_invoices.notes(connection, now_us)
+        notes += [*_overdue(connection, now_us), *usage.notes(connection, now_us)]
+        notes += invoices.notes(connection, now_us)
         calls = _count(connection, usage_record) + _count(connection, hold)
         return Report(_with_addresses(connection, findings), notes, calls, _count(connection, meter))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
-from farebox.store.statements import Statements
+from farebox.store.ledger.statements import Statements
 
 log = logging.getLogger("farebox.ledger")
 

@@ -11,7 +11,7 @@ from farebox.ports.people import Visit
 from farebox.ports.team import PlanView
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.members import lock_own
+from farebox.store.people.members import lock_own
 from farebox.store.tables import account, meter
 from farebox.store.tables_people import limit_mark, member
 

@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, Connection, Update, and_, delete, exists, 
 from farebox.domain.people import Client, Person, Session
 from farebox.ports.people import Arrival, Entered
 from farebox.ports.proofs import Shown
-from farebox.store.arrivals import let_in
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.people import locked, tell_of, usable, use_link
+from farebox.store.people.arrivals import let_in
+from farebox.store.people.people import locked, tell_of, usable, use_link
 from farebox.store.tables_people import ceremony, link, person, recovery_code, session
 
 ON = "A second factor was turned on: from now on you need a code at each log-in."

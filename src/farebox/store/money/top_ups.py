@@ -8,8 +8,8 @@ from farebox.domain.period import MICROSECONDS
 from farebox.ports.billing import TopUpAttempt
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
+from farebox.store.money.owners import TOP_UP_FAILED, write_to_owners
 from farebox.store.own_connection import OwnConnection
-from farebox.store.owners import TOP_UP_FAILED, write_to_owners
 
 LEASE_SECONDS: Final = 60
 PAGE_ROWS: Final = 500

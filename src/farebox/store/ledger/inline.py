@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from farebox.domain.plan import Plan
-from farebox.store.batch import Item, Result, run
 from farebox.store.database import Database
 from farebox.store.filelock import FileLock
-from farebox.store.statements import SqliteStatements
+from farebox.store.ledger.batch import Item, Result, run
+from farebox.store.ledger.statements import SqliteStatements
 
 log = logging.getLogger("farebox.ledger")
 

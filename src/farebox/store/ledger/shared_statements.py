@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from farebox.domain.admission import Earlier
 from farebox.domain.errors import UpstreamNoMessage
-from farebox.store.call_rows import HOLD_COLUMNS, OUTCOME_COLUMNS
 from farebox.store.cursor import Cursor, Row
+from farebox.store.ledger.call_rows import HOLD_COLUMNS, OUTCOME_COLUMNS
 
 PURGED_MAX = 500
 EARLIER = """

@@ -1,6 +1,6 @@
 """Whether what was reported to Stripe is what calls put onto invoices: events against the rows of the outbox.
 
-A part of `reconcile`, in the same state of the database. `reconcile_money` compares those rows with the calls.
+A part of `reconcile`, in the same state of the database. `money` compares those rows with the calls.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from farebox.domain.money import format_usd
 from farebox.domain.period import iso
 from farebox.domain.report import HOUR_US
 from farebox.store.database import Database
-from farebox.store.findings import Finding, period_name
+from farebox.store.reconcile.findings import Finding, period_name
 from farebox.store.tables import account
 from farebox.store.tables_money import usage_check, usage_event, usage_outbox
 

@@ -6,10 +6,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from farebox.domain.people import Client, Identity, NotAllowed, Person
 from farebox.ports.people import Arrival, Entered
 from farebox.ports.proofs import Known
-from farebox.store.arrivals import Start, let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
-from farebox.store.people import locked, still_there, tell_of
+from farebox.store.people.arrivals import Start, let_in, open_account, person_for
+from farebox.store.people.people import locked, still_there, tell_of
 from farebox.store.tables_people import identity, person
 
 CONNECTED = "{service} was connected: whoever can log in there can log in here."

@@ -23,9 +23,9 @@ from farebox.domain.people import (
 )
 from farebox.ports.calls import AccountRow
 from farebox.ports.people import Arrival, Entered, OtherAccount, Visit
-from farebox.store.arrivals import Start, is_awaited, let_in, open_account, person_for
 from farebox.store.audit import write_down
 from farebox.store.database import Database
+from farebox.store.people.arrivals import Start, is_awaited, let_in, open_account, person_for
 from farebox.store.tables import account
 from farebox.store.tables_people import guess, link, mail, member, person, session
 

@@ -17,17 +17,17 @@ from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Spent
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.ports.calls import CallRow, Kept, Recorded
-from farebox.store.batch import Alive, Find, Finish, Item, Look, Overdue, Result, run
 from farebox.store.database import Database, unavailable
-from farebox.store.inline import CommitLost, InlineLedger
-from farebox.store.ledger_connection import LedgerConnection
-from farebox.store.locked import LockedAccounts, RowLocked, is_row_locked, names_of
+from farebox.store.ledger.batch import Alive, Find, Finish, Item, Look, Overdue, Result, run
+from farebox.store.ledger.connection import LedgerConnection
+from farebox.store.ledger.inline import CommitLost, InlineLedger
+from farebox.store.ledger.locked import LockedAccounts, RowLocked, is_row_locked, names_of
+from farebox.store.ledger.outage_log import OutageLog
+from farebox.store.ledger.scheduling import Courtesy
+from farebox.store.ledger.statements import PostgresStatements, SqliteStatements
+from farebox.store.ledger.waiting import TAKE_BACK_SECONDS, Line, Waiting, is_late, retry_of, void_told
 from farebox.store.migrations import HEAD
 from farebox.store.notes import try_write
-from farebox.store.outage_log import OutageLog
-from farebox.store.scheduling import Courtesy
-from farebox.store.statements import PostgresStatements, SqliteStatements
-from farebox.store.waiting import TAKE_BACK_SECONDS, Line, Waiting, is_late, retry_of, void_told
 
 log = logging.getLogger("farebox.ledger")
 
