@@ -52,7 +52,7 @@ def test_of_two_hundred_callers_exactly_the_fifty_pass_that_credit_pays_for(
     for reply in replies:
         if reply.status != 200:
             body = assert_problem(reply, 402, "payment_required")
-            assert "can come to $0.01 beyond it" in body["detail"]
+            assert "can come to $0.01 beyond what plan" in body["detail"]
             assert "An owner can buy credit at /credit." in body["detail"]
             assert body["page"].endswith(f"/credit?account={shop.account_of(key)}")
             assert reply.headers["x-prepaid-remaining-nanodollars"] == "0"

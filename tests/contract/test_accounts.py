@@ -64,7 +64,7 @@ def test_an_account_is_found_by_its_address_however_it_is_written(accounts: Stor
 def test_a_second_account_of_one_address_is_refused_and_the_first_is_unchanged(
     accounts: StoredAccounts, ada: AccountRow
 ) -> None:
-    with pytest.raises(FounderError, match=r"'ada@example.com' already.*farebox keys create ada@"):
+    with pytest.raises(FounderError, match=r"already an account 'ada@example.com'.*farebox keys create ada@"):
         sign_up(accounts, PRODUCT, "ADA@example.com", "free")
     assert accounts.account_by_email("ada@example.com") == ada
 
