@@ -1,20 +1,29 @@
-"""Accounts whose rows somebody else keeps locked, or only uses all the time."""
+"""Accounts whose rows somebody else keeps locked, or that are only busy."""
 
-import pytest
-
-from farebox.store.ledger import locked
-from farebox.store.ledger.locked import LockedAccounts
+from farebox.store.ledger.locked import REST_SECONDS, TRIAL_SECONDS, LockedAccounts
+from farebox.store.ledger.statements import LOCK_SECONDS_MAX
 
 
-def test_each_trial_that_fails_is_followed_by_a_longer_one_and_a_longer_rest() -> None:
-    """In a line of many workers who waits long enough has their turn; most of the time is the other accounts'."""
-    accounts, now, seen = LockedAccounts(), 0.0, []
+def test_a_row_that_changes_hands_is_waited_for_and_one_that_does_not_is_left_soon() -> None:
+    """In a line of many workers, whoever waits long enough has their turn."""
+    accounts = LockedAccounts()
+    assert accounts.patience_seconds("ada", "7") == TRIAL_SECONDS
     accounts.put("ada", [])
-    for _ in range(5):
-        patience = accounts.patience_seconds("ada")
-        accounts.tried("ada", now, is_free=False)
-        seen.append((patience, accounts._rests_until - now))
-    assert seen == [(0.2, 1.0), (0.4, 1.0), (0.8, 1.6), (1.5, 3.0), (1.5, 3.0)]
-    assert accounts.patience_seconds("bea") == locked.TRIAL_SECONDS
-    accounts.tried("ada", now, is_free=True)
-    assert accounts.patience_seconds("ada") == pytest.approx(locked.TRIAL_SECONDS)
+    assert [accounts.patience_seconds("ada", owner) for owner in ("7", "7", "8", "8", "9", None, "9")] == [
+        TRIAL_SECONDS,
+        TRIAL_SECONDS,
+        LOCK_SECONDS_MAX,
+        TRIAL_SECONDS,
+        LOCK_SECONDS_MAX,
+        LOCK_SECONDS_MAX,
+        TRIAL_SECONDS,
+    ]
+
+
+def test_after_a_trial_that_failed_there_is_none_for_a_while_and_none_of_a_free_account_is_remembered() -> None:
+    accounts = LockedAccounts()
+    accounts.put("ada", [])
+    accounts.tried("ada", 5.0, is_free=False)
+    assert accounts._rests_until == 5.0 + REST_SECONDS
+    accounts.tried("ada", 9.0, is_free=True)
+    assert not accounts

@@ -42,7 +42,8 @@ REFUSALS: Final = ("InsufficientPrivilege", "UndefinedTable", "UndefinedColumn",
 ENCODING: Final = "UTF8"
 # Of a machine that is lost in the middle of a transaction PostgreSQL hears nothing for hours, and keeps its locks.
 IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
-POSTGRES_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {IDLE}"
+# Nor is a row waited for without end that somebody else keeps locked: it would hold up what comes after it.
+POSTGRES_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {IDLE}; SET LOCAL lock_timeout = '2s'"
 POSTGRES_BEGIN_READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ; {IDLE}"
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 10
@@ -154,10 +155,12 @@ class Database:
         if cancels:
             with suppress(*self.outages):
                 connection.cancel_safe(timeout=CANCEL_SECONDS_MAX)
-        wire = socket.socket(fileno=connection.pgconn.socket)
-        with suppress(OSError):  # closed meanwhile
-            wire.shutdown(socket.SHUT_RDWR)
-        wire.detach()  # the connection's own: the driver closes it
+        with suppress(*self.outages):  # it is lost, or closed, meanwhile
+            wire = socket.socket(fileno=connection.pgconn.socket)
+            try:
+                wire.shutdown(socket.SHUT_RDWR)
+            finally:
+                wire.detach()  # the connection's own: the driver closes it
 
     def writers_turn(self) -> AbstractContextManager[None]:
         """A turn to write: on SQLite one process at a time, in a fair order; elsewhere at once."""

@@ -6,9 +6,11 @@ from contextlib import closing, contextmanager
 from unittest.mock import Mock
 
 import pytest
+from sqlalchemy import text
 
 from farebox.account.keys import NewKey, create_key
 from farebox.domain.errors import LedgerUnavailable
+from farebox.store import database
 from farebox.store.accounts import StoredAccounts
 from farebox.store.ledger import group_commit as ledger_module
 from farebox.store.ledger import locked, statements
@@ -97,6 +99,48 @@ def test_a_sweep_leaves_a_locked_account_for_the_next_round(till: Till, key: New
         assert till.held() == 0
 
     asyncio.run(call())
+
+
+def test_many_overdue_holds_of_a_locked_account_keep_no_other_account_s(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statements, "DUE_MAX", 2)
+    other = till.new_key()
+
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            for each in (key, key, key, other):
+                await admit(ledger, each, hold_ttl_us=0)
+            with row_locked(till, key):
+                assert await ledger.expire() == 1
+            assert await ledger.expire() == 3
+
+    asyncio.run(call())
+
+
+def test_what_is_put_aside_is_told_no_in_time_where_the_database_falls_silent(till: Till, key: NewKey) -> None:
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            await record(ledger, await admit(ledger, key))
+            with row_locked(till, key):
+                asked = asyncio.create_task(ledger.admit(ask(key)))
+                await until(lambda: bool(ledger._locked.all_waiting), "it is put aside")
+                ledger._free_waiting()
+                with pytest.raises(LedgerUnavailable):
+                    await asked
+            await until(lambda: till.held() == 0, "its void")
+
+    asyncio.run(call())
+
+
+def test_a_page_does_not_wait_for_a_locked_row_without_end(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = database.POSTGRES_BEGIN
+    assert "lock_timeout = '2s'" in begin
+    monkeypatch.setattr(database, "POSTGRES_BEGIN", begin.replace("'2s'", "'0.1s'"))
+    with row_locked(till, key), pytest.raises(LedgerUnavailable), till.database.write() as connection:
+        connection.execute(text("UPDATE account SET spend_cap_nanodollars = 1"))
 
 
 def test_a_ledger_that_ends_while_an_account_is_locked_ends_when_that_record_may_wait_no_longer(

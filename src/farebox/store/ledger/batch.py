@@ -50,6 +50,9 @@ class Find(NamedTuple):
 class Overdue(NamedTuple):
     """Which holds have outlived their process? What was kept long enough is forgotten on the way."""
 
+    without: tuple[str, ...] = ()
+    """Accounts whose holds could not be ended a moment ago: somebody else keeps a row of theirs locked."""
+
 
 class Alive(NamedTuple):
     """Does the database answer, and with which schema?"""
@@ -319,9 +322,9 @@ def _one(batch: Batch, item: Ask | Look | Overdue | Alive, cursor: Cursor, state
                 return error
         case Look():
             return batch.look(item)
-        case Overdue():
+        case Overdue(without):
             statements.purge(cursor, batch.now_us)
-            return [Hold(*row) for row in statements.due(cursor, batch.now_us)]
+            return [Hold(*row) for row in statements.due(cursor, batch.now_us, without)]
         case Alive():
             return statements.revision(cursor)
 

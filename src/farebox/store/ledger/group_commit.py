@@ -110,9 +110,9 @@ class GroupCommitLedger:
         return recorded
 
     async def expire(self) -> int:
-        expired = 0
+        expired, locked = 0, set[str]()
         while True:
-            holds: list[Hold] = await self._put(Overdue(), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
+            holds: list[Hold] = await self._put(Overdue(tuple(locked)), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
             now = time.monotonic()
             ended = await asyncio.gather(
                 *(self._put(Finish(hold, "expire", NOTHING_SPENT), now) for hold in holds), return_exceptions=True
@@ -120,8 +120,14 @@ class GroupCommitLedger:
             # A hold that was recorded meanwhile, here or by another process, is not this one's.
             count = sum(isinstance(result, Recorded) for result in ended)
             expired += count
-            if not count:
+            found = {
+                hold.account_id
+                for hold, result in zip(holds, ended, strict=True)
+                if isinstance(result, LedgerUnavailable)
+            }
+            if not count and found <= locked:
                 return expired
+            locked |= found
 
     async def standing(self, key_digest: str) -> Standing:
         standing: Standing = await self._put(Look(key_digest), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
@@ -221,7 +227,7 @@ class GroupCommitLedger:
 
     def _free_waiting(self) -> None:
         silent, now = TimeoutError("the database does not answer"), time.monotonic()
-        waiting = [*self._in_hand, *self._line.drained()]
+        waiting = [*self._in_hand, *self._locked.all_waiting, *self._line.drained()]
         with self._telling:
             late = 0.0 if now < self._writing_until else now
             freed = [w.future for w in waiting if not isinstance(w.item, Finish) or w.until < late]
@@ -294,7 +300,7 @@ class GroupCommitLedger:
     def _try(self, account: str, part: list[Waiting]) -> bool:
         """Run what is of one account; where a row of it is locked, all of it waits until its time is over."""
         try:
-            self._run(part, _nothing, self._locked.patience_seconds(account))
+            self._run(part, _nothing, account)
         except RowLocked as locked:
             now = time.monotonic()
             waits = [w for w in part if w.until > now and not isinstance(w.item, Finish)]
@@ -303,18 +309,16 @@ class GroupCommitLedger:
             return False
         return True
 
-    def _run(
-        self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], patience_seconds: float | None = None
-    ) -> None:
+    def _run(self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], trial_of: str | None = None) -> None:
         """Run the batch; where the database is away, records wait for it and admissions are refused.
 
-        A locked row is waited for as long as `patience_seconds` says, else as long as usual.
+        In the trial of an account, its rows are waited for as long as its trial may.
 
         Raises:
             RowLocked: somebody else keeps a row locked; nobody was answered.
         """
         try:
-            self._reply(batch, self._transact(batch, arrived, patience_seconds))
+            self._reply(batch, self._transact(batch, arrived, trial_of))
         except RowLocked:
             raise
         except LedgerUnavailable as error:
@@ -340,7 +344,7 @@ class GroupCommitLedger:
         return [w for w in retries if w is not None]
 
     def _transact(
-        self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], patience_seconds: float | None
+        self, batch: list[Waiting], arrived: Callable[[int], list[Waiting]], trial_of: str | None
     ) -> list[Result]:
         committing: list[Result] | None = None
         for is_last_try in (False, True):
@@ -348,8 +352,9 @@ class GroupCommitLedger:
                 with self._database.writers_turn():
                     cursor = self._connection.cursor()
                     self._statements.begin(cursor)
-                    if patience_seconds is not None:
-                        self._statements.hurry(cursor, patience_seconds)
+                    if trial_of is not None:
+                        owner = self._statements.last_owner(cursor, trial_of)
+                        self._statements.hurry(cursor, self._locked.patience_seconds(trial_of, owner))
                     batch += arrived(BATCH_MAX - len(batch))  # while this process waited for its turn
                     with self._telling:
                         now = time.monotonic()

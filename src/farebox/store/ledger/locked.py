@@ -11,8 +11,8 @@ from farebox.store.ledger.batch import BY_KEY, Finish
 from farebox.store.ledger.statements import LOCK_SECONDS_MAX
 from farebox.store.ledger.waiting import Waiting, is_late
 
-TRIAL_SECONDS: Final = 0.2  # the first trial's; each later one waits twice as long, as the row may only be busy
-REST_SECONDS: Final = 1.0  # at least, after a trial that failed: most of the time is the others'
+TRIAL_SECONDS: Final = 0.2
+REST_SECONDS: Final = 1.0  # after a trial that failed: most of the time is the others'
 LOCK_TIMED_OUT: Final = "55P03"  # PostgreSQL's
 
 
@@ -34,6 +34,7 @@ def names_of(batch: Sequence[Waiting]) -> tuple[list[str], list[str]]:
 class _Aside:
     waits: list[Waiting]
     failures: int = 0
+    owner: str | None = None
 
 
 class LockedAccounts:
@@ -46,6 +47,11 @@ class LockedAccounts:
 
     def __bool__(self) -> bool:
         return bool(self._aside)
+
+    @property
+    def all_waiting(self) -> list[Waiting]:
+        """What is put aside; may be read on any thread."""
+        return [waiting for aside in tuple(self._aside.values()) for waiting in tuple(aside.waits)]
 
     @property
     def has_waiting(self) -> bool:
@@ -85,15 +91,22 @@ class LockedAccounts:
         waits, self._aside[account].waits = self._aside[account].waits, []
         return account, waits
 
-    def patience_seconds(self, account: str) -> float:
-        """How long to wait for its rows. In a line of many workers, whoever waits long enough has their turn."""
+    def patience_seconds(self, account: str, owner: str | None) -> float:
+        """How long a trial waits for the account's rows, whose `owner` is the transaction that last had its own row.
+
+        If that is another one than at the last trial, the row is only busy: in a line of many workers, whoever waits
+        long enough has their turn.
+        """
         aside = self._aside.get(account)
-        return min(TRIAL_SECONDS * 2 ** min(aside.failures, 10), LOCK_SECONDS_MAX) if aside else TRIAL_SECONDS
+        if aside is None:
+            return TRIAL_SECONDS
+        before, aside.owner = aside.owner, owner
+        return TRIAL_SECONDS if before in {None, owner} else LOCK_SECONDS_MAX
 
     def tried(self, account: str, now: float, *, is_free: bool) -> None:
         if not is_free or self._aside[account].waits:  # as one by one, where one of them was poisoned
-            self._rests_until = now + max(REST_SECONDS, 2 * self.patience_seconds(account))
             self._aside[account].failures += 1
+            self._rests_until = now + REST_SECONDS
             return
         del self._aside[account]
         if not self._aside:

@@ -118,6 +118,10 @@ class Statements(Protocol):
         """Wait for a locked row for a moment only, in this transaction."""
         ...
 
+    def last_owner(self, cursor: Cursor, account_id: str) -> str | None:
+        """The transaction that locked the account's row last, whether it has ended or not."""
+        ...
+
     def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
         """All keys, by digest and account, of the accounts that are named by one of their keys or by their id."""
         ...
@@ -142,8 +146,8 @@ class Statements(Protocol):
         ...
 
     def outcomes(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> list[Row]: ...
-    def due(self, cursor: Cursor, now_us: int) -> list[Row]:
-        """Holds whose time to live is over, at most `DUE_MAX` of them."""
+    def due(self, cursor: Cursor, now_us: int, without: Sequence[str]) -> list[Row]:
+        """Holds whose time to live is over, at most `DUE_MAX` of them, and none of the accounts `without`."""
         ...
 
     def revision(self, cursor: Cursor) -> str | None: ...
@@ -176,6 +180,9 @@ class SqliteStatements(SharedStatements):
 
     def hurry(self, cursor: Cursor, seconds: float) -> None:
         """It has no lock of a row."""
+
+    def last_owner(self, cursor: Cursor, account_id: str) -> str | None:
+        raise NotImplementedError  # as below
 
     def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
         raise NotImplementedError  # asked for only where a row was locked
@@ -211,7 +218,8 @@ class SqliteStatements(SharedStatements):
     def outcomes(self, cursor: Cursor, pairs: Sequence[tuple[str, str]]) -> list[Row]:
         return _each(cursor, SQLITE_OUTCOME, pairs)
 
-    def due(self, cursor: Cursor, now_us: int) -> list[Row]:
+    def due(self, cursor: Cursor, now_us: int, without: Sequence[str]) -> list[Row]:
+        del without  # here no account is locked by itself
         return _each(cursor, f"SELECT {HOLD_COLUMNS} FROM hold WHERE expires_us <= ? LIMIT {DUE_MAX}", [(now_us,)])
 
     def revision(self, cursor: Cursor) -> str | None:
@@ -279,6 +287,11 @@ class PostgresStatements(SharedStatements):
     def hurry(self, cursor: Cursor, seconds: float) -> None:
         cursor.execute(f"SET LOCAL lock_timeout = {round(seconds * 1000)}")
 
+    def last_owner(self, cursor: Cursor, account_id: str) -> str | None:
+        cursor.execute("SELECT xmax::text FROM account WHERE id = %s", (account_id,))
+        row = cursor.fetchone()
+        return None if row is None else str(row[0])
+
     def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
         cursor.execute(
             "SELECT digest, account_id FROM api_key WHERE account_id IN"
@@ -337,8 +350,10 @@ class PostgresStatements(SharedStatements):
         )
         return list(cursor.fetchall())
 
-    def due(self, cursor: Cursor, now_us: int) -> list[Row]:
-        return _each(cursor, f"SELECT {HOLD_COLUMNS} FROM hold WHERE expires_us <= %s LIMIT {DUE_MAX}", [(now_us,)])
+    def due(self, cursor: Cursor, now_us: int, without: Sequence[str]) -> list[Row]:
+        others = "account_id <> ALL(%s::text[])"  # somebody else keeps theirs locked, and they may be many
+        due = f"SELECT {HOLD_COLUMNS} FROM hold WHERE expires_us <= %s AND {others} LIMIT {DUE_MAX}"
+        return _each(cursor, due, [(now_us, list(without))])
 
     def revision(self, cursor: Cursor) -> str | None:
         return read_revision(cursor, is_sqlite=False)
