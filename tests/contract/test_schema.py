@@ -20,6 +20,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Connection, LargeBinary, Tab
 from farebox.domain.ledger import Hold, Meter, Outcome
 from farebox.domain.people import Link, Mail, Member, Person, Session
 from farebox.ports.calls import AccountRow, KeyRow
+from farebox.store import database as database_module
 from farebox.store.database import Database
 from farebox.store.filelock import FileLock
 from farebox.store.ledger.statements import HOLD, METER, ROLLUP_DAILY, USAGE_RECORD, Written
@@ -29,6 +30,8 @@ from farebox.store.tables_money import invoice
 from farebox.store.tables_people import audit
 from tests.contract.till import SECONDS_MAX
 from tests.services.at_once import at_once
+from tests.services.process import wait_until
+from tests.services.sums import connect
 
 assert audit.metadata is invoice.metadata is metadata  # the tables of people, and of money, are among all tables
 TABLES: Final = {table.name: table for table in metadata.sorted_tables}
@@ -200,6 +203,25 @@ def test_four_processes_that_migrate_at_once_all_succeed(empty_url: str) -> None
     with database.read() as connection:
         assert differences(connection) == []
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
+    database.close()
+
+
+def test_a_migration_waits_for_another_one_as_long_as_that_takes(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(empty_url)
+    if database.is_sqlite:
+        pytest.skip("SQLite's writers take turns")
+    monkeypatch.setattr(database_module, "POSTGRES_BEGIN", database_module.POSTGRES_BEGIN.replace("'2s'", "'0.05s'"))
+    with closing(connect(empty_url)) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("SELECT pg_advisory_lock(%s)", (database_module.MIGRATION_LOCK,))
+        migrating = pool.submit(database.migrate)
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        wait_until(lambda: other.execute(waiting).fetchone() == (1,), "the wait")
+        time.sleep(0.2)
+        other.execute("SELECT pg_advisory_unlock_all()")
+        migrating.result(30)
+    assert database.revision() == HEAD
     database.close()
 
 

@@ -290,6 +290,8 @@ class Database:
         config.set_main_option("script_location", str(resources.files("farebox.store") / "migrations"))
         with self.write() as connection:
             if not self.is_sqlite:
+                # It waits for another process's migration, and for the tables, as long as these take.
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
