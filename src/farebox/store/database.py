@@ -37,6 +37,7 @@ POSTGRES_CONNECT: Final[dict[str, int | str]] = {
     "client_encoding": "utf8",
 }
 CANCEL_SECONDS_MAX: Final = 1.0
+LOCK_TIMED_OUT: Final = "55P03"  # PostgreSQL's
 # What PostgreSQL calls it where a statement cannot be done as the database is: that is no mistake of the caller's.
 REFUSALS: Final = ("InsufficientPrivilege", "UndefinedTable", "UndefinedColumn", "FeatureNotSupported")
 ENCODING: Final = "UTF8"
@@ -222,7 +223,8 @@ class Database:
 
     def _let_go(self, context: "ExceptionContext") -> None:
         """Keep no connection of the time of an outage: read-only then, it stays so, and answers the pool's ping."""
-        if isinstance(context.original_exception, self.outages):
+        is_row_locked = getattr(context.original_exception, "sqlstate", None) == LOCK_TIMED_OUT
+        if isinstance(context.original_exception, self.outages) and not is_row_locked:
             context.is_disconnect = True
 
     @contextmanager

@@ -32,6 +32,7 @@ def no_time_to_lose(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locked, "TRIAL_SECONDS", 0.02)
     monkeypatch.setattr(locked, "REST_SECONDS", 0.05)
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(ledger_module, "SWEEP_WAIT_SECONDS_MAX", 0.3)
 
 
 @contextmanager

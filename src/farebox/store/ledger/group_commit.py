@@ -37,6 +37,7 @@ STUCK_SECONDS_MAX: Final = 4.0
 WRITING_SECONDS: Final = 1.0  # a record whose transaction has begun is given so long to end well
 WAITING_MAX: Final = 10_000
 ADMIT_WAIT_SECONDS_MAX: Final = 5.0
+SWEEP_WAIT_SECONDS_MAX: Final = 2.0  # for a trial of an account that is known to be locked
 RETRY_SECONDS: Final = 0.2
 PARTS_SECONDS_MAX: Final = 1.5  # for the parts of a batch that met a locked row; what is left then goes together again
 # A busy ledger waits this long for company: a larger batch costs less than the wait (PostgreSQL's commit_delay).
@@ -113,9 +114,9 @@ class GroupCommitLedger:
         expired, locked = 0, set[str]()
         while True:
             holds: list[Hold] = await self._put(Overdue(tuple(locked)), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
-            now = time.monotonic()
+            until = time.monotonic() + SWEEP_WAIT_SECONDS_MAX
             ended = await asyncio.gather(
-                *(self._put(Finish(hold, "expire", NOTHING_SPENT), now) for hold in holds), return_exceptions=True
+                *(self._put(Finish(hold, "expire", NOTHING_SPENT), until) for hold in holds), return_exceptions=True
             )
             # A hold that was recorded meanwhile, here or by another process, is not this one's.
             count = sum(isinstance(result, Recorded) for result in ended)
@@ -243,11 +244,12 @@ class GroupCommitLedger:
         while not self._line.is_over or self._again or self._locked.has_waiting:
             batch, self._again = self._take(), []
             now = time.monotonic()
-            late = self._locked.take_late(now) if self._locked else []
+            if self._locked:
+                self._again += self._refused(self._locked.take_late(now), TimeoutError("a row of it is locked"))
             if any(w.until < now for w in batch):
-                late += [w for w in batch if is_late(w, now)]
+                late = [w for w in batch if is_late(w, now)]
                 batch = [w for w in batch if not is_late(w, now)]
-            self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
+                self._reply(late, [unavailable(TimeoutError("waited too long for the ledger")) for _ in late])
             batch = self._locked.without(batch)
             if batch:
                 self._in_hand, self._in_hand_since = batch, now
@@ -305,7 +307,7 @@ class GroupCommitLedger:
             now = time.monotonic()
             waits = [w for w in part if w.until > now and not isinstance(w.item, Finish)]
             others = [w for w in part if w.until <= now or isinstance(w.item, Finish)]
-            self._locked.put(account, waits + self._refused(others, locked))
+            self._locked.put(account, waits + self._refused(others, locked), in_line=locked.in_line)
             return False
         return True
 
@@ -368,7 +370,7 @@ class GroupCommitLedger:
             except self._database.outages as error:
                 if committing is None and is_row_locked(error):
                     self._connection.roll_back()
-                    raise RowLocked from error
+                    raise RowLocked(in_line=not self._statements.has_accounts) from error
                 self._connection.drop()
                 # A connection that was found dead before the commit wrote nothing: a fresh one may try once more.
                 if committing is not None:

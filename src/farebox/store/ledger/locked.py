@@ -7,17 +7,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from farebox.store.database import LOCK_TIMED_OUT
 from farebox.store.ledger.batch import BY_KEY, Finish
 from farebox.store.ledger.statements import LOCK_SECONDS_MAX
-from farebox.store.ledger.waiting import Waiting, is_late
+from farebox.store.ledger.waiting import Waiting
 
 TRIAL_SECONDS: Final = 0.2
 REST_SECONDS: Final = 1.0  # after a trial that failed: most of the time is the others'
-LOCK_TIMED_OUT: Final = "55P03"  # PostgreSQL's
 
 
 class RowLocked(Exception):
-    """A row was not free in time. Nothing of its batch is written, and of whose account it is, is not known."""
+    """A row was not free in time. Nothing of its batch is written, and of whose account it is, is not known.
+
+    `in_line` says whether it was the account's own row, where all who write wait for one another.
+    """
+
+    def __init__(self, *, in_line: bool) -> None:
+        super().__init__()
+        self.in_line = in_line
 
 
 def is_row_locked(error: Exception) -> bool:
@@ -33,7 +40,8 @@ def names_of(batch: Sequence[Waiting]) -> tuple[list[str], list[str]]:
 @dataclass(slots=True)
 class _Aside:
     waits: list[Waiting]
-    failures: int = 0
+    tried_at: float = 0.0  # monotonic seconds
+    in_line: bool = True
     owner: str | None = None
 
 
@@ -78,34 +86,36 @@ class LockedAccounts:
             (others if aside is None else aside.waits).append(waiting)
         return others
 
-    def put(self, account: str, waits: Sequence[Waiting]) -> None:
-        """An account was found locked."""
-        self._aside.setdefault(account, _Aside([])).waits += waits
+    def put(self, account: str, waits: Sequence[Waiting], *, in_line: bool = True) -> None:
+        """An account was found locked, at its own row or behind it."""
+        aside = self._aside.setdefault(account, _Aside([]))
+        aside.waits += waits
+        aside.in_line = in_line
 
     def is_due(self, now: float) -> bool:
         return now >= self._rests_until and self.has_waiting
 
     def next(self) -> tuple[str, list[Waiting]]:
-        """The account to try now, and what waits for it: who was tried least goes first."""
-        account = min((name for name, each in self._aside.items() if each.waits), key=self._failures)
+        """The account to try now, and what waits for it: the one that was tried longest ago."""
+        account = min((name for name, each in self._aside.items() if each.waits), key=self._tried_at)
         waits, self._aside[account].waits = self._aside[account].waits, []
         return account, waits
 
     def patience_seconds(self, account: str, owner: str | None) -> float:
         """How long a trial waits for the account's rows, whose `owner` is the transaction that last had its own row.
 
-        If that is another one than at the last trial, the row is only busy: in a line of many workers, whoever waits
-        long enough has their turn.
+        If the last trial failed at that row, and it has had another one since, it is only busy: in a line of many
+        workers, whoever waits long enough has their turn.
         """
         aside = self._aside.get(account)
         if aside is None:
             return TRIAL_SECONDS
         before, aside.owner = aside.owner, owner
-        return TRIAL_SECONDS if before in {None, owner} else LOCK_SECONDS_MAX
+        return LOCK_SECONDS_MAX if aside.in_line and before not in {None, owner} else TRIAL_SECONDS
 
     def tried(self, account: str, now: float, *, is_free: bool) -> None:
         if not is_free or self._aside[account].waits:  # as one by one, where one of them was poisoned
-            self._aside[account].failures += 1
+            self._aside[account].tried_at = now
             self._rests_until = now + REST_SECONDS
             return
         del self._aside[account]
@@ -116,12 +126,12 @@ class LockedAccounts:
         """Those whose time to be answered is over."""
         late: list[Waiting] = []
         for aside in self._aside.values():
-            late += [w for w in aside.waits if is_late(w, now)]
-            aside.waits = [w for w in aside.waits if not is_late(w, now)]
+            late += [w for w in aside.waits if w.until < now]
+            aside.waits = [w for w in aside.waits if w.until >= now]
         return late
 
-    def _failures(self, account: str) -> int:
-        return self._aside[account].failures
+    def _tried_at(self, account: str) -> float:
+        return self._aside[account].tried_at
 
     def _account(self, waiting: Waiting) -> str:
         item = waiting.item

@@ -25,6 +25,8 @@ KEEP_ANSWER = "UPDATE idempotency SET content_type = ?, body = ? WHERE account_i
 class SharedStatements:
     """The statements that an Idempotency-Key needs, and a receipt."""
 
+    has_accounts = False
+    """Whether the transaction has come past its accounts' rows; only where rows are locked one by one."""
     mark: ClassVar[str] = "?"
     skip_locked: ClassVar[str] = ""
 

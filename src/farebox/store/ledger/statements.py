@@ -116,11 +116,9 @@ class Statements(Protocol):
     def begin(self, cursor: Cursor) -> None: ...
     def hurry(self, cursor: Cursor, seconds: float) -> None:
         """Wait for a locked row for a moment only, in this transaction."""
-        ...
 
     def last_owner(self, cursor: Cursor, account_id: str) -> str | None:
         """The transaction that locked the account's row last, whether it has ended or not."""
-        ...
 
     def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
         """All keys, by digest and account, of the accounts that are named by one of their keys or by their id."""
@@ -283,6 +281,7 @@ class PostgresStatements(SharedStatements):
 
     def begin(self, cursor: Cursor) -> None:
         cursor.execute(POSTGRES_BEGIN_BATCH)
+        self.has_accounts = False
 
     def hurry(self, cursor: Cursor, seconds: float) -> None:
         cursor.execute(f"SET LOCAL lock_timeout = {round(seconds * 1000)}")
@@ -309,6 +308,7 @@ class PostgresStatements(SharedStatements):
             " ORDER BY id FOR NO KEY UPDATE",
             (digests, account_ids),
         )
+        self.has_accounts = True
         return clock_us(cursor, is_sqlite=False)
 
     def callers(self, cursor: Cursor, digests: Sequence[str]) -> list[Row]:
