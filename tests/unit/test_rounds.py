@@ -19,6 +19,8 @@ SECONDS_MAX: Final = 10  # no measure: only a test that hangs waits as long
 ACCOUNTS = ("acct_1", "acct_2", "acct_3")
 WRONG = RuntimeError("nobody thought of this")
 AWAY = LedgerUnavailable("The database is away.")
+LOCKED: Final = LedgerUnavailable("a row is locked")
+LOCKED.is_row_locked = True
 
 
 class Checks:
@@ -97,14 +99,17 @@ def test_usage_is_reported_while_the_days_look_lasts() -> None:
     asyncio.run(scene())
 
 
-def test_the_end_of_one_grace_or_a_wish_does_not_hold_up_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [WRONG, LOCKED])
+def test_the_end_of_one_grace_or_a_wish_does_not_hold_up_that_of_others(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     seen: list[str] = []
 
     def look_again(till: object, account_id: str) -> None:
         del till
         seen.append(account_id)
         if account_id in {"acct_1", "acct_4"}:
-            raise WRONG
+            raise error
         if account_id == "acct_5":
             raise PaymentsUnavailable("Stripe is away, for acct_6 as well")
 
@@ -124,7 +129,7 @@ def test_the_end_of_one_grace_or_a_wish_does_not_hold_up_that_of_others(monkeypa
     assert seen == [*ACCOUNTS, "acct_4", "acct_5"]
 
 
-@pytest.mark.parametrize(("error", "seen"), [(WRONG, list(ACCOUNTS)), (AWAY, ["acct_1"])])
+@pytest.mark.parametrize(("error", "seen"), [(WRONG, list(ACCOUNTS)), (LOCKED, list(ACCOUNTS)), (AWAY, ["acct_1"])])
 def test_one_account_whose_limits_cannot_be_told_does_not_keep_others_from_it(
     monkeypatch: pytest.MonkeyPatch, error: Exception, seen: list[str]
 ) -> None:

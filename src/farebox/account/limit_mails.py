@@ -12,7 +12,7 @@ from typing import Final
 
 from farebox.account.rounds import Rounds
 from farebox.domain.admission import Standing
-from farebox.domain.errors import CallError
+from farebox.domain.errors import stops_all
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.limits import PERCENTS, Limit, Used, marks_up_to, may_matter, used_of
 from farebox.domain.money import format_usd
@@ -82,9 +82,9 @@ class LimitWatch:
         for use in uses:
             try:
                 count += self._tell(use)
-            except CallError:
-                raise
-            except Exception as error:  # noqa: BLE001  # it is raised below
+            except Exception as error:
+                if stops_all(error):
+                    raise
                 failed = error
         if failed is not None:
             raise failed

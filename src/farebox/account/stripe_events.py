@@ -9,7 +9,7 @@ from typing import Final
 from farebox.account.rounds import Rounds, wait_seconds
 from farebox.account.sync import look_again, sync_checkout, sync_invoice, sync_payment, sync_subscription
 from farebox.account.till import Till
-from farebox.domain.errors import CallError
+from farebox.domain.errors import stops_all
 from farebox.domain.people import DAY_US
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.webhooks import verb_of
@@ -73,9 +73,9 @@ class Clerk:
         except (PaymentsUnavailable, PaymentRefused) as error:
             log.info("%s of %s is looked at later: %s", why, account_id, error)
             return isinstance(error, PaymentRefused)
-        except CallError:
-            raise
-        except Exception:
+        except Exception as error:
+            if stops_all(error):
+                raise
             log.exception("%s of %s could not be looked at", why, account_id)
         return True
 
@@ -95,9 +95,9 @@ class Clerk:
         except PaymentRefused as error:
             log.warning("gave up %s (%s): %s", event.id, event.type, error)
             self._inbox.done(event.id, str(error))
-        except CallError:
-            raise
         except Exception as error:
+            if stops_all(error):
+                raise
             log.exception("%s (%s) could not be handled", event.id, event.type)
             self._wait(event, type(error).__name__)
         else:

@@ -12,6 +12,7 @@ from farebox.account.sync import settle_payment
 from farebox.account.till import Till
 from farebox.domain.admission import Standing
 from farebox.domain.billing import Payment
+from farebox.domain.errors import LedgerUnavailable, stops_all
 from farebox.domain.events import PaymentFailed
 from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.money import format_usd
@@ -71,7 +72,13 @@ class TopUpWatch:
             self._all_at = time.monotonic() + LOOK_AT_ALL_SECONDS
 
     def _begin(self, account_id: str) -> None:
-        attempt = self._top_ups.claim(account_id)
+        try:
+            attempt = self._top_ups.claim(account_id)
+        except LedgerUnavailable as error:
+            if stops_all(error):
+                raise
+            log.warning("the credit of %s is looked at later: %s", account_id, error.detail)
+            return
         if attempt is not None:
             pay(self._open_till(), self._top_ups, attempt)
 

@@ -178,7 +178,15 @@ class PriceUnknown(CallError):
 class LedgerUnavailable(CallError):
     """The database cannot be asked: money fails closed."""
 
+    is_row_locked = False
+    """Whether it is only one row that somebody else keeps locked."""
+
     status, code, title = 503, "ledger_unavailable", "Temporarily unavailable"
+
+
+def stops_all(error: Exception) -> bool:
+    """Whether work for other accounts would fail as well, since the database cannot be asked."""
+    return isinstance(error, CallError) and not (isinstance(error, LedgerUnavailable) and error.is_row_locked)
 
 
 class HoldLost(LedgerUnavailable):

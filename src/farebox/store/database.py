@@ -337,6 +337,7 @@ def _refuse_encoding(encoding: str) -> None:
 def unavailable(error: BaseException) -> LedgerUnavailable:
     """The error that a customer may see; what the driver said stays in its cause."""
     refused = LedgerUnavailable("The service cannot record calls right now. Try again shortly.", retry_after_seconds=2)
+    refused.is_row_locked = getattr(error, "sqlstate", None) == LOCK_TIMED_OUT
     refused.__cause__ = error
     return refused
 

@@ -140,8 +140,9 @@ def test_a_page_does_not_wait_for_a_locked_row_without_end(
     begin = database.POSTGRES_BEGIN
     assert "lock_timeout = '2s'" in begin
     monkeypatch.setattr(database, "POSTGRES_BEGIN", begin.replace("'2s'", "'0.1s'"))
-    with row_locked(till, key), pytest.raises(LedgerUnavailable), till.database.write() as connection:
+    with row_locked(till, key), pytest.raises(LedgerUnavailable) as told, till.database.write() as connection:
         connection.execute(text("UPDATE account SET spend_cap_nanodollars = 1"))
+    assert told.value.is_row_locked
 
 
 def test_a_ledger_that_ends_while_an_account_is_locked_ends_when_that_record_may_wait_no_longer(

@@ -1,5 +1,7 @@
 """The end of an account in the database: one transaction. Loaded by pages only."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, case, delete, select, update
@@ -40,7 +42,7 @@ class StoredClosing:
 
     def take_calls(self, here: Visit, client: Client, refused_us: int) -> None:
         account_id = here.account.id
-        with self._database.write() as connection:
+        with self._patient() as connection:
             closed = select(account.c.closed_us).where(account.c.id == account_id).with_for_update()
             if connection.execute(closed).scalar() is not None:
                 return
@@ -52,7 +54,7 @@ class StoredClosing:
             write_down(connection, GIVEN_BACK, client, now_us, person_id=here.person.id, account_id=account_id)
 
     def close(self, here: Visit, client: Client) -> None:
-        with self._database.write() as connection:
+        with self._patient() as connection:
             # The ledger locks the same row before it admits a call: none is admitted after this, and those under way
             # are recorded as usual.
             theirs = lock_own(connection, here)
@@ -67,6 +69,14 @@ class StoredClosing:
             write_down(
                 connection, "account_deleted", client, now_us, person_id=here.person.id, account_id=theirs.id
             )  # fmt: skip
+
+    @contextmanager
+    def _patient(self) -> Iterator[Connection]:
+        """A transaction that waits for locked rows: what was paid for has ended, and the account has to follow."""
+        with self._database.write() as connection:
+            if not self._database.is_sqlite:
+                connection.exec_driver_sql("SET LOCAL lock_timeout = '15s'")
+            yield connection
 
 
 def _end_keys(connection: Connection, account_id: str, now_us: int) -> None:
