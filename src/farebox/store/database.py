@@ -4,6 +4,7 @@ The ledger uses the driver itself. SQLAlchemy and Alembic are loaded by what nee
 migrations), because they take as much memory as all the rest of a serving process.
 """
 
+import logging
 import socket
 import sqlite3
 import time
@@ -25,6 +26,8 @@ from farebox.store.migrations import HEAD
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import ExceptionContext
+
+log = logging.getLogger("farebox.database")
 
 SQLITE_BUSY_SECONDS: Final = 10
 SQLITE_CACHE_KIB: Final = 1024
@@ -332,6 +335,16 @@ def _refuse_encoding(encoding: str) -> None:
             f"The database's encoding is {encoding}, which cannot keep every name. Set FAREBOX_DATABASE_URL to a new "
             f"one: CREATE DATABASE farebox ENCODING '{ENCODING}' TEMPLATE template0."
         )
+
+
+def give_up(connection: Any) -> None:  # noqa: ANN401  # of either driver
+    """Close a driver's connection, dead or not, with what it has not committed."""
+    try:
+        # A cursor that an error's traceback keeps alive would keep SQLite's lock, past the close.
+        connection.rollback()
+        connection.close()
+    except Exception as error:  # noqa: BLE001  # it is dead already
+        log.debug("closing a dead connection: %r", error)
 
 
 def unavailable(error: BaseException) -> LedgerUnavailable:

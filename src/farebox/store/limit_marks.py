@@ -1,16 +1,16 @@
 """Which marks on the way to a limit were reported, on the driver's own connection: serving processes look here."""
 
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from farebox.domain.ledger import Meter
 from farebox.domain.limits import Limit
 from farebox.domain.people import Mail
 from farebox.ports.team import AccountUse
-from farebox.store.cursor import Cursor, clock_us
-from farebox.store.database import Database, unavailable
+from farebox.store.cursor import Cursor
+from farebox.store.database import Database
+from farebox.store.own_connection import BriefConnection
 
 PAGE_ROWS: Final = 1000
 USE: Final = f"""
@@ -35,6 +35,7 @@ class StoredLimitMarks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._brief = BriefConnection(database)
 
     def use(self, account_ids: Sequence[str]) -> list[AccountUse]:
         if not account_ids:
@@ -45,38 +46,35 @@ class StoredLimitMarks:
         return self._use(NEXT, after)
 
     def _use(self, which: str, *values: str) -> list[AccountUse]:
-        with self._cursor() as cursor:
-            now_us = clock_us(cursor, is_sqlite=self._database.is_sqlite)
-            self._run(cursor, USE + which, now_us, now_us, *values)
+        with self._brief.cursor() as cursor:
+            now_us = self._brief.now_us(cursor)
+            self._brief.run(cursor, USE + which, now_us, now_us, *values)
             return [
                 AccountUse(account_id, email, plan, spend_cap, Meter(*meter), grace_until_us, now_us)
                 for account_id, email, plan, spend_cap, grace_until_us, *meter in cursor.fetchall()
             ]
 
     def noted(self, account_id: str, period_start_us: int) -> set[tuple[Limit, int]]:
-        with self._cursor() as cursor:
-            self._run(cursor, NOTED, account_id, period_start_us)
+        with self._brief.cursor() as cursor:
+            self._brief.run(cursor, NOTED, account_id, period_start_us)
             return {(name, percent) for name, percent in cursor.fetchall()}
 
     def note(self, use: AccountUse, limit: Limit, percents: Sequence[int], told: str) -> int:
-        with self._database.writers_turn(), self._cursor() as cursor:
-            cursor.execute(self._database.begins)
-            count = self._note(cursor, use, limit, percents, told)
-            cursor.execute("COMMIT")
-            return count
+        with self._brief.transaction() as cursor:
+            return self._note(cursor, use, limit, percents, told)
 
     def _note(self, cursor: Cursor, use: AccountUse, limit: Limit, percents: Sequence[int], told: str) -> int:
-        self._run(cursor, OPEN if self._database.is_sqlite else f"{OPEN} FOR KEY SHARE", use.account_id)
+        self._brief.run(cursor, OPEN if self._database.is_sqlite else f"{OPEN} FOR KEY SHARE", use.account_id)
         if cursor.fetchone() is None:
             return 0
-        now_us = clock_us(cursor, is_sqlite=self._database.is_sqlite)
+        now_us = self._brief.now_us(cursor)
         is_news = False
         for percent in percents:
-            self._run(cursor, NOTE, use.account_id, use.meter.period_start_us, limit, percent, now_us)
+            self._brief.run(cursor, NOTE, use.account_id, use.meter.period_start_us, limit, percent, now_us)
             is_news = cursor.rowcount > 0
         if not is_news:
             return 0
-        self._run(cursor, OWNERS, use.account_id)
+        self._brief.run(cursor, OWNERS, use.account_id)
         owners = [row[0] for row in cursor.fetchall()]
         for email in owners:
             letter = Mail(
@@ -92,17 +90,5 @@ class StoredLimitMarks:
                 "",
                 use.account_id,
             )
-            self._run(cursor, WRITE, *letter)
+            self._brief.run(cursor, WRITE, *letter)
         return len(owners)
-
-    @contextmanager
-    def _cursor(self) -> Iterator[Cursor]:
-        try:
-            with closing(self._database.connect()) as connection:
-                cursor: Any = connection.cursor()
-                yield cursor
-        except self._database.outages as error:
-            raise unavailable(error) from error
-
-    def _run(self, cursor: Cursor, statement: str, *values: object) -> None:
-        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)

@@ -1,8 +1,8 @@
-"""A connection of the driver's that is kept open, for work that a serving process does again and again."""
+"""The driver's own connections of work beside the calls: kept open for what is done again and again, else brief."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from farebox.store.cursor import Cursor, clock_us
@@ -76,3 +76,37 @@ class OwnConnection:
         if connection is not None:
             with suppress(*self._database.outages):
                 connection.close()
+
+
+class BriefConnection:
+    """A connection for each use, on any thread. Each statement commits by itself, but those of a transaction.
+
+    Raises:
+        LedgerUnavailable: the database cannot be asked.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def cursor(self) -> Iterator[Cursor]:
+        try:
+            with closing(self._database.connect()) as connection:
+                cursor: Any = connection.cursor()
+                yield cursor
+        except self._database.outages as error:
+            raise unavailable(error) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """Several statements that write; what fails takes all of them back."""
+        with self._database.writers_turn(), self.cursor() as cursor:
+            cursor.execute(self._database.begins)
+            yield cursor
+            cursor.execute("COMMIT")
+
+    def now_us(self, cursor: Cursor) -> int:
+        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
+
+    def run(self, cursor: Cursor, statement: str, *values: object) -> None:
+        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from farebox.account.keys import NewKey
+from farebox.account.keys import NewKey, create_key
 from farebox.domain.admission import Admitted, Refused
 from farebox.domain.errors import AccountSuspended, BurstExceeded, HoldLost, InvalidApiKey
 from farebox.domain.ledger import Ending, Mark, Spent
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.store.ledger import statements
-from tests.contract.till import Till, admit, ask, record, running
+from tests.contract.till import SECRET, Till, admit, ask, record, running
 
 # -- One call
 
@@ -247,3 +247,16 @@ def test_a_process_that_comes_after_records_and_expires_what_the_one_before_held
         asyncio.run(life(second, first=False))
     assert [till.state(hold.call_id) for hold in holds] == ["posted", "expired"]
     assert till.held() == 0
+
+
+def test_all_keys_of_an_account_are_found_by_one_of_them_or_by_its_id(till: Till, key: NewKey) -> None:
+    till.new_key()
+    [(email,)] = till.query("SELECT email FROM account WHERE id = %s", key.row.account_id)
+    second = create_key(StoredAccounts(till.database), SECRET, "second", email)
+    both = {(each.row.digest, key.row.account_id) for each in (key, second)}
+    words = statements.SqliteStatements() if till.is_sqlite else statements.PostgresStatements()
+    with closing(till.database.connect()) as connection:
+        cursor = connection.cursor()
+        assert {tuple(row) for row in words.keys(cursor, [second.row.digest], [])} == both
+        assert {tuple(row) for row in words.keys(cursor, [], [key.row.account_id])} == both
+        assert words.keys(cursor, ["nobody's"], []) == []

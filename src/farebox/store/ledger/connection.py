@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from farebox.store.cursor import Cursor
-from farebox.store.database import Database
+from farebox.store.database import Database, give_up
 from farebox.store.ledger.statements import Statements
 
 log = logging.getLogger("farebox.ledger")
@@ -54,12 +54,7 @@ class LedgerConnection:
         with self._dropping:
             connection, self.driver = self.driver, None
         if connection is not None:
-            try:
-                # A cursor that an error's traceback keeps alive would keep SQLite's lock, past the close.
-                connection.rollback()
-                connection.close()
-            except Exception as error:  # noqa: BLE001  # it is dead already
-                log.debug("closing a dead connection: %r", error)
+            give_up(connection)
 
     def interrupt_beside(self, is_wanted: Callable[[], bool]) -> None:
         """Make what runs on it fail, here and on the server, if that is still wanted when a thread for it has begun.

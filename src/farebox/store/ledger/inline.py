@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from farebox.domain.plan import Plan
-from farebox.store.database import Database
+from farebox.store.database import Database, give_up
 from farebox.store.filelock import FileLock
 from farebox.store.ledger.batch import Item, Result, run
 from farebox.store.ledger.statements import SqliteStatements
@@ -91,8 +91,4 @@ class InlineLedger:
         """Give up the connection, with what it has not committed; the next item opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                connection.rollback()
-                connection.close()
-            except Exception as error:  # noqa: BLE001  # it is dead already
-                log.debug("closing a dead connection: %r", error)
+            give_up(connection)

@@ -122,7 +122,6 @@ class Statements(Protocol):
 
     def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
         """All keys, by digest and account, of the accounts that are named by one of their keys or by their id."""
-        ...
 
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         """Lock every account that the batch touches, in one order, and read the ledger's clock after it."""
@@ -180,10 +179,12 @@ class SqliteStatements(SharedStatements):
         """It has no lock of a row."""
 
     def last_owner(self, cursor: Cursor, account_id: str) -> str | None:
-        raise NotImplementedError  # as below
+        """Nobody: it has no lock of a row."""
 
     def keys(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> list[Row]:
-        raise NotImplementedError  # asked for only where a row was locked
+        either = "account_id = ? OR account_id IN (SELECT account_id FROM api_key WHERE digest = ?)"
+        names = [(name, name) for name in (*account_ids, *digests)]
+        return _each(cursor, f"SELECT digest, account_id FROM api_key WHERE {either}", names)
 
     def lock(self, cursor: Cursor, digests: Sequence[str], account_ids: Sequence[str]) -> int:
         del digests, account_ids  # BEGIN IMMEDIATE has locked the whole database
