@@ -210,6 +210,24 @@ def test_page_by_page_each_call_is_found_once_however_little_a_page_may_look_at(
     assert [call.hold.call_id for page in pages for call in page] == expected(books, search, books.other)
 
 
+@pytest.mark.parametrize("minutes", [-15, -5, 0, 5, 15])
+def test_a_call_near_midnight_is_found_once_wherever_a_page_ends(
+    books: Books, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    customer = new_customer(books.database, SECRET, "open")
+    with books.database.write() as connection:
+        now_us = books.database.now_us(connection)
+    until_us = day_start_us(day(now_us)) + minutes * 60 * MICROSECONDS
+    add_calls(books.database, customer, 24, days=24, until_us=until_us)
+    key = Search(key_id=customer.keys[2].id)
+    ids = expected(books, key, customer)
+    assert len(ids) == 4
+    for days in range(2, 9):
+        monkeypatch.setattr(search_module, "DAYS_MAX", days)
+        pages = list(all_pages(books, key, customer.account.id))
+        assert [call.hold.call_id for page in pages for call in page] == ids, f"{days} days a page"
+
+
 def test_a_search_that_stops_says_how_far_it_came(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_module, "LOOKED_AT_MAX", 400)
     found = books.readings.find(books.id, Search(state=State.EXPIRED))

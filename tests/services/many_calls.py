@@ -96,9 +96,10 @@ def _new_key(row: AccountRow, secret: bytes, number: int) -> tuple[KeyRow, str]:
 
 
 def add_calls(
-    database: Database, customer: Customer, calls: int, *, days: int = 60, held: int = 0, names: Names = NAMES
+    database: Database, customer: Customer, calls: int, *, days: int = 60, held: int = 0, names: Names = NAMES,
+    until_us: int | None = None,
 ) -> None:  # fmt: skip
-    """So many calls of these endpoints and models, evenly over the last days, with all of their sums.
+    """So many calls of these endpoints and models, evenly over the days until now or until then, with all their sums.
 
     A few more are under way.
     """
@@ -108,7 +109,7 @@ def add_calls(
                 f"PRAGMA cache_size = -{CACHE_KIB}"
             )  # with less, it writes pages again and again
         now_us = database.now_us(connection)
-        first_us = now_us - days * DAY_US
+        first_us = (until_us or now_us) - days * DAY_US
         step_us = days * DAY_US // calls
         number, at_us = 0, first_us
         while number < calls:

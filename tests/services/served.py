@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import psutil
+
+from farebox.cli.server import SHARES_OUT
 from farebox.domain.providers import PROVIDERS
 from tests.services.process import ProcessGroup, free_port, wait_until
 
@@ -49,7 +52,8 @@ class Served:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = list(command or farebox_serve(app))
-        self._forks = command is None and not in_earnest
+        self._is_farebox = command is None
+        self._forks = self._is_farebox and not in_earnest
         self._workers = workers
         self._processors = processors
         settings = {name: value.replace("{port}", str(self.port)) for name, value in (env or {}).items()}
@@ -61,7 +65,7 @@ class Served:
         atexit.register(self.close)
 
     def start(self, timeout_seconds: float = 60) -> Self:
-        """Start, again on the same port after a stop or a kill, and wait until it is healthy."""
+        """Start, again on the same port after a stop or a kill, and wait until it is healthy and all workers serve."""
         values = {
             "{port}": str(self.port),
             "{workers}": str(self._workers),
@@ -74,7 +78,7 @@ class Served:
 
         def healthy() -> bool:
             process.require_running()
-            return self.health() == 200
+            return self.health() == 200 and self._all_listen()
 
         try:
             wait_until(healthy, f"{self.url}{self._health_path} to be 200", timeout_seconds=timeout_seconds)
@@ -139,6 +143,14 @@ class Served:
     def output(self) -> str:
         """All that it printed, to both outputs, since the first start."""
         return (self._home / "log").read_text(errors="replace")
+
+    def _all_listen(self) -> bool:
+        """Whether every worker takes calls: each with a socket of its own listens once it does."""
+        if not SHARES_OUT or not self._is_farebox or self._processors not in {None, self._workers}:
+            return True
+        found = psutil.Process(self.pid).net_connections("tcp")
+        listening = [c for c in found if c.status == psutil.CONN_LISTEN and c.laddr.port == self.port]
+        return len(listening) == self._workers
 
     def _running(self) -> ProcessGroup:
         assert self._process is not None, "it is not running"

@@ -21,6 +21,7 @@ from farebox.domain.reading import (
     is_day,
     moment_us,
     periods_of,
+    place_before,
     place_of,
     route,
     span_of,
@@ -77,7 +78,7 @@ def test_the_ids_of_a_day_have_room_for_clocks_that_differ() -> None:
 
 def test_a_search_goes_on_where_the_one_before_stopped() -> None:
     assert days_looked_at(Search(), NOON_US, 3) == ("2026-11-23", "2026-11-25")
-    stopped = span_of("2026-11-23", "2026-11-23").low
+    stopped = place_before("2026-11-23")
     assert days_looked_at(Search(before=stopped), NOON_US, 3) == ("2026-11-21", "2026-11-23")
     assert days_looked_at(Search(before="req_ffffffffffff"), NOON_US, 3) == ("2026-11-23", "2026-11-25")
     assert days_looked_at(Search(day="2026-01-01", before=stopped), NOON_US, 3) == ("2026-01-01", "2026-01-01")

@@ -211,6 +211,9 @@ def test_a_place_that_is_not_filled_has_no_callers_and_whoever_fills_it_hears_th
     with ExitStack() as stack:
         listeners = stack.enter_context(listen("127.0.0.1", 0, "farebox serve", at_work=2))
         parent = Workers(uvicorn.Config("x:y", workers=2), listeners, 2)
+        listeners[1].listen()
+        assert callers_of(listeners, stack) == [0, 40]  # the other has not started yet
+        listeners[0].listen()
         for _ in range(2):  # it could not start, twice
             parent._stop_listening(0)
             assert callers_of(listeners, stack) == [0, 40]
@@ -229,6 +232,8 @@ def test_a_place_whose_worker_is_slow_to_start_has_no_callers_until_it_is_ready(
         listeners = stack.enter_context(listen("127.0.0.1", 0, "farebox serve", at_work=2))
         parent = Workers(uvicorn.Config("x:y", workers=2), listeners, 2)
         parent.processes = [slow, child()]
+        for listener in listeners:
+            listener.listen()  # as where it comes in the place of another
         parent.keep_subprocess_alive()
         assert min(callers_of(listeners, stack)) > 0
         slow.started_at -= workers.SLOW_SECONDS

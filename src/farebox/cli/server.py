@@ -43,7 +43,8 @@ def listen(host: str, port: int, command: str, at_work: int = 1) -> Iterator[lis
     """Listen at once, so that a taken port is reported before anything else, and an early caller only waits.
 
     Where the system spreads new connections over sockets of one port, each of the `at_work` processes gets a socket of
-    its own: with only one, whichever process is awake takes them all.
+    its own: with only one, whichever process is awake takes them all. On its own, a process listens once it is ready:
+    until then its share of callers is left to the others (decision 28).
 
     Raises:
         FounderError: the address cannot be listened on.
@@ -57,7 +58,7 @@ def listen(host: str, port: int, command: str, at_work: int = 1) -> Iterator[lis
         address = listeners.pop()
         port = address.getsockname()[1]
         address.close()
-        listeners = [open_port(host, port, is_shared=True) for _ in range(at_work)]
+        listeners = [shared_port(host, port) for _ in range(at_work)]
     try:
         yield listeners
     finally:
@@ -65,9 +66,23 @@ def listen(host: str, port: int, command: str, at_work: int = 1) -> Iterator[lis
             listener.close()
 
 
-def open_port(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=is_shared)
+def open_port(host: str, port: int) -> socket.socket:
+    return socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
+
+
+def shared_port(host: str, port: int) -> socket.socket:
+    """One of several sockets of a port. It does not listen yet."""
+    found = socket.socket(_family(host))
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        found.setsockopt(socket.SOL_SOCKET, option, 1)
+    if found.family == socket.AF_INET6:
+        found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    found.bind((host, port))
+    return found
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def cannot_listen(error: OSError, host: str, port: int) -> tuple[str, str]:

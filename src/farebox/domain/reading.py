@@ -105,6 +105,11 @@ def span_of(first_day: str, last_day: str) -> Span:
     return Span(place_of(low_us - CLOCKS_APART_US), place_of(high_us + CLOCKS_APART_US))
 
 
+def place_before(first_day: str) -> str:
+    """The place below which all calls of earlier days are; some calls of the day itself are below it, too."""
+    return place_of(day_start_us(first_day) + CLOCKS_APART_US)
+
+
 class DayCount(NamedTuple):
     """How many calls of a day fit a search, and how many there are at all."""
 

@@ -17,8 +17,8 @@ from farebox.domain.reading import (
     day_start_us,
     days_looked_at,
     moment_us,
+    place_before,
     route,
-    span_of,
 )
 from farebox.ports.calls import CallRow
 from farebox.store.ledger.call_rows import call_of
@@ -66,7 +66,9 @@ def _recorded(
         found += _fitting(connection, account_id, Span(stopped, way.rest.high), search, most + 1)
     if way.is_whole:
         is_end = bool(search.day) or not _has_older(connection, account_id, first)
-        stopped = "" if is_end else span_of(first, first).low
+        stopped = "" if is_end else place_before(first)
+        # The first day's calls below are found once more from there, beside those of the day before.
+        found = [call for call in found if call.hold.call_id >= stopped]
     return found, stopped
 
 
