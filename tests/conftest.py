@@ -49,7 +49,7 @@ def pytest_collection_finish() -> None:
     """What comes from now on may go again, and is looked through less often than Python's 700 objects would have it."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 10, 10)
     gc.enable()
 
 

@@ -24,6 +24,9 @@ from tests.services.forked import Forked
 # a thousand callers must not take the port that a server is about to come back to.
 PORTS = range(15_000, 32_000)
 
+LISTENS = "0A"
+"""A socket's state in /proc/net/tcp. Source: Linux, include/net/tcp_states.h."""
+
 # Reads "+pid" and "-pid". Its input ends when the tests end, however they end; what is left then is killed.
 REAPER = """
 import os, signal, sys
@@ -147,6 +150,19 @@ def _popen(
             group=user,
             extra_groups=None if user is None else [],
         )
+
+
+def listening(port: int) -> int:
+    """How many sockets listen on a port, on Linux."""
+    found = 0
+    with Path("/proc/net/tcp").open() as lines:
+        next(lines)
+        for line in lines:
+            _, address, _, state, *_ = line.split()
+            if state != LISTENS:  # these come first
+                break
+            found += address.endswith(f":{port:04X}")
+    return found
 
 
 class ProcessGroup:

@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-import psutil
-
 from farebox.cli.server import SHARES_OUT
 from farebox.domain.providers import PROVIDERS
-from tests.services.process import ProcessGroup, free_port, wait_until
+from tests.services.process import ProcessGroup, free_port, listening, wait_until
 
 # The settings of whoever runs the tests must not leak into what they test.
 FOREIGN_SETTINGS = (
@@ -148,9 +146,7 @@ class Served:
         """Whether every worker takes calls: each with a socket of its own listens once it does."""
         if not SHARES_OUT or not self._is_farebox or self._processors not in {None, self._workers}:
             return True
-        found = psutil.Process(self.pid).net_connections("tcp")
-        listening = [c for c in found if c.status == psutil.CONN_LISTEN and c.laddr.port == self.port]
-        return len(listening) == self._workers
+        return listening(self.port) == self._workers
 
     def _running(self) -> ProcessGroup:
         assert self._process is not None, "it is not running"

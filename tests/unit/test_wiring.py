@@ -11,6 +11,7 @@ import pytest
 
 from farebox import settings as settings_module
 from farebox import wiring
+from farebox.adapters import price_data
 from farebox.adapters.openai_http import OpenAIUpstream
 from farebox.adapters.price_data import Sold, look_up
 from farebox.domain.errors import FounderError
@@ -203,6 +204,12 @@ def test_a_price_without_its_output_is_one_of_embeddings_only() -> None:
         False,
     ]
     assert look_up([]) == []
+
+
+def test_a_published_price_that_was_computed_is_read_to_the_nanodollar() -> None:
+    """One that could not be read left every model of the file without a price."""
+    found = price_data._read([(0, ("0.18000000000000002", "0.68", None, None))])
+    assert found == Price(180_000_000, 180_000_000, 680_000_000)
 
 
 def test_a_published_price_has_what_the_cache_and_long_prompts_cost() -> None:
