@@ -58,6 +58,10 @@ class Ledger(Protocol):
         """Expire the holds whose time to live is over; return how many."""
         ...
 
+    async def forget(self) -> bool:
+        """Delete answers whose time to be kept is over; return whether there is more to delete, soon."""
+        ...
+
     async def standing(self, key_digest: str) -> Standing:
         """Where the holder of a key stands; puts nothing on hold.
 

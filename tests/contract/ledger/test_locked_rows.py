@@ -13,7 +13,7 @@ from farebox.domain.errors import LedgerUnavailable
 from farebox.store import database
 from farebox.store.accounts import StoredAccounts
 from farebox.store.ledger import group_commit as ledger_module
-from farebox.store.ledger import locked, statements
+from farebox.store.ledger import locked, statements, sweep
 from tests.contract.till import SECRET, SPENT, Till, admit, ask, record, running, until
 from tests.services.sums import connect
 
@@ -32,7 +32,7 @@ def no_time_to_lose(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locked, "TRIAL_SECONDS", 0.02)
     monkeypatch.setattr(locked, "REST_SECONDS", 0.05)
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(ledger_module, "SWEEP_WAIT_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(sweep, "SWEEP_WAIT_SECONDS_MAX", 0.3)
 
 
 @contextmanager

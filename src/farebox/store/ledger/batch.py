@@ -48,10 +48,14 @@ class Find(NamedTuple):
 
 
 class Overdue(NamedTuple):
-    """Which holds have outlived their process? What was kept long enough is forgotten on the way."""
+    """Which holds have outlived their process?"""
 
     without: tuple[str, ...] = ()
     """Accounts whose holds could not be ended a moment ago: somebody else keeps a row of theirs locked."""
+
+
+class Forget(NamedTuple):
+    """Forget a few of the answers that were kept long enough; whether there may be more of them."""
 
 
 class Alive(NamedTuple):
@@ -59,8 +63,8 @@ class Alive(NamedTuple):
 
 
 BY_KEY: Final = (Ask, Look, Find)
-Item = Ask | Finish | Look | Find | Overdue | Alive
-Result = Admitted | Refused | Answered | Recorded | Standing | CallRow | list[Hold] | str | None | Exception
+Item = Ask | Finish | Look | Find | Overdue | Forget | Alive
+Result = Admitted | Refused | Answered | Recorded | Standing | CallRow | list[Hold] | str | bool | None | Exception
 MeterKey = tuple[str, str, int]
 Owner = tuple[str, str]  # an account, and the name of one of its meters
 
@@ -313,7 +317,7 @@ def _load_earlier(batch: Batch, ask: Ask, cursor: Cursor, statements: Statements
         batch.earlier[caller.account_id, ask.once.id] = statements.earlier(cursor, caller.account_id, ask.once.id)
 
 
-def _one(batch: Batch, item: Ask | Look | Overdue | Alive, cursor: Cursor, statements: Statements) -> Result:
+def _one(batch: Batch, item: Ask | Look | Overdue | Forget | Alive, cursor: Cursor, statements: Statements) -> Result:
     match item:
         case Ask():
             try:
@@ -323,8 +327,9 @@ def _one(batch: Batch, item: Ask | Look | Overdue | Alive, cursor: Cursor, state
         case Look():
             return batch.look(item)
         case Overdue(without):
-            statements.purge(cursor, batch.now_us)
             return [Hold(*row) for row in statements.due(cursor, batch.now_us, without)]
+        case Forget():
+            return statements.purge(cursor, batch.now_us)
         case Alive():
             return statements.revision(cursor)
 

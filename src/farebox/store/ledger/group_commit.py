@@ -18,13 +18,14 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.ports.calls import CallRow, Kept, Recorded
 from farebox.store.database import Database, unavailable
-from farebox.store.ledger.batch import Alive, Find, Finish, Item, Look, Overdue, Result, run
+from farebox.store.ledger.batch import Alive, Find, Finish, Item, Look, Result, run
 from farebox.store.ledger.connection import LedgerConnection
 from farebox.store.ledger.inline import CommitLost, InlineLedger
 from farebox.store.ledger.locked import LockedAccounts, RowLocked, is_row_locked, names_of
 from farebox.store.ledger.outage_log import OutageLog
 from farebox.store.ledger.scheduling import Courtesy
 from farebox.store.ledger.statements import PostgresStatements, SqliteStatements
+from farebox.store.ledger.sweep import expire_holds, forget_answers
 from farebox.store.ledger.waiting import TAKE_BACK_SECONDS, Line, Waiting, is_late, retry_of, void_told
 from farebox.store.migrations import HEAD
 from farebox.store.notes import try_write
@@ -37,7 +38,6 @@ STUCK_SECONDS_MAX: Final = 4.0
 WRITING_SECONDS: Final = 1.0  # a record whose transaction has begun is given so long to end well
 WAITING_MAX: Final = 10_000
 ADMIT_WAIT_SECONDS_MAX: Final = 5.0
-SWEEP_WAIT_SECONDS_MAX: Final = 2.0  # for a trial of an account that is known to be locked
 RETRY_SECONDS: Final = 0.2
 PARTS_SECONDS_MAX: Final = 1.5  # for the parts of a batch that met a locked row; what is left then goes together again
 # A busy ledger waits this long for company: a larger batch costs less than the wait (PostgreSQL's commit_delay).
@@ -111,24 +111,10 @@ class GroupCommitLedger:
         return recorded
 
     async def expire(self) -> int:
-        expired, locked = 0, set[str]()
-        while True:
-            holds: list[Hold] = await self._put(Overdue(tuple(locked)), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)
-            until = time.monotonic() + SWEEP_WAIT_SECONDS_MAX
-            ended = await asyncio.gather(
-                *(self._put(Finish(hold, "expire", NOTHING_SPENT), until) for hold in holds), return_exceptions=True
-            )
-            # A hold that was recorded meanwhile, here or by another process, is not this one's.
-            count = sum(isinstance(result, Recorded) for result in ended)
-            expired += count
-            found = {
-                hold.account_id
-                for hold, result in zip(holds, ended, strict=True)
-                if isinstance(result, LedgerUnavailable)
-            }
-            if not count and found <= locked:
-                return expired
-            locked |= found
+        return await expire_holds(self._put)
+
+    async def forget(self) -> bool:
+        return await forget_answers(self._put)
 
     async def standing(self, key_digest: str) -> Standing:
         standing: Standing = await self._put(Look(key_digest), time.monotonic() + ADMIT_WAIT_SECONDS_MAX)

@@ -7,7 +7,7 @@ from farebox.domain.errors import UpstreamNoMessage
 from farebox.store.cursor import Cursor, Row
 from farebox.store.ledger.call_rows import HOLD_COLUMNS, OUTCOME_COLUMNS
 
-PURGED_MAX = 500
+PURGED_MAX = 200  # some 10 ms on a slow disk: a call may have to wait for it
 EARLIER = """
 SELECT i.fingerprint, i.call_id, i.is_stream, i.expires_us, i.content_type, i.body,
     EXISTS (SELECT 1 FROM hold h WHERE h.account_id = i.account_id AND h.call_id = i.call_id),
@@ -51,8 +51,8 @@ class SharedStatements:
     def keep_answer(self, cursor: Cursor, row: Row) -> None:
         cursor.execute(self._words(KEEP_ANSWER), row)
 
-    def purge(self, cursor: Cursor, now_us: int) -> None:
-        """Forget answers that were kept long enough, a few at a time."""
+    def purge(self, cursor: Cursor, now_us: int) -> bool:
+        """Forget a few answers that were kept long enough; whether there may be more of them."""
         cursor.execute(
             self._words(
                 "DELETE FROM idempotency WHERE (account_id, id) IN (SELECT account_id, id FROM idempotency"
@@ -60,6 +60,7 @@ class SharedStatements:
             ),
             (now_us,),
         )
+        return cursor.rowcount >= PURGED_MAX
 
     def call(self, cursor: Cursor, account_id: str, mode: str, call_id: str) -> Row | None:
         """A call's hold and outcome in one row; only the hold where it is under way."""
