@@ -16,6 +16,7 @@ from farebox.domain.people import NotAllowed, PersonError, TooOften
 from farebox.ports.team import ACTIVITY_MAX, Part
 from farebox.store import archive
 from farebox.store.database import Database
+from farebox.store.mail_outbox import StoredMailOutbox
 from farebox.store.tables import metadata
 from farebox.web.pages.activity import in_words
 from tests.contract.filled import PRODUCT, fill, open_accounts
@@ -199,6 +200,14 @@ def test_what_happened_is_told_in_words_with_the_addresses_of_now(world: TeamWor
     people.remove(world.ada, world.person("b@elsewhere.example"), CLIENT)
     line = world.desk.upkeep.archive.happened(world.ada_account, None)[0]
     assert f"{line.email} {in_words(line)}" == f"{ADA} removed somebody who has left"
+
+
+def test_of_an_invitation_that_is_forgotten_nobody_says_that_they_have_left(world: TeamWorld) -> None:
+    world.invited_in()
+    world.rows("UPDATE link SET expires_us = 1")
+    with closing(StoredMailOutbox(world.database)) as outbox:
+        outbox.forget()
+    assert "invited somebody as a member" in map(in_words, world.desk.upkeep.archive.happened(world.ada_account, None))
 
 
 # -- The plan

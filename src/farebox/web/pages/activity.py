@@ -13,7 +13,8 @@ from farebox.web.pages.visitor import OwnerVisitor
 
 HERE: Final = "/settings/activity"
 PLACE: Final = re.compile(r"(\d{1,18})-(audit_[0-9a-f]{32})", re.ASCII)
-SOMEBODY: Final = "somebody who has left"
+LEFT: Final = "somebody who has left"
+SOMEBODY: Final = "somebody"  # an invitation is forgotten after some days, and whoever took it may well be here
 BEGAN: Final = {
     "password": "by password",
     "mail": "by an e-mail link",
@@ -82,7 +83,7 @@ def in_words(line: Happened) -> str:
     facts = line.facts
     told = {
         **facts,
-        "about": line.about or SOMEBODY,
+        "about": line.about or (LEFT if "person" in facts else SOMEBODY),
         "role": {"owner": "an owner", "member": "a member"}.get(facts.get("role", ""), "somebody"),
         "began": BEGAN.get(facts.get("began", ""), ""),
         "cap": _cap(facts.get("nanodollars", "")),
