@@ -4,19 +4,17 @@ import hmac
 import json
 from typing import Any
 
-from farebox.account.desk import GONE, Desk, LoggedIn, arrive, find_link, mail_link, new_token, token_by_link
+from farebox.account.desk import GONE, Desk, LoggedIn, arrive, find_link, mail_link, new_token, take, token_by_link
 from farebox.domain.events import SignedUp
 from farebox.domain.passwords import check_password
 from farebox.domain.people import (
     Client,
     LinkGone,
-    TooOften,
     address_of,
     digest,
     mails_to,
     sign_ups_from,
 )
-from farebox.domain.period import MICROSECONDS
 
 
 def ask_to_join(desk: Desk, client: Client, *, email: str, password: str, plan: str = "") -> str:
@@ -30,10 +28,7 @@ def ask_to_join(desk: Desk, client: Client, *, email: str, password: str, plan: 
     """
     address = address_of(email)
     check_password(password, email=address, product=desk.product.name)
-    room_us = desk.people.take([sign_ups_from(client)])
-    if room_us is not None:
-        seconds = max(1, (room_us - desk.people.now_us()) // MICROSECONDS)
-        raise TooOften("Too many sign-ups from your network. Try again in an hour.", retry_after_seconds=seconds)
+    take(desk, [sign_ups_from(client)], "Too many sign-ups from your network.")
     browser = new_token()
     chosen = {
         "password_hash": desk.passwords.hash(password),

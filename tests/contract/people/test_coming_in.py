@@ -179,7 +179,10 @@ def test_sign_ups_of_one_network_have_a_bound_and_those_of_others_do_not_count(w
         ask_to_join(world.desk, CLIENT, email=f"{number}@example.com", password=GOOD)
     with pytest.raises(TooOften) as told:
         ask_to_join(world.desk, CLIENT, email="last@example.com", password=GOOD)
-    assert 3_500 < (told.value.retry_after_seconds or 0) <= 3_600
+    seconds = told.value.retry_after_seconds or 0
+    assert 3_500 < seconds <= 3_600
+    world.rows("UPDATE guess SET at_us = at_us - :waited", waited=seconds * 10**6)
+    ask_to_join(world.desk, CLIENT, email="last@example.com", password=GOOD)
     ask_to_join(world.desk, Client("203.0.113.10", ""), email="last@example.com", password=GOOD)
     for number in range(21):
         network = Client(f"2001:db8::{number:x}", "")
