@@ -74,8 +74,8 @@ def routes(frame: Frame) -> APIRouter:
         )
 
     @router.get("/calls.csv")
-    def table(visitor: Visitor, period: int | None = None) -> Response:
-        chosen = period_of(readings, visitor, period).period
+    def table(visitor: Visitor, mode: Mode = "live", period: int | None = None) -> Response:
+        chosen = period_of(readings, visitor, period, mode).period
         return csv_file(f"calls-{day(chosen.start_us)}.csv", COLUMNS, _rows(readings, visitor.account.id, chosen))
 
     _add_receipt(router, frame)

@@ -44,8 +44,8 @@ def routes(frame: Frame) -> APIRouter:
         )
 
     @router.get("/usage.csv")
-    def table(visitor: Visitor, period: int | None = None) -> Response:
-        chosen = period_of(frame.site.readings, visitor, period).period
+    def table(visitor: Visitor, mode: Mode = "live", period: int | None = None) -> Response:
+        chosen = period_of(frame.site.readings, visitor, period, mode).period
         rows = _rows(frame.site.readings, visitor.account.id, chosen)
         return csv_file(f"usage-{day(chosen.start_us)}.csv", COLUMNS, rows)
 
