@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from farebox.domain.money import format_usd
-from farebox.domain.period import period_at
+from farebox.domain.period import iso, period_at
 from farebox.store.database import Database
 from farebox.store.money.wallet import StoredCredit
 from tests.api.conftest import empty_database
@@ -127,15 +127,20 @@ def test_modes_whose_periods_began_apart_each_have_their_own_pages_and_files(des
     overview = words(browser.get("/overview"))
     assert "1 of 2 used, 1 left" in overview
     assert "With test keys 1 call never billed" in overview
+    names = set[str]()
     for mode, other_us, reply in ("live", start_us + 10**6, replies[0]), ("test", start_us, replies[1]):
         page = browser.get(f"/usage?mode={mode}")
         assert "Calls 1 " in words(page)
         links = [unescape(link) for link in re.findall(r'href="(/(?:usage|calls)(?:\.csv)?\?[^"]*)"', page.text)]
         assert any(f"period={other_us}" in link for link in links), "the other one can be chosen"
+        assert f'<time datetime="{iso(other_us)[:19]}Z" data-second>' in page.text
         assert [browser.get(link).status for link in links] == [200] * len(links)
         found = re.search(r'href="(/calls\.csv[^"]*)"', page.text)
         assert found is not None
-        assert [row["id"] for row in table(browser.get(found[1]))] == [reply.headers["x-request-id"]]
+        calls = browser.get(found[1])
+        assert [row["id"] for row in table(calls)] == [reply.headers["x-request-id"]]
+        names.add(calls.header("content-disposition"))
+    assert len(names) == 2
 
 
 def test_a_receipt_says_how_its_charge_came_about(desk: Desk) -> None:

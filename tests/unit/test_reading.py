@@ -15,6 +15,7 @@ from farebox.domain.reading import (
     PLACE,
     DayCount,
     Search,
+    close_starts,
     day_start_us,
     days_between,
     days_looked_at,
@@ -143,6 +144,13 @@ def test_the_period_under_way_is_there_before_its_first_call() -> None:
     assert under_way([*meters, moved], "live", NOON_US) == moved
     assert under_way([*meters, moved], "test", NOON_US) is None
     assert periods_of([moved], Period(*moved[2:4])) == [Period(*moved[2:4])]
+
+
+def test_starts_within_a_day_of_another_are_told_apart_by_more_than_the_day() -> None:
+    starts = [NOON_US, NOON_US + DAY_US - 1, NOON_US + 2 * DAY_US - 1, NOON_US - 30 * DAY_US]
+    periods = [Period(start, start + 1) for start in starts]
+    assert close_starts(periods) == set(starts[:2])
+    assert close_starts(periods[1:]) == set()
 
 
 def test_the_days_between_two_moments_have_both_ends() -> None:

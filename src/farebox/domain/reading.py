@@ -7,6 +7,7 @@ index but the primary key.
 import re
 from collections.abc import Sequence
 from datetime import date
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from farebox.domain.apikey import Mode
@@ -184,6 +185,12 @@ def under_way(meters: Sequence[Meter], mode: Mode, now_us: int) -> Meter | None:
 def periods_of(meters: Sequence[Meter], current: Period) -> list[Period]:
     """The account's billing periods in which there was a call, and the one under way, the newest first."""
     return sorted({current, *(Period(one.period_start_us, one.period_end_us) for one in meters)}, reverse=True)
+
+
+def close_starts(periods: Sequence[Period]) -> set[int]:
+    """The starts within a day of another one, as a purchase makes them: the day alone does not tell them apart."""
+    starts = sorted(period.start_us for period in periods)
+    return {us for two in pairwise(starts) if two[1] - two[0] < DAY_US for us in two}
 
 
 def starting_at(periods: Sequence[Period], start_us: int) -> Period | None:
