@@ -9,15 +9,14 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from farebox.domain.apikey import Mode
-from farebox.domain.ledger import Meter, State
-from farebox.domain.period import DAY_US, MICROSECONDS, Period, day, period_at
+from farebox.domain.ledger import State
+from farebox.domain.period import DAY_US, MICROSECONDS, day
 from farebox.domain.reading import Search, day_start_us
 from farebox.ports.calls import CallRow
 from farebox.store import readings as readings_module
 from farebox.store import search as search_module
 from farebox.store.database import Database
 from farebox.store.readings import StoredReadings
-from farebox.store.tables import meter
 from tests.services.many_calls import ENDPOINTS, Customer, add_calls, new_customer
 from tests.services.postgres import PostgresServer
 from tests.services.sums import DAY_POSTGRES, DAY_SQLITE, check_sums_at
@@ -334,25 +333,6 @@ def test_an_account_without_calls_has_a_period_and_nothing_else(books: Books) ->
     assert (use.meter, list(use.days), list(use.keys)) == (None, [], [])
     assert list(books.readings.find(account.id, Search()).calls) == []
     assert books.readings.period(account.id, account.anchor_us, "live", 17) is None
-
-
-@pytest.mark.parametrize(("mode", "other"), [("live", "test"), ("test", "live")])
-def test_a_mode_is_read_in_the_period_of_its_own_meter(books: Books, mode: Mode, other: Mode) -> None:
-    """A purchase once began a period for the mode that had called alone; the other's began at the anchor."""
-    account = new_customer(books.database, SECRET, "open", age_days=0).account
-    cut_us, end_us = account.anchor_us + 2 * MICROSECONDS, period_at(account.anchor_us, account.anchor_us).end_us
-    cut, whole = Meter(account.id, other, cut_us, end_us), Meter(account.id, mode, account.anchor_us, end_us, 3)
-    with books.database.write() as connection:
-        connection.execute(meter.insert(), [cut._asdict(), whole._asdict()])
-    summary = books.readings.summary(account.id, account.anchor_us)
-    assert summary.meters == {mode: whole, other: cut}
-    assert summary.period.start_us == summary.meters["live"].period_start_us
-    both: list[tuple[Mode, Meter]] = [(mode, whole), (other, cut)]
-    for name, each in both:
-        found = books.readings.period(account.id, account.anchor_us, name, None)
-        assert found is not None
-        assert (found.meter, found.period, found.current) == (each, Period(*each[2:4]), Period(*each[2:4]))
-        assert found.periods == [Period(cut_us, end_us), Period(account.anchor_us, end_us)]
 
 
 # -- Files
