@@ -135,7 +135,8 @@ def test_from_a_refused_call_to_one_that_passes(buyer: Buyer) -> None:
     shop = buyer.market.shop
     shop.assert_sums()
     # The old period was cut, and a new one began; what was used stays where it was.
-    sql = "SELECT period_start_us, period_end_us, posted_calls FROM meter WHERE account_id = %s ORDER BY 1"
+    columns = "period_start_us, period_end_us, posted_calls"
+    sql = f"SELECT {columns} FROM meter WHERE account_id = %s AND name = 'live' ORDER BY 1"
     periods = shop.query(sql, buyer.account)
     assert [row[2] for row in periods] == [2, 1]
     assert periods[0][1] == periods[1][0]

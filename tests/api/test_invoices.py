@@ -87,6 +87,18 @@ def test_other_subscriptions_are_previewed_as_stripe_does(place: Billed, case: s
     assert f"So far it comes to {format_usd(preview.total * 10**7)}" in page
 
 
+def test_a_period_that_is_over_is_not_told_as_one_that_is_going_to_end(place: Billed) -> None:
+    amy = place.subscriber()
+    assert "It is made when this period ends, on" in words(amy.browser.get("/invoices").text)
+    over = "UPDATE subscription SET period_end_us = period_start_us + 1 WHERE account_id = %s"
+    place.shop.query(over, amy.customer.account.id)
+    page = words(amy.browser.get("/invoices").text)
+    assert re.search(
+        r"Its period ended on [-\d]+ [:\d]+ UTC \. It is being made, and will be listed below soon\.", page
+    )
+    assert "when this period ends" not in page
+
+
 def test_late_usage_is_on_the_draft_of_its_period_and_after_that_on_the_next_invoice(place: Billed) -> None:
     # Before others: after this Stripe's time is months ahead of ours, and what is used now is too old for it.
     bob = place.subscriber()

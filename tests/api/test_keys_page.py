@@ -13,7 +13,7 @@ import pytest
 
 from farebox.account.keys import new_key
 from farebox.domain import apikey
-from farebox.domain.period import DAY_US
+from farebox.domain.period import DAY_US, iso
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from tests.api.conftest import empty_database
@@ -218,7 +218,7 @@ def test_a_key_that_is_replaced_at_once_is_refused_at_once(ada: Visitor) -> None
     form = ada.form(path)
     page = ada.browser.post(path, grace="0", form=form)
     successor = the_key(page)
-    assert "which ends at once" in page.text
+    assert "which has ended." in page.text
     assert (ada.status(key), ada.status(successor)) == (401, 200)
     assert ada.rows("name, scopes") == [("Website", "/v1/generate")] * 2
     again = ada.browser.post(path, grace="0", form=form)
@@ -236,6 +236,17 @@ def test_a_key_works_beside_its_successor_for_as_long_as_was_chosen(ada: Visitor
     [expires_us, none] = [expires_us for (expires_us,) in ada.rows("expires_us")]
     assert none is None
     assert abs(expires_us / 10**6 - time.time() - seconds) < 120
+
+
+def test_a_key_with_an_end_of_its_own_is_told_to_end_then_and_not_after_the_grace(ada: Visitor) -> None:
+    key_id = ada.id_of(ada.new_key(days="1"))
+    [(expires_us,)] = ada.rows("expires_us")
+    asked = ada.browser.get(f"/keys/{key_id}/rotate").text
+    made = ada.rotate(key_id, "604800").text
+    assert ada.rows("expires_us") == [(expires_us,), (None,)]
+    minute = iso(expires_us)[:16]
+    assert f'The old key ends on <time datetime="{minute}' in asked
+    assert f'which ends on <time datetime="{minute}' in made
 
 
 def test_a_grace_that_is_no_choice_is_refused(ada: Visitor) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from farebox.domain.money import format_usd
+from farebox.domain.period import iso, period_at
 from farebox.store.database import Database
 from farebox.store.money.wallet import StoredCredit
 from tests.api.conftest import empty_database
@@ -114,6 +115,32 @@ def test_what_the_pages_say_is_what_the_ledger_says(desk: Desk) -> None:
     assert [row["id"] for row in listed] == sorted(reply.headers["x-request-id"] for reply in [*replies, failed])
     assert sum(int(row["charge_nanodollars"]) for row in listed) == charge
     assert {row["key_name"] for row in listed} == {"Website", "Nightly batch", "Try-outs"}
+
+
+def test_modes_whose_periods_began_apart_each_have_their_own_pages_and_files(desk: Desk) -> None:
+    """A purchase once began one for the test calls alone."""
+    customer, browser = desk.customer("few", age_days=0)
+    start_us, end_us = period_at(customer.account.anchor_us, customer.account.anchor_us)
+    begun = "INSERT INTO meter VALUES (%s, 'test', %s, %s, 0, 0, 0, 0, 0, 0, 0)"
+    desk.shop.query(begun, customer.account.id, start_us + 10**6, end_us)
+    replies = [desk.call(customer.texts[place]) for place in (0, -1)]
+    overview = words(browser.get("/overview"))
+    assert "1 of 2 used, 1 left" in overview
+    assert "With test keys 1 call never billed" in overview
+    names = set[str]()
+    for mode, other_us, reply in ("live", start_us + 10**6, replies[0]), ("test", start_us, replies[1]):
+        page = browser.get(f"/usage?mode={mode}")
+        assert "Calls 1 " in words(page)
+        links = [unescape(link) for link in re.findall(r'href="(/(?:usage|calls)(?:\.csv)?\?[^"]*)"', page.text)]
+        assert any(f"period={other_us}" in link for link in links), "the other one can be chosen"
+        assert f'<time datetime="{iso(other_us)[:19]}Z" data-second>' in page.text
+        assert [browser.get(link).status for link in links] == [200] * len(links)
+        found = re.search(r'href="(/calls\.csv[^"]*)"', page.text)
+        assert found is not None
+        calls = browser.get(found[1])
+        assert [row["id"] for row in table(calls)] == [reply.headers["x-request-id"]]
+        names.add(calls.header("content-disposition"))
+    assert len(names) == 2
 
 
 def test_a_receipt_says_how_its_charge_came_about(desk: Desk) -> None:

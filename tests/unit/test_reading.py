@@ -15,6 +15,7 @@ from farebox.domain.reading import (
     PLACE,
     DayCount,
     Search,
+    close_starts,
     day_start_us,
     days_between,
     days_looked_at,
@@ -133,14 +134,23 @@ def test_a_way_ends_where_there_is_enough() -> None:
 def test_the_period_under_way_is_there_before_its_first_call() -> None:
     anchor_us = NOON_US - 40 * DAY_US
     first, now = period_at(anchor_us, anchor_us), period_at(anchor_us, NOON_US)
-    assert periods_of([], anchor_us, NOON_US) == [now]
+    assert periods_of([], now) == [now]
     meters = [Meter("a", mode, *first) for mode in ("live", "test")]
-    assert periods_of(meters, anchor_us, NOON_US) == [now, first]
-    assert under_way([now, first], NOON_US) == now
+    assert under_way(meters, "live", NOON_US) is None
+    assert periods_of(meters, now) == [now, first]
     assert starting_at([now, first], first.start_us) == first
     assert starting_at([now, first], first.start_us + 1) is None
     moved = Meter("a", "live", NOON_US - DAY_US, NOON_US + DAY_US)  # an anchor that was moved: the meter is right
-    assert periods_of([moved], anchor_us, NOON_US) == [Period(moved.period_start_us, moved.period_end_us)]
+    assert under_way([*meters, moved], "live", NOON_US) == moved
+    assert under_way([*meters, moved], "test", NOON_US) is None
+    assert periods_of([moved], Period(*moved[2:4])) == [Period(*moved[2:4])]
+
+
+def test_starts_within_a_day_of_another_are_told_apart_by_more_than_the_day() -> None:
+    starts = [NOON_US, NOON_US + DAY_US - 1, NOON_US + 2 * DAY_US - 1, NOON_US - 30 * DAY_US]
+    periods = [Period(start, start + 1) for start in starts]
+    assert close_starts(periods) == set(starts[:2])
+    assert close_starts(periods[1:]) == set()
 
 
 def test_the_days_between_two_moments_have_both_ends() -> None:

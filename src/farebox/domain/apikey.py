@@ -18,6 +18,7 @@ KEY_CHARS_MAX: Final = 120
 KEYS_KNOWN_MAX: Final = 1024  # how many recently sent keys stay parsed and digested
 
 Mode = Literal["live", "test"]
+MODES: Final[tuple[Mode, Mode]] = ("live", "test")
 _KEY = re.compile(r"([a-z][a-z0-9]{1,23})_(live|test)_([0-9A-Za-z]{30,64})([0-9A-Za-z]{6})", re.ASCII)
 
 

@@ -7,11 +7,12 @@ index but the primary key.
 import re
 from collections.abc import Sequence
 from datetime import date
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from farebox.domain.apikey import Mode
 from farebox.domain.ledger import Meter, State
-from farebox.domain.period import DAY_US, MICROSECONDS, Period, day, period_at
+from farebox.domain.period import DAY_US, MICROSECONDS, Period, day
 
 # The process that takes a call makes its id, and the ledger gives its time of admission a little later, by its own
 # clock. The clocks of two machines may be this far apart.
@@ -176,17 +177,20 @@ def days_between(first_us: int, last_us: int) -> list[str]:
     return [day(us) for us in range(first_us // DAY_US * DAY_US, last_us + 1, DAY_US)]
 
 
-def periods_of(meters: Sequence[Meter], anchor_us: int, now_us: int) -> list[Period]:
+def under_way(meters: Sequence[Meter], mode: Mode, now_us: int) -> Meter | None:
+    """The meter that the calls of a mode count on at this moment: another mode's may have begun at another one."""
+    return next((one for one in meters if one.name == mode and one.period_start_us <= now_us < one.period_end_us), None)
+
+
+def periods_of(meters: Sequence[Meter], current: Period) -> list[Period]:
     """The account's billing periods in which there was a call, and the one under way, the newest first."""
-    found = {Period(meter.period_start_us, meter.period_end_us) for meter in meters}
-    if not any(period.start_us <= now_us < period.end_us for period in found):
-        found.add(period_at(anchor_us, now_us))
-    return sorted(found, reverse=True)
+    return sorted({current, *(Period(one.period_start_us, one.period_end_us) for one in meters)}, reverse=True)
 
 
-def under_way(periods: Sequence[Period], now_us: int) -> Period:
-    """The one of `periods_of` that the calls of this moment belong to."""
-    return next(period for period in periods if period.start_us <= now_us < period.end_us)
+def close_starts(periods: Sequence[Period]) -> set[int]:
+    """The starts within a day of another one, as a purchase makes them: the day alone does not tell them apart."""
+    starts = sorted(period.start_us for period in periods)
+    return {us for two in pairwise(starts) if two[1] - two[0] < DAY_US for us in two}
 
 
 def starting_at(periods: Sequence[Period], start_us: int) -> Period | None:

@@ -233,9 +233,9 @@ class Summary(NamedTuple):
 
     now_us: int
     period: Period
-    """The one under way."""
+    """The one under way for live calls."""
     meters: Mapping[str, Meter]
-    """The meters of that period, by mode, if anything was called."""
+    """The meters under way, by mode, if anything was called."""
     days: Sequence[Sums]
     """What the live calls of the last days came to; a day without any is left out."""
     calls: Sequence[CallRow]
@@ -251,6 +251,8 @@ class PeriodUse(NamedTuple):
     now_us: int
     periods: Sequence[Period]
     """All that there were, the newest first."""
+    current: Period
+    """The one under way for calls of this mode."""
     period: Period
     meter: Meter | None
     days: Sequence[Sums]

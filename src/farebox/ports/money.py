@@ -286,7 +286,10 @@ class KeptInvoice(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """What the next invoice comes from: the subscription, its plans, and what is used and not invoiced."""
+    """What the next invoice comes from: the subscription, its plans, and what is used and not invoiced.
+
+    Until Stripe's word about a new period has come, it is still that of the one that is over.
+    """
 
     now_us: int
     subscribed: Subscribed

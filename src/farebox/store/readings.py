@@ -6,14 +6,15 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, cast, exists, func, literal, null, select, union_all
 
-from farebox.domain.apikey import Mode
+from farebox.domain.apikey import MODES, Mode
 from farebox.domain.ledger import Meter, State
 from farebox.domain.period import DAY_US, Period, day
 from farebox.domain.reading import Search, Sums, days_between, periods_of, place_of, starting_at, under_way
+from farebox.domain.subscribing import period_under_way
 from farebox.ports.calls import CallRow, DayUse, Found, KeyRow, PeriodUse, Summary
 from farebox.store.database import Database
 from farebox.store.ledger.call_rows import HOLD_SIZE, call_of
-from farebox.store.search import MODES, find, whole
+from farebox.store.search import find, whole
 from farebox.store.tables import api_key, hold, meter, rollup_daily, usage_record
 
 SUMMARY_DAYS: Final = 30
@@ -52,13 +53,13 @@ class StoredReadings:
         with self._read() as connection:
             now_us = self._database.now_us(connection)
             meters = _meters(connection, account_id)
-            period = under_way(periods_of(meters, anchor_us, now_us), now_us)
+            current = {mode: under_way(meters, mode, now_us) for mode in MODES}
             last_days = day(max(now_us - (SUMMARY_DAYS - 1) * DAY_US, 0)), day(now_us)
             calls = find(connection, account_id, Search(), now_us, SUMMARY_CALLS).calls
             return Summary(
                 now_us=now_us,
-                period=period,
-                meters={one.name: one for one in meters if one.period_start_us == period.start_us},
+                period=period_under_way(current["live"], anchor_us, now_us),
+                meters={mode: one for mode, one in current.items() if one is not None},
                 days=_by_day(connection, account_id, "live", last_days),
                 calls=calls,
                 keys=_keys(connection, account_id, _key_ids(calls)),
@@ -69,8 +70,9 @@ class StoredReadings:
         with self._read() as connection:
             now_us = self._database.now_us(connection)
             meters = _meters(connection, account_id)
-            periods = periods_of(meters, anchor_us, now_us)
-            period = under_way(periods, now_us) if start_us is None else starting_at(periods, start_us)
+            current = period_under_way(under_way(meters, mode, now_us), anchor_us, now_us)
+            periods = periods_of(meters, current)
+            period = current if start_us is None else starting_at(periods, start_us)
             if period is None:
                 return None
             days = day(period.start_us), day(period.end_us - 1)
@@ -79,6 +81,7 @@ class StoredReadings:
             return PeriodUse(
                 now_us=now_us,
                 periods=periods,
+                current=current,
                 period=period,
                 meter=of_mode[0] if of_mode else None,
                 days=_by_day(connection, account_id, mode, days),

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Table, and_, case, cast, exists, func, select, true
 
+from farebox.domain.apikey import MODES
 from farebox.domain.ledger import State
 from farebox.domain.period import DAY_US
 from farebox.domain.reading import (
@@ -26,7 +27,6 @@ from farebox.store.tables import hold, rollup_daily, usage_record
 
 LOOKED_AT_MAX: Final = 10_000
 DAYS_MAX: Final = 92
-MODES: Final = ("live", "test")
 
 
 class Hits(NamedTuple):

@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from farebox.account.keys import PLAIN, KeyTerms, create_key
 from farebox.account.stripe_events import Clerk
+from farebox.domain.apikey import Mode
 from farebox.domain.ledger import Spent
 from farebox.store.accounts import StoredAccounts
 from farebox.store.ledger.group_commit import GroupCommitLedger
@@ -38,7 +41,8 @@ def test_calls_under_way_keep_their_period_when_a_plan_is_bought(counter: Counte
 
     before_us, after_us = asyncio.run(run())
     meters = counter.rows(
-        "SELECT period_start_us, period_end_us, posted_calls, held_calls FROM meter WHERE account_id = :id ORDER BY 1",
+        "SELECT period_start_us, period_end_us, posted_calls, held_calls FROM meter"
+        " WHERE account_id = :id AND name = 'live' ORDER BY 1",
         id=account_id,
     )
     assert [row[0] for row in meters] == [before_us, after_us]
@@ -90,6 +94,34 @@ def test_a_key_with_a_cap_that_first_calls_in_a_month_that_a_purchase_has_begun_
     meters = "SELECT period_start_us, period_end_us FROM meter WHERE account_id = :id AND name = :name ORDER BY 1"
     theirs = counter.rows(meters, id=account_id, name="live")
     assert list(counter.rows(meters, id=account_id, name=capped.row.cap_id)) == list(theirs[1:])
+    assert reconcile(counter.database, PRODUCT.by_name).findings == []
+
+
+@pytest.mark.parametrize("modes", [("live", "test"), ("test", "live")])
+def test_a_mode_that_first_calls_after_a_purchase_counts_in_the_month_of_the_other(
+    counter: Counter, modes: tuple[Mode, Mode]
+) -> None:
+    account_id = counter.account()
+    accounts, email = StoredAccounts(counter.database), counter.row(account_id).email
+    before, after = (create_key(accounts, SECRET, "till", email, KeyTerms("Tried", mode)) for mode in modes)
+    session = counter.buy(account_id, "pro")
+
+    async def run() -> None:
+        ledger = GroupCommitLedger(counter.database, PRODUCT.by_name)
+        ledger.start()
+        try:
+            await record(ledger, await admit(ledger, before))
+            await asyncio.to_thread(_come_back, counter, account_id, session)
+            await record(ledger, await admit(ledger, after))
+        finally:
+            await ledger.close()
+
+    asyncio.run(run())
+    meters = "SELECT name, period_start_us, posted_calls FROM meter WHERE account_id = :id ORDER BY 2, 1"
+    old, *both = counter.rows(meters, id=account_id)
+    assert (old[0], old[2]) == (modes[0], 1)
+    assert [(name, calls) for name, _, calls in both] == [("live", modes[1] == "live"), ("test", modes[1] == "test")]
+    assert both[0][1] == both[1][1]
     assert reconcile(counter.database, PRODUCT.by_name).findings == []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from farebox.domain.apikey import MODES
 from farebox.domain.billing import Invoice, lines_to_json
 from farebox.domain.ledger import Meter
 from farebox.domain.period import period_at
@@ -157,12 +158,14 @@ def _pay(connection: Connection, account_id: str, followed: Followed, now_us: in
 def _cut(connection: Connection, account_id: str, anchor_us: int, now_us: int) -> None:
     """End the ledger's period now, and begin the next one, on the account's meters and those of its keys' own caps.
 
-    A meter that ends before the new anchor's period under way begins is left alone.
+    A meter that ends before the new anchor's period under way begins is left alone. Where there is another one, both
+    modes begin now: the first call of a mode without a meter would begin it at the anchor, beside that of the other.
     """
     since_us = period_at(anchor_us, now_us).start_us
     mine = and_(meter.c.account_id == account_id, meter.c.period_end_us > since_us)
     rows = connection.execute(select(meter).where(mine).order_by(meter.c.period_start_us)).all()
-    last = {row.name: Meter(*row) for row in rows}
+    unused = {mode: Meter(account_id, mode, 0, 0) for mode in MODES} if rows else {}
+    last = unused | {row.name: Meter(*row) for row in rows}
     for after in (one for each in last.values() for one in cut(each, anchor_us, now_us)):
         this = and_(
             meter.c.account_id == account_id,

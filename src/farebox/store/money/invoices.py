@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, exists, func, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, exists, false, func, or_, select, tuple_
 
 from farebox.domain.billing import lines_from_json
 from farebox.domain.period import DAY_US, Period
@@ -72,7 +72,7 @@ class StoredInvoices:
                 return None
             period = Period(row.period_start_us, row.period_end_us)
             closed_us = closed_until_us(InvoiceTimes(row[-1], *period, row.invoiced_until_us), now_us)
-            used, calls, held = _not_invoiced(connection, account_id, period, closed_us)
+            used, calls, held = _not_invoiced(connection, account_id, period, closed_us, now_us)
             ends, price = bool(row.ends_at_period_end), row.next_price_nanodollars
             subscribed = Subscribed(row.id, row.status, row[-1], period, ends, price, row.has_usage_line)
             return Ahead(now_us, subscribed, row.plan, row.next_plan or row.plan, used, calls, held)
@@ -125,23 +125,29 @@ def _reported(account_id: str, span: Period, low: str, high: str) -> Select[Any]
     return select(usage_record).join(usage_outbox, CALL).where(*mine)
 
 
-def _not_invoiced(connection: Connection, account_id: str, period: Period, closed_us: int) -> tuple[int, int, int]:
-    """What comes onto the next invoice: its amount, its calls, and the part of it that is in doubt.
+def _not_invoiced(
+    connection: Connection, account_id: str, period: Period, closed_us: int, now_us: int
+) -> tuple[int, int, int]:
+    """What comes onto the invoice of this period: its amount, its calls, and the part of it that is in doubt.
 
     Use of the period before, whose invoice is still a draft, comes onto that invoice instead.
     """
     o, e = usage_outbox.c, usage_event.c
-    start_us = period.start_us
-    waits = or_(o.admitted_us >= start_us, o.admitted_us < closed_us)
-    mine = o.account_id == account_id, o.event_id.is_(None), waits
+
+    def comes(at_us: Column[int], is_sent: ColumnElement[bool]) -> ColumnElement[bool]:
+        if now_us < period.end_us:
+            return or_(at_us >= period.start_us, and_(~is_sent, at_us < closed_us))
+        # It is over, and Stripe's word about the next one has not come: what is told from now on is for that one.
+        return and_(at_us >= period.start_us, at_us < period.end_us, or_(is_sent, at_us >= closed_us))
+
+    mine = o.account_id == account_id, o.event_id.is_(None), comes(o.admitted_us, false())
     # Waiting rows are found by the customer's id: they are few, however many rows there are in all.
     customer = select(account.c.customer_id).where(account.c.id == account_id).scalar_subquery()
     waiting = select(func.coalesce(func.sum(o.nanodollars), 0), func.count()).where(o.customer == customer, *mine)
-    known = or_(e.timestamp_us >= start_us, and_(e.state != "sent", e.timestamp_us < closed_us))
-    lately = e.timestamp_us >= start_us - OLDER_US
+    lately = e.timestamp_us >= period.start_us - OLDER_US
     reported = (
         select(e.state, func.sum(e.nanodollars), func.sum(e.calls))
-        .where(e.account_id == account_id, e.state != "dropped", lately, known)
+        .where(e.account_id == account_id, e.state != "dropped", lately, comes(e.timestamp_us, e.state == "sent"))
         .group_by(e.state)
     )
     used, calls = map(int, connection.execute(waiting).one())

@@ -11,7 +11,7 @@ from farebox.domain.bill import bill_of, tries_of
 from farebox.domain.errors import CallNotFound, InvalidRequest
 from farebox.domain.ledger import State
 from farebox.domain.money import format_usd
-from farebox.domain.period import Period, day, iso
+from farebox.domain.period import Period, iso
 from farebox.domain.reading import CALL_ID, PLACE, Search, is_day
 from farebox.ports.calls import CallRow, KeyRow, Readings
 from farebox.web.pages.call_words import (
@@ -27,7 +27,7 @@ from farebox.web.pages.call_words import (
 )
 from farebox.web.pages.csv_file import Row, csv_file
 from farebox.web.pages.frame import Frame
-from farebox.web.pages.usage import period_of
+from farebox.web.pages.usage import file_day, period_of
 from farebox.web.pages.visitor import Visitor
 
 MODES: Final[Mapping[str, Mode]] = {"live": "live", "test": "test"}
@@ -74,9 +74,9 @@ def routes(frame: Frame) -> APIRouter:
         )
 
     @router.get("/calls.csv")
-    def table(visitor: Visitor, period: int | None = None) -> Response:
-        chosen = period_of(readings, visitor, period).period
-        return csv_file(f"calls-{day(chosen.start_us)}.csv", COLUMNS, _rows(readings, visitor.account.id, chosen))
+    def table(visitor: Visitor, mode: Mode = "live", period: int | None = None) -> Response:
+        found = period_of(readings, visitor, period, mode)
+        return csv_file(f"calls-{file_day(found)}.csv", COLUMNS, _rows(readings, visitor.account.id, found.period))
 
     _add_receipt(router, frame)
     return router

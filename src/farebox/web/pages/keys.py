@@ -93,7 +93,8 @@ def _add_rotate(router: APIRouter, frame: Frame) -> None:
         except PersonError as error:
             state = FormState({"grace": grace}, {error.field: error.detail})
             return _rotating(frame, request, visitor, old, state, status=error.status)
-        return _shown(frame, request, visitor, new, old=old, ends=GRACES[grace])
+        replaced = own_key(frame.site.desk, visitor, old.id)  # one that had an earlier end keeps it
+        return _shown(frame, request, visitor, new, old=replaced, has_ended=grace == "0")
 
 
 def _add_revoke(router: APIRouter, frame: Frame) -> None:
@@ -136,15 +137,16 @@ def _rotating(
 
 
 def _shown(
-    frame: Frame, request: Request, visitor: Visit, new: NewKey, *, old: KeyRow | None = None, ends: str = ""
+    frame: Frame, request: Request, visitor: Visit, new: NewKey, *, old: KeyRow | None = None, has_ended: bool = False
 ) -> Response:
     """The only page that shows the key, with a first call that works: the answer to the form, which is kept nowhere."""
     scopes = new.row.scopes.split(",") if new.row.scopes else []
     offer = offer_at(frame.site, scopes)
     call = curl(offer, f"{frame.address(request)}{offer.path}", new.key.text, offer.request)
     return frame.page(
-        request, "key_made.html", visitor=visitor, key=new.row, text=new.key.text, call=call, old=old, ends=ends
-    )
+        request, "key_made.html", visitor=visitor, key=new.row, text=new.key.text, call=call, old=old,
+        has_ended=has_ended,
+    )  # fmt: skip
 
 
 def _name(text: str) -> str:

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 from farebox.domain.apikey import Mode
 from farebox.domain.errors import NotFound
 from farebox.domain.money import format_usd
-from farebox.domain.period import DAY_US, Period, day
+from farebox.domain.period import DAY_US, Period, day, iso
+from farebox.domain.reading import close_starts
 from farebox.ports.calls import DayUse, KeyRow, PeriodUse, Readings
 from farebox.ports.people import Visit
 from farebox.web.pages.csv_file import Row, csv_file
@@ -40,16 +41,23 @@ def routes(frame: Frame) -> APIRouter:
             keys=key_sums(found.keys, found.key_rows),
             parts_max=PARTS_MAX,
             is_under_way=found.period.start_us <= found.now_us < found.period.end_us,
+            close_starts=close_starts(found.periods),
             begins_within_a_day=found.period.start_us % DAY_US != 0,
         )
 
     @router.get("/usage.csv")
-    def table(visitor: Visitor, period: int | None = None) -> Response:
-        chosen = period_of(frame.site.readings, visitor, period).period
-        rows = _rows(frame.site.readings, visitor.account.id, chosen)
-        return csv_file(f"usage-{day(chosen.start_us)}.csv", COLUMNS, rows)
+    def table(visitor: Visitor, mode: Mode = "live", period: int | None = None) -> Response:
+        found = period_of(frame.site.readings, visitor, period, mode)
+        rows = _rows(frame.site.readings, visitor.account.id, found.period)
+        return csv_file(f"usage-{file_day(found)}.csv", COLUMNS, rows)
 
     return router
+
+
+def file_day(found: PeriodUse) -> str:
+    """The day that names a period's file, with its time where another period began within a day."""
+    start_us = found.period.start_us
+    return iso(start_us)[:19].replace(":", "") if start_us in close_starts(found.periods) else day(start_us)
 
 
 def period_of(readings: Readings, visitor: Visit, start_us: int | None, mode: Mode = "live") -> PeriodUse:
