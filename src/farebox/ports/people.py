@@ -133,8 +133,8 @@ class People(Protocol):
 
     # -- What happened
 
-    def note(self, what: str, client: Client, *, person_id: str | None = None, account_id: str | None = None) -> None:
-        """Write into the audit log."""
+    def note(self, what: str, client: Client, *, person_id: str, account_id: str | None = None) -> None:
+        """Write into the audit log, where rows stay: so only of a person, or strangers would fill it."""
         ...
 
 
