@@ -9,7 +9,7 @@ import pytest
 
 from farebox.cli.doctor_database import check_database
 from farebox.domain.errors import FounderError, LedgerUnavailable
-from farebox.store.database import Database
+from farebox.store.database import SQLITE_WAL_BYTES, Database
 from farebox.store.sqlite_file import address_of
 from tests.services.examined import fixes, set_to
 
@@ -81,6 +81,16 @@ def test_only_migrating_makes_the_file(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
         database.migrate()
         assert (tmp_path / "farebox.db").exists()
+
+
+def test_a_wal_that_has_grown_large_shrinks_again(served: Path) -> None:
+    wal = served.with_name("farebox.db-wal")
+    with closing(Database(f"sqlite:///{served}")) as database, closing(database.connect()) as connection:
+        connection.execute("INSERT INTO note VALUES ('large', ?)", (" " * (SQLITE_WAL_BYTES + 1),))
+        assert wal.stat().st_size > SQLITE_WAL_BYTES
+        for number in range(2):
+            connection.execute("INSERT INTO note VALUES (?, '')", (f"small {number}",))
+        assert wal.stat().st_size <= SQLITE_WAL_BYTES
 
 
 @pytest.mark.parametrize("name", ["a b.db", "a?mode=memory.db", "a#b.db", "100%25.db", "ä;&+.db", "sub/a.db"])

@@ -1,5 +1,8 @@
 """When a mail is tried again, when it is given up, and that a sender which ends sends nothing more."""
 
+import asyncio
+import threading
+from typing import Final
 from unittest.mock import Mock
 
 import pytest
@@ -7,6 +10,8 @@ import pytest
 from farebox.account.deliver_mail import Delivery, reason_not_to_send
 from farebox.domain.people import HOUR_US, Mail
 from farebox.ports.people import DueMail, MailNotSent
+
+SECONDS_MAX: Final = 10  # no measure: only a test that hangs waits as long
 
 
 def due(*, waited_us: int = 0, template: str = "confirm", link_id: str | None = None, alive: bool = True) -> DueMail:
@@ -50,9 +55,44 @@ def test_what_has_had_its_time_is_forgotten_at_the_first_look_and_seldom_after_i
     sender, outbox, _ = delivery(due())
     outbox.claim.side_effect = None
     outbox.claim.return_value = None
+    outbox.forget.return_value = False
     sender._look()
     sender._look()
     assert outbox.forget.call_count == 1
+
+
+def test_between_two_portions_of_what_is_forgotten_the_mails_that_are_due_are_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("farebox.account.rounds.PAUSE_SECONDS", 0)
+    sender, outbox, _ = delivery(due())
+    outbox.claim.side_effect = None
+    outbox.claim.return_value = None
+    outbox.forget.side_effect = [True, True, False]
+    for _ in range(4):
+        sender._look()
+    assert [name for name, _, _ in outbox.mock_calls] == ["claim", "forget"] * 3 + ["claim"]
+
+
+def test_the_next_portion_comes_long_before_the_next_look() -> None:
+    sender, outbox, _ = delivery()
+    outbox.claim.side_effect = None
+    outbox.claim.return_value = None
+    clean, portions = threading.Event(), iter([True, True, False])
+
+    def forget() -> bool:
+        is_more = next(portions)
+        if not is_more:
+            clean.set()
+        return is_more
+
+    async def run() -> None:
+        running = asyncio.create_task(sender.run(look_seconds=3600))
+        assert await asyncio.to_thread(clean.wait, SECONDS_MAX)
+        running.cancel()
+
+    outbox.forget.side_effect = forget
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("template", ["magic", "reset"])

@@ -123,6 +123,9 @@ def test_the_end_of_one_grace_or_a_wish_does_not_hold_up_that_of_others(
         def wishing(self) -> tuple[str, ...]:
             return ("acct_4", "acct_5", "acct_6")
 
+        def forget(self) -> None:
+            pytest.fail("it is not time yet")
+
     inbox: Any = Inbox()
     monkeypatch.setattr(stripe_events, "look_again", look_again)
     Clerk(inbox, lambda: None).look()  # type: ignore[arg-type, return-value]  # as far as it looks

@@ -2,11 +2,10 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
-from farebox.account.rounds import Rounds, note_surely, wait_seconds
+from farebox.account.rounds import Cleaning, Rounds, note_surely, wait_seconds
 from farebox.domain.people import HOUR_US
 from farebox.ports.people import DueMail, Letter, Mailer, MailNotSent, MailOutbox, MailRefused
 
@@ -14,7 +13,6 @@ log = logging.getLogger("farebox.mail")
 
 FIRST_WAIT_SECONDS: Final = 5.0
 WAIT_SECONDS_MAX: Final = 3600.0
-FORGET_SECONDS: Final = 3600.0
 GIVEN_UP_US: Final = 48 * HOUR_US
 ONLY_TO_PERSONS: Final = {"magic", "reset"}
 ONLY_TO_STRANGERS: Final = {"change"}
@@ -29,7 +27,7 @@ class Delivery:
         self._outbox = outbox
         self._render = render
         self._open_mailer = open_mailer
-        self._forgets_at = time.monotonic()
+        self._cleaning = Cleaning(outbox.forget)
         self._is_ending = threading.Event()
         self._rounds = Rounds(log)
 
@@ -39,13 +37,11 @@ class Delivery:
 
     async def run(self, look_seconds: float) -> None:
         """Send for ever."""
-        await self._rounds.run(lambda _: self._look(), lambda: look_seconds, "mail")
+        await self._rounds.run(lambda _: self._look(), lambda: self._cleaning.wait_seconds(look_seconds), "mail")
 
     def _look(self) -> None:
         self.send_all()
-        if time.monotonic() >= self._forgets_at:
-            self._forgets_at = time.monotonic() + FORGET_SECONDS
-            self._outbox.forget()
+        self._cleaning.go_on()
 
     def end(self) -> None:
         """Send what is in hand, and nothing after it."""

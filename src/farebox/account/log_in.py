@@ -15,6 +15,7 @@ from farebox.domain.people import (
     address_of,
     guesses_from,
     guesses_of,
+    guesses_of_nobody,
     mails_from,
     mails_to,
 )
@@ -36,10 +37,10 @@ def log_in(desk: Desk, client: Client, *, email: str, password: str) -> LoggedIn
     take_guess(desk, [guesses_of(address), guesses_from(client)])
     person = desk.people.person_by_email(address)
     if not is_password(desk, person, password) or person is None:
-        _refuse(desk, client, person)
+        _refuse(desk, client, address, person)
     came = arrive(desk, "password", client, lambda arrival: desk.people.log_in(person, arrival))
     if came is None:  # the password was changed while we looked
-        _refuse(desk, client, person)
+        _refuse(desk, client, address, person)
     if person.password_hash is not None and desk.passwords.is_outdated(person.password_hash):
         desk.people.rehash(person, desk.passwords.hash(password))
     return came
@@ -126,6 +127,10 @@ def is_password(desk: Desk, person: Person | None, password: str) -> bool:
     return desk.passwords.check(person.password_hash if person is not None else None, password[: CHARS_MAX + 1])
 
 
-def _refuse(desk: Desk, client: Client, person: Person | None) -> NoReturn:
-    desk.people.note("log_in_failed", client, person_id=person.id if person is not None else None)
+def _refuse(desk: Desk, client: Client, address: str, person: Person | None) -> NoReturn:
+    if person is not None:
+        desk.people.note("log_in_failed", client, person_id=person.id)
+    else:
+        # As much is written, so that it takes as long; but the audit log is kept for ever, and this for a day.
+        desk.people.take([guesses_of_nobody(address)])
     raise WrongPassword(WRONG)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -13,6 +14,8 @@ RETRY_SECONDS: Final = 5.0
 NOTE_TRIES: Final = 30
 NOTE_WAIT_SECONDS: Final = 1.0
 DOUBLINGS_MAX: Final = 20
+CLEAN_SECONDS: Final = 3600.0
+PAUSE_SECONDS: Final = 0.05  # longer than a portion mostly takes: most calls come between two of them
 
 
 def wait_seconds(tries: int, first_seconds: float, most_seconds: float) -> float:
@@ -37,6 +40,28 @@ def note_surely(note: Callable[[], None], what: str, is_ending: threading.Event,
             is_ending.wait(NOTE_WAIT_SECONDS)
         else:
             return
+
+
+class Cleaning:
+    """Has forgotten what has had its time, each hour: a portion a round, so that all other work goes on meanwhile.
+
+    Args:
+        forget: a portion; whether there may be more.
+        first_seconds: until the first one.
+    """
+
+    def __init__(self, forget: Callable[[], bool], first_seconds: float = 0.0) -> None:
+        self._forget = forget
+        self._due_at = time.monotonic() + first_seconds
+
+    def wait_seconds(self, look_seconds: float) -> float:
+        """Until the next round: earlier than it would be, if a portion is due."""
+        return min(self._due_at - time.monotonic(), look_seconds)
+
+    def go_on(self) -> None:
+        """Have a portion forgotten, if it is time for one."""
+        if time.monotonic() >= self._due_at:
+            self._due_at = time.monotonic() + (PAUSE_SECONDS if self._forget() else CLEAN_SECONDS)
 
 
 class Rounds:

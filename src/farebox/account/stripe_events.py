@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from farebox.account.rounds import Rounds, wait_seconds
+from farebox.account.rounds import CLEAN_SECONDS, Cleaning, Rounds, wait_seconds
 from farebox.account.sync import look_again, sync_checkout, sync_invoice, sync_payment, sync_subscription
 from farebox.account.till import Till
 from farebox.domain.errors import stops_all
@@ -20,7 +20,6 @@ log = logging.getLogger("farebox.money")
 
 FIRST_WAIT_SECONDS: Final = 2.0
 WAIT_SECONDS_MAX: Final = 900.0
-FORGET_SECONDS: Final = 3600.0
 TELL_SECONDS: Final = 60.0
 GIVEN_UP_US: Final = 7 * DAY_US
 NOTHING_TO_DO: Final = "nothing is done about this type"
@@ -33,7 +32,7 @@ class Clerk:
         self._inbox = inbox
         self._open_till = open_till
         self._tells_at = time.monotonic()
-        self._forgets_at = time.monotonic() + FORGET_SECONDS
+        self._cleaning = Cleaning(inbox.forget, CLEAN_SECONDS)
         self._is_ending = threading.Event()
         self._rounds = Rounds(log)
 
@@ -47,7 +46,9 @@ class Clerk:
 
     async def run(self, look_seconds: float) -> None:
         """Work for ever."""
-        await self._rounds.run(lambda _: self.look(), lambda: look_seconds, "what Stripe has told")
+        await self._rounds.run(
+            lambda _: self.look(), lambda: self._cleaning.wait_seconds(look_seconds), "what Stripe has told"
+        )
 
     def look(self) -> None:
         """Work off whatever is due, and look at the accounts whose grace is over, or that wait for another plan."""
@@ -59,9 +60,7 @@ class Clerk:
             for account_id in self._inbox.wishing():
                 if not self._look_again(account_id, "the wish for another plan"):
                     break
-        if time.monotonic() >= self._forgets_at:
-            self._forgets_at = time.monotonic() + FORGET_SECONDS
-            self._inbox.forget()
+        self._cleaning.go_on()
 
     def _look_again(self, account_id: str, why: str) -> bool:
         """Follow up one account; False if Stripe could not be reached. Any other failure holds up no other account.

@@ -90,8 +90,8 @@ class Inbox(Protocol):
         """The accounts that want another plan at their period's end, of which Stripe may not know yet."""
         ...
 
-    def forget(self) -> None:
-        """Delete what was worked off long ago: Stripe does not send it again."""
+    def forget(self) -> bool:
+        """Delete a few that were worked off long ago: Stripe does not send them again; whether there may be more."""
         ...
 
 

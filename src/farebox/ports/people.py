@@ -133,8 +133,8 @@ class People(Protocol):
 
     # -- What happened
 
-    def note(self, what: str, client: Client, *, person_id: str | None = None, account_id: str | None = None) -> None:
-        """Write into the audit log."""
+    def note(self, what: str, client: Client, *, person_id: str, account_id: str | None = None) -> None:
+        """Write into the audit log, where rows stay: so only of a person, or strangers would fill it."""
         ...
 
 
@@ -230,8 +230,8 @@ class MailOutbox(Protocol):
     def sent(self, mail_id: str) -> None: ...
     def put_off(self, mail_id: str, seconds: float, reason: str) -> None: ...
     def give_up(self, mail_id: str, reason: str) -> None: ...
-    def forget(self) -> None:
-        """Drop mails, links, sessions and counted guesses that have had their time."""
+    def forget(self) -> bool:
+        """Drop a few mails, links, sessions and counted guesses that have had their time; whether there may be more."""
         ...
 
 

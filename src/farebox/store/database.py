@@ -31,6 +31,7 @@ log = logging.getLogger("farebox.database")
 
 SQLITE_BUSY_SECONDS: Final = 10
 SQLITE_CACHE_KIB: Final = 1024
+SQLITE_WAL_BYTES: Final = 8 * 1024**2  # twice what it has while calls are written
 MEMORY: Final = ":memory:"
 NUL: Final = "What you sent has a character that is not allowed: NUL (%00). Leave it out, or open the page again."
 POSTGRES_CONNECT: Final[dict[str, int | str]] = {
@@ -137,6 +138,7 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
+        connection.execute(f"PRAGMA journal_size_limit = {SQLITE_WAL_BYTES}")  # or its -wal never shrinks again
         return connection
 
     def file_id(self) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ from farebox.domain.people import DAY_US, LAST_MAILS, Mail
 from farebox.domain.period import MICROSECONDS
 from farebox.ports.people import DueMail
 from farebox.store.database import Database
+from farebox.store.forgetting import Forgotten, forget_some
 from farebox.store.own_connection import OwnConnection
 
 LEASE_SECONDS: Final = 240  # longer than sending a letter may take: a test compares it with the adapter's bounds
@@ -29,13 +30,13 @@ FORGOTTEN: Final = (
 )
 SENT: Final = f"UPDATE mail SET sent_us = ?, failed = '', {FORGOTTEN} WHERE id = ? AND sent_us IS NULL"  # noqa: S608
 PUT_OFF: Final = "UPDATE mail SET next_us = ?, failed = ? WHERE id = ? AND sent_us IS NULL"
-FORGET: Final = (
-    # What is over, and how long it is kept after that; an address that was never confirmed goes with its link.
-    ("DELETE FROM guess WHERE at_us <= ?", DAY_US),
-    ("DELETE FROM link WHERE expires_us <= ?", 7 * DAY_US),
-    ("DELETE FROM session WHERE expires_us <= ?", 0),
-    ("DELETE FROM ceremony WHERE expires_us <= ?", 0),
-    ("DELETE FROM mail WHERE next_us IS NULL AND created_us <= ?", 30 * DAY_US),
+OLD: Final = (
+    Forgotten("guess", "subject, id", "at_us", DAY_US),
+    Forgotten("link", "id", "expires_us", 7 * DAY_US),  # an address that was never confirmed goes with its link
+    Forgotten("session", "digest", "expires_us", 0),
+    Forgotten("ceremony", "digest", "expires_us", 0),
+    # The + keeps SQLite from reading all that were ever sent, by the index of next_us.
+    Forgotten("mail", "id", "created_us", 30 * DAY_US, " AND +next_us IS NULL"),
 )
 # What the server said may name the address.
 GIVEN_UP: Final = f"failed = CASE WHEN template IN ({LAST}) THEN 'given up' ELSE ? END"
@@ -75,11 +76,8 @@ class StoredMailOutbox:
         with self._own.cursor() as cursor:
             self._own.write(cursor, GIVE_UP, reason, mail_id)
 
-    def forget(self) -> None:
-        with self._own.cursor() as cursor:
-            now_us = self._own.now_us(cursor)
-            for statement, kept_us in FORGET:
-                self._own.write(cursor, statement, now_us - kept_us)
+    def forget(self) -> bool:
+        return forget_some(self._own, *OLD)
 
     def close(self) -> None:
         self._own.close()

@@ -18,6 +18,8 @@ class OwnConnection:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.skip_locked = "" if database.is_sqlite else " FOR UPDATE SKIP LOCKED"
+        """The end of a SELECT whose rows are written to, but not those that somebody else is writing to."""
         self._connection: Any = None
         self._one_at_a_time = threading.Lock()
 
@@ -47,14 +49,14 @@ class OwnConnection:
     def now_us(self, cursor: Cursor) -> int:
         return clock_us(cursor, is_sqlite=self._database.is_sqlite)
 
-    def write(self, cursor: Cursor, statement: str, *values: object) -> bool:
-        """Whether a row was written, in a transaction of its own: a statement alone takes the role's isolation."""
+    def write(self, cursor: Cursor, statement: str, *values: object) -> int:
+        """How many rows it wrote, in a transaction of its own: a statement alone takes the role's isolation."""
         with self._database.writers_turn():
             cursor.execute(self._database.begins)
             self.run(cursor, statement, *values)
-            is_written = cursor.rowcount > 0
+            written: int = cursor.rowcount
             cursor.execute("COMMIT")
-            return is_written
+            return written
 
     def run(self, cursor: Cursor, statement: str, *values: object) -> None:
         cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)

@@ -105,6 +105,7 @@ webhook_event = Table(
     sqlite_with_rowid=False,
 )  # fmt: skip
 Index("webhook_event_due", webhook_event.c.next_us, **_only(webhook_event.c.next_us.is_not(None)))
+Index("webhook_event_received", webhook_event.c.received_us)
 
 usage_outbox = Table(
     "usage_outbox", metadata,

@@ -7,10 +7,10 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.webhooks import Event
 from farebox.ports.billing import Waiting
 from farebox.store.database import Database
+from farebox.store.forgetting import Forgotten, forget_some
 from farebox.store.own_connection import OwnConnection
 
 LEASE_SECONDS: Final = 60
-KEPT_US: Final = 60 * DAY_US
 ADD: Final = (
     "INSERT INTO webhook_event (id, type, object_id, created_us, received_us, applied_us, tries, next_us, failed)"
     " VALUES (?, ?, ?, ?, ?, NULL, 0, ?, '') ON CONFLICT (id) DO NOTHING"
@@ -21,7 +21,7 @@ CLAIM: Final = "UPDATE webhook_event SET next_us = ?, tries = tries + 1 WHERE id
 READ: Final = f"SELECT {', '.join(Waiting._fields)} FROM webhook_event WHERE id = ?"  # noqa: S608  # our own names
 DONE: Final = "UPDATE webhook_event SET applied_us = ?, next_us = NULL, failed = ? WHERE id = ?"
 PUT_OFF: Final = "UPDATE webhook_event SET next_us = ?, failed = ? WHERE id = ? AND applied_us IS NULL"
-FORGET: Final = "DELETE FROM webhook_event WHERE next_us IS NULL AND received_us <= ?"
+OLD: Final = Forgotten("webhook_event", "id", "received_us", 60 * DAY_US, " AND next_us IS NULL")
 LAPSED: Final = (
     "SELECT a.id FROM subscription s JOIN account a ON a.id = s.account_id"
     " WHERE s.told = 'failed' AND a.grace_until_us <= ? AND a.closed_us IS NULL ORDER BY a.id"
@@ -46,7 +46,7 @@ class StoredInbox:
         with self._own.cursor() as cursor:
             now_us = self._own.now_us(cursor)
             row = (event.id, event.type, event.object_id, event.created_us, now_us, now_us)
-            return self._own.write(cursor, ADD, *row)
+            return self._own.write(cursor, ADD, *row) > 0
 
     def claim(self) -> Waiting | None:
         with self._own.cursor() as cursor:
@@ -79,6 +79,5 @@ class StoredInbox:
             self._own.run(cursor, WISHING)
             return [row[0] for row in cursor.fetchall()]
 
-    def forget(self) -> None:
-        with self._own.cursor() as cursor:
-            self._own.write(cursor, FORGET, self._own.now_us(cursor) - KEPT_US)
+    def forget(self) -> bool:
+        return forget_some(self._own, OLD)

@@ -65,7 +65,7 @@ class StoredUsageChecks:
             if int(found[0]) > now_us:
                 return False
             next_us = now_us + int(again_seconds * MICROSECONDS)
-            return self._own.write(cursor, TAKE_TURN, str(next_us), TURN, found[0])
+            return self._own.write(cursor, TAKE_TURN, str(next_us), TURN, found[0]) > 0
 
     def everybody(self) -> list[tuple[str, str]]:
         with self._own.cursor() as cursor:

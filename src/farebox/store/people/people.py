@@ -187,7 +187,7 @@ class StoredPeople:
 
     # -- What happened
 
-    def note(self, what: str, client: Client, *, person_id: str | None = None, account_id: str | None = None) -> None:
+    def note(self, what: str, client: Client, *, person_id: str, account_id: str | None = None) -> None:
         with self._database.write() as connection:
             now_us = self._database.now_us(connection)
             write_down(connection, what, client, now_us, person_id=person_id, account_id=account_id)

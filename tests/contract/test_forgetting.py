@@ -1,0 +1,111 @@
+"""What has had its time is deleted a few rows at a time: nobody who writes waits for more than a portion."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final
+
+import pytest
+
+from farebox.domain.people import DAY_US
+from farebox.store import forgetting
+from farebox.store.cursor import Cursor
+from farebox.store.database import Database
+from farebox.store.forgetting import Forgotten, forget_some
+from farebox.store.mail_outbox import OLD, StoredMailOutbox
+from farebox.store.money.inbox import OLD as OLD_EVENTS
+from farebox.store.own_connection import OwnConnection
+
+ROWS_MAX: Final = 4
+TABLES: Final = {
+    "guess": "('of {n}', '{n}', {us})",
+    "link": "('{n}', 'magic', 'a', NULL, NULL, '{{}}', {us}, {us}, NULL)",
+    "session": "('{n}', '{n}', 'p', 'a', 'mail', 0, 0, {us}, 0, '', '')",
+    "ceremony": "('{n}', 'totp', NULL, '{{}}', {us})",
+    "mail": "('{n}', 'a@x.example', 't', '{{}}', NULL, {us}, NULL, 1, {us}, '', NULL)",
+    "webhook_event": "('{n}', 'invoice.paid', 'in_1', {us}, {us}, {us}, 1, NULL, '')",
+}
+ALL: Final = {each.table: each for each in (*OLD, OLD_EVENTS)}
+
+
+@pytest.fixture
+def own(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnConnection]:
+    monkeypatch.setattr(forgetting, "ROWS_MAX", ROWS_MAX)
+    with closing(OwnConnection(database)) as found:
+        yield found
+
+
+def fill(database: Database, table: str, rows: int) -> None:
+    """Rows that were over long ago, and one that is not."""
+    with database.write() as connection:
+        now_us = database.now_us(connection)
+        for n in range(rows + 1):
+            us = now_us + DAY_US if n == rows else now_us - 100 * DAY_US - n
+            connection.exec_driver_sql(f"INSERT INTO {table} VALUES {TABLES[table].format(n=n, us=us)}")
+
+
+def count(database: Database, table: str) -> int:
+    with database.read() as connection:
+        return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
+
+
+def test_every_table_that_is_cleaned_is_filled_here() -> None:
+    assert ALL.keys() == TABLES.keys()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_is_cleaned_in_portions_and_another_writes_between_them(
+    database: Database, own: OwnConnection, table: str
+) -> None:
+    fill(database, table, 2 * ROWS_MAX + 1)
+    left = []
+    with closing(database.connect(busy_seconds=0)) as other:
+        for _ in range(3):
+            is_more = forget_some(own, ALL[table])
+            other.execute("INSERT INTO note VALUES ('another', '') ON CONFLICT (name) DO UPDATE SET value = 'again'")
+            left.append((count(database, table), is_more))
+    assert left == [(ROWS_MAX + 2, True), (2, True), (1, False)]
+
+
+def test_a_table_that_is_not_clean_yet_does_not_keep_those_before_it_from_being_cleaned(
+    database: Database, own: OwnConnection
+) -> None:
+    fill(database, "link", ROWS_MAX)
+    fill(database, "guess", 1)
+    fill(database, "session", ROWS_MAX + 1)
+    assert [forget_some(own, *OLD) for _ in range(3)] == [True, True, False]
+    assert [count(database, table) for table in ("guess", "link", "session")] == [1, 1, 1]
+
+
+def test_the_outbox_has_one_portion_forgotten_at_a_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting, "ROWS_MAX", ROWS_MAX)
+    fill(database, "guess", ROWS_MAX)
+    with closing(StoredMailOutbox(database)) as outbox:
+        assert [outbox.forget(), outbox.forget()] == [True, False]
+    assert count(database, "guess") == 1
+
+
+def test_what_somebody_else_is_deleting_is_not_waited_for(database: Database, own: OwnConnection) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no locked rows: one process writes at a time")
+    fill(database, "session", ROWS_MAX)
+    with database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM session WHERE id = '0'")
+        assert not forget_some(own, ALL["session"])
+    assert count(database, "session") == 1
+
+
+@pytest.mark.parametrize("each", ALL.values(), ids=ALL.keys())
+def test_a_portion_is_found_by_an_index(database: Database, own: OwnConnection, each: Forgotten) -> None:
+    """On a table without statistics PostgreSQL has to be told that reading it all would be slow."""
+    with own.cursor() as cursor:
+        plan = plan_of(own, cursor, each, is_sqlite=database.is_sqlite)
+    assert f"{each.table}_{each.time.removesuffix('_us')}" in plan
+    assert not any(word in plan for word in ("Seq Scan", "SCAN", "Sort", "TEMP B-TREE"))
+
+
+def plan_of(own: OwnConnection, cursor: Cursor, each: Forgotten, *, is_sqlite: bool) -> str:
+    if not is_sqlite:
+        cursor.execute("SET enable_seqscan = off")
+        cursor.execute("SET enable_sort = off")
+    own.run(cursor, f"EXPLAIN {'QUERY PLAN ' * is_sqlite}{forgetting._portion(own, each)}", 0)
+    return "\n".join(str(row[-1]) for row in cursor.fetchall())
