@@ -2,10 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from farebox.domain.errors import InvalidRequest
 from farebox.web.inputs import Inputs
@@ -25,6 +28,15 @@ class Point(BaseModel):
 @dataclass
 class Named:
     x: list[float | None]
+
+
+class Tone(Enum):
+    WARM = "warm"
+
+
+@dataclass
+class Loose:
+    x: str = None  # type: ignore[assignment]  # as founders write it
 
 
 def read(inputs: Inputs, body: bytes, content_type: str = "application/json") -> dict[str, Any]:
@@ -63,3 +75,25 @@ def test_what_is_null_is_an_answer() -> None:
     assert Output("f", Point).body(Point(x=None)) == b'{"x":null,"inner":{}}'
     assert Output("f", Named).body(Named([1.5, None])) == b'{"x":[1.5,null]}'
     assert Output("f", str).body("null and NaN") == b'{"text":"null and NaN"}'
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "value"),
+    [
+        (Tone, "warm", Tone.WARM), (Tone | None, "warm", Tone.WARM), (list[Tone], ["warm"], [Tone.WARM]),
+        (Tone, Field("warm"), Tone.WARM), (Tone, Tone.WARM, Tone.WARM), (Point, {"x": 1}, Point(x=1)),
+        (Named, {"x": [1]}, Named([1])), (int, "5", 5), (bool, "no", False), (date, "2020-01-01", date(2020, 1, 1)),
+        (Decimal, 1.5, Decimal("1.5")), (set[str], ["a"], {"a"}), (list[str], ("a",), ["a"]), (str | None, None, None),
+    ],
+)  # fmt: skip
+def test_a_default_reaches_the_function_as_the_same_value_of_a_customer_does(
+    annotation: Any,  # noqa: ANN401
+    default: object,
+    value: object,
+) -> None:
+    found = read(Inputs("f", {"a": Parameter(annotation, default)}), b"{}")["a"]
+    assert (type(found), found) == (type(value), value)
+
+
+def test_the_defaults_inside_of_a_founders_own_type_are_left_to_it() -> None:
+    assert read(Inputs("f", {"a": Parameter(Loose, ...)}), b'{"a": {}}') == {"a": Loose()}

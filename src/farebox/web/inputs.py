@@ -35,9 +35,11 @@ class Inputs:
         self.takes_files = any(takes_file(parameter.annotation) for parameter in parameters.values())
         for field, parameter in parameters.items():
             _check(name, field, parameter)
-        # By alias, so that a field may have any name: `schema`, `json` and `copy` are pydantic's own.
+        # By alias, so that a field may have any name: `schema`, `json` and `copy` are pydantic's own. A default that
+        # only can become one of its type, as "warm" for an Enum, becomes it, as a customer's "warm" would.
+        sent = {field: Field(alias=field, validate_default=True) for field in parameters}
         fields: dict[str, Any] = {
-            _inner(place): (Annotated[parameter.annotation, Field(alias=field)], parameter.default)
+            _inner(place): (Annotated[parameter.annotation, sent[field]], parameter.default)
             for place, (field, parameter) in enumerate(parameters.items())
         }
         title = f"{name.title().replace('_', '')}In"
