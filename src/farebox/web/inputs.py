@@ -12,6 +12,7 @@ from pydantic_core import SchemaError, from_json
 from starlette.datastructures import UploadFile
 
 from farebox.domain.errors import FounderError, InvalidRequest
+from farebox.web.foreign import foreign_limit
 from farebox.web.request import read_writable, strict_json
 from farebox.web.signature import Parameter
 from farebox.web.upload import File, mentions, read_form, takes_file
@@ -123,8 +124,11 @@ def _check(name: str, field: str, parameter: Parameter) -> None:
     try:
         TypeAdapter(annotation)
         alone = create_model("Alone", __config__=CONFIG | ConfigDict(validate_default=True), field=parameter)
+        limit = foreign_limit(TypeAdapter(alone).core_schema)
     except NOT_MEANT as error:
         raise FounderError(f"{name}: {field} cannot be a field: {first_sentence(error)}") from None
+    if limit:
+        raise FounderError(f"{name}: {field} has {limit}. Take it out, or put it at the type that it is for.")
     if default is not ...:
         _check_default(name, field, default, alone)
 
