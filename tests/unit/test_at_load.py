@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from fastapi import Depends, Header, UploadFile
 from pydantic import Field
-from farebox import Farebox, File
+from farebox import Call, Farebox, File
 
 app = Farebox("Till")
 """
@@ -25,6 +25,8 @@ LINE: Final = HEAD.count("\n") + 1
 PAID: Final = '@app.paid\nasync def f(call) -> AsyncIterator[str]:\n    """Do."""\n    '
 PROMPT: Final = '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do {a}.\n    """\n    '
 STREAMS_NOT: Final = "f is declared as a stream, but neither yields nor returns one; yield its pieces."
+FIRST: Final = '@app.paid\nasync def f({}) -> str:\n    """Do."""\n    raise NotImplementedError'
+CALL_NOT: Final = "f has topic as its first parameter; that has to be the call: async def f(call, topic: str) -> str"
 HAS_BODY: Final = "f has a body, but @app.prompt does not run it; take it out, or use @app.paid."
 DEAF: Final = '@app.on("signed_up") stands above a function that takes the event, as in: def f(event) -> None'
 TAKES: Final = '@app.paid\nasync def f(call, m: {}) -> str:\n    """Do."""'
@@ -57,6 +59,8 @@ def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         (f"{PAID}return", STREAMS_NOT),
         (f"{PAID}return None", STREAMS_NOT),
         (f"{PAID}if call.id:\n        raise ValueError\n    pass", STREAMS_NOT),
+        (FIRST.format("topic"), CALL_NOT),
+        (FIRST.format("topic, tone: str"), CALL_NOT),
         (f"{PROMPT}return 'x'", HAS_BODY),
         (f"{PROMPT}pass\n    print(a)", HAS_BODY),
         ("@app.on\ndef f(event): ...", '@app.on needs the event, as in @app.on("signed_up"); the events are: signed_'),
@@ -95,6 +99,10 @@ def test_what_could_never_work_is_told_with_its_line(load_file: Load, end: str, 
         f"{PAID}return call.stream('x')",
         f"{PAID}yield 'x'",
         f"{PAID}raise NotImplementedError",
+        FIRST.format("c, topic: str"),
+        FIRST.format("ctx"),
+        FIRST.format("_"),
+        FIRST.format("topic: Call"),
         PROMPT.strip(),
         f"{PROMPT}...",
         f"{PROMPT}pass",

@@ -11,6 +11,7 @@ from farebox.call.handling import Call
 from farebox.domain.errors import FounderError
 
 RESERVED: Final = frozenset({"generate", "usage", "models", "embeddings", "responses", "chat"})
+CALL_NAMES: Final = frozenset({"call", "c", "ctx"})
 STREAMS: Final = (AsyncIterator, AsyncIterable, AsyncGenerator)
 _EMPTY: Final = inspect.Parameter.empty
 _STARRED: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -115,7 +116,9 @@ def _check_call(name: str, found: list[inspect.Parameter], hints: Mapping[str, A
         raise FounderError(f"{name} does not take the call as its first parameter; write it as: {example}")
     if first.name == "self":
         raise FounderError(f"{name} is a method; write it as a function that takes the call first: {example}")
-    if hints.get(first.name, Call) not in (Call, Any):
+    # Without an annotation only its name can tell it from a field whose type is forgotten, as in f(topic).
+    is_named = first.name in CALL_NAMES or first.name.startswith("_")
+    if hints.get(first.name, Call if is_named else None) not in (Call, Any):
         raise FounderError(f"{name} has {first.name} as its first parameter; that has to be the call: {example}")
 
 
