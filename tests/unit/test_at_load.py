@@ -27,10 +27,12 @@ PROMPT: Final = '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do 
 STREAMS_NOT: Final = "f is declared as a stream, but neither yields nor returns one; yield its pieces."
 FIRST: Final = '@app.paid\nasync def f({}) -> str:\n    """Do."""\n    raise NotImplementedError'
 CALL_NOT: Final = "f has topic as its first parameter; that has to be the call: async def f(call, topic: str) -> str"
+GIVES: Final = '@app.paid\nasync def f(call) -> {}:\n    """Do."""\n    '
+GIVES_NOT: Final = "f returns nothing; return its answer, or use @app.prompt if it has no body."
 HAS_BODY: Final = "f has a body, but @app.prompt does not run it; take it out, or use @app.paid."
 DEAF: Final = '@app.on("signed_up") stands above a function that takes the event, as in: def f(event) -> None'
-TAKES: Final = '@app.paid\nasync def f(call, m: {}) -> str:\n    """Do."""'
-COUNTS: Final = '@app.paid(units={})\nasync def f(call) -> str:\n    """Do."""'
+TAKES: Final = '@app.paid\nasync def f(call, m: {}) -> str:\n    """Do."""\n    return "x"'
+COUNTS: Final = '@app.paid(units={})\nasync def f(call) -> str:\n    """Do."""\n    return "x"'
 DEFAULT: Final = "f: the default of m is"
 PATTERN: Final = "f: m cannot be a field: its pattern cannot be read: look-around, including look-ahead"
 SENDS: Final = "Depends(…), which is for FastAPI's own routes: here each parameter is a field that the customer sends."
@@ -61,6 +63,10 @@ def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         (f"{PAID}if call.id:\n        raise ValueError\n    pass", STREAMS_NOT),
         (FIRST.format("topic"), CALL_NOT),
         (FIRST.format("topic, tone: str"), CALL_NOT),
+        (GIVES.format("str").strip(), GIVES_NOT),
+        (GIVES.format("str") + "...", GIVES_NOT),
+        (GIVES.format("int | str") + "await call.ask('x')", GIVES_NOT),
+        (GIVES.format("dict") + "if call.id:\n        return\n    pass", GIVES_NOT),
         (f"{PROMPT}return 'x'", HAS_BODY),
         (f"{PROMPT}pass\n    print(a)", HAS_BODY),
         ("@app.on\ndef f(event): ...", '@app.on needs the event, as in @app.on("signed_up"); the events are: signed_'),
@@ -99,6 +105,10 @@ def test_what_could_never_work_is_told_with_its_line(load_file: Load, end: str, 
         f"{PAID}return call.stream('x')",
         f"{PAID}yield 'x'",
         f"{PAID}raise NotImplementedError",
+        GIVES.format("None") + "await call.ask('x')",
+        GIVES.format("str | None") + "...",
+        GIVES.format("str") + "return None or 'x'",
+        GIVES.format("str") + "for _ in range(3):\n        return 'x'",
         FIRST.format("c, topic: str"),
         FIRST.format("ctx"),
         FIRST.format("_"),

@@ -39,6 +39,15 @@ class Output:
             schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
         self.is_object = schema.get("type") == "object"
 
+    @property
+    def takes_none(self) -> bool:
+        """Whether a function that returns nothing keeps its promise."""
+        try:
+            self.adapter.validate_python(None)
+        except Exception:  # noqa: BLE001  # a validator of the founder's may raise any
+            return False
+        return True
+
     def body(self, value: object) -> bytes:
         """The answer's body.
 
