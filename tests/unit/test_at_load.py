@@ -16,8 +16,17 @@ HEAD: Final = """\
 from collections.abc import AsyncIterator
 from typing import Annotated
 from fastapi import Depends, Header, UploadFile
-from pydantic import Field
+from pydantic import BaseModel, Field
 from farebox import Call, Farebox, File
+
+class Lost(BaseModel):
+    a: "Nope"
+
+class Later(BaseModel):
+    a: "Found"
+
+class Found(BaseModel):
+    a: "Later | None" = None
 
 app = Farebox("Till")
 """
@@ -35,6 +44,8 @@ TAKES: Final = '@app.paid\nasync def f(call, m: {}) -> str:\n    """Do."""\n    
 COUNTS: Final = '@app.paid(units={})\nasync def f(call) -> str:\n    """Do."""\n    return "x"'
 DEFAULT: Final = "f: the default of m is"
 PATTERN: Final = "f: m cannot be a field: its pattern cannot be read: look-around, including look-ahead"
+LIMIT: Final = "f: m cannot be a field: a limit of its"
+LOST: Final = "it has an unknown annotation: name 'Nope' is not defined. Import it, or define it above."
 SENDS: Final = "Depends(…), which is for FastAPI's own routes: here each parameter is a field that the customer sends."
 UNITS: Final = "units has to be a function, not async, of one argument, which has the request's fields, as in:"
 Load = Callable[[str], Farebox]
@@ -90,6 +101,17 @@ def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         (TAKES.format("list[UploadFile]"), "f: m is FastAPI's UploadFile; write it as Farebox's own, as in: m: File"),
         (TAKES.format("str = Field(pattern='(?=a)b')"), PATTERN),
         (TAKES.format("Annotated[str, Field(pattern='(?=a)b')]"), PATTERN),
+        (
+            TAKES.format("str = Field(max_length='5')"),
+            f"{LIMIT} str cannot be used: 'str' object cannot be interpreted as",
+        ),
+        (
+            TAKES.format("list[Annotated[str, Field(max_length=-1)]]"),
+            f"{LIMIT} str cannot be used: can't convert negative",
+        ),
+        (TAKES.format("Lost"), f"f: m cannot be a field: {LOST}"),
+        (TAKES.format("dict[str, Lost] | None = None"), f"f: m cannot be a field: {LOST}"),
+        (GIVES.format("list[Lost]") + "return []", f"f: there is no JSON for what it returns: {LOST}"),
         ("app.on(['signed_up'])", "There is no event ['signed_up']; the events are: signed_up, limit_near,"),
     ],
 )
@@ -109,6 +131,7 @@ def test_what_could_never_work_is_told_with_its_line(load_file: Load, end: str, 
         GIVES.format("str | None") + "...",
         GIVES.format("str") + "return None or 'x'",
         GIVES.format("str") + "for _ in range(3):\n        return 'x'",
+        TAKES.format("list[Later]"),
         FIRST.format("c, topic: str"),
         FIRST.format("ctx"),
         FIRST.format("_"),

@@ -1,6 +1,7 @@
 """The inputs of a founder's function: the request's schema, and the values in a request."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -19,6 +20,7 @@ from farebox.web.upload import File, mentions, read_form, takes_file
 
 NOT_MEANT: Final = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError)
 """The errors of pydantic for a type that it can make no schema of."""
+LIMIT: Final = re.compile(r'Error building "([\w-]+)" validator:\s+\w+: ([^\n]+)$')  # the last, where one is in another
 CONFIG: Final = ConfigDict(extra="forbid", allow_inf_nan=False)  # a text that says "inf" would be a number, too
 FIELD_CHARS_MAX: Final = 100  # of a name that the sender has made up
 Values = dict[str, Any]
@@ -124,7 +126,9 @@ def _check(name: str, field: str, parameter: Parameter) -> None:
     try:
         TypeAdapter(annotation)
         alone = create_model("Alone", __config__=CONFIG | ConfigDict(validate_default=True), field=parameter)
-        limit = foreign_limit(TypeAdapter(alone).core_schema)
+        adapter: TypeAdapter[Any] = TypeAdapter(alone)
+        adapter.rebuild(raise_errors=True)  # which names an annotation that is not there
+        limit = foreign_limit(adapter.core_schema)
     except NOT_MEANT as error:
         raise FounderError(f"{name}: {field} cannot be a field: {first_sentence(error)}") from None
     if limit:
@@ -154,6 +158,10 @@ def first_sentence(error: Exception) -> str:
     if is_pattern:
         reason = told.rpartition("error: ")[2]
         return f"its pattern cannot be read: {reason}. Correct it, or check that in the function."
+    if limit := LIMIT.search(str(error)):
+        return f"a limit of its {limit[1]} cannot be used: {limit[2]}. Correct it in the Field(…)."
+    if isinstance(error, PydanticUndefinedAnnotation):
+        return f"it has an unknown annotation: name {error.name!r} is not defined. Import it, or define it above."
     return str(error).partition("\n")[0].partition(". ")[0].rstrip(".") + "."
 
 

@@ -31,6 +31,7 @@ class Output:
             raise FounderError(f"{name} returns a File, but its answer is JSON; return the file's text, or a link.")
         try:
             self.adapter: TypeAdapter[Any] = TypeAdapter(returns)
+            self.adapter.rebuild(raise_errors=True)  # which names an annotation that is not there
             schema = self.adapter.json_schema(mode="serialization")
         except NOT_MEANT as error:
             reason = first_sentence(error)
