@@ -94,6 +94,10 @@ def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         (TAKES.format("int = Field('x')"), f"{DEFAULT} 'x', which is not of its type: Input should be a valid integer"),
         (TAKES.format("int = Field(1, ge=3)"), f"{DEFAULT} 1, which is not of its type: Input should be greater than"),
         (TAKES.format("list[int] = Field(default_factory=dict)"), f"{DEFAULT} {{}}, which is not of its type: Input"),
+        (
+            TAKES.format("Annotated[int, Field(default='x')]"),
+            f"{DEFAULT} 'x', which is not of its type: Input should be",
+        ),
         (TAKES.format("Annotated[int, Depends(print)]"), f"f: m has {SENDS}"),
         (TAKES.format("int = Depends(print)"), f"f: m has {SENDS}"),
         (TAKES.format("str = Header()"), "f: m has Header(…), which is for FastAPI's own routes: here each parameter"),

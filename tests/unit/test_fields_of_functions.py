@@ -92,7 +92,9 @@ def test_what_is_null_is_an_answer() -> None:
         (Tone, "warm", Tone.WARM), (Tone | None, "warm", Tone.WARM), (list[Tone], ["warm"], [Tone.WARM]),
         (Tone, Field("warm"), Tone.WARM), (Tone, Tone.WARM, Tone.WARM), (Point, {"x": 1}, Point(x=1)),
         (Named, {"x": [1]}, Named([1])), (int, "5", 5), (bool, "no", False), (date, "2020-01-01", date(2020, 1, 1)),
-        (Decimal, 1.5, Decimal("1.5")), (set[str], ["a"], {"a"}), (list[str], ("a",), ["a"]), (str | None, None, None),
+        (Annotated[str, Field(default="x")], ..., "x"), (Annotated[Tone, Field(default="warm")], ..., Tone.WARM),
+        (Annotated[str, Field(default="x")], "y", "y"), (Decimal, 1.5, Decimal("1.5")),
+        (set[str], ["a"], {"a"}), (list[str], ("a",), ["a"]), (str | None, None, None),
     ],
 )  # fmt: skip
 def test_a_default_reaches_the_function_as_the_same_value_of_a_customer_does(

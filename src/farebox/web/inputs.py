@@ -42,7 +42,7 @@ class Inputs:
         # only can become one of its type, as "warm" for an Enum, becomes it, as a customer's "warm" would.
         sent = {field: Field(alias=field, validate_default=True) for field in parameters}
         fields: dict[str, Any] = {
-            _inner(place): (Annotated[parameter.annotation, sent[field]], parameter.default)
+            _inner(place): _defined(Annotated[parameter.annotation, sent[field]], parameter.default)
             for place, (field, parameter) in enumerate(parameters.items())
         }
         title = f"{name.title().replace('_', '')}In"
@@ -111,6 +111,11 @@ def _inner(place: int) -> str:
     return f"field_{place}"
 
 
+def _defined(annotation: Any, default: object) -> Any:  # noqa: ANN401  # as create_model takes a field
+    """The field. Without a default it may have one in its annotation, as in Annotated[str, Field(default="x")]."""
+    return annotation if default is ... else (annotation, default)
+
+
 def _check(name: str, field: str, parameter: Parameter) -> None:
     annotation, default = parameter
     for said in (default, *getattr(annotation, "__metadata__", ())):
@@ -125,7 +130,8 @@ def _check(name: str, field: str, parameter: Parameter) -> None:
         raise FounderError(f"{name} takes a File inside of {field}; make it a parameter of its own, or list[File].")
     try:
         TypeAdapter(annotation)
-        alone = create_model("Alone", __config__=CONFIG | ConfigDict(validate_default=True), field=parameter)
+        defined: Any = _defined(annotation, default)
+        alone = create_model("Alone", __config__=CONFIG | ConfigDict(validate_default=True), field=defined)
         adapter: TypeAdapter[Any] = TypeAdapter(alone)
         adapter.rebuild(raise_errors=True)  # which names an annotation that is not there
         limit = foreign_limit(adapter.core_schema)
@@ -133,8 +139,7 @@ def _check(name: str, field: str, parameter: Parameter) -> None:
         raise FounderError(f"{name}: {field} cannot be a field: {first_sentence(error)}") from None
     if limit:
         raise FounderError(f"{name}: {field} has {limit}. Take it out, or put it at the type that it is for.")
-    if default is not ...:
-        _check_default(name, field, default, alone)
+    _check_default(name, field, default, alone)
 
 
 def _check_default(name: str, field: str, default: object, alone: type[BaseModel]) -> None:
@@ -142,9 +147,9 @@ def _check_default(name: str, field: str, default: object, alone: type[BaseModel
         alone()
     except ValidationError as error:
         fault = error.errors()[0]
-        if fault["type"] == "missing" and len(fault["loc"]) == 1:  # a Field(…) without a default
+        if fault["type"] == "missing" and len(fault["loc"]) == 1:  # it has none
             return
-        shown = fault["input"] if isinstance(default, FieldInfo) else default
+        shown = fault["input"] if default is ... or isinstance(default, FieldInfo) else default
         raise FounderError(
             f"{name}: the default of {field} is {shown!r}, which is not of its type: {fault['msg']}."
         ) from None
