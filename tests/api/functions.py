@@ -94,7 +94,7 @@ async def broken(call: Call) -> str:
 async def exiting(call: Call) -> str:
     """Leave the program, as argparse does."""
     await call.ask("x")
-    sys.exit(3)
+    raise SystemExit(3)
 
 
 @app.paid

@@ -201,7 +201,7 @@ def test_of_an_app_file_that_cannot_be_loaded_nothing_is_said_but_that(bare: Pat
 def test_prices_and_plans(bare: Path, upstream: FakeUpstream) -> None:
     app = "from farebox import Farebox, Plan\napp = Farebox('Till', model='openai:my-model', plans=[Plan('{}')])\n"
     (bare / ".env").write_text(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={upstream.base_url}\n")
-    own = '@app.paid(model="openai:own")\nasync def own(call) -> str: "Do."\n'
+    own = '@app.paid(model="openai:own")\nasync def own(call) -> str:\n    "Do."\n    return "x"\n'
     (bare / "app.py").write_text(app.format("free', credit_usd='5") + own)
     text = "\n".join(examined(bare))
     assert "FIX price: that of own is not known, and plan 'free' is limited in money → say it in your file" in text
@@ -221,13 +221,19 @@ plans = [Plan(n, credit_usd=c, markup=0.5, credit_overage=o) for n, c, o in
 app = Farebox("Till", plans=plans, prices={"gpt-4o-mini": (1, 2), "gpt-4o": (2, 2)})
 
 @app.paid
-async def wide(call: Call) -> str: "Do."
+async def wide(call: Call) -> str:
+    "Do."
+    return "x"
 
 @app.paid(max_input_tokens=16_000, max_output_tokens=400, model="openai:gpt-4o")
-async def dear(call: Call) -> str: "Do."
+async def dear(call: Call) -> str:
+    "Do."
+    return "x"
 
 @app.paid(max_input_tokens=100)
-async def narrow(call: Call) -> str: "Do."
+async def narrow(call: Call) -> str:
+    "Do."
+    return "x"
 """)
     found = [line for line in examined(bare) if "plans:" in line]
     assert found == [

@@ -16,8 +16,17 @@ HEAD: Final = """\
 from collections.abc import AsyncIterator
 from typing import Annotated
 from fastapi import Depends, Header, UploadFile
-from pydantic import Field
-from farebox import Farebox, File
+from pydantic import BaseModel, Field
+from farebox import Call, Farebox, File
+
+class Lost(BaseModel):
+    a: "Nope"
+
+class Later(BaseModel):
+    a: "Found"
+
+class Found(BaseModel):
+    a: "Later | None" = None
 
 app = Farebox("Till")
 """
@@ -25,12 +34,18 @@ LINE: Final = HEAD.count("\n") + 1
 PAID: Final = '@app.paid\nasync def f(call) -> AsyncIterator[str]:\n    """Do."""\n    '
 PROMPT: Final = '@app.prompt\nasync def f(a: str) -> str:\n    """Do.\n\n    Do {a}.\n    """\n    '
 STREAMS_NOT: Final = "f is declared as a stream, but neither yields nor returns one; yield its pieces."
+FIRST: Final = '@app.paid\nasync def f({}) -> str:\n    """Do."""\n    raise NotImplementedError'
+CALL_NOT: Final = "f has topic as its first parameter; that has to be the call: async def f(call, topic: str) -> str"
+GIVES: Final = '@app.paid\nasync def f(call) -> {}:\n    """Do."""\n    '
+GIVES_NOT: Final = "f returns nothing; return its answer, or use @app.prompt if it has no body."
 HAS_BODY: Final = "f has a body, but @app.prompt does not run it; take it out, or use @app.paid."
 DEAF: Final = '@app.on("signed_up") stands above a function that takes the event, as in: def f(event) -> None'
-TAKES: Final = '@app.paid\nasync def f(call, m: {}) -> str:\n    """Do."""'
-COUNTS: Final = '@app.paid(units={})\nasync def f(call) -> str:\n    """Do."""'
+TAKES: Final = '@app.paid\nasync def f(call, m: {}) -> str:\n    """Do."""\n    return "x"'
+COUNTS: Final = '@app.paid(units={})\nasync def f(call) -> str:\n    """Do."""\n    return "x"'
 DEFAULT: Final = "f: the default of m is"
 PATTERN: Final = "f: m cannot be a field: its pattern cannot be read: look-around, including look-ahead"
+LIMIT: Final = "f: m cannot be a field: a limit of its"
+LOST: Final = "it has an unknown annotation: name 'Nope' is not defined. Import it, or define it above."
 SENDS: Final = "Depends(…), which is for FastAPI's own routes: here each parameter is a field that the customer sends."
 UNITS: Final = "units has to be a function, not async, of one argument, which has the request's fields, as in:"
 Load = Callable[[str], Farebox]
@@ -57,6 +72,12 @@ def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         (f"{PAID}return", STREAMS_NOT),
         (f"{PAID}return None", STREAMS_NOT),
         (f"{PAID}if call.id:\n        raise ValueError\n    pass", STREAMS_NOT),
+        (FIRST.format("topic"), CALL_NOT),
+        (FIRST.format("topic, tone: str"), CALL_NOT),
+        (GIVES.format("str").strip(), GIVES_NOT),
+        (GIVES.format("str") + "...", GIVES_NOT),
+        (GIVES.format("int | str") + "await call.ask('x')", GIVES_NOT),
+        (GIVES.format("dict") + "if call.id:\n        return\n    pass", GIVES_NOT),
         (f"{PROMPT}return 'x'", HAS_BODY),
         (f"{PROMPT}pass\n    print(a)", HAS_BODY),
         ("@app.on\ndef f(event): ...", '@app.on needs the event, as in @app.on("signed_up"); the events are: signed_'),
@@ -73,6 +94,10 @@ def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         (TAKES.format("int = Field('x')"), f"{DEFAULT} 'x', which is not of its type: Input should be a valid integer"),
         (TAKES.format("int = Field(1, ge=3)"), f"{DEFAULT} 1, which is not of its type: Input should be greater than"),
         (TAKES.format("list[int] = Field(default_factory=dict)"), f"{DEFAULT} {{}}, which is not of its type: Input"),
+        (
+            TAKES.format("Annotated[int, Field(default='x')]"),
+            f"{DEFAULT} 'x', which is not of its type: Input should be",
+        ),
         (TAKES.format("Annotated[int, Depends(print)]"), f"f: m has {SENDS}"),
         (TAKES.format("int = Depends(print)"), f"f: m has {SENDS}"),
         (TAKES.format("str = Header()"), "f: m has Header(…), which is for FastAPI's own routes: here each parameter"),
@@ -80,6 +105,17 @@ def load_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         (TAKES.format("list[UploadFile]"), "f: m is FastAPI's UploadFile; write it as Farebox's own, as in: m: File"),
         (TAKES.format("str = Field(pattern='(?=a)b')"), PATTERN),
         (TAKES.format("Annotated[str, Field(pattern='(?=a)b')]"), PATTERN),
+        (
+            TAKES.format("str = Field(max_length='5')"),
+            f"{LIMIT} str cannot be used: 'str' object cannot be interpreted as",
+        ),
+        (
+            TAKES.format("list[Annotated[str, Field(max_length=-1)]]"),
+            f"{LIMIT} str cannot be used: can't convert negative",
+        ),
+        (TAKES.format("Lost"), f"f: m cannot be a field: {LOST}"),
+        (TAKES.format("dict[str, Lost] | None = None"), f"f: m cannot be a field: {LOST}"),
+        (GIVES.format("list[Lost]") + "return []", f"f: there is no JSON for what it returns: {LOST}"),
         ("app.on(['signed_up'])", "There is no event ['signed_up']; the events are: signed_up, limit_near,"),
     ],
 )
@@ -95,6 +131,15 @@ def test_what_could_never_work_is_told_with_its_line(load_file: Load, end: str, 
         f"{PAID}return call.stream('x')",
         f"{PAID}yield 'x'",
         f"{PAID}raise NotImplementedError",
+        GIVES.format("None") + "await call.ask('x')",
+        GIVES.format("str | None") + "...",
+        GIVES.format("str") + "return None or 'x'",
+        GIVES.format("str") + "for _ in range(3):\n        return 'x'",
+        TAKES.format("list[Later]"),
+        FIRST.format("c, topic: str"),
+        FIRST.format("ctx"),
+        FIRST.format("_"),
+        FIRST.format("topic: Call"),
         PROMPT.strip(),
         f"{PROMPT}...",
         f"{PROMPT}pass",

@@ -2,12 +2,16 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from datetime import date
+from decimal import Decimal
+from enum import Enum, IntEnum
+from functools import partial
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
-from farebox.domain.errors import InvalidRequest
+from farebox.domain.errors import FounderError, InvalidRequest
 from farebox.web.inputs import Inputs
 from farebox.web.outputs import Output
 from farebox.web.signature import Parameter
@@ -25,6 +29,23 @@ class Point(BaseModel):
 @dataclass
 class Named:
     x: list[float | None]
+
+
+class Tone(Enum):
+    WARM = "warm"
+
+
+class Rank(IntEnum):
+    FIRST = 1
+
+
+class Inner(BaseModel):
+    a: str = Field(gt=0)
+
+
+@dataclass
+class Loose:
+    x: str = None  # type: ignore[assignment]  # as founders write it
 
 
 def read(inputs: Inputs, body: bytes, content_type: str = "application/json") -> dict[str, Any]:
@@ -63,3 +84,64 @@ def test_what_is_null_is_an_answer() -> None:
     assert Output("f", Point).body(Point(x=None)) == b'{"x":null,"inner":{}}'
     assert Output("f", Named).body(Named([1.5, None])) == b'{"x":[1.5,null]}'
     assert Output("f", str).body("null and NaN") == b'{"text":"null and NaN"}'
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "value"),
+    [
+        (Tone, "warm", Tone.WARM), (Tone | None, "warm", Tone.WARM), (list[Tone], ["warm"], [Tone.WARM]),
+        (Tone, Field("warm"), Tone.WARM), (Tone, Tone.WARM, Tone.WARM), (Point, {"x": 1}, Point(x=1)),
+        (Named, {"x": [1]}, Named([1])), (int, "5", 5), (bool, "no", False), (date, "2020-01-01", date(2020, 1, 1)),
+        (Annotated[str, Field(default="x")], ..., "x"), (Annotated[Tone, Field(default="warm")], ..., Tone.WARM),
+        (Annotated[str, Field(default="x")], "y", "y"), (Decimal, 1.5, Decimal("1.5")),
+        (set[str], ["a"], {"a"}), (list[str], ("a",), ["a"]), (str | None, None, None),
+    ],
+)  # fmt: skip
+def test_a_default_reaches_the_function_as_the_same_value_of_a_customer_does(
+    annotation: Any,  # noqa: ANN401
+    default: object,
+    value: object,
+) -> None:
+    found = read(Inputs("f", {"a": Parameter(annotation, default)}), b"{}")["a"]
+    assert (type(found), found) == (type(value), value)
+
+
+def test_the_defaults_inside_of_a_founders_own_type_are_left_to_it() -> None:
+    assert read(Inputs("f", {"a": Parameter(Loose, ...)}), b'{"a": {}}') == {"a": Loose()}
+
+
+FOREIGN: list[tuple[Any, str]] = [
+    (Annotated[str, Field(ge=1)], "ge=1, and no str"),
+    (Annotated[int, Field(max_length=3)], "max_length=3, and no int"),
+    (Annotated[int, Field(pattern="x")], "pattern='x', and no int"),
+    (Annotated[list[str], Field(ge=1)], "ge=1, and no list"),
+    (Annotated[str, Field(max_length=3, multiple_of=2)], "multiple_of=2, and no str"),
+    (Annotated[str | None, Field(ge=5)], "ge=5, and no str"),
+    (Annotated[int | str, Field(ge=5)], "ge=5, and no str"),
+    (Annotated[Tone, Field(max_length=5)], "max_length=5, and no Tone"),
+    (Annotated[Point, Field(max_length=5)], "max_length=5, and no Point"),
+    (list[Inner] | None, "gt=0, and no str"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "told"), FOREIGN, ids=range(len(FOREIGN)))
+@pytest.mark.parametrize("default", [..., Field(examples=["x"])], ids=["bare", "field"])
+def test_a_limit_that_is_for_another_type_is_told(annotation: Any, default: object, told: str) -> None:  # noqa: ANN401
+    told = f"^f: a has {told} can be held to that. Take it out, or put it at the type that it is for.$"
+    with pytest.raises(FounderError, match=told):
+        Inputs("f", {"a": Parameter(annotation, default)})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "sent", "value"),
+    [
+        (Annotated[str, Field(lt="m")], b'"a"', "a"), (Annotated[int | float, Field(ge=1)], b"1.5", 1.5),
+        (Annotated[Rank, Field(ge=1)], b"1", Rank.FIRST), (Annotated[str, AfterValidator(int), Field(ge=1)], b'"2"', 2),
+        (Annotated[str | list[str], Field(max_length=2)], b'["a"]', ["a"]), (Annotated[Any, Field(ge=1)], b"2", 2),
+        (Annotated[Decimal, Field(max_digits=3)], b"1.5", Decimal("1.5")),
+        (Annotated[str, AfterValidator(str.strip), Field(pattern="^a")], b'" a"', "a"),
+        (Annotated[str, AfterValidator(partial(str.encode, encoding="ascii")), Field(max_length=2)], b'"b"', b"b"),
+    ],
+)  # fmt: skip
+def test_a_limit_that_can_be_checked_is_taken(annotation: Any, sent: bytes, value: object) -> None:  # noqa: ANN401
+    assert read(Inputs("f", {"a": Parameter(annotation, ...)}), b'{"a": %b}' % sent) == {"a": value}

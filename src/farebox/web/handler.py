@@ -27,7 +27,7 @@ from farebox.web.generate import OwnStream
 from farebox.web.inputs import Inputs, Values
 from farebox.web.outputs import Output
 from farebox.web.request import Head, once_of
-from farebox.web.signature import Signature, signature_of
+from farebox.web.signature import Signature, gives_nothing, signature_of
 from farebox.web.template import prompted
 
 log = logging.getLogger("farebox.handler")
@@ -98,6 +98,8 @@ class Handler:
         self.is_stream = signature.is_stream
         self.inputs = Inputs(signature.name, signature.parameters)
         self.output = Output(signature.name, signature.returns)
+        if has_body and not self.is_stream and gives_nothing(function) and not self.output.takes_none:
+            raise FounderError(f"{self.name} returns nothing; return its answer, or use @app.prompt if it has no body.")
         self.function = function if has_body else prompted(function, signature)
 
     def check(self, plans: Sequence[Plan]) -> None:

@@ -1,6 +1,7 @@
 """The inputs of a founder's function: the request's schema, and the values in a request."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -12,12 +13,14 @@ from pydantic_core import SchemaError, from_json
 from starlette.datastructures import UploadFile
 
 from farebox.domain.errors import FounderError, InvalidRequest
+from farebox.web.foreign import foreign_limit
 from farebox.web.request import read_writable, strict_json
 from farebox.web.signature import Parameter
 from farebox.web.upload import File, mentions, read_form, takes_file
 
 NOT_MEANT: Final = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError)
 """The errors of pydantic for a type that it can make no schema of."""
+LIMIT: Final = re.compile(r'Error building "([\w-]+)" validator:\s+\w+: ([^\n]+)$')  # the last, where one is in another
 CONFIG: Final = ConfigDict(extra="forbid", allow_inf_nan=False)  # a text that says "inf" would be a number, too
 FIELD_CHARS_MAX: Final = 100  # of a name that the sender has made up
 Values = dict[str, Any]
@@ -35,9 +38,11 @@ class Inputs:
         self.takes_files = any(takes_file(parameter.annotation) for parameter in parameters.values())
         for field, parameter in parameters.items():
             _check(name, field, parameter)
-        # By alias, so that a field may have any name: `schema`, `json` and `copy` are pydantic's own.
+        # By alias, so that a field may have any name: `schema`, `json` and `copy` are pydantic's own. A default that
+        # only can become one of its type, as "warm" for an Enum, becomes it, as a customer's "warm" would.
+        sent = {field: Field(alias=field, validate_default=True) for field in parameters}
         fields: dict[str, Any] = {
-            _inner(place): (Annotated[parameter.annotation, Field(alias=field)], parameter.default)
+            _inner(place): _defined(Annotated[parameter.annotation, sent[field]], parameter.default)
             for place, (field, parameter) in enumerate(parameters.items())
         }
         title = f"{name.title().replace('_', '')}In"
@@ -106,6 +111,11 @@ def _inner(place: int) -> str:
     return f"field_{place}"
 
 
+def _defined(annotation: Any, default: object) -> Any:  # noqa: ANN401  # as create_model takes a field
+    """The field. Without a default it may have one in its annotation, as in Annotated[str, Field(default="x")]."""
+    return annotation if default is ... else (annotation, default)
+
+
 def _check(name: str, field: str, parameter: Parameter) -> None:
     annotation, default = parameter
     for said in (default, *getattr(annotation, "__metadata__", ())):
@@ -120,11 +130,16 @@ def _check(name: str, field: str, parameter: Parameter) -> None:
         raise FounderError(f"{name} takes a File inside of {field}; make it a parameter of its own, or list[File].")
     try:
         TypeAdapter(annotation)
-        alone = create_model("Alone", __config__=CONFIG | ConfigDict(validate_default=True), field=parameter)
+        defined: Any = _defined(annotation, default)
+        alone = create_model("Alone", __config__=CONFIG | ConfigDict(validate_default=True), field=defined)
+        adapter: TypeAdapter[Any] = TypeAdapter(alone)
+        adapter.rebuild(raise_errors=True)  # which names an annotation that is not there
+        limit = foreign_limit(adapter.core_schema)
     except NOT_MEANT as error:
         raise FounderError(f"{name}: {field} cannot be a field: {first_sentence(error)}") from None
-    if default is not ...:
-        _check_default(name, field, default, alone)
+    if limit:
+        raise FounderError(f"{name}: {field} has {limit}. Take it out, or put it at the type that it is for.")
+    _check_default(name, field, default, alone)
 
 
 def _check_default(name: str, field: str, default: object, alone: type[BaseModel]) -> None:
@@ -132,9 +147,9 @@ def _check_default(name: str, field: str, default: object, alone: type[BaseModel
         alone()
     except ValidationError as error:
         fault = error.errors()[0]
-        if fault["type"] == "missing" and len(fault["loc"]) == 1:  # a Field(…) without a default
+        if fault["type"] == "missing" and len(fault["loc"]) == 1:  # it has none
             return
-        shown = fault["input"] if isinstance(default, FieldInfo) else default
+        shown = fault["input"] if default is ... or isinstance(default, FieldInfo) else default
         raise FounderError(
             f"{name}: the default of {field} is {shown!r}, which is not of its type: {fault['msg']}."
         ) from None
@@ -148,6 +163,10 @@ def first_sentence(error: Exception) -> str:
     if is_pattern:
         reason = told.rpartition("error: ")[2]
         return f"its pattern cannot be read: {reason}. Correct it, or check that in the function."
+    if limit := LIMIT.search(str(error)):
+        return f"a limit of its {limit[1]} cannot be used: {limit[2]}. Correct it in the Field(…)."
+    if isinstance(error, PydanticUndefinedAnnotation):
+        return f"it has an unknown annotation: name {error.name!r} is not defined. Import it, or define it above."
     return str(error).partition("\n")[0].partition(". ")[0].rstrip(".") + "."
 
 

@@ -31,6 +31,7 @@ class Output:
             raise FounderError(f"{name} returns a File, but its answer is JSON; return the file's text, or a link.")
         try:
             self.adapter: TypeAdapter[Any] = TypeAdapter(returns)
+            self.adapter.rebuild(raise_errors=True)  # which names an annotation that is not there
             schema = self.adapter.json_schema(mode="serialization")
         except NOT_MEANT as error:
             reason = first_sentence(error)
@@ -38,6 +39,15 @@ class Output:
         while "$ref" in schema:
             schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
         self.is_object = schema.get("type") == "object"
+
+    @property
+    def takes_none(self) -> bool:
+        """Whether a function that returns nothing keeps its promise."""
+        try:
+            self.adapter.validate_python(None)
+        except Exception:  # noqa: BLE001  # a validator of the founder's may raise any
+            return False
+        return True
 
     def body(self, value: object) -> bytes:
         """The answer's body.

@@ -11,6 +11,7 @@ from farebox.call.handling import Call
 from farebox.domain.errors import FounderError
 
 RESERVED: Final = frozenset({"generate", "usage", "models", "embeddings", "responses", "chat"})
+CALL_NAMES: Final = frozenset({"call", "c", "ctx"})
 STREAMS: Final = (AsyncIterator, AsyncIterable, AsyncGenerator)
 _EMPTY: Final = inspect.Parameter.empty
 _STARRED: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -59,7 +60,7 @@ def signature_of(function: Callable[..., Any], *, takes_call: bool) -> Signature
     if "return" not in hints:
         raise FounderError(f"{name} does not say what it returns; write it after an arrow, as in: {example}")
     returns, is_stream = _returns(name, hints["return"], is_generator=is_generator)
-    if is_stream and takes_call and not is_generator and _ends_in_nothing(body_of(function)):
+    if is_stream and takes_call and not is_generator and gives_nothing(function, is_stream=True):
         raise FounderError(f"{name} is declared as a stream, but neither yields nor returns one; yield its pieces.")
     head, rest = _docstring(function, name)
     summary = head.partition("\n")[0].rstrip(".")
@@ -82,10 +83,16 @@ def body_of(function: Callable[..., Any]) -> list[ast.stmt]:
     return body
 
 
-def _ends_in_nothing(body: list[ast.stmt]) -> bool:
-    """Whether a function returns only None or constants. One that ends with a `raise` is still to be written."""
-    returned = (node.value for statement in body for node in ast.walk(statement) if isinstance(node, ast.Return))
-    is_empty = all(isinstance(value, ast.Constant | None) for value in returned)
+def gives_nothing(function: Callable[..., Any], *, is_stream: bool = False) -> bool:
+    """Whether a function returns no value anywhere, or a stream only constants: it was given no body, or no `return`.
+
+    One that ends with a `raise` is still to be written.
+    """
+    body = body_of(function)
+    nodes = (node for statement in body for node in ast.walk(statement))
+    values = [node.value for node in nodes if isinstance(node, ast.Return) and node.value is not None]
+    constants = [value.value for value in values if isinstance(value, ast.Constant)]
+    is_empty = len(constants) == len(values) and (is_stream or set(constants) <= {None})
     return bool(body) and is_empty and not isinstance(body[-1], ast.Raise)
 
 
@@ -115,7 +122,9 @@ def _check_call(name: str, found: list[inspect.Parameter], hints: Mapping[str, A
         raise FounderError(f"{name} does not take the call as its first parameter; write it as: {example}")
     if first.name == "self":
         raise FounderError(f"{name} is a method; write it as a function that takes the call first: {example}")
-    if hints.get(first.name, Call) not in (Call, Any):
+    # Without an annotation only its name can tell it from a field whose type is forgotten, as in f(topic).
+    is_named = first.name in CALL_NAMES or first.name.startswith("_")
+    if hints.get(first.name, Call if is_named else None) not in (Call, Any):
         raise FounderError(f"{name} has {first.name} as its first parameter; that has to be the call: {example}")
 
 
