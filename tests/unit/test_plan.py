@@ -82,6 +82,8 @@ def test_nothing_included_is_a_limit_too() -> None:
         ({"credit_usd": 5, "markup": "20%"}, "markup is a share such as 0.2 for 20 %"),
         ({"credit_usd": 5, "markup": None}, "markup is a share such as 0.2 for 20 %"),
         ({"credit_usd": 5, "markup": float("inf")}, "markup is a share such as 0.2 for 20 %"),
+        ({"credit_usd": 5, "credit_overage": "False"}, "credit_overage has to be True or False, not 'False'"),
+        ({"calls": 1, "overage_usd": 1, "prepaid": 0}, "prepaid has to be True or False, not 0"),
         ({"credit_usd": 5, "markup": 1_001}, "markup is a share such as 0.2 for 20 %"),
     ],
 )  # fmt: skip

@@ -79,6 +79,8 @@ class Plan:
         self._whole("calls", self.calls)
         self._whole("tokens", self.tokens)
         self._whole("max_output_tokens", self.max_output_tokens, least=1, most=TOKENS_MAX)
+        self._switch("credit_overage", self.credit_overage)
+        self._switch("prepaid", self.prepaid)
         try:
             self._set("price_nanodollars", usd_to_nanodollars(self.usd))
             self._set("credit_nanodollars", _nanodollars(self.credit_usd))
@@ -90,7 +92,7 @@ class Plan:
             raise FounderError(f"Plan({self.name!r}): {error}.") from None
         self._set("is_metered_in_money", self.credit_nanodollars is not None)
         by_use = self.overage_nanodollars is not None or self.overage_per_mtok is not None
-        self._set("has_overage", by_use or bool(self.credit_overage))
+        self._set("has_overage", by_use or self.credit_overage)
         self._set("markup_basis_points", self._basis_points())
         self._check_beyond()
         self._check_price()
@@ -160,6 +162,10 @@ class Plan:
             raise FounderError(
                 f"Plan({self.name!r}): {name} has to be a whole number from {least} to {most:,}, not {value!r}."
             )
+
+    def _switch(self, name: str, value: object) -> None:
+        if not isinstance(value, bool):  # any text would count as True, "False" too
+            raise FounderError(f"Plan({self.name!r}): {name} has to be True or False, not {value!r}.")
 
     def _basis_points(self) -> int:
         points = Decimal(-1)
