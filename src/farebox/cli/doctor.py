@@ -22,6 +22,7 @@ from farebox.cli.doctor_provider import check_provider
 from farebox.cli.doctor_stripe import check_stripe
 from farebox.cli.findings import Finding, fix, note, ok
 from farebox.cli.load import load_app
+from farebox.cli.own_templates import look_at_templates
 from farebox.cli.serve import PortOption
 from farebox.cli.server import cannot_listen, open_port
 from farebox.domain.errors import FounderError
@@ -54,6 +55,7 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
     yield _python()
     app, loaded = _load(target)
     yield loaded
+    yield from _whole("templates", look_at_templates(app.folder if app else None))
     folders = [folder for folder in (app.folder if app else None, Path.cwd()) if folder is not None]
     yield from check_env_files(folders)
     try:

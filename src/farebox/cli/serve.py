@@ -9,6 +9,7 @@ from farebox import wiring
 from farebox.call.record import RECORD_SECONDS
 from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.doctor_stripe import check_stripe
+from farebox.cli.own_templates import check_templates
 from farebox.cli.server import listen, run, url_of
 from farebox.cli.workers import processors_usable
 from farebox.store.money.plans import lost_plans
@@ -43,6 +44,7 @@ def serve(
     with listen(host, port, "farebox serve", at_work) as listeners:
         shop = open_shop(app)  # every mistake is told here, once, and not by each worker
         wiring.check(shop.product, shop.settings)
+        check_templates(shop.app.folder)
         warn_of_sandbox(shop)
         warn_of_lost_plans(shop)
         warn_of_mail(shop, url_of(listeners[0]))
