@@ -1,8 +1,9 @@
 """What a founder's function takes and gives: no number of it is one that JSON cannot have."""
 
 import asyncio
+import traceback
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from farebox.web.upload import File
 
 NUMBERS = [float("nan"), float("inf"), float("-inf")]
 BOUNDARY = "x"
+UNCHECKED: Any = {"x": "s3cret"}
 
 
 class Point(BaseModel):
@@ -63,3 +65,23 @@ def test_what_is_null_is_an_answer() -> None:
     assert Output("f", Point).body(Point(x=None)) == b'{"x":null,"inner":{}}'
     assert Output("f", Named).body(Named([1.5, None])) == b'{"x":[1.5,null]}'
     assert Output("f", str).body("null and NaN") == b'{"text":"null and NaN"}'
+
+
+@pytest.mark.parametrize(
+    ("returns", "value", "told"),
+    [
+        (str, None, "after the arrow: all of it: string_type, from NoneType"),
+        (Literal["warm", "bold"], "s3cret words", "after the arrow: all of it: literal_error, from str"),
+        (list[Point], [{"x": 1}, {"x": "s3cret"}], "after the arrow: 1.x: float_parsing, from str"),
+        (dict[str, int], {"s3cret key": "s3cret"}, "after the arrow: …: int_parsing, from str"),
+        (Point, Point.model_construct(**UNCHECKED), "cannot be written as JSON: x is not of its type"),
+    ],
+)
+def test_an_answer_of_another_type_is_told_by_place_and_kind_without_its_words(
+    returns: object, value: object, told: str
+) -> None:
+    output = Output("f", returns)
+    for tell in (output.body, output.item):
+        with pytest.raises(ValueError, match=told) as error:
+            tell(value)
+        assert "s3cret" not in "".join(traceback.format_exception(error.value))
