@@ -202,8 +202,9 @@ def test_prices_and_plans(bare: Path, upstream: FakeUpstream) -> None:
     app = "from farebox import Farebox, Plan\napp = Farebox('Till', model='openai:my-model', plans=[Plan('{}')])\n"
     (bare / ".env").write_text(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={upstream.base_url}\n")
     own = '@app.paid(model="openai:own")\nasync def own(call) -> str: "Do."\n'
-    (bare / "app.py").write_text(app.format("free', credit_usd='5") + own)
+    (bare / "app.py").write_text(app.format("free', credit_usd='5', markup='20") + own)
     text = "\n".join(examined(bare))
+    assert "note price: Plan('free') has markup=20, which charges 21 times the model's cost; for 20 % write" in text
     assert "FIX price: that of own is not known, and plan 'free' is limited in money → say it in your file" in text
     assert "FIX price: that of my-model is not known, and plan 'free' is limited in money → say it in your file" in text
     assert "note model: the provider does not list 'my-model'; check its name in your file" in text

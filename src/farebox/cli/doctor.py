@@ -27,6 +27,7 @@ from farebox.cli.serve import PortOption
 from farebox.cli.server import cannot_listen, open_port
 from farebox.domain.errors import FounderError
 from farebox.domain.money import format_usd
+from farebox.domain.odd_prices import odd_prices
 from farebox.domain.product import Product
 from farebox.settings import Settings
 from farebox.web.handler import Handler
@@ -128,6 +129,8 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
 
 
 def _prices(settings: Settings, product: Product) -> Iterator[Finding]:
+    for sentence in odd_prices(product):
+        yield note("price", sentence)
     in_money = [plan.name for plan in product.plans if plan.is_metered_in_money]
     for model, price in wiring.prices_of(product, wiring.usable(product.asked, product, settings)).items():
         if price is not None:
