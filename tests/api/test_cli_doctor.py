@@ -198,12 +198,17 @@ def test_of_an_app_file_that_cannot_be_loaded_nothing_is_said_but_that(bare: Pat
     }  # fmt: skip
 
 
-def test_prices_and_plans(bare: Path, upstream: FakeUpstream) -> None:
+def test_prices_plans_and_templates(bare: Path, upstream: FakeUpstream) -> None:
     app = "from farebox import Farebox, Plan\napp = Farebox('Till', model='openai:my-model', plans=[Plan('{}')])\n"
     (bare / ".env").write_text(f"OPENAI_API_KEY={KEY}\nOPENAI_BASE_URL={upstream.base_url}\n")
     own = '@app.paid(model="openai:own")\nasync def own(call) -> str:\n    "Do."\n    return "x"\n'
-    (bare / "app.py").write_text(app.format("free', credit_usd='5") + own)
+    (bare / "app.py").write_text(app.format("free', credit_usd='5', markup='20") + own)
+    (bare / "templates").mkdir()
+    (bare / "templates" / "pricing.html").write_text("{% if %}")
     text = "\n".join(examined(bare))
+    (bare / "templates" / "pricing.html").unlink()
+    assert f"FIX templates: {bare}/templates/pricing.html, line 1: Expected an expression" in text
+    assert "note price: Plan('free') has markup=20, which charges 21 times the model's cost; for 20 % write" in text
     assert "FIX price: that of own is not known, and plan 'free' is limited in money → say it in your file" in text
     assert "FIX price: that of my-model is not known, and plan 'free' is limited in money → say it in your file" in text
     assert "note model: the provider does not list 'my-model'; check its name in your file" in text

@@ -265,12 +265,13 @@ def test_a_folder_that_has_no_room_for_the_database_is_told_with_what_to_do(
     assert re.fullmatch(f"farebox: The database cannot be used: {told}\n", done.stderr)
 
 
-def test_accounts_on_plans_that_are_gone_are_one_line(tmp_path: Path) -> None:
+def test_accounts_on_plans_that_are_gone_are_one_line_and_an_odd_price_is_another(tmp_path: Path) -> None:
     printed(tmp_path, "accounts", "create", "ada@example.com", "--plan", "free")
-    (tmp_path / "app.py").write_text(APP.replace('"free"', '"starter"'))
+    (tmp_path / "app.py").write_text(APP.replace('"free"', '"starter", credit_usd=5, markup=20'))
     with Served(cwd=tmp_path, in_earnest=True) as server:
-        [line] = [line for line in server.output().splitlines() if "Warning" in line]
+        line, odd = [line for line in server.output().splitlines() if "Warning" in line]
     assert "your file no longer has the plan 'free' (ada@example.com). Their calls are refused with 402" in line
+    assert odd.startswith("Warning: Plan('starter') has markup=20, which charges 21 times the model's cost; ")
 
 
 def test_a_money_plan_without_a_price_is_told_before_a_process_starts(tmp_path: Path) -> None:
@@ -282,3 +283,12 @@ def test_a_money_plan_without_a_price_is_told_before_a_process_starts(tmp_path: 
     assert done.returncode == 1
     assert "Plan('pro') is limited in money, and the price of 'no-such-model' is not known." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_template_that_cannot_be_shown_is_told_before_a_process_starts(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "templates" / "mail").mkdir(parents=True)
+    (tmp_path / "templates" / "mail" / "confirm.txt").write_text("{% if %}")
+    done = farebox(tmp_path, "serve", "--port", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"farebox: {tmp_path}/templates/mail/confirm.txt, line 1: Expected an expression")

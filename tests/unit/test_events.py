@@ -79,6 +79,29 @@ def test_every_listener_is_told_beside_the_call_and_may_fail(caplog: pytest.LogC
     assert "failing failed" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "leaving", [SystemExit("no CRM"), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit(), StopIteration()]
+)
+@pytest.mark.parametrize("way", ["async", "sync"])
+def test_a_listener_that_leaves_the_program_is_only_logged(
+    leaving: BaseException, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def at_once(_: Event) -> None:
+        raise leaving
+
+    async def later(event: Event) -> None:
+        at_once(event)
+
+    async def scene() -> int:
+        Events({"signed_up": [later if way == "async" else at_once]}).emit(SignedUp("acct_1", "pro", "ada@example.com"))
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        _, late = await asyncio.wait(others, timeout=10)
+        return len(late)
+
+    assert asyncio.run(scene()) == 0  # and the loop goes on
+    assert "failed" in caplog.text
+
+
 def test_who_takes_too_long_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     async def slow(_: Event) -> None:
         await asyncio.sleep(60)

@@ -1,12 +1,13 @@
 """What a founder's function takes and gives: no number of it is one that JSON cannot have."""
 
 import asyncio
+import traceback
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import Enum, IntEnum
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
@@ -19,6 +20,7 @@ from farebox.web.upload import File
 
 NUMBERS = [float("nan"), float("inf"), float("-inf")]
 BOUNDARY = "x"
+UNCHECKED: Any = {"x": "s3cret"}
 
 
 class Point(BaseModel):
@@ -145,3 +147,23 @@ def test_a_limit_that_is_for_another_type_is_told(annotation: Any, default: obje
 )  # fmt: skip
 def test_a_limit_that_can_be_checked_is_taken(annotation: Any, sent: bytes, value: object) -> None:  # noqa: ANN401
     assert read(Inputs("f", {"a": Parameter(annotation, ...)}), b'{"a": %b}' % sent) == {"a": value}
+
+
+@pytest.mark.parametrize(
+    ("returns", "value", "told"),
+    [
+        (str, None, "after the arrow: all of it: string_type, from NoneType"),
+        (Literal["warm", "bold"], "s3cret words", "after the arrow: all of it: literal_error, from str"),
+        (list[Point], [{"x": 1}, {"x": "s3cret"}], "after the arrow: 1.x: float_parsing, from str"),
+        (dict[str, int], {"s3cret key": "s3cret"}, "after the arrow: …: int_parsing, from str"),
+        (Point, Point.model_construct(**UNCHECKED), "cannot be written as JSON: x is not of its type"),
+    ],
+)
+def test_an_answer_of_another_type_is_told_by_place_and_kind_without_its_words(
+    returns: object, value: object, told: str
+) -> None:
+    output = Output("f", returns)
+    for tell in (output.body, output.item):
+        with pytest.raises(ValueError, match=told) as error:
+            tell(value)
+        assert "s3cret" not in "".join(traceback.format_exception(error.value))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Response
+from pydantic import TypeAdapter, ValidationError
 from starlette.testclient import TestClient
 
 from farebox import Farebox
@@ -16,11 +17,28 @@ from farebox.web.pages.frame import add_errors
 TOLD = "new row violates a constraint\nDETAIL:  Failing row contains (ada@example.com, x).\nHINT:  Look at it."
 
 
-def test_what_an_error_quotes_of_a_row_is_left_out_of_messages_and_of_tracebacks() -> None:
+def written() -> tuple[logging.Logger, io.StringIO]:
     log, stream = logging.Logger("tests"), io.StringIO()  # noqa: LOG001  # of this test's own
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Lines())
     log.addHandler(handler)
+    return log, stream
+
+
+def test_what_an_error_quotes_of_a_value_is_left_out_where_a_founders_own_model_refuses_it() -> None:
+    log, stream = written()
+    words = {"a": "s3cret, input_type=s3cret", "b": "s3cret"}
+    try:
+        TypeAdapter(dict[str, int]).validate_python(words)
+    except ValidationError:
+        log.exception("it failed")
+    said = stream.getvalue()
+    assert "s3cret" not in said
+    assert said.count("[type=int_parsing, input_value=(not logged), input_type=str]") == 2
+
+
+def test_what_an_error_quotes_of_a_row_is_left_out_of_messages_and_of_tracebacks() -> None:
+    log, stream = written()
     try:
         raise_from(TOLD)
     except ValueError as error:

@@ -73,10 +73,21 @@ def test_the_demo_product_has_free_with_20_calls_and_pro_with_5000() -> None:
         ({"providers": {"mine": "https://x/v1?key=1"}}, "write its OpenAI-compatible address"),
         ({"providers": {"mine": "https:///v1"}}, "write its OpenAI-compatible address"),
         ({"providers": {"mine": None}}, "write its OpenAI-compatible address"),
+        ({"providers": {"mine": "http://x:99999/v1"}}, "is 'http://x:99999/v1', which cannot be read as a web address"),
+        ({"providers": {"mine": "http://x:port/v1"}}, "which cannot be read as a web address: write its host"),
+        ({"providers": {"mine": "http://:80/v1"}}, "which cannot be read as a web address"),
+        ({"providers": {"mine": "http://[::1/v1"}}, "which cannot be read as a web address"),
+        ({"providers": {"mine": "http://a..b/v1"}}, "which cannot be read as a web address"),
         ({"plans": ()}, "at least one plan"),
         ({"plans": ("free",)}, "'free' is none"),
         ({"plans": Plan("free")}, "plans has to be a list, as in plans=\\[Plan"),
         ({"plans": None}, "at least one plan"),
+        ({"plans": {"free": Plan("free")}}, r'as in plans=\[Plan\("free", calls=20\)\], not a dict\.$'),
+        ({"plans": "free"}, r'as in plans=\[Plan\("free", calls=20\)\], not \'free\'\.$'),
+        ({"plans": [{"name": "free"}]}, r'as in plans=\[Plan\("free", calls=20\)\], but {\'name\': \'free\'} is none'),
+        ({"packs": None}, r'as in packs=\[Pack\("small", usd=10\)\], not None\.$'),
+        ({"packs": [None]}, r'as in packs=\[Pack\("small", usd=10\)\], but None is none'),
+        ({"packs": Pack("small", usd=10)}, r"as in packs=\[Pack\(name='small'"),
         ({"plans": (Plan("free"), Plan("free", calls=1))}, "Two plans have the same name"),
         (
             {"plans": (Plan("free", calls=20), Plan("pro", credit_usd=5)), "packs": (Pack("small", usd=10),)},
@@ -158,3 +169,18 @@ def test_another_model_takes_the_files_place_with_the_prices_that_are_still_mean
 def test_a_packs_name_has_the_form_of_a_plans(name: str) -> None:
     with pytest.raises(FounderError, match="'-' and '_', a letter first, and no more than 40 characters"):
         Pack(name, usd=10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"usd": 10, "credit_usd": 0}, "credit_usd has to be more than 0; leave it out for what usd is."),
+        ({"usd": 0}, "a pack has to cost whole cents, and more than 0, as in usd=10."),
+        ({"usd": 10, "credit_usd": "12$"}, "credit_usd='12$' is not an amount of money."),
+        ({"usd": None}, "usd=None is not an amount of money."),
+    ],
+)
+def test_a_packs_money_is_told_by_its_argument(arguments: Mapping[str, Any], told: str) -> None:
+    with pytest.raises(FounderError) as error:
+        Pack("small", **arguments)
+    assert str(error.value) == f"Pack('small'): {told}"

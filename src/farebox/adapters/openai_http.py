@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote
 from urllib.request import getproxies, proxy_bypass
 
 from farebox.adapters.http1 import NEAR_IDLE_SECONDS_MAX, OK, Answer, Connections
 from farebox.domain.errors import FounderError, UpstreamFailed, UpstreamTimeout
-from farebox.domain.providers import PROVIDERS, Provider, is_here
+from farebox.domain.providers import PROVIDERS, Provider, is_here, read_address
 from farebox.ports.calls import Reply, Streamed
 
 if TYPE_CHECKING:
@@ -116,17 +116,12 @@ def _address(base_url: str, provider: Provider) -> SplitResult:
     said = provider.url_variable if "@" in base_url else f"{provider.url_variable}={base_url!r}"
     if not url.startswith(("http://", "https://")):
         raise FounderError(f"{said} is not a web address; write it as {provider.base_url}.")
-    address = None
-    try:
-        address = urlsplit(url)
-        host, port = (address.hostname or "").encode("idna").decode(), address.port
-    except ValueError:
-        host, port = "", None
-    if address is None or not host or port == 0 or not host.isprintable() or " " in host:
-        raise FounderError(f"{said} cannot be read as a web address; write it as {provider.base_url}.")
-    if "@" in address.netloc:
+    if "@" in url.split("/")[2]:
         raise FounderError(f"{said} has a user or a password in it; leave that out, and set {provider.key_variable}.")
-    return address if address.netloc.isascii() else address._replace(netloc=host + ("" if port is None else f":{port}"))
+    try:
+        return read_address(url)
+    except ValueError:
+        raise FounderError(f"{said} cannot be read as a web address; write it as {provider.base_url}.") from None
 
 
 def _head(address: SplitResult, path: str, headers: Mapping[str, str]) -> bytes:

@@ -59,10 +59,21 @@ def takes_one(function: object) -> bool:
 
 
 async def _tell(listener: Listener, event: Event) -> None:
+    task = asyncio.current_task()
     try:
         if inspect.iscoroutinefunction(listener):
             await listener(event)
         else:
-            await asyncio.to_thread(listener, event)
-    except Exception:
+            await asyncio.to_thread(_call, listener, event)
+    except BaseException as error:  # as by sys.exit() or argparse: it ends the listener, not the process
+        is_cancelled = task is not None and task.cancelling()  # else the listener raised such an error itself
+        if is_cancelled and isinstance(error, asyncio.CancelledError | GeneratorExit):
+            raise
         log.exception("the listener %s failed", getattr(listener, "__qualname__", listener))
+
+
+def _call(listener: Listener, event: Event) -> None:
+    try:
+        listener(event)
+    except StopIteration as error:  # as by next(); a future cannot carry it, so its task would never end
+        raise RuntimeError("the listener raised StopIteration") from error

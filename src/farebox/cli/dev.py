@@ -15,7 +15,8 @@ from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.dev_stripe import is_beside, offer_beside, stripe_beside
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.models import local_model, model_line, use
-from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans, warn_of_stripe
+from farebox.cli.own_templates import check_templates
+from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans, warn_of_prices, warn_of_stripe
 from farebox.cli.server import listen, run, url_of
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.sandbox.example import example
@@ -40,6 +41,7 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
             for line in _welcome(shop, you, url, stripe):
                 typer.echo(line)
             warn_of_lost_plans(shop)
+            warn_of_prices(shop)
             if stripe is None:
                 warn_of_stripe(shop)
             shop.database.close()
@@ -73,6 +75,7 @@ def _check(shop: Shop) -> None:
         FounderError: something is set up wrongly, or real cards would be charged.
     """
     wiring.check(shop.product, shop.settings, is_dev=True)
+    check_templates(shop.app.folder)
     if shop.settings.sells_live:
         raise FounderError(REAL_MONEY)
 

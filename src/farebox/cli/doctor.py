@@ -22,10 +22,12 @@ from farebox.cli.doctor_provider import check_provider
 from farebox.cli.doctor_stripe import check_stripe
 from farebox.cli.findings import Finding, fix, note, ok
 from farebox.cli.load import load_app
+from farebox.cli.own_templates import look_at_templates
 from farebox.cli.serve import PortOption
 from farebox.cli.server import cannot_listen, open_port
 from farebox.domain.errors import FounderError
 from farebox.domain.money import format_usd
+from farebox.domain.odd_prices import odd_prices
 from farebox.domain.product import Product
 from farebox.settings import Settings
 from farebox.web.handler import Handler
@@ -54,6 +56,7 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
     yield _python()
     app, loaded = _load(target)
     yield loaded
+    yield from _whole("templates", look_at_templates(app.folder if app else None))
     folders = [folder for folder in (app.folder if app else None, Path.cwd()) if folder is not None]
     yield from check_env_files(folders)
     try:
@@ -126,6 +129,8 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
 
 
 def _prices(settings: Settings, product: Product) -> Iterator[Finding]:
+    for sentence in odd_prices(product):
+        yield note("price", sentence)
     in_money = [plan.name for plan in product.plans if plan.is_metered_in_money]
     for model, price in wiring.prices_of(product, wiring.usable(product.asked, product, settings)).items():
         if price is not None:

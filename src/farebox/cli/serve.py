@@ -9,8 +9,10 @@ from farebox import wiring
 from farebox.call.record import RECORD_SECONDS
 from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.doctor_stripe import check_stripe
+from farebox.cli.own_templates import check_templates
 from farebox.cli.server import listen, run, url_of
 from farebox.cli.workers import processors_usable
+from farebox.domain.odd_prices import odd_prices
 from farebox.store.money.plans import lost_plans
 from farebox.wiring.askers import key_variables
 
@@ -43,8 +45,10 @@ def serve(
     with listen(host, port, "farebox serve", at_work) as listeners:
         shop = open_shop(app)  # every mistake is told here, once, and not by each worker
         wiring.check(shop.product, shop.settings)
+        check_templates(shop.app.folder)
         warn_of_sandbox(shop)
         warn_of_lost_plans(shop)
+        warn_of_prices(shop)
         warn_of_mail(shop, url_of(listeners[0]))
         warn_of_stripe(shop)
         # A call under way is finished, and recorded, before its process goes.
@@ -85,6 +89,11 @@ def warn_of_lost_plans(shop: Shop) -> None:
     sentence = lost_plans(shop.database, shop.product.by_name)
     if sentence:
         typer.echo(f"Warning: {sentence}", err=True)
+
+
+def warn_of_prices(shop: Shop) -> None:
+    for sentence in odd_prices(wiring.chosen(shop.product, shop.settings)):
+        typer.echo(f"Warning: {sentence}.", err=True)
 
 
 def warn_of_stripe(shop: Shop) -> None:

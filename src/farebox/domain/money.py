@@ -30,7 +30,8 @@ def usd_to_nanodollars(usd: Usd) -> int:
     # Compared, not multiplied: Decimal's arithmetic rounds to 28 digits, its comparison is exact.
     rounded = amount.quantize(NANODOLLAR)
     if rounded != amount:
-        raise ValueError(f"{usd!r} is finer than a nanodollar (10⁻⁹ USD)")
+        told = f"; write it as {rounded.normalize():f}" if rounded else ""
+        raise ValueError(f"{usd!r} is finer than a nanodollar (10⁻⁹ USD){told}")
     return int(rounded * NANODOLLARS_PER_USD)
 
 

@@ -39,18 +39,24 @@ class Pack:
                 f"Pack({self.name!r}): a pack's name has to be lower-case letters, digits, '-' and '_', a letter "
                 "first, and no more than 40 characters, as in 'small'."
             )
-        worth = self.usd if self.credit_usd is None else self.credit_usd
-        try:
-            object.__setattr__(self, "price_nanodollars", usd_to_nanodollars(self.usd))
-            object.__setattr__(self, "credit_nanodollars", usd_to_nanodollars(worth))
-        except (ValueError, TypeError) as error:
-            raise FounderError(f"Pack({self.name!r}): {error}.") from None
-        if self.price_nanodollars % NANODOLLARS_PER_CENT or not self.price_nanodollars or not self.credit_nanodollars:
+        price = self._nanodollars("usd", self.usd)
+        credit = price if self.credit_usd is None else self._nanodollars("credit_usd", self.credit_usd)
+        object.__setattr__(self, "price_nanodollars", price)
+        object.__setattr__(self, "credit_nanodollars", credit)
+        if price % NANODOLLARS_PER_CENT or not price:
             raise FounderError(f"Pack({self.name!r}): a pack has to cost whole cents, and more than 0, as in usd=10.")
+        if not credit:
+            raise FounderError(f"Pack({self.name!r}): credit_usd has to be more than 0; leave it out for what usd is.")
         if isinstance(self.days, bool) or not isinstance(self.days, int) or not 1 <= self.days <= DAYS_MAX:
             raise FounderError(
                 f"Pack({self.name!r}): days has to be a whole number from 1 to {DAYS_MAX:,}, not {self.days!r}."
             )
+
+    def _nanodollars(self, name: str, usd: Usd) -> int:
+        try:
+            return usd_to_nanodollars(usd)
+        except (ValueError, TypeError) as error:
+            raise FounderError(f"Pack({self.name!r}): {name}={error}.") from None
 
     @property
     def price_cents(self) -> int:

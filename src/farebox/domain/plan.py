@@ -79,18 +79,20 @@ class Plan:
         self._whole("calls", self.calls)
         self._whole("tokens", self.tokens)
         self._whole("max_output_tokens", self.max_output_tokens, least=1, most=TOKENS_MAX)
+        self._switch("credit_overage", self.credit_overage)
+        self._switch("prepaid", self.prepaid)
+        self._set("price_nanodollars", self._nanodollars("usd", self.usd))
+        self._set("credit_nanodollars", self._if_given("credit_usd", self.credit_usd))
+        self._set("overage_nanodollars", self._if_given("overage_usd", self.overage_usd))
+        per_1k = self._if_given("overage_usd_per_1k_tokens", self.overage_usd_per_1k_tokens)
+        self._set("overage_per_mtok", None if per_1k is None else per_1k * 1000)
         try:
-            self._set("price_nanodollars", usd_to_nanodollars(self.usd))
-            self._set("credit_nanodollars", _nanodollars(self.credit_usd))
-            self._set("overage_nanodollars", _nanodollars(self.overage_usd))
-            per_1k = _nanodollars(self.overage_usd_per_1k_tokens)
-            self._set("overage_per_mtok", None if per_1k is None else per_1k * 1000)
             self._set("burst_limit", None if self.burst is None else parse_burst(self.burst))
         except (ValueError, TypeError) as error:
             raise FounderError(f"Plan({self.name!r}): {error}.") from None
         self._set("is_metered_in_money", self.credit_nanodollars is not None)
         by_use = self.overage_nanodollars is not None or self.overage_per_mtok is not None
-        self._set("has_overage", by_use or bool(self.credit_overage))
+        self._set("has_overage", by_use or self.credit_overage)
         self._set("markup_basis_points", self._basis_points())
         self._check_beyond()
         self._check_price()
@@ -153,6 +155,15 @@ class Plan:
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
+    def _nanodollars(self, name: str, usd: Usd) -> int:
+        try:
+            return usd_to_nanodollars(usd)
+        except (ValueError, TypeError) as error:
+            raise FounderError(f"Plan({self.name!r}): {name}={error}.") from None
+
+    def _if_given(self, name: str, usd: Usd | None) -> int | None:
+        return None if usd is None else self._nanodollars(name, usd)
+
     def _whole(self, name: str, value: int | None, least: int = 0, most: int = LIMIT_MAX) -> None:
         if value is None and name != "max_output_tokens":
             return
@@ -160,6 +171,10 @@ class Plan:
             raise FounderError(
                 f"Plan({self.name!r}): {name} has to be a whole number from {least} to {most:,}, not {value!r}."
             )
+
+    def _switch(self, name: str, value: object) -> None:
+        if not isinstance(value, bool):  # any text would count as True, "False" too
+            raise FounderError(f"Plan({self.name!r}): {name} has to be True or False, not {value!r}.")
 
     def _basis_points(self) -> int:
         points = Decimal(-1)
@@ -173,10 +188,6 @@ class Plan:
                 f"Plan({self.name!r}): markup is a share such as 0.2 for 20 %, to 0.01 %, not {self.markup!r}."
             )
         return whole
-
-
-def _nanodollars(usd: Usd | None) -> int | None:
-    return None if usd is None else usd_to_nanodollars(usd)
 
 
 class HasPlan(Protocol):

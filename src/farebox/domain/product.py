@@ -20,6 +20,7 @@ DEMO_NAME: Final = "Farebox demo"
 DEMO_MODEL: Final = "openai:gpt-4o-mini"
 DEMO_TAGLINE: Final = "Answers from a language model, sold by the call"
 TAGLINE_CHARS_MAX: Final = 160
+SHOWN_CHARS_MAX: Final = 60
 DEFAULT_BRAND: Final = Brand()
 
 
@@ -185,10 +186,13 @@ def _by_name(plans: object) -> dict[str, Plan]:
     if not plans:
         raise FounderError('A product needs at least one plan, as in plans=[Plan("free", calls=20)].')
     if not isinstance(plans, list | tuple):
-        raise FounderError(f"plans has to be a list, as in plans=[{plans!r}].")
+        told = f"[{plans!r}]" if isinstance(plans, Plan) else f'[Plan("free", calls=20)], not {_shown(plans)}'
+        raise FounderError(f"plans has to be a list, as in plans={told}.")
     for plan in plans:
         if not isinstance(plan, Plan):
-            raise FounderError(f"plans has to be a list of Plan(…), but {plan!r} is none.")
+            raise FounderError(
+                f'plans has to be a list of Plan(…), as in plans=[Plan("free", calls=20)], but {_shown(plan)} is none.'
+            )
     by_name = {plan.name: plan for plan in plans}
     if len(by_name) < len(plans):
         raise FounderError("Two plans have the same name; a plan's name is how an account remembers it.")
@@ -197,13 +201,22 @@ def _by_name(plans: object) -> dict[str, Plan]:
 
 def _packs(packs: object) -> tuple[Pack, ...]:
     if not isinstance(packs, list | tuple):
-        raise FounderError(f"packs has to be a list, as in packs=[{packs!r}].")
+        told = f"[{packs!r}]" if isinstance(packs, Pack) else f'[Pack("small", usd=10)], not {_shown(packs)}'
+        raise FounderError(f"packs has to be a list, as in packs={told}.")
     for pack in packs:
         if not isinstance(pack, Pack):
-            raise FounderError(f"packs has to be a list of Pack(…), but {pack!r} is none.")
+            raise FounderError(
+                f'packs has to be a list of Pack(…), as in packs=[Pack("small", usd=10)], but {_shown(pack)} is none.'
+            )
     if len({pack.name for pack in packs}) < len(packs):
         raise FounderError("Two packs have the same name; a pack's name is how a payment remembers it.")
     return tuple(packs)
+
+
+def _shown(value: object) -> str:
+    """A value that is not what was asked for; of a long one its kind says more."""
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN_CHARS_MAX else f"a {type(value).__name__}"
 
 
 def _price(model: str, usd: tuple[Usd, ...]) -> Price:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from farebox.domain.errors import FounderError
 
@@ -99,6 +99,19 @@ def is_here(url: str) -> bool:
         return False
 
 
+def read_address(url: str) -> SplitResult:
+    """An address whose host and port can be connected to; the host in letters that the network has.
+
+    Raises:
+        ValueError: it has none, or none that can be.
+    """
+    address = urlsplit(url)
+    host, port = (address.hostname or "").encode("idna").decode(), address.port
+    if not host or port == 0 or not host.isprintable() or " " in host:
+        raise ValueError("no host, or a port that cannot be")
+    return address if address.netloc.isascii() else address._replace(netloc=host + ("" if port is None else f":{port}"))
+
+
 def add_providers(urls: object) -> dict[str, Provider]:
     """The known providers, and the founder's own by name and address.
 
@@ -124,6 +137,13 @@ def add_providers(urls: object) -> dict[str, Provider]:
                 f"providers[{name!r}] has a user or a password in it; leave them out, and set "
                 f"{Provider(name, url).key_variable}."
             )
+        try:
+            read_address(url)
+        except ValueError:
+            raise FounderError(
+                f"providers[{name!r}] is {url!r}, which cannot be read as a web address: write its host, and if it has "
+                'one its port, a number up to 65535, as in "https://gpu.example.com:8080/v1".'
+            ) from None
         # A founder's own server may ask for no key, so none is required.
         known = found.get(name, Provider(name, url))
         found[name] = known._replace(base_url=url.rstrip("/"), needs_key=False)

@@ -161,7 +161,8 @@ class Handler:
             log.exception("units of %s failed", self.name)
             raise InternalError(WRONG) from error
         if not is_units(found):
-            log.error("units of %s gave %r, which is not a whole number from 0 to %d", self.name, found, UNITS_MAX)
+            shown = found if type(found) is int else f"a {type(found).__name__}"  # a text may be the customer's
+            log.error("units of %s gave %s, which is not a whole number from 0 to %d", self.name, shown, UNITS_MAX)
             raise InternalError(WRONG)
         return found
 

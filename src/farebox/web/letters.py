@@ -14,20 +14,26 @@ from farebox.ports.people import DueMail, Letter
 OURS: Final = Path(__file__).parent / "templates"
 
 
+def environment(folder: Path | None) -> Environment:
+    """The templates of letters: the founder's own from `templates/` in the folder, else ours of the same name."""
+    theirs = [FileSystemLoader(folder / "templates")] if folder is not None else []
+    found = Environment(
+        loader=ChoiceLoader([*theirs, FileSystemLoader(OURS)]),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters.update(of_account=of_account)
+    return found
+
+
 class Letters:
     """The letters of one product. A founder's own `templates/mail/NAME.txt` and `.html` come before ours."""
 
     def __init__(self, product: Product, url: str, folder: Path | None, secret: bytes) -> None:
-        theirs = [FileSystemLoader(folder / "templates")] if folder is not None else []
-        self._templates = Environment(
-            loader=ChoiceLoader([*theirs, FileSystemLoader(OURS)]),
-            autoescape=select_autoescape(["html"]),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        self._templates.filters.update(of_account=of_account)
+        self._templates = environment(folder)
         self._templates.globals.update(product=product, url=url)
         self._url = url
         self._secret = secret

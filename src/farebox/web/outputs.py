@@ -1,10 +1,12 @@
 """The output of a founder's function: the response's schema, and a value in it as JSON."""
 
+import re
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Annotated, Any, Final, get_args, get_origin
 
-from pydantic import TypeAdapter
-from pydantic_core import to_json
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from farebox.domain.errors import FounderError
 from farebox.web.inputs import NOT_MEANT, first_sentence
@@ -15,6 +17,8 @@ TEXT_SCHEMA: Final = {
     "properties": {"text": {"type": "string", "description": "The answer."}},
     "required": ["text"],
 }
+FAULTS_MAX: Final = 10  # a wrong answer may be wrong in a thousand places
+_FIELD: Final = re.compile(r"field_name='(\w+)'")
 
 
 class Output:
@@ -36,6 +40,7 @@ class Output:
         except NOT_MEANT as error:
             reason = first_sentence(error)
             raise FounderError(f"{name}: there is no JSON for what it returns: {reason}") from None
+        self._known = frozenset(_names(schema))
         while "$ref" in schema:
             schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
         self.is_object = schema.get("type") == "object"
@@ -68,7 +73,7 @@ class Output:
         if not self.is_text:
             return self._json(value)
         if type(value) is not str:
-            value = self.adapter.validate_python(value)
+            value = self._valid(value)
         return to_json({"text": value})
 
     def enclosed(self, value: Any) -> Any:  # noqa: ANN401  # JSON
@@ -84,11 +89,37 @@ class Output:
         return {"type": "object", "properties": {"result": schema}, "required": ["result"]}
 
     def _json(self, value: object) -> bytes:
-        value = self.adapter.validate_python(value)
-        body = self.adapter.dump_json(value, by_alias=True, warnings="error")
+        value = self._valid(value)
+        try:
+            body = self.adapter.dump_json(value, by_alias=True, warnings="error")
+        except PydanticSerializationError as error:  # its message quotes the value
+            places = ", ".join(sorted(self._known.intersection(_FIELD.findall(str(error))))) or "it"
+            raise ValueError(f"the answer cannot be written as JSON: {places} is not of its type") from None
         if b"null" in body and not _is_finite(self.adapter.dump_python(value)):
             raise ValueError("the answer has a number that is not finite, for which JSON has no word")
         return body
+
+    def _valid(self, value: object) -> Any:  # noqa: ANN401  # of the type that the function promised
+        try:
+            return self.adapter.validate_python(value)
+        except ValidationError as error:
+            faults = [
+                self._fault(fault) for fault in error.errors(include_url=False, include_context=False)[:FAULTS_MAX]
+            ]
+            raise ValueError(f"the answer is not of the type after the arrow: {'; '.join(faults)}") from None
+
+    def _fault(self, fault: Mapping[str, Any]) -> str:
+        """The place and the kind only: the rest, and the keys of a dict, are words of customers and of models."""
+        known = [str(part) if type(part) is int or part in self._known else "…" for part in fault["loc"]]
+        return f"{'.'.join(known) or 'all of it'}: {fault['type']}, from {type(fault['input']).__name__}"
+
+
+def _names(schema: object) -> Iterator[str]:
+    """The names of all fields in a JSON schema."""
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _names(part)
+    if isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
+        yield from schema["properties"]
 
 
 def _is_finite(value: object) -> bool:

@@ -1,0 +1,71 @@
+"""A founder's template that cannot be shown is told with its file and line, before anybody asks for its page."""
+
+from pathlib import Path
+
+import pytest
+
+from farebox.cli.own_templates import check_templates, look_at_templates
+from farebox.domain.errors import FounderError
+from farebox.web.pages.own_templates import mistakes
+
+ITSELF = "the template extends itself"
+OURS = '{% extends "farebox/pricing.html" %}'
+
+
+def write(folder: Path, name: str, text: str | bytes) -> None:
+    path = folder / "templates" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("pricing.html", "\n{% if %}", ", line 2: Expected an expression, got 'end of statement block'."),
+        ("pricing.html", "{{ x", ", line 1: unexpected end of template, expected 'end of print statement'."),
+        ("pricing.html", "\n\n{{ plans | loud }}", ", line 3: No filter named 'loud'."),
+        ("pricing.html", '{% extends "pricing.html" %}', ", line 1: " + ITSELF + "; for ours, write " + OURS + "."),
+        ("pricing.html", '{% include "gone.html" %}', ", line 1: there is no template 'gone.html'."),
+        ("pricing.html", "Zürich".encode("latin-1"), " is not UTF-8 text; save it again as UTF-8."),
+        ("terms.md", "{% endif %}", ", line 1: Encountered unknown tag 'endif'."),
+        ("mail/confirm.txt", "Hello\n{% if %}", ", line 2: Expected an expression, got 'end of statement block'."),
+        ("mail/confirm.txt", "{{ plans | terms }}", ", line 1: No filter named 'terms'."),
+        ("mail/frame.html", '{% extends "mail/frame.html" %}', ", line 1: the template extends itself."),
+    ],
+)  # fmt: skip
+def test_a_template_that_cannot_be_shown_is_told_with_its_line(
+    tmp_path: Path, name: str, text: str | bytes, told: str
+) -> None:
+    write(tmp_path, name, text)
+    assert mistakes(tmp_path) == [f"{tmp_path}/templates/{name}{told}"]
+    with pytest.raises(FounderError, match="templates/"):
+        check_templates(tmp_path)
+    [found] = look_at_templates(tmp_path)
+    assert found.level == "FIX"
+    assert str(tmp_path / "templates" / name) in found.sentence
+
+
+def test_what_a_founders_template_includes_is_read_and_what_it_may_lack_is_not_missed(tmp_path: Path) -> None:
+    may_lack = '{% include "gone.html" ignore missing %}{% include which %}{{ plans | map("terms") }}'
+    block = f'{{% block x %}}{{% include "part.html" %}}{may_lack}{{% endblock %}}'
+    write(tmp_path, "landing.html", '{% extends "farebox/landing.html" %}' + block)
+    write(tmp_path, "part.html", "fine")
+    assert list(look_at_templates(tmp_path)) == []
+    write(tmp_path, "part.html", "{% if %}")
+    [told] = mistakes(tmp_path)
+    assert told.startswith(f"{tmp_path}/templates/part.html, line 1: ")
+
+
+def test_a_template_that_no_page_of_ours_shows_is_the_founders_own_business_and_only_noted(tmp_path: Path) -> None:
+    write(tmp_path, "Pricing.html", "{{ mine | with_a_filter_of_my_own }}")
+    check_templates(tmp_path)
+    [found] = look_at_templates(tmp_path)
+    assert (found.level, found.sentence) == (
+        "note", "templates: templates/Pricing.html has the name of none of ours, so Farebox shows it nowhere"
+    )  # fmt: skip
+
+
+def test_every_template_of_ours_could_be_a_founders(tmp_path: Path) -> None:
+    (tmp_path / "templates").symlink_to(Path(__file__).parents[2] / "src/farebox/web/templates")
+    assert mistakes(tmp_path) == []
+    check_templates(None)
