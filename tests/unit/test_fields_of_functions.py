@@ -10,7 +10,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, RootModel, field_serializer, model_validator
 
 from farebox.domain.errors import FounderError, InvalidRequest
 from farebox.web.inputs import Inputs
@@ -112,6 +112,22 @@ def test_the_defaults_inside_of_a_founders_own_type_are_left_to_it() -> None:
     assert read(Inputs("f", {"a": Parameter(Loose, ...)}), b'{"a": {}}') == {"a": Loose()}
 
 
+def test_a_default_that_a_founders_own_validator_is_not_for_stays_as_it_is() -> None:
+    name = Annotated[str | None, AfterValidator(lambda told: told.strip())]
+    inputs = Inputs("f", {"a": Parameter(name, None)})
+    assert read(inputs, b"{}") == {"a": None}
+    assert read(inputs, b'{"a": " x "}') == {"a": "x"}
+
+
+class Names(RootModel[list[str]]):
+    def __len__(self) -> int:
+        return len(self.root)
+
+
+class Made(BaseModel):
+    x: int = Field(default_factory=lambda: 1 // 0)
+
+
 FOREIGN: list[tuple[Any, str]] = [
     (Annotated[str, Field(ge=1)], "ge=1, and no str"),
     (Annotated[int, Field(max_length=3)], "max_length=3, and no int"),
@@ -122,6 +138,7 @@ FOREIGN: list[tuple[Any, str]] = [
     (Annotated[int | str, Field(ge=5)], "ge=5, and no str"),
     (Annotated[Tone, Field(max_length=5)], "max_length=5, and no Tone"),
     (Annotated[Point, Field(max_length=5)], "max_length=5, and no Point"),
+    (Annotated[Made, Field(max_length=5)], "max_length=5, and no Made"),
     (list[Inner] | None, "gt=0, and no str"),
 ]
 
@@ -141,6 +158,7 @@ def test_a_limit_that_is_for_another_type_is_told(annotation: Any, default: obje
         (Annotated[Rank, Field(ge=1)], b"1", Rank.FIRST), (Annotated[str, AfterValidator(int), Field(ge=1)], b'"2"', 2),
         (Annotated[str | list[str], Field(max_length=2)], b'["a"]', ["a"]), (Annotated[Any, Field(ge=1)], b"2", 2),
         (Annotated[Decimal, Field(max_digits=3)], b"1.5", Decimal("1.5")),
+        (Annotated[Names, Field(min_length=1)], b'["a"]', Names(["a"])),
         (Annotated[str, AfterValidator(str.strip), Field(pattern="^a")], b'" a"', "a"),
         (Annotated[str, AfterValidator(partial(str.encode, encoding="ascii")), Field(max_length=2)], b'"b"', b"b"),
     ],
@@ -167,3 +185,30 @@ def test_an_answer_of_another_type_is_told_by_place_and_kind_without_its_words(
         with pytest.raises(ValueError, match=told) as error:
             tell(value)
         assert "s3cret" not in "".join(traceback.format_exception(error.value))
+
+
+class Breaks(BaseModel):
+    x: int
+
+    @field_serializer("x")
+    def told(self, x: int) -> str:
+        return {0: "zero"}[x]
+
+
+class Refuses(BaseModel):
+    x: int
+
+    @model_validator(mode="after")
+    def small(self) -> "Refuses":
+        if self.x > 1:
+            raise ValueError(f"s3cret {self.x}")
+        return self
+
+
+def test_a_mistake_in_a_founders_own_model_is_told_by_its_place() -> None:
+    with pytest.raises(ValueError, match=r"JSON: told raised KeyError$"):
+        Output("f", Breaks).body(Breaks(x=7))
+    with pytest.raises(
+        ValueError, match=r": value_error, from dict, raised by small \(test_.*py, line \d+\)$"
+    ):
+        Output("f", Refuses).body({"x": 2})

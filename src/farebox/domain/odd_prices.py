@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from farebox.domain.money import BASIS_POINTS, NANODOLLARS_PER_USD, TOKENS_PER_MTOK, format_usd
+from farebox.domain.money import BASIS_POINTS, NANODOLLARS_PER_USD, format_usd
 from farebox.domain.prices import Price
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
@@ -29,13 +29,7 @@ def odd_price(model: ModelName, price: Price) -> Iterator[str]:
     read, written = price.input_per_mtok, price.output_per_mtok
     said = f"your file has {format_usd(read)} in and {format_usd(written)} out, a million tokens, for {model.name}"
     least = USD_PER_MTOK_MIN * NANODOLLARS_PER_USD
-    if any(0 < figure < least for figure in (read, written)):
-        for_a_million = ", ".join(_usd(figure * TOKENS_PER_MTOK) for figure in (read, written))
-        yield f'{said}; if that is for one token, write prices={{"{model.name}": ({for_a_million})}}'
+    if any(0 < figure < least for figure in price[:4]):
+        yield f"{said}; all figures are for a million tokens: check that none of them is for one token"
     elif written and TURNED_MIN <= read / written <= TURNED_MAX:
-        turned = f"{_usd(written)}, {_usd(read)}"
-        yield f'{said}; if the two are swapped, write prices={{"{model.name}": ({turned})}}, which is (input, output)'
-
-
-def _usd(nanodollars: int) -> str:
-    return f"{nanodollars / NANODOLLARS_PER_USD:g}"
+        yield f"{said}; input comes first, then output: check that they are not swapped"

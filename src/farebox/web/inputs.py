@@ -36,11 +36,10 @@ class Inputs:
     def __init__(self, name: str, parameters: Mapping[str, Parameter]) -> None:
         self.names = tuple(parameters)
         self.takes_files = any(takes_file(parameter.annotation) for parameter in parameters.values())
-        for field, parameter in parameters.items():
-            _check(name, field, parameter)
+        converts = {field: _check(name, field, parameter) for field, parameter in parameters.items()}
         # By alias, so that a field may have any name: `schema`, `json` and `copy` are pydantic's own. A default that
         # only can become one of its type, as "warm" for an Enum, becomes it, as a customer's "warm" would.
-        sent = {field: Field(alias=field, validate_default=True) for field in parameters}
+        sent = {field: Field(alias=field, validate_default=converts[field]) for field in parameters}
         fields: dict[str, Any] = {
             _inner(place): _defined(Annotated[parameter.annotation, sent[field]], parameter.default)
             for place, (field, parameter) in enumerate(parameters.items())
@@ -116,7 +115,8 @@ def _defined(annotation: Any, default: object) -> Any:  # noqa: ANN401  # as cre
     return annotation if default is ... else (annotation, default)
 
 
-def _check(name: str, field: str, parameter: Parameter) -> None:
+def _check(name: str, field: str, parameter: Parameter) -> bool:
+    """Whether its default can go through its type."""
     annotation, default = parameter
     for said in (default, *getattr(annotation, "__metadata__", ())):
         if isinstance(said, params.Depends | params.Param):
@@ -139,22 +139,23 @@ def _check(name: str, field: str, parameter: Parameter) -> None:
         raise FounderError(f"{name}: {field} cannot be a field: {first_sentence(error)}") from None
     if limit:
         raise FounderError(f"{name}: {field} has {limit}. Take it out, or put it at the type that it is for.")
-    _check_default(name, field, default, alone)
+    return _check_default(name, field, default, alone)
 
 
-def _check_default(name: str, field: str, default: object, alone: type[BaseModel]) -> None:
+def _check_default(name: str, field: str, default: object, alone: type[BaseModel]) -> bool:
     try:
         alone()
     except ValidationError as error:
         fault = error.errors()[0]
         if fault["type"] == "missing" and len(fault["loc"]) == 1:  # it has none
-            return
+            return True
         shown = fault["input"] if default is ... or isinstance(default, FieldInfo) else default
         raise FounderError(
             f"{name}: the default of {field} is {shown!r}, which is not of its type: {fault['msg']}."
         ) from None
-    except Exception:  # noqa: BLE001  # a default_factory may need what exists only in a serving process
-        return
+    except Exception:  # noqa: BLE001  # a validator that is for what is sent, or a default_factory that needs a server
+        return alone.model_fields["field"].default_factory is not None
+    return True
 
 
 def first_sentence(error: Exception) -> str:

@@ -1,8 +1,10 @@
 """The output of a founder's function: the response's schema, and a value in it as JSON."""
 
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,6 +21,7 @@ TEXT_SCHEMA: Final = {
 }
 FAULTS_MAX: Final = 10  # a wrong answer may be wrong in a thousand places
 _FIELD: Final = re.compile(r"field_name='(\w+)'")
+_RAISED: Final = re.compile(r"Error calling function `(\w+)`: (\w+)")  # a serializer of the founder's
 
 
 class Output:
@@ -93,8 +96,7 @@ class Output:
         try:
             body = self.adapter.dump_json(value, by_alias=True, warnings="error")
         except PydanticSerializationError as error:  # its message quotes the value
-            places = ", ".join(sorted(self._known.intersection(_FIELD.findall(str(error))))) or "it"
-            raise ValueError(f"the answer cannot be written as JSON: {places} is not of its type") from None
+            raise ValueError(f"the answer cannot be written as JSON: {self._unwritten(str(error))}") from None
         if b"null" in body and not _is_finite(self.adapter.dump_python(value)):
             raise ValueError("the answer has a number that is not finite, for which JSON has no word")
         return body
@@ -103,15 +105,25 @@ class Output:
         try:
             return self.adapter.validate_python(value)
         except ValidationError as error:
-            faults = [
-                self._fault(fault) for fault in error.errors(include_url=False, include_context=False)[:FAULTS_MAX]
-            ]
+            faults = [self._fault(fault) for fault in error.errors(include_url=False)[:FAULTS_MAX]]
             raise ValueError(f"the answer is not of the type after the arrow: {'; '.join(faults)}") from None
 
     def _fault(self, fault: Mapping[str, Any]) -> str:
         """The place and the kind only: the rest, and the keys of a dict, are words of customers and of models."""
         known = [str(part) if type(part) is int or part in self._known else "…" for part in fault["loc"]]
-        return f"{'.'.join(known) or 'all of it'}: {fault['type']}, from {type(fault['input']).__name__}"
+        told = f"{'.'.join(known) or 'all of it'}: {fault['type']}, from {type(fault['input']).__name__}"
+        raised = fault.get("ctx", {}).get("error")
+        if not isinstance(raised, Exception) or raised.__traceback__ is None:
+            return told
+        *_, last = traceback.extract_tb(raised.__traceback__)  # in a validator of the founder's
+        return f"{told}, raised by {last.name} ({Path(last.filename).name}, line {last.lineno})"
+
+    def _unwritten(self, told: str) -> str:
+        """Why, in words that are the founder's own."""
+        if raised := _RAISED.search(told):
+            return f"{raised[1]} raised {raised[2]}"
+        places = ", ".join(sorted(self._known.intersection(_FIELD.findall(told)))) or "it"
+        return f"{places} is not of its type"
 
 
 def _names(schema: object) -> Iterator[str]:

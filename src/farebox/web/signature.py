@@ -86,14 +86,21 @@ def body_of(function: Callable[..., Any]) -> list[ast.stmt]:
 def gives_nothing(function: Callable[..., Any], *, is_stream: bool = False) -> bool:
     """Whether a function returns no value anywhere, or a stream only constants: it was given no body, or no `return`.
 
-    One that ends with a `raise` is still to be written.
+    One with a `raise` may refuse every call, and so may what it calls at its end; or it is still to be written.
     """
     body = body_of(function)
-    nodes = (node for statement in body for node in ast.walk(statement))
+    nodes = [node for statement in body for node in ast.walk(statement)]
     values = [node.value for node in nodes if isinstance(node, ast.Return) and node.value is not None]
     constants = [value.value for value in values if isinstance(value, ast.Constant)]
     is_empty = len(constants) == len(values) and (is_stream or set(constants) <= {None})
-    return bool(body) and is_empty and not isinstance(body[-1], ast.Raise)
+    if not body or not is_empty or isinstance(body[-1], ast.Raise):
+        return False
+    return is_stream or not (_is_call(body[-1]) or any(isinstance(node, ast.Raise) for node in nodes))
+
+
+def _is_call(statement: ast.stmt) -> bool:
+    """Whether it only calls something; what is awaited, as the model's answer, is more."""
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
 
 
 def _name(function: object) -> str:
