@@ -361,12 +361,10 @@ class Model:
         return (posted[0], held[0], posted[1], held[1], posted[2], held[2])
 
     def _assert_standing(self, call: Call, told: Standing) -> None:
-        now: Row = period_at(self.accounts[call.row[0]].anchor_us, self.now_us)
-        period = now if (*call.meter[:2], *now) in self.posted else call.meter[2:]  # where no call has begun it yet
-        self._assert_meter((*call.meter[:2], *period), told.meter)
+        self._assert_meter(call.meter, told.meter)
         assert (told.cap is None) == (call.of_key is None)
         if told.cap is not None and call.of_key is not None:
-            self._assert_meter((*call.of_key[:2], *period), told.cap.meter)
+            self._assert_meter(call.of_key, told.cap.meter)
             assert told.cap.calls == call.row[CAP_CALLS]
 
     def _assert_meter(self, meter: Row, told: Row) -> None:

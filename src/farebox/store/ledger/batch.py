@@ -145,9 +145,10 @@ class Batch:
     def finish(self, finish: Finish) -> Recorded:
         hold, ending, spent, kept = finish
         outcome = end_hold(hold, ending, spent, self.now_us)
-        self._release(hold.mode, hold, outcome)
+        meter = self._release(hold.mode, hold, outcome)
+        cap = None
         if hold.cap_calls is not None:
-            self._release(hold.cap_id, hold, outcome)
+            cap = Cap(hold.cap_calls, self._release(hold.cap_id, hold, outcome))
         self.usage.append(hold + outcome)
         self._roll_up(hold, outcome)
         prepaid = self._spend(hold, outcome) if hold.credit else None
@@ -157,10 +158,7 @@ class Batch:
                 outcome.invoiced_nanodollars,
             ))  # fmt: skip
         plan = self.plans.get(hold.plan)
-        # Of the period that is now, where a call has begun it: what is left of the hold's own is of no use any more.
-        now = self.current.get((hold.account_id, hold.mode), (hold.account_id, hold.mode, hold.period_start_us))
-        meter = self.meters[now]
-        standing = Standing(plan, meter, self.now_us, self._cap(hold, meter), prepaid) if plan else None
+        standing = Standing(plan, meter, self.now_us, cap, prepaid) if plan else None
         if kept is not None:
             self.kept.append((*kept.render(outcome, standing), hold.account_id, kept.once_id, hold.call_id))
         return Recorded(outcome, standing)
@@ -194,14 +192,11 @@ class Batch:
     def _standing(self, caller: Caller) -> tuple[Meter, Cap | None]:
         """The account's meter in this mode, and the key's own cap, if it has one."""
         meter = self._current(caller.account_id, caller.mode, caller.anchor_us)
-        return meter, self._cap(caller, meter)
-
-    def _cap(self, who: Caller | Hold, meter: Meter) -> Cap | None:
-        if who.cap_calls is None:
-            return None
+        if caller.cap_calls is None:
+            return meter, None
         # In the account's own period, which a purchase may have begun: a hold has one, and is released from it.
-        fresh = Meter(who.account_id, who.cap_id, meter.period_start_us, meter.period_end_us)
-        return Cap(who.cap_calls, self.meters.get(fresh[:3], fresh))
+        fresh = Meter(caller.account_id, caller.cap_id, meter.period_start_us, meter.period_end_us)
+        return meter, Cap(caller.cap_calls, self.meters.get(fresh[:3], fresh))
 
     def _current(self, account_id: str, name: str, anchor_us: int) -> Meter:
         owner = (account_id, name)
@@ -212,8 +207,10 @@ class Batch:
         # A new period starts with the burst of the old one, or its first second would be free.
         return Meter(*owner, start_us, end_us, burst_tat_us=self.last_tat_us.get(owner, 0))
 
-    def _release(self, name: str, hold: Hold, outcome: Outcome) -> None:
-        self._save(release(self.meters[hold.account_id, name, hold.period_start_us], hold, outcome))
+    def _release(self, name: str, hold: Hold, outcome: Outcome) -> Meter:
+        meter = release(self.meters[hold.account_id, name, hold.period_start_us], hold, outcome)
+        self._save(meter)
+        return meter
 
     def _save(self, meter: Meter) -> None:
         key = (meter.account_id, meter.name, meter.period_start_us)
