@@ -162,6 +162,18 @@ def test_workers_that_are_killed_or_fail_at_each_start_leave_their_callers_to_th
         assert server.stop() == 0
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 2)])
+def test_a_start_takes_the_port_though_connections_of_the_last_server_are_being_closed(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    with Served(workers=before, cwd=tmp_path) as server, ExitStack() as open_connections:
+        for _ in range(8):
+            connected(server, open_connections)
+        server.stop()
+    with Served(workers=after, cwd=tmp_path, port=server.port):
+        pass
+
+
 def test_workers_whose_parent_was_killed_end_by_themselves_and_leave_the_port(tmp_path: Path) -> None:
     with Served(workers=2, cwd=tmp_path) as server:
         workers = server.worker_pids()

@@ -93,11 +93,12 @@ def test_a_period_that_is_over_is_not_told_as_one_that_is_going_to_end(place: Bi
     over = "UPDATE subscription SET period_end_us = period_start_us + 1 WHERE account_id = %s"
     told = r"Its period ended on [-\d]+ [:\d]+ UTC \. It is being made, and will be listed below soon\."
 
-    def page_then() -> str:
+    def is_told() -> bool:
         place.shop.query(over, amy.customer.account.id)  # again, as word of the purchase may have come in between
-        return words(amy.browser.get("/invoices").text)
+        page = words(amy.browser.get("/invoices").text)
+        return re.search(told, page) is not None and "when this period ends" not in page
 
-    wait_until(lambda: re.search(told, page := page_then()) and "when this period ends" not in page, "its own words")
+    wait_until(is_told, "its own words")
 
 
 def test_late_usage_is_on_the_draft_of_its_period_and_after_that_on_the_next_invoice(place: Billed) -> None:

@@ -18,7 +18,7 @@ from farebox.account.sign_up import sign_up
 from farebox.domain.admission import Admitted, Ask, Once, Refused
 from farebox.domain.errors import FounderError, InvalidApiKey
 from farebox.domain.ledger import Spent
-from farebox.domain.people import NotAllowed, PersonError
+from farebox.domain.people import NotAllowed, PersonError, guesses_of_nobody
 from farebox.ports.calls import Kept
 from farebox.ports.people import DueMail, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
@@ -108,6 +108,7 @@ def test_what_names_anybody_goes_and_the_money_rows_stay(world: ClosingWorld) ->
         traces = world.traces_of(*people, ADA, BEA, CEM, KEY_NAME, world.key.key.text, world.key.row.digest, "for Ada")
         assert traces == ["mail: account_deleted", "mail: account_deleted"]
 
+    world.people.count(guesses_of_nobody(ADA))  # she tried to log in before she had signed up
     world.invited_in()
     world.invite(CEM)
     ask_for_link(world.desk, CLIENT, email=ADA, purpose="magic")

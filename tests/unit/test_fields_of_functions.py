@@ -208,7 +208,5 @@ class Refuses(BaseModel):
 def test_a_mistake_in_a_founders_own_model_is_told_by_its_place() -> None:
     with pytest.raises(ValueError, match=r"JSON: told raised KeyError$"):
         Output("f", Breaks).body(Breaks(x=7))
-    with pytest.raises(
-        ValueError, match=r": value_error, from dict, raised by small \(test_.*py, line \d+\)$"
-    ):
+    with pytest.raises(ValueError, match=r": value_error, from dict, raised by small \(test_.*py, line \d+\)$"):
         Output("f", Refuses).body({"x": 2})

@@ -17,6 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 from farebox.cli import server, workers
 from farebox.cli.server import SHARES_OUT, listen
 from farebox.cli.workers import Worker, Workers, processors_usable
+from farebox.domain.errors import FounderError
 
 HAS: int = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
@@ -220,6 +221,18 @@ def test_a_place_that_is_not_filled_has_no_callers_and_whoever_fills_it_hears_th
         listeners[0].listen()
         shares = callers_of(listeners, stack)
         assert (sum(shares), min(shares) > 0) == (40, True)
+
+
+@pytest.mark.skipif(not SHARES_OUT, reason="elsewhere all places have one socket")
+def test_while_no_worker_serves_the_port_is_kept_from_others() -> None:
+    with listen("127.0.0.1", 0, "farebox serve", at_work=2) as listeners:
+        host, port = listeners[0].getsockname()
+        told = f"Port {port} is taken by another program"
+        for at_work in (1, 2):
+            with pytest.raises(FounderError, match=told), listen(host, port, "farebox serve", at_work=at_work):
+                pass
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server((host, port))
 
 
 @pytest.mark.skipif(not SHARES_OUT, reason="elsewhere all places have one socket")

@@ -132,5 +132,5 @@ def _refuse(desk: Desk, client: Client, address: str, person: Person | None) -> 
         desk.people.note("log_in_failed", client, person_id=person.id)
     else:
         # As much is written, so that it takes as long; but the audit log is kept for ever, and this for a day.
-        desk.people.take([guesses_of_nobody(address)])
+        desk.people.count(guesses_of_nobody(address))
     raise WrongPassword(WRONG)

@@ -71,13 +71,16 @@ def open_port(host: str, port: int) -> socket.socket:
 
 
 def shared_port(host: str, port: int) -> socket.socket:
-    """One of several sockets of a port. It does not listen yet."""
+    """One of several sockets of a port. It does not listen yet, and keeps the port from all other programs."""
     found = socket.socket(_family(host))
-    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-        found.setsockopt(socket.SOL_SOCKET, option, 1)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if found.family == socket.AF_INET6:
         found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    found.bind((host, port))
+    try:
+        found.bind((host, port))
+    except OSError:  # connections of a server that had the port alone are still being closed
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
     return found
 
 

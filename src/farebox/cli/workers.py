@@ -242,6 +242,12 @@ class Worker(Process):
         """Whether it came to serve; its parent knows that even when it is dead."""
         return self._hears.poll()  # the message is never taken out
 
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = Server(self.config)
+        return self._server
+
     async def _tell_ready(self) -> None:
         self.config.callback_notify = None  # once is enough
         self._tells.send(True)
@@ -254,6 +260,16 @@ class Worker(Process):
         threading.Thread(target=_end_after_parent, daemon=True).start()
         self.config.callback_notify = self._tell_ready  # uvicorn calls it when it takes the first callers
         super().target(sockets)
+
+
+class Server(uvicorn.Server):
+    """A server that listens from now on, on a socket that kept its port until now."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in sockets or [] if sys.platform == "linux" else []:
+            # Its connections take this over. Without it, those that are being closed would keep the port for a minute.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        await super().startup(sockets)
 
 
 @contextmanager

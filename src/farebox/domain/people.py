@@ -184,7 +184,7 @@ def guesses_of(email: str) -> Allowance:
 
 
 def guesses_of_nobody(email: str) -> Allowance:
-    """The same where nobody has the address, counted once more. There is always room: `guesses_of` has less."""
+    """The same where nobody has the address, counted once more, without a bound: `guesses_of` has one."""
     return Allowance(f"nobody {email}", 1000, 15 * MINUTE_US)
 
 

@@ -133,6 +133,10 @@ class People(Protocol):
 
     # -- What happened
 
+    def count(self, allowance: Allowance) -> None:
+        """Count one more of something that nobody bounds; it costs as much as `note`."""
+        ...
+
     def note(self, what: str, client: Client, *, person_id: str, account_id: str | None = None) -> None:
         """Write into the audit log, where rows stay: so only of a person, or strangers would fill it."""
         ...

@@ -14,6 +14,7 @@ from farebox.domain.people import (
     codes_of,
     exports_by,
     guesses_of,
+    guesses_of_nobody,
     mails_to,
 )
 from farebox.ports.calls import AccountRow
@@ -97,7 +98,7 @@ def _forget(connection: Connection, who: Person) -> None:
     connection.execute(
         delete(mail).where(mail.c.email == who.email, or_(mail.c.link_id.is_(None), mail.c.link_id.not_in(invitations)))
     )
-    counted = (guesses_of(who.email), codes_of(who.id), exports_by(who.id))
+    counted = (guesses_of(who.email), guesses_of_nobody(who.email), codes_of(who.id), exports_by(who.id))
     forget_counts(connection, *counted, *(mails_to(who.email, purpose) for purpose in LINK_US))
     connection.execute(delete(person).where(person.c.id == who.id))
 

@@ -187,6 +187,12 @@ class StoredPeople:
 
     # -- What happened
 
+    def count(self, allowance: Allowance) -> None:
+        with self._database.write() as connection:
+            now_us = self._database.now_us(connection)
+            row = {"subject": allowance.subject, "id": secrets.token_hex(8), "at_us": now_us}
+            connection.execute(insert(guess), row)
+
     def note(self, what: str, client: Client, *, person_id: str, account_id: str | None = None) -> None:
         with self._database.write() as connection:
             now_us = self._database.now_us(connection)

@@ -42,14 +42,15 @@ def _read(environment: Environment, path: Path, name: str, found: list[str]) -> 
         found.append(f"{path} is nested too deeply to be read.")
     else:
         for node in tree.find_all(REFERS):
-            match node:
-                case nodes.Extends(template=nodes.Const(value=value)) if value == name:
-                    remedy = "" if name.startswith(MAIL) else f'; for ours, write {{% extends "farebox/{name}" %}}'
-                    found.append(f"{path}, line {node.lineno}: the template extends itself{remedy}.")
-                case nodes.Node(template=nodes.Const(value=str(value))):
-                    if not getattr(node, "ignore_missing", False) and not _is_there(environment, value):
-                        found.append(f"{path}, line {node.lineno}: there is no template {value!r}.")
-                    yield value
+            named = getattr(node, "template", None)
+            if not isinstance(named, nodes.Const) or not isinstance(named.value, str):
+                continue  # known only when it is shown
+            if named.value == name and isinstance(node, nodes.Extends):
+                remedy = "" if name.startswith(MAIL) else f'; for ours, write {{% extends "farebox/{name}" %}}'
+                found.append(f"{path}, line {node.lineno}: the template extends itself{remedy}.")
+            elif not getattr(node, "ignore_missing", False) and not _is_there(environment, named.value):
+                found.append(f"{path}, line {node.lineno}: there is no template {named.value!r}.")
+            yield named.value
 
 
 def _is_there(environment: Environment, name: str) -> bool:
