@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,34 @@ def test_while_no_worker_serves_the_port_is_kept_from_others() -> None:
                 pass
         with pytest.raises(OSError, match="in use"):
             socket.create_server((host, port))
+
+
+@pytest.mark.skipif(not SHARES_OUT, reason="elsewhere a socket listens from the start")
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_worker_whose_port_was_taken_meanwhile_says_so_and_ends(caplog: pytest.LogCaptureFixture, loop: str) -> None:
+    told: list[str] = []
+
+    async def app(_scope: object, receive: Any, send: Any) -> None:  # noqa: ANN401  # ASGI
+        for what in ("startup", "shutdown"):
+            await receive()
+            told.append(what)
+            await send({"type": f"lifespan.{what}.complete"})
+
+    async def start(listener: socket.socket) -> None:
+        config = uvicorn.Config(app, lifespan="on", log_config=None)
+        config.load()
+        started = workers.Server(config)
+        started.lifespan = config.lifespan_class(config)
+        with pytest.raises(SystemExit, match=str(STARTUP_FAILURE)):
+            await started.startup([listener])
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        with socket.create_server(listener.getsockname()):
+            import_module(loop).run(start(listener))
+    assert told == ["startup", "shutdown"]
+    assert "A worker cannot listen: its port was taken by another program" in caplog.text
 
 
 @pytest.mark.skipif(not SHARES_OUT, reason="elsewhere all places have one socket")

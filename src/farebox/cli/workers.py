@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
@@ -158,7 +159,7 @@ class Workers(Multiprocess):
         return len(self.sockets) > 1 and place < self._at_work == self.processes_num
 
     def _is_listening(self, place: int) -> bool:
-        return bool(self.sockets[place].getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        return _listens(self.sockets[place])
 
     def _is_ready_in_time(self, new: "Worker") -> bool:
         ends_at = time.monotonic() + self.config.timeout_worker_healthcheck
@@ -266,10 +267,25 @@ class Server(uvicorn.Server):
     """A server that listens from now on, on a socket that kept its port until now."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        for listener in sockets or [] if sys.platform == "linux" else []:
+        own = sockets or [] if sys.platform == "linux" else []
+        for listener in own:
             # Its connections take this over. Without it, those that are being closed would keep the port for a minute.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError:  # as asyncio has it; uvloop only closes the socket
+            if not own:
+                raise
+        if not all(map(_listens, own)):
+            log.error("A worker cannot listen: its port was taken by another program while it started.")
+            await self.lifespan.shutdown()  # or its threads would keep the process
+            sys.exit(STARTUP_FAILURE)
+
+
+def _listens(listener: socket.socket) -> bool:
+    with suppress(OSError):  # it was closed
+        return bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    return False
 
 
 @contextmanager
