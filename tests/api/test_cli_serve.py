@@ -170,8 +170,8 @@ def test_a_start_takes_the_port_though_connections_of_the_last_server_are_being_
         for _ in range(8):
             connected(server, open_connections)
         server.stop()
-    with Served(workers=after, cwd=tmp_path, port=server.port):
-        pass
+    with Served(workers=after, cwd=tmp_path, port=server.port) as later:
+        assert later.health() == 200
 
 
 def test_workers_whose_parent_was_killed_end_by_themselves_and_leave_the_port(tmp_path: Path) -> None:

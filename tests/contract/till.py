@@ -116,8 +116,8 @@ class Till:
 
 
 @asynccontextmanager
-async def running(database: Database) -> AsyncIterator[GroupCommitLedger]:
-    ledger = GroupCommitLedger(database, PRODUCT.by_name)
+async def running(database: Database, product: Product = PRODUCT) -> AsyncIterator[GroupCommitLedger]:
+    ledger = GroupCommitLedger(database, product.by_name)
     ledger.start()
     try:
         yield ledger

@@ -1,15 +1,45 @@
 """The driver's own connections of work beside the calls: kept open for what is done again and again, else brief."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any
 
 from farebox.store.cursor import Cursor, clock_us
 from farebox.store.database import Database, unavailable
 
 
-class OwnConnection:
+class Connected(ABC):
+    """What is done by statements, with a connection of either kind."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @abstractmethod
+    def cursor(self) -> AbstractContextManager[Cursor]: ...
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """Several statements that write; what fails takes all of them back."""
+        with self.cursor() as cursor, self._writing(cursor):
+            yield cursor
+
+    def now_us(self, cursor: Cursor) -> int:
+        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
+
+    def run(self, cursor: Cursor, statement: str, *values: object) -> None:
+        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)
+
+    @contextmanager
+    def _writing(self, cursor: Cursor) -> Iterator[None]:
+        with self._database.writers_turn():
+            cursor.execute(self._database.begins)
+            yield
+            cursor.execute("COMMIT")
+
+
+class OwnConnection(Connected):
     """A connection for one thread at a time. Each statement commits by itself, but those of a transaction.
 
     Raises:
@@ -17,7 +47,7 @@ class OwnConnection:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self.skip_locked = "" if database.is_sqlite else " FOR UPDATE SKIP LOCKED"
         """The end of a SELECT whose rows are written to, but not those that somebody else is writing to."""
         self._connection: Any = None
@@ -38,28 +68,12 @@ class OwnConnection:
                 self._drop()
                 raise
 
-    @contextmanager
-    def transaction(self) -> Iterator[Cursor]:
-        """Several statements that write; what fails takes all of them back."""
-        with self.cursor() as cursor, self._database.writers_turn():
-            cursor.execute(self._database.begins)
-            yield cursor
-            cursor.execute("COMMIT")
-
-    def now_us(self, cursor: Cursor) -> int:
-        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
-
     def write(self, cursor: Cursor, statement: str, *values: object) -> int:
         """How many rows it wrote, in a transaction of its own: a statement alone takes the role's isolation."""
-        with self._database.writers_turn():
-            cursor.execute(self._database.begins)
+        with self._writing(cursor):
             self.run(cursor, statement, *values)
             written: int = cursor.rowcount
-            cursor.execute("COMMIT")
-            return written
-
-    def run(self, cursor: Cursor, statement: str, *values: object) -> None:
-        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)
+        return written
 
     def close(self) -> None:
         with self._one_at_a_time:
@@ -80,15 +94,12 @@ class OwnConnection:
                 connection.close()
 
 
-class BriefConnection:
+class BriefConnection(Connected):
     """A connection for each use, on any thread. Each statement commits by itself, but those of a transaction.
 
     Raises:
         LedgerUnavailable: the database cannot be asked.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
@@ -98,17 +109,3 @@ class BriefConnection:
                 yield cursor
         except self._database.outages as error:
             raise unavailable(error) from error
-
-    @contextmanager
-    def transaction(self) -> Iterator[Cursor]:
-        """Several statements that write; what fails takes all of them back."""
-        with self._database.writers_turn(), self.cursor() as cursor:
-            cursor.execute(self._database.begins)
-            yield cursor
-            cursor.execute("COMMIT")
-
-    def now_us(self, cursor: Cursor) -> int:
-        return clock_us(cursor, is_sqlite=self._database.is_sqlite)
-
-    def run(self, cursor: Cursor, statement: str, *values: object) -> None:
-        cursor.execute(statement if self._database.is_sqlite else statement.replace("?", "%s"), values)

@@ -9,10 +9,9 @@ from farebox.account.stripe_events import Clerk
 from farebox.domain.apikey import Mode
 from farebox.domain.ledger import Spent
 from farebox.store.accounts import StoredAccounts
-from farebox.store.ledger.group_commit import GroupCommitLedger
 from farebox.store.reconcile.sums import reconcile
 from tests.contract.selling.counter import PRODUCT, Counter
-from tests.contract.till import SECRET, admit, ask, record
+from tests.contract.till import SECRET, admit, ask, record, running
 
 
 def test_calls_under_way_keep_their_period_when_a_plan_is_bought(counter: Counter) -> None:
@@ -21,9 +20,7 @@ def test_calls_under_way_keep_their_period_when_a_plan_is_bought(counter: Counte
     session = counter.buy(account_id, "pro")
 
     async def run() -> tuple[int, int]:
-        ledger = GroupCommitLedger(counter.database, PRODUCT.by_name)
-        ledger.start()
-        try:
+        async with running(counter.database, PRODUCT) as ledger:
             for _ in range(18):
                 await record(ledger, await admit(ledger, key))
             under_way = [await admit(ledger, key) for _ in range(2)]
@@ -36,8 +33,6 @@ def test_calls_under_way_keep_their_period_when_a_plan_is_bought(counter: Counte
             await record(ledger, new)
             assert new.plan == "pro"
             return under_way[0].period_start_us, new.period_start_us
-        finally:
-            await ledger.close()
 
     before_us, after_us = asyncio.run(run())
     meters = counter.rows(
@@ -58,10 +53,8 @@ def test_a_month_that_a_purchase_has_begun_is_right_before_its_first_call(counte
     key = create_key(StoredAccounts(counter.database), SECRET, "till", counter.row(account_id).email, PLAIN)
 
     async def call_once() -> None:
-        ledger = GroupCommitLedger(counter.database, PRODUCT.by_name)
-        ledger.start()
-        await record(ledger, await admit(ledger, key))
-        await ledger.close()
+        async with running(counter.database, PRODUCT) as ledger:
+            await record(ledger, await admit(ledger, key))
 
     asyncio.run(call_once())
     _come_back(counter, account_id, counter.buy(account_id, "pro"))
@@ -78,17 +71,13 @@ def test_a_key_with_a_cap_that_first_calls_in_a_month_that_a_purchase_has_begun_
     session = counter.buy(account_id, "pro")
 
     async def run() -> None:
-        ledger = GroupCommitLedger(counter.database, PRODUCT.by_name)
-        ledger.start()
-        try:
+        async with running(counter.database, PRODUCT) as ledger:
             await record(ledger, await admit(ledger, plain))
             await asyncio.to_thread(_come_back, counter, account_id, session)
             for _ in range(2):
                 await record(ledger, await admit(ledger, capped))
             refused = await ledger.admit(ask(capped))
             assert not hasattr(refused, "hold"), "2 calls are all of it"
-        finally:
-            await ledger.close()
 
     asyncio.run(run())
     meters = "SELECT period_start_us, period_end_us FROM meter WHERE account_id = :id AND name = :name ORDER BY 1"
@@ -107,14 +96,10 @@ def test_a_mode_that_first_calls_after_a_purchase_counts_in_the_month_of_the_oth
     session = counter.buy(account_id, "pro")
 
     async def run() -> None:
-        ledger = GroupCommitLedger(counter.database, PRODUCT.by_name)
-        ledger.start()
-        try:
+        async with running(counter.database, PRODUCT) as ledger:
             await record(ledger, await admit(ledger, before))
             await asyncio.to_thread(_come_back, counter, account_id, session)
             await record(ledger, await admit(ledger, after))
-        finally:
-            await ledger.close()
 
     asyncio.run(run())
     meters = "SELECT name, period_start_us, posted_calls FROM meter WHERE account_id = :id ORDER BY 2, 1"
