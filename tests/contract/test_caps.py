@@ -21,7 +21,7 @@ from farebox.store.database import Database
 from farebox.store.reconcile.findings import Finding
 from farebox.store.reconcile.sums import reconcile
 from tests.contract.filled import tamper
-from tests.contract.till import PRODUCT, SECRET, Faults, FaultyDatabase, Till, admit, ask, record, running
+from tests.contract.till import PRODUCT, SECRET, Faults, FaultyDatabase, Till, admit, ask, no_inline, record, running
 
 ENDPOINTS: Final = ("/v1/generate", "/v1/tagline")
 
@@ -127,7 +127,7 @@ def test_a_call_reads_its_own_meters_however_many_capped_keys_the_account_has(ti
                 found.append(real(cursor, owners, end_after_us))
                 return found[-1]
 
-            ledger._inline = None  # which has statements of its own, and they are the same
+            no_inline(ledger)  # which has statements of its own, and they are the same
             ledger._statements.meters = meters  # type: ignore[method-assign]
             await record(ledger, await admit(ledger, key))
             assert [len(rows) for rows in found] == [1, 1]
@@ -142,7 +142,7 @@ def test_a_cap_costs_a_call_no_round_trip_and_none_is_paid_without_one(till: Til
         with closing(FaultyDatabase(migrated_url)) as database:
             database.faults = Faults()
             async with running(database) as ledger:
-                ledger._inline = None  # or a slow disk would have some of them go another way
+                no_inline(ledger)  # or a slow disk would have some of them go another way
                 await record(ledger, await admit(ledger, key))
                 before = database.faults.count
                 await record(ledger, await admit(ledger, key))

@@ -17,7 +17,19 @@ from farebox.domain.period import DAY_US
 from farebox.domain.wallet import Grant
 from farebox.store.database import Database
 from farebox.store.money.wallet import StoredCredit
-from tests.contract.till import SECONDS_MAX, SPENT, Faults, FaultyDatabase, Till, admit, ask, record, running, stalled
+from tests.contract.till import (
+    SECONDS_MAX,
+    SPENT,
+    Faults,
+    FaultyDatabase,
+    Till,
+    admit,
+    ask,
+    no_inline,
+    record,
+    running,
+    stalled,
+)
 
 CENT: Final = 10_000_000
 
@@ -321,7 +333,7 @@ def statements_of(till: Till, key: NewKey) -> int:
         with closing(FaultyDatabase(till.url)) as database:
             database.faults = Faults()
             async with running(database) as ledger:
-                ledger._inline = None  # or a slow disk would have some of them go another way
+                no_inline(ledger)  # or a slow disk would have some of them go another way
                 await record(ledger, await admit(ledger, key))
                 before = database.faults.count
                 await record(ledger, await admit(ledger, key), spent=SPENT)

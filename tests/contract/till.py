@@ -125,6 +125,13 @@ async def running(database: Database, product: Product = PRODUCT) -> AsyncIterat
         await asyncio.wait_for(ledger.close(), SECONDS_MAX)
 
 
+def no_inline(ledger: GroupCommitLedger) -> None:
+    """Have the ledger's thread decide lone calls as well."""
+    if ledger._inline is not None:
+        ledger._inline.close()
+        ledger._inline = None
+
+
 def ask(key: NewKey, **more: Any) -> Ask:  # noqa: ANN401  # any field of an Ask
     call_id = f"req_{time.time_ns():016x}{secrets.token_hex(4)}"
     return Ask(call_id, key.row.digest, "/v1/generate", "m", PRICE, 40, 60, TTL_US)._replace(**more)

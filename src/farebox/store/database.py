@@ -131,7 +131,9 @@ class Database:
                 raise sqlite3.OperationalError("the database's file is away, and its -wal is there")
             target = sqlite_file.address_of(self.path.absolute())
         # A connection is closed on another thread than it was opened on.
-        connection = sqlite3.connect(target, busy_seconds, isolation_level=None, check_same_thread=False, uri=True)
+        connection = sqlite3.connect(
+            target, timeout=busy_seconds, isolation_level=None, check_same_thread=False, uri=True
+        )
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
             with self.writers_turn():  # SQLite refuses the switch at once while another process is writing
                 connection.execute("PRAGMA journal_mode = WAL")

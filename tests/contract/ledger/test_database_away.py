@@ -24,6 +24,7 @@ from tests.contract.till import (
     Till,
     admit,
     ask,
+    no_inline,
     record,
     running,
     stalled,
@@ -145,7 +146,7 @@ def test_a_commit_whose_answer_is_lost_is_recorded_once_and_an_admission_is_take
         with closing(FaultyDatabase(migrated_url)) as database:
             async with running(database) as ledger:
                 database.faults = Faults()
-                ledger._inline = None  # which has a test of its own
+                no_inline(ledger)  # which has a test of its own
                 hold = await admit(ledger, key)
                 admit_operations = await count(ledger, database, admit(ledger, key))
                 record_operations = await count(ledger, database, record(ledger, hold))
