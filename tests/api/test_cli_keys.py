@@ -86,6 +86,14 @@ def test_the_life_of_a_key(till: Till) -> None:
     wait_until(lambda: till.status(old) == 401, "the old key to end")
     assert till.status(new) == 200
 
+    # A suspended account is refused with the next request, until it may call again.
+    assert till.run("accounts", "suspend", "ada@example.com") == "ada@example.com is suspended.\n"
+    assert till.status(new) == 403
+    assert till.run("accounts", "list").endswith("  suspended\n")
+    assert till.run("accounts", "resume", "ada@example.com") == "ada@example.com may call again.\n"
+    assert till.status(new) == 200
+    assert till.run("accounts", "plan", "ada@example.com", "free").endswith("  ada@example.com  plan free\n")
+
     # A list tells them apart without telling one.
     listed = till.run("keys", "list", "ada@example.com")
     address, *lines = listed.splitlines()

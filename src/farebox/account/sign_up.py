@@ -19,12 +19,22 @@ def sign_up(accounts: Accounts, product: Product, email: str, plan: str) -> Acco
     except PersonError:
         idn = "" if email.isascii() else ", and a domain as mail servers have it, as xn--mller-kva.example"
         raise FounderError(f"{email!r} is not an e-mail address; write it as name@example.com{idn}.") from None
-    if plan not in product.by_name:
-        raise FounderError(f"There is no plan {plan!r}; choose one of: {', '.join(product.by_name)}.")
+    check_plan(product, plan)
     now_us = accounts.now_us()
     row = AccountRow(f"acct_{secrets.token_hex(8)}", address, plan, "active", now_us, now_us)
     if not accounts.add_account(row):
         raise FounderError(
-            f"There is already an account {address!r}. Create a key for it with: farebox keys create {address}"
+            f"There is already an account {address!r}. Create a key for it with: farebox keys create {address}\n"
+            f"To move it to another plan: farebox accounts plan {address} {plan}"
         )
     return row
+
+
+def check_plan(product: Product, plan: str) -> None:
+    """Check that the founder's file has the plan.
+
+    Raises:
+        FounderError: it has not.
+    """
+    if plan not in product.by_name:
+        raise FounderError(f"There is no plan {plan!r}; choose one of: {', '.join(product.by_name)}.")

@@ -198,7 +198,19 @@ class Accounts(Protocol):
         """False, and nothing added, where the address is taken."""
         ...
 
+    def list_accounts(self) -> Sequence[AccountRow]:
+        """Those that are open, in the order of addresses."""
+        ...
+
     def set_plan(self, account_id: str, plan: str) -> None: ...
+    def move(self, account_id: str, plan: str) -> bool:
+        """Move the account to a plan that it did not buy; False, and nothing done, where it ever had a subscription."""
+        ...
+
+    def set_suspended(self, account_id: str, *, is_suspended: bool) -> bool:
+        """False where it was so before."""
+        ...
+
     def list_keys(self, email: str | None = None) -> list[tuple[str, KeyRow]]:
         """The keys, with the address of their account, in the order of addresses and of age."""
         ...

@@ -12,6 +12,7 @@ from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.people.deleting import is_refused_only, lock_keys, why_no_key
 from farebox.store.tables import account, api_key
+from farebox.store.tables_money import subscription
 
 FOUNDER: Final = Client("", "")  # by the command line: nobody who logs in
 
@@ -41,6 +42,32 @@ class StoredAccounts:
     def set_plan(self, account_id: str, plan: str) -> None:
         with self._database.write() as connection:
             connection.execute(update(account).where(account.c.id == account_id).values(plan=plan))
+
+    def list_accounts(self) -> list[AccountRow]:
+        found = select(account).where(account.c.closed_us.is_(None)).order_by(account.c.email)
+        with self._database.read() as connection:
+            return [AccountRow(*row) for row in connection.execute(found)]
+
+    def move(self, account_id: str, plan: str) -> bool:
+        with self._database.write() as connection:
+            before = connection.execute(select(account).where(account.c.id == account_id).with_for_update()).one()
+            bought = select(subscription.c.id).where(subscription.c.account_id == account_id)
+            if before.is_subscribed or connection.execute(bought).first() is not None:
+                return False
+            moved = {"plan": plan, "grace_until_us": None, "trial_end_us": None}
+            connection.execute(update(account).where(account.c.id == account_id).values(moved))
+            if plan != before.plan:
+                self._note(connection, "plan_changed", account_id, **{"from": before.plan, "to": plan})
+            return True
+
+    def set_suspended(self, account_id: str, *, is_suspended: bool) -> bool:
+        before, after = ("active", "suspended") if is_suspended else ("suspended", "active")
+        with self._database.write() as connection:
+            which = (account.c.id == account_id) & (account.c.state == before)
+            changed = connection.execute(update(account).where(which).values(state=after)).rowcount > 0
+            if changed:
+                self._note(connection, "account_suspended" if is_suspended else "account_resumed", account_id)
+            return changed
 
     def list_keys(self, email: str | None = None) -> list[tuple[str, KeyRow]]:
         found = select(account.c.email, api_key).join(account, account.c.id == api_key.c.account_id)

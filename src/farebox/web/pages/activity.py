@@ -23,6 +23,8 @@ BEGAN: Final = {
 }
 WORDS: Final = {
     "account_opened": "opened the account",
+    "account_resumed": "ended the account's suspension",
+    "account_suspended": "suspended the account",
     "account_claimed": "took the account over, by its address",
     "address_changed": "changed their address",
     "invitation_revoked": "revoked the invitation of {about}",
