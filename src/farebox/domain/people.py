@@ -95,6 +95,7 @@ class Link(NamedTuple):
     purpose: Purpose
     email: str
     person_id: str | None
+    """Whose it is, where that is known; of an invitation, who made it."""
     account_id: str | None
     data: str
     created_us: int
