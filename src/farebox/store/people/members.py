@@ -7,7 +7,6 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, 
 from farebox.domain.people import (
     LAST_MAILS,
     LINK_US,
-    Allowance,
     Client,
     NotAllowed,
     Person,
@@ -124,13 +123,10 @@ def _forget(connection: Connection, who: Person) -> None:
     connection.execute(
         delete(mail).where(mail.c.email == who.email, or_(mail.c.link_id.is_(None), mail.c.link_id.not_in(invitations)))
     )
-    counted = (guesses_of(who.email), guesses_of_nobody(who.email), codes_of(who.id), exports_by(who.id))
-    forget_counts(connection, *counted, *(mails_to(who.email, purpose) for purpose in LINK_US))
-    connection.execute(delete(person).where(person.c.id == who.id))
-
-
-def forget_counts(connection: Connection, *counted: Allowance) -> None:
+    counted = [guesses_of(who.email), guesses_of_nobody(who.email), codes_of(who.id), exports_by(who.id)]
+    counted += [mails_to(who.email, purpose) for purpose in LINK_US]
     connection.execute(delete(guess).where(guess.c.subject.in_([each.subject for each in counted])))
+    connection.execute(delete(person).where(person.c.id == who.id))
 
 
 def say_farewell(connection: Connection, who: Person, template: str, now_us: int, **data: str) -> None:
