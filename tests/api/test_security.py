@@ -51,6 +51,29 @@ def test_session_fixation_each_way_in_has_a_session_of_its_own(fort: Fort) -> No
     assert len({each["__Host-session"] for each in seen} | {"A" * 43}) == len(seen) + 1
 
 
+@pytest.mark.parametrize("byte", ["\xa0", "\x85"])
+def test_session_fixation_by_a_cookie_that_another_host_of_the_domain_sets(fort: Fort, ada: str, byte: str) -> None:
+    eve = fort.joined(fort.new_email()).cookies["__Host-session"]
+    browser, _ = fort.log_in(ada)
+    browser.cookies[f"{byte}__Host-session"] = eve
+    assert ada in browser.get("/overview").text
+    del browser.cookies["__Host-session"]
+    assert not is_in(browser)
+
+
+def test_takeover_at_sign_up_by_a_cookie_that_another_host_of_the_domain_sets(fort: Fort) -> None:
+    victim = fort.new_email()
+    eve = fort.browser()
+    eve.post("/signup", email=victim, password=OTHER)
+    browser = fort.browser()
+    browser.cookies["\xa0__Host-signup"] = eve.cookies["__Host-signup"]
+    path = fort.link_to(victim)
+    browser.get(path)
+    assert browser.post(path).header("location") == "/playground?told=not-kept"
+    assert is_in(browser)
+    assert fort.log_in(victim, OTHER)[1].status == 422
+
+
 def test_cookie_flags_of_every_cookie(fort: Fort) -> None:
     ada = Guarded(fort)
     browser, eve = ada.first(), fort.new_email()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from farebox.account.sign_up import sign_up
 from farebox.domain.admission import Admitted, Ask, Once, Refused
 from farebox.domain.errors import FounderError, InvalidApiKey
 from farebox.domain.ledger import Spent
-from farebox.domain.people import NotAllowed, PersonError, guesses_of_nobody
+from farebox.domain.people import COUNTED_US, NotAllowed, PersonError, TooOften, guesses_of_nobody
 from farebox.ports.calls import Kept
 from farebox.ports.people import DueMail, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
@@ -106,7 +107,11 @@ def test_what_names_anybody_goes_and_the_money_rows_stay(world: ClosingWorld) ->
         assert world.rows("SELECT count(*), sum(tokens) FROM usage_record WHERE state = 'posted'") == [(4, 4 * 19)]
         assert world.rows("SELECT count(*) FROM hold") == [(0,)]
         traces = world.traces_of(*people, ADA, BEA, CEM, KEY_NAME, world.key.key.text, world.key.row.digest, "for Ada")
-        assert traces == ["mail: account_deleted", "mail: account_deleted"]
+        assert traces == ["guess", "mail: account_deleted", "mail: account_deleted"], "who was invited is counted still"
+        world.rows("UPDATE guess SET at_us = at_us - :us", us=COUNTED_US)
+        with closing(StoredMailOutbox(world.database)) as outbox:
+            outbox.forget()
+        assert world.traces_of(CEM) == []
 
     world.people.count(guesses_of_nobody(ADA))  # she tried to log in before she had signed up
     world.invited_in()
@@ -132,6 +137,15 @@ def test_what_names_anybody_goes_and_the_money_rows_stay(world: ClosingWorld) ->
     assert check_sums_at(world.url) == []
     assert not reconcile(world.database, PRODUCT.by_name).findings
     assert [line.what for line in world.desk.upkeep.archive.happened(account_id, None)][:1] == ["account_deleted"]
+
+
+def test_an_address_has_no_more_mails_for_an_account_that_was_deleted_meanwhile(world: ClosingWorld) -> None:
+    for _ in range(5):
+        world.invite(CEM)
+    world.close()
+    eve = world.visit(world.join("eve@example.com").cookie)
+    with pytest.raises(TooOften, match="invited several times"):
+        world.invite(CEM, by=eve)
 
 
 @pytest.mark.parametrize("is_refused", [False, True])

@@ -6,7 +6,15 @@ from typing import Final
 
 import pytest
 
-from farebox.domain.people import DAY_US
+from farebox.domain.people import (
+    COUNTED_US,
+    DAY_US,
+    Client,
+    guesses_of,
+    guesses_of_nobody,
+    mails_to,
+    sign_ups_from,
+)
 from farebox.store import forgetting
 from farebox.store.cursor import Cursor
 from farebox.store.database import Database
@@ -14,6 +22,7 @@ from farebox.store.forgetting import Forgotten, forget_some
 from farebox.store.mail_outbox import OLD, StoredMailOutbox
 from farebox.store.money.inbox import OLD as OLD_EVENTS
 from farebox.store.own_connection import OwnConnection
+from tests.contract.world import ADA, World
 
 ROWS_MAX: Final = 4
 TABLES: Final = {
@@ -24,7 +33,8 @@ TABLES: Final = {
     "mail": "('{n}', 'a@x.example', 't', '{{}}', NULL, {us}, NULL, 1, {us}, '', NULL)",
     "webhook_event": "('{n}', 'invoice.paid', 'in_1', {us}, {us}, {us}, 1, NULL, '')",
 }
-ALL: Final = {each.table: each for each in (*OLD, OLD_EVENTS)}
+EACH: Final = (*OLD, OLD_EVENTS)
+ALL: Final = {each.table: each for each in EACH}
 
 
 @pytest.fixture
@@ -94,7 +104,21 @@ def test_what_somebody_else_is_deleting_is_not_waited_for(database: Database, ow
     assert count(database, "session") == 1
 
 
-@pytest.mark.parametrize("each", ALL.values(), ids=ALL.keys())
+def test_a_count_that_names_an_address_is_forgotten_as_soon_as_it_does_not_count(database: Database) -> None:
+    world, client = World(database), Client("203.0.113.9", "")
+    theirs = [mails_to(ADA, "invite"), guesses_of(ADA), guesses_of_nobody(ADA)]
+    assert {each.window_us for each in theirs} == {COUNTED_US}
+    for each in (*theirs, sign_ups_from(client)):
+        world.people.count(each)
+    with closing(StoredMailOutbox(database)) as outbox:
+        outbox.forget()
+        assert world.count("guess") == 4
+        world.rows("UPDATE guess SET at_us = at_us - :us", us=COUNTED_US)
+        outbox.forget()
+    assert world.rows("SELECT subject FROM guess") == [(sign_ups_from(client).subject,)]
+
+
+@pytest.mark.parametrize("each", EACH, ids=[f"{each.table}{each.only}" for each in EACH])
 def test_a_portion_is_found_by_an_index(database: Database, own: OwnConnection, each: Forgotten) -> None:
     """On a table without statistics PostgreSQL has to be told that reading it all would be slow."""
     with own.cursor() as cursor:

@@ -12,6 +12,7 @@ from farebox.web.pages.guard import FORM_BYTES_MAX, HEADERS, Guard
 
 OWN = "https://shop.example"
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+STRIPPED = (b"\xa0", b"\x85", b"\xa0 \x85", b"\x1c", b"\x0b")  # what str.strip() takes off, and no browser does
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,10 @@ def client(done: list[str]) -> TestClient:
     async def form(request: Request) -> Response:
         done.append(request.method)
         return PlainTextResponse(str(len(await request.body())))
+
+    @app.get("/cookies")
+    def cookies(request: Request) -> dict[str, str]:
+        return request.cookies
 
     @app.get("/own-headers")
     def own() -> Response:
@@ -122,6 +127,31 @@ def test_a_page_may_say_otherwise(client: TestClient) -> None:
 
 def test_what_has_been_answered_is_not_raised_any_further(client: TestClient) -> None:
     assert client.get("/broken").status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("sent", "counted"),
+    [
+        ([b"__Host-session=a"], {"__Host-session": "a"}),
+        ([b'x=1; \t__Host-session\t =\ta=b ;__Host-link=""; y; =z;;'], {"__Host-session": "a=b", "__Host-link": ""}),
+        ([b"__Host-session=a", b"__Host-link=b"], {"__Host-session": "a", "__Host-link": "b"}),
+        *(([b"__Host-session=a; " + byte + b"__Host-session=b"], {"__Host-session": "a"}) for byte in STRIPPED),
+        *(([b"__Host-session=a; __Host-session" + byte + b"=b"], {"__Host-session": "a"}) for byte in STRIPPED),
+        *(([byte + b"__Host-session=b"], {}) for byte in STRIPPED),
+        ([b"__host-session=a; session=b; __Host-=c; __Host-session"], {}),
+        ([b"__Host-session=a; __Host-link=b; __Host-session=c"], {"__Host-link": "b"}),
+        ([b"__Host-session=a; __Host-session=a"], {}),
+        ([b"__Host-session=a; __Host-session"], {"__Host-session": "a"}),
+        ([b"__Host-session=a", b"__Host-session=b"], {}),
+        ([b""], {}),
+    ],
+    ids=str,
+)
+def test_a_cookie_counts_by_exactly_our_name_and_if_it_comes_once(
+    client: TestClient, sent: list[bytes], counted: dict[str, str]
+) -> None:
+    reply = client.get("/cookies", headers=[(b"cookie", each) for each in sent])
+    assert reply.json() == counted
 
 
 def test_head_is_answered_where_get_is(client: TestClient) -> None:

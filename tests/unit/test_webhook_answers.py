@@ -1,6 +1,7 @@
 """What Stripe is answered, so that it sends again what could not be stored."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -8,6 +9,7 @@ from fastapi import Request
 
 from farebox.domain.errors import LedgerUnavailable
 from farebox.domain.webhooks import Event
+from farebox.ports.billing import Signatures
 from farebox.web.webhooks import BODY_BYTES_MAX, Webhooks
 
 EVENT = Event("evt_1", "invoice.paid", "in_1", 0, is_live=False)
@@ -38,11 +40,19 @@ class Believing:
         return EVENT
 
 
-def status(inbox: Inbox, body: bytes = b"{}") -> int:
+class Unsure:
+    """Asks the database, which is away."""
+
+    def read(self, body: bytes, signature: str) -> Event:
+        del body, signature
+        raise LedgerUnavailable("away")
+
+
+def status(inbox: Inbox, body: bytes = b"{}", signatures: Callable[[], Signatures] = Believing) -> int:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    webhooks = Webhooks(cast("Any", inbox), Believing, inbox.wake, is_live=False)
+    webhooks = Webhooks(cast("Any", inbox), signatures, inbox.wake, is_live=False)
     return asyncio.run(webhooks.receive(Request({"type": "http", "headers": []}, receive))).status_code
 
 
@@ -50,6 +60,7 @@ def test_an_event_that_cannot_be_stored_is_sent_again_and_stored_then() -> None:
     inbox = Inbox(LedgerUnavailable("away"))
     assert status(inbox) == 503
     assert inbox.stored == []
+    assert status(inbox, signatures=Unsure) == 503
     assert [status(inbox), status(inbox)] == [200, 200]
     assert (inbox.stored, inbox.woken) == ([EVENT], 1)
 

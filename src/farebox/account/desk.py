@@ -37,7 +37,7 @@ from farebox.ports.proofs import (
 )
 from farebox.ports.team import Archive, Closing, Plans, Team
 
-GONE = "This link has been used, has expired, or a newer one was sent. Ask for a new one."
+GONE = "This link has been used, has expired, was withdrawn, or a newer one was sent. Ask for a new one."
 
 
 @dataclass(frozen=True, slots=True)

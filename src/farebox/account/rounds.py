@@ -14,7 +14,7 @@ RETRY_SECONDS: Final = 5.0
 NOTE_TRIES: Final = 30
 NOTE_WAIT_SECONDS: Final = 1.0
 DOUBLINGS_MAX: Final = 20
-CLEAN_SECONDS: Final = 3600.0
+CLEAN_SECONDS: Final = 900.0
 PAUSE_SECONDS: Final = 0.05  # longer than a portion mostly takes: most calls come between two of them
 
 
@@ -43,7 +43,7 @@ def note_surely(note: Callable[[], None], what: str, is_ending: threading.Event,
 
 
 class Cleaning:
-    """Has forgotten what has had its time, each hour: a portion a round, so that all other work goes on meanwhile.
+    """Has forgotten what has had its time, every 15 minutes: a portion a round, so that other work goes on meanwhile.
 
     Args:
         forget: a portion; whether there may be more.

@@ -55,7 +55,7 @@ def invite(desk: Desk, here: Visit, client: Client, *, email: str, role: str) ->
     take(desk, [invitations_by(here.account.id)], "That were many invitations.")
     now_us = desk.people.now_us()
     link = Link(
-        secrets.token_hex(16), "invite", address, None, here.account.id, json.dumps({"role": as_role}),
+        secrets.token_hex(16), "invite", address, here.person.id, here.account.id, json.dumps({"role": as_role}),
         now_us, now_us + LINK_US["invite"], None,
     )  # fmt: skip
     letter = new_mail(address, "invite", now_us, link.id, account=here.account.email, by=here.email, role=as_role)

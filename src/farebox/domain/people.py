@@ -30,6 +30,9 @@ LINK_US: Final[dict[Purpose, int]] = {
     "code": 10 * MINUTE_US,  # the second step of a log-in: never mailed
 }
 
+COUNTED_US: Final = 15 * MINUTE_US
+"""How long it is counted what was done with an address, at most: that count names it."""
+
 USED_LATELY_US: Final = 2 * MINUTE_US
 """How long a used link still works for the browser that used it: its button may have been pressed twice."""
 
@@ -95,6 +98,7 @@ class Link(NamedTuple):
     purpose: Purpose
     email: str
     person_id: str | None
+    """Whose it is, where that is known; of an invitation, who made it."""
     account_id: str | None
     data: str
     created_us: int
@@ -180,12 +184,12 @@ class Allowance(NamedTuple):
 
 def guesses_of(email: str) -> Allowance:
     """Guesses at a person's password."""
-    return Allowance(f"guess {email}", 10, 15 * MINUTE_US)
+    return Allowance(f"guess {email}", 10, COUNTED_US)
 
 
 def guesses_of_nobody(email: str) -> Allowance:
     """The same where nobody has the address, counted once more, without a bound: `guesses_of` has one."""
-    return Allowance(f"nobody {email}", 1000, 15 * MINUTE_US)
+    return Allowance(f"nobody {email}", 1000, COUNTED_US)
 
 
 def codes_of(person_id: str) -> Allowance:
@@ -205,7 +209,7 @@ def guesses_from(client: Client) -> Allowance:
 
 def mails_to(email: str, purpose: Purpose) -> Allowance:
     """Mails that strangers can have sent to an address; once the links in them are over, its owner can have another."""
-    return Allowance(f"{purpose} {email}", 5, min(15 * MINUTE_US, LINK_US[purpose]))
+    return Allowance(f"{purpose} {email}", 5, min(COUNTED_US, LINK_US[purpose]))
 
 
 def mails_from(client: Client) -> Allowance:

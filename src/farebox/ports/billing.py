@@ -51,7 +51,11 @@ class Signatures(Protocol):
     """Check that a webhook comes from Stripe."""
 
     def read(self, body: bytes, signature: str) -> Event | None:
-        """The event that a body holds; None where it is not signed, too old, of the future, or no event."""
+        """The event that a body holds; None where it is not signed, too old, of the future, or no event.
+
+        Raises:
+            LedgerUnavailable: this machine's clock says no, and the database, whose clock counts then, cannot be asked.
+        """
         ...
 
 
@@ -72,6 +76,7 @@ class Inbox(Protocol):
         LedgerUnavailable: the database cannot be asked.
     """
 
+    def now_us(self) -> int: ...
     def add(self, event: Event) -> bool:
         """Store an event that is to be worked off; False where it is there already."""
         ...

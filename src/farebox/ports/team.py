@@ -84,11 +84,11 @@ class Team(Protocol):
         ...
 
     def set_role(self, here: Visit, person_id: str, role: Role, client: Client) -> bool:
-        """False where the account has no such member."""
+        """Change a role; who is no owner any more has no open invitations. False where there is no such member."""
         ...
 
     def remove(self, here: Visit, person_id: str, client: Client) -> bool:
-        """Take a person (oneself, too) out of the account; their sessions in it end.
+        """Take a person (oneself, too) out of the account; their sessions in it, and their open invitations, end.
 
         A person in no other account is deleted. False where the account has no such member.
         """

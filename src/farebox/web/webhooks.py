@@ -15,7 +15,9 @@ from farebox.ports.billing import Inbox, Signatures
 log = logging.getLogger("farebox.money")
 
 BODY_BYTES_MAX: Final = 1 << 19
-NOT_SIGNED: Final = b"The signature is not right: check STRIPE_WEBHOOK_SECRET, and the clock of this machine."
+NOT_SIGNED: Final = (
+    b"The signature is not right: check STRIPE_WEBHOOK_SECRET, and the clocks of this machine and its database."
+)
 OTHER_MODE: Final = b"Stored nothing: the event is of the other mode, live or test, than the key."
 
 
@@ -42,13 +44,13 @@ class Webhooks:
         return await run_in_threadpool(self._take, body, request.headers.get("stripe-signature", ""))
 
     def _take(self, body: bytes, signature: str) -> Response:
-        event = self._signatures().read(body, signature)
-        if event is None:
-            return Response(NOT_SIGNED, 400)
-        if event.is_live != self._is_live:
-            log.warning("%s was ignored: its mode, live or test, is not that of STRIPE_SECRET_KEY", event.id)
-            return Response(OTHER_MODE, 200)
         try:
+            event = self._signatures().read(body, signature)
+            if event is None:
+                return Response(NOT_SIGNED, 400)
+            if event.is_live != self._is_live:
+                log.warning("%s was ignored: its mode, live or test, is not that of STRIPE_SECRET_KEY", event.id)
+                return Response(OTHER_MODE, 200)
             is_new = self._inbox.add(event)
         except CallError:
             return Response(b"It cannot be stored right now.", 503)  # Stripe sends it again

@@ -86,8 +86,8 @@ def money_of(
         )
 
     return Money(
-        open_till, inbox, top_ups, Clerk(inbox, open_till), TopUpWatch(top_ups, open_till), signatures_of(settings),
-        changed, open_invoice,
+        open_till, inbox, top_ups, Clerk(inbox, open_till), TopUpWatch(top_ups, open_till),
+        signatures_of(settings, inbox.now_us), changed, open_invoice,
     )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def credit_of(database: Database) -> Credit:
     return StoredCredit(database)
 
 
-def signatures_of(settings: Settings) -> Callable[[], Signatures] | None:
+def signatures_of(settings: Settings, now_us: Callable[[], int]) -> Callable[[], Signatures] | None:
     """The check of webhooks; None without a secret, as any signature would do then."""
     secrets = settings.stripe_webhook_secret.get_secret_value() if settings.stripe_webhook_secret else ""
     if not webhook_secrets(secrets):
@@ -149,7 +149,7 @@ def signatures_of(settings: Settings) -> Callable[[], Signatures] | None:
     def opened() -> Signatures:
         from farebox.adapters.stripe_webhooks import StripeSignatures  # noqa: PLC0415  # as above
 
-        return StripeSignatures(secrets)
+        return StripeSignatures(secrets, now_us)
 
     return opened
 

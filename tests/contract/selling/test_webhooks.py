@@ -4,12 +4,14 @@ import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from farebox.account import buy
 from farebox.account.stripe_events import Clerk
+from farebox.adapters import stripe_webhooks
 from farebox.adapters.stripe_webhooks import StripeSignatures
 from farebox.domain.errors import FounderError
 from farebox.domain.webhooks import ID_CHARS_MAX, VERBS, Event
@@ -30,8 +32,12 @@ TIMES = 5
 # -- Who is believed
 
 
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
 def test_an_event_of_stripes_is_read() -> None:
-    found = StripeSignatures(SECRET).read(BODY.encode(), header(BODY, SECRET))
+    found = StripeSignatures(SECRET, now_us).read(BODY.encode(), header(BODY, SECRET))
     assert found == Event("evt_1", "invoice.paid", "in_1", 5_000_000, is_live=False)
 
 
@@ -40,30 +46,60 @@ def test_a_thin_event_is_read() -> None:
         {"id": "evt_2", "object": "v2.core.event", "type": "v1.billing.meter.error_report_triggered",
          "created": "2026-11-26T00:00:00Z", "livemode": True, "related_object": {"id": "mtr_1"}}
     )  # fmt: skip
-    found = StripeSignatures(SECRET).read(body.encode(), header(body, SECRET))
+    found = StripeSignatures(SECRET, now_us).read(body.encode(), header(body, SECRET))
     assert found == Event("evt_2", "v1.billing.meter.error_report_triggered", "mtr_1", 0, is_live=True)
 
 
 @pytest.mark.parametrize(("seconds", "is_taken"), [(-301, False), (-240, True), (240, True), (400, False)])
 def test_a_time_long_past_or_to_come_is_not_believed(seconds: int, is_taken: bool) -> None:  # noqa: FBT001
-    found = StripeSignatures(SECRET).read(BODY.encode(), header(BODY, SECRET, at=time.time() + seconds))
+    found = StripeSignatures(SECRET, now_us).read(BODY.encode(), header(BODY, SECRET, at=time.time() + seconds))
     assert (found is not None) is is_taken
+
+
+@pytest.mark.parametrize("off", [-600, 600])
+def test_where_this_machines_clock_is_wrong_that_of_the_database_counts(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch, off: int
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(stripe_webhooks, "time", SimpleNamespace(time=lambda: now + off))
+    if counter.database.is_sqlite:  # its clock is the machine's own
+        monkeypatch.setattr(counter.inbox, "now_us", now_us)
+    signatures = StripeSignatures(SECRET, counter.inbox.now_us)
+    assert signatures.read(BODY.encode(), header(BODY, SECRET))
+    assert signatures.read(BODY.encode(), header(BODY, SECRET, at=now + off)), "by either of them"
+    assert signatures.read(BODY.encode(), header(BODY, SECRET, at=now - off)) is None
+
+
+def test_the_database_is_asked_for_a_right_signature_alone_and_only_if_its_time_seems_wrong() -> None:
+    asked: list[int] = []
+
+    def clock() -> int:
+        asked.append(now_us())
+        return asked[-1]
+
+    signatures = StripeSignatures(SECRET, clock)
+    long_past = time.time() - 600
+    assert signatures.read(BODY.encode(), header(BODY, SECRET))
+    assert signatures.read(BODY.encode(), header(BODY, "whsec_of_somebody_else", at=long_past)) is None
+    assert not asked
+    assert signatures.read(BODY.encode(), header(BODY, SECRET, at=long_past)) is None
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(("chars", "is_taken"), [(ID_CHARS_MAX, True), (ID_CHARS_MAX + 1, False)])
 def test_an_event_whose_name_is_longer_than_any_is_not_taken(chars: int, *, is_taken: bool) -> None:
     body = event_body("evt_".ljust(chars, "x"))
-    assert (StripeSignatures(SECRET).read(body.encode(), header(body, SECRET)) is not None) is is_taken
+    assert (StripeSignatures(SECRET, now_us).read(body.encode(), header(body, SECRET)) is not None) is is_taken
 
 
 @pytest.mark.parametrize("secret", ["", "  ", "\n", " , "])
 def test_without_a_secret_nobody_is_believed(secret: str) -> None:
     with pytest.raises(FounderError, match="STRIPE_WEBHOOK_SECRET"):
-        StripeSignatures(secret)
+        StripeSignatures(secret, now_us)
 
 
 def test_ten_thousand_that_were_forged_or_altered_are_not_taken(seed: int) -> None:
-    signatures, made = StripeSignatures(SECRET), random.Random(seed)
+    signatures, made = StripeSignatures(SECRET, now_us), random.Random(seed)
     for _ in range(10_000):
         body, signature = forged(made, BODY, SECRET)
         assert signatures.read(body, signature) is None, (body, signature)

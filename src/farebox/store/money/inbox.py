@@ -42,6 +42,10 @@ class StoredInbox:
     def close(self) -> None:
         self._own.close()
 
+    def now_us(self) -> int:
+        with self._own.cursor() as cursor:
+            return self._own.now_us(cursor)
+
     def add(self, event: Event) -> bool:
         with self._own.cursor() as cursor:
             now_us = self._own.now_us(cursor)

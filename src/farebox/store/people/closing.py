@@ -6,12 +6,12 @@ from typing import Final
 
 from sqlalchemy import Connection, case, delete, select, update
 
-from farebox.domain.people import Client, NotAllowed, mails_to
+from farebox.domain.people import Client, NotAllowed
 from farebox.ports.people import Visit
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.people.deleting import GIVEN_BACK, REFUSED, is_under_way, last_refusal, unrevoked_of
-from farebox.store.people.members import forget_counts, lock_own, say_farewell, take_out
+from farebox.store.people.members import lock_own, say_farewell, take_out
 from farebox.store.tables import account, api_key, idempotency
 from farebox.store.tables_money import top_up
 from farebox.store.tables_people import limit_mark, link, mail, member
@@ -60,7 +60,6 @@ class StoredClosing:
             theirs = lock_own(connection, here)
             now_us = self._database.now_us(connection)
             _end_keys(connection, theirs.id, now_us)
-            _forget_invited(connection, theirs.id)
             for table in (link, mail, limit_mark, idempotency, top_up):
                 connection.execute(delete(table).where(table.c.account_id == theirs.id))
             _send_away(connection, theirs.id, theirs.email, now_us)
@@ -86,11 +85,6 @@ def _end_keys(connection: Connection, account_id: str, now_us: int) -> None:
         "name": "", "digest": api_key.c.id + " (deleted)",
     }  # fmt: skip
     connection.execute(update(api_key).where(api_key.c.account_id == account_id).values(ended))
-
-
-def _forget_invited(connection: Connection, account_id: str) -> None:
-    invited = connection.execute(select(link.c.email).where(link.c.account_id == account_id)).scalars()
-    forget_counts(connection, *(mails_to(email, "invite") for email in invited))
 
 
 def _send_away(connection: Connection, account_id: str, name: str, now_us: int) -> None:

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from sqlalchemy import Connection, and_, delete, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, update
 
 from farebox.domain.people import (
     LAST_MAILS,
     LINK_US,
-    Allowance,
+    Client,
     NotAllowed,
     Person,
     Role,
@@ -19,6 +19,7 @@ from farebox.domain.people import (
 )
 from farebox.ports.calls import AccountRow
 from farebox.ports.people import Visit
+from farebox.store.audit import write_down
 from farebox.store.people.deleting import OWNERS_STAY, is_under_way
 from farebox.store.people.people import notice
 from farebox.store.tables import account, metadata
@@ -76,6 +77,27 @@ def keep_an_owner(connection: Connection, account_id: str, person_id: str, now_u
         raise NotAllowed(LAST_OWNER)
 
 
+def end_invitations_by(connection: Connection, here: Visit, person_id: str, client: Client, now_us: int) -> None:
+    """End the invitations of somebody who may invite no longer: else they could come back by one of their own.
+
+    Those that a version before made do not say whose they are, so they are ended as well.
+    """
+    theirs = or_(link.c.person_id == person_id, link.c.person_id.is_(None))
+    for link_id in end_invitations(connection, here.account.id, theirs, now_us):
+        write_down(
+            connection, "invitation_revoked", client, now_us,
+            person_id=here.person.id, account_id=here.account.id, link=link_id,
+        )  # fmt: skip
+
+
+def end_invitations(connection: Connection, account_id: str, which: ColumnElement[bool], now_us: int) -> list[str]:
+    """End invitations to an account, which the caller has locked; return the ids of those that were unused till now."""
+    unused = and_(link.c.account_id == account_id, link.c.purpose == "invite", link.c.used_us.is_(None), which)
+    ids = list(connection.execute(select(link.c.id).where(unused)).scalars())
+    connection.execute(update(link).where(link.c.id.in_(ids)).values(used_us=now_us))
+    return ids
+
+
 def take_out(connection: Connection, account_id: str, person_id: str) -> Person | None:
     """Take a person out of an account, and delete them if they are in no other; return the person, if there is one."""
     row = connection.execute(select(person).where(person.c.id == person_id).with_for_update()).first()
@@ -90,6 +112,9 @@ def take_out(connection: Connection, account_id: str, person_id: str) -> Person 
 
 def _forget(connection: Connection, who: Person) -> None:
     """Delete a person with all that is theirs; open invitations to their address belong to other accounts, and stay."""
+    # The invitations that they made are of other accounts, which still tell of them.
+    made = and_(link.c.person_id == who.id, link.c.purpose == "invite")
+    connection.execute(update(link).where(made).values(person_id=None))
     for table in THEIRS:
         connection.execute(delete(table).where(table.c.person_id == who.id))
     others = and_(link.c.purpose == "invite", link.c.used_us.is_(None))
@@ -98,13 +123,10 @@ def _forget(connection: Connection, who: Person) -> None:
     connection.execute(
         delete(mail).where(mail.c.email == who.email, or_(mail.c.link_id.is_(None), mail.c.link_id.not_in(invitations)))
     )
-    counted = (guesses_of(who.email), guesses_of_nobody(who.email), codes_of(who.id), exports_by(who.id))
-    forget_counts(connection, *counted, *(mails_to(who.email, purpose) for purpose in LINK_US))
-    connection.execute(delete(person).where(person.c.id == who.id))
-
-
-def forget_counts(connection: Connection, *counted: Allowance) -> None:
+    counted = [guesses_of(who.email), guesses_of_nobody(who.email), codes_of(who.id), exports_by(who.id)]
+    counted += [mails_to(who.email, purpose) for purpose in LINK_US]
     connection.execute(delete(guess).where(guess.c.subject.in_([each.subject for each in counted])))
+    connection.execute(delete(person).where(person.c.id == who.id))
 
 
 def say_farewell(connection: Connection, who: Person, template: str, now_us: int, **data: str) -> None:

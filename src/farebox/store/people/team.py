@@ -14,6 +14,8 @@ from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.people.arrivals import let_in, person_for
 from farebox.store.people.members import (
+    end_invitations,
+    end_invitations_by,
     keep_an_owner,
     lock_account,
     lock_own,
@@ -60,7 +62,9 @@ class StoredTeam:
                 raise PersonError(f"{asked.email} is already in this account.", field="email")
             if _people_and_invited(connection, account_id, now_us) >= TEAM_MAX:
                 raise PersonError(FULL, field="email")
-            connection.execute(insert(link).values(asked._asdict()))
+            # Ended, so that none of them works again when the rows of the newer ones are gone.
+            end_invitations(connection, account_id, link.c.email == asked.email, now_us)
+            connection.execute(insert(link).values(asked._asdict() | {"created_us": now_us}))
             connection.execute(insert(mail).values(letter._asdict()))
             facts = {"link": asked.id, "role": _role(asked)}
             write_down(connection, "invited", client, now_us, person_id=here.person.id, account_id=account_id, **facts)
@@ -131,6 +135,8 @@ class StoredTeam:
                 keep_an_owner(connection, account_id, person_id, now_us)
             one = and_(member.c.account_id == account_id, member.c.person_id == person_id)
             connection.execute(update(member).where(one).values(role=role))
+            if before == "owner":
+                end_invitations_by(connection, here, person_id, client, now_us)
             facts = {"person": person_id, "role": role}
             write_down(
                 connection, "role_changed", client, now_us, person_id=here.person.id, account_id=account_id, **facts
@@ -147,6 +153,7 @@ class StoredTeam:
             now_us = self._database.now_us(connection)
             if role == "owner":
                 keep_an_owner(connection, theirs.id, person_id, now_us)
+            end_invitations_by(connection, here, person_id, client, now_us)
             who = take_out(connection, theirs.id, person_id)
             if who is not None:
                 say_farewell(connection, who, "removed", now_us, account=theirs.email)

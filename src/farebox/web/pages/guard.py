@@ -1,4 +1,4 @@
-"""The guard before every page: it checks who may send a form, and sets the headers of the answer."""
+"""The guard before every page: it checks who may send a form and which cookies count, and sets the answer's headers."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,6 +11,7 @@ from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
 from farebox.domain.errors import CallError, RequestRefused
+from farebox.web.pages.cookies import with_own_cookies
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM_BYTES_MAX: Final = 1 << 20
@@ -56,6 +57,7 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        scope["headers"] = with_own_cookies(scope["headers"])
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server leaves the body out
         request = Request(scope)

@@ -25,8 +25,8 @@ HERE: Final = "/team"
 TOLD: Final = {
     "invited": "The invitation is on its way. It works for 7 days.",
     "revoked": "The invitation no longer works.",
-    "role": "The role is changed.",
-    "removed": "They are removed from the account, and logged out of it everywhere.",
+    "role": "The role is changed. Open invitations by somebody who is no owner any more are revoked.",
+    "removed": "They are removed, logged out of this account everywhere, and their open invitations are revoked.",
 }
 NO_MEMBER: Final = "There is no such person in this account."
 NO_INVITATION: Final = "There is no such open invitation in this account."
