@@ -96,6 +96,20 @@ def test_the_sitemap_has_every_page_and_the_robots_know_it(
     assert "Sitemap: https://api.example.com/sitemap.xml" in client.get("/robots.txt").text
 
 
+@pytest.mark.parametrize("public_url", ["", "https://api.example.com"])
+def test_no_cache_for_all_keeps_an_address_that_a_request_made_up(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, public_url: str
+) -> None:
+    monkeypatch.setenv("FAREBOX_PUBLIC_URL", public_url)
+    client, kept = serve(Farebox()), []
+    for path in (*PAGES, "/robots.txt", "/sitemap.xml", "/openapi.json"):
+        reply = client.get(path, headers={"host": "evil.example"})
+        if "public" in reply.headers.get("cache-control", ""):
+            kept.append(path)
+            assert "evil.example" not in reply.text
+    assert bool(kept) == bool(public_url)
+
+
 # -- What the founder's file says
 
 

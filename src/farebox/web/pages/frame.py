@@ -85,6 +85,11 @@ class Frame:
         """The address of the service, as its customers write it, without a slash at the end."""
         return self.site.public_url or str(request.base_url).rstrip("/")
 
+    @property
+    def for_strangers(self) -> str:
+        """How a page for everybody may be kept: by no cache in between where its address is what the request said."""
+        return FOR_STRANGERS if self.site.public_url else FOR_STRANGERS.replace("public", "private")
+
     def page(
         self, request: Request, template: str, /, *, status: int = 200, cache: str = "no-store", **values: object
     ) -> HTMLResponse:
@@ -96,7 +101,9 @@ class Frame:
             "is_not_done": request.query_params.get("told") == "not-done",  # see `fresh` in visitor.py
         }
         html = self.templates.get_template(template).render(usual | values)
-        response = HTMLResponse(html, status, {"cache-control": cache})
+        response = HTMLResponse(
+            html, status, {"cache-control": self.for_strangers if cache == FOR_STRANGERS else cache}
+        )
         # Only what holds no secret: compressed beside what a stranger sent, its length would tell the secret (BREACH).
         if cache == FOR_STRANGERS:
             self._pack(request, response)

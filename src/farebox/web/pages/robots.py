@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from fastapi import APIRouter, Request, Response
 
-from farebox.web.pages.frame import FOR_STRANGERS, Frame
+from farebox.web.pages.frame import Frame
 
 CLOSED: Final = ("/v1/", "/link/", "/oauth/", "/login", "/logout", "/reset")
 
@@ -19,7 +19,7 @@ def routes(frame: Frame, paths: Sequence[str]) -> APIRouter:
     def robots(request: Request) -> Response:
         lines = ["User-agent: *", *(f"Disallow: {path}" for path in CLOSED)]
         lines += ["", f"Sitemap: {frame.address(request)}/sitemap.xml", ""]
-        return Response("\n".join(lines), headers={"cache-control": FOR_STRANGERS}, media_type="text/plain")
+        return Response("\n".join(lines), headers={"cache-control": frame.for_strangers}, media_type="text/plain")
 
     @router.get("/sitemap.xml")
     def sitemap(request: Request) -> Response:
@@ -28,6 +28,6 @@ def routes(frame: Frame, paths: Sequence[str]) -> APIRouter:
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{found}</urlset>\n'
         )
-        return Response(body, headers={"cache-control": FOR_STRANGERS}, media_type="application/xml")
+        return Response(body, headers={"cache-control": frame.for_strangers}, media_type="application/xml")
 
     return router
