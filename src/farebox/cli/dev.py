@@ -16,7 +16,14 @@ from farebox.cli.dev_stripe import is_beside, offer_beside, stripe_beside
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.models import local_model, model_line, use
 from farebox.cli.own_templates import check_templates
-from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans, warn_of_prices, warn_of_stripe
+from farebox.cli.serve import (
+    HostOption,
+    PortOption,
+    warn_of_lost_plans,
+    warn_of_pictures,
+    warn_of_prices,
+    warn_of_stripe,
+)
 from farebox.cli.server import listen, run, url_of
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.sandbox.example import example
@@ -42,6 +49,7 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
                 typer.echo(line)
             warn_of_lost_plans(shop)
             warn_of_prices(shop)
+            warn_of_pictures(shop)
             if stripe is None:
                 warn_of_stripe(shop)
             shop.database.close()

@@ -49,6 +49,7 @@ def serve(
         warn_of_sandbox(shop)
         warn_of_lost_plans(shop)
         warn_of_prices(shop)
+        warn_of_pictures(shop)
         warn_of_mail(shop, url_of(listeners[0]))
         warn_of_stripe(shop)
         # A call under way is finished, and recorded, before its process goes.
@@ -94,6 +95,12 @@ def warn_of_lost_plans(shop: Shop) -> None:
 def warn_of_prices(shop: Shop) -> None:
     for sentence in odd_prices(wiring.chosen(shop.product, shop.settings)):
         typer.echo(f"Warning: {sentence}.", err=True)
+
+
+def warn_of_pictures(shop: Shop) -> None:
+    for handler in shop.app.handlers.values():
+        if handler.picture_lacks_room:
+            typer.echo(f"Warning: {handler.place}: {handler.picture_lacks_room}.", err=True)
 
 
 def warn_of_stripe(shop: Shop) -> None:
