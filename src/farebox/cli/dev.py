@@ -15,7 +15,7 @@ from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.dev_stripe import is_beside, offer_beside, stripe_beside
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.models import local_model, model_line, use
-from farebox.cli.own_templates import check_templates
+from farebox.cli.own_templates import check_templates, warn_of_templates
 from farebox.cli.serve import (
     HostOption,
     PortOption,
@@ -64,6 +64,7 @@ def reloaded_app() -> Farebox:
         shop = open_shop(os.environ.get(APP_VARIABLE) or None)
         _check(shop)
         offer_beside(shop.product, shop.settings)
+        warn_of_templates(shop.app.folder)
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
     shop.database.close()

@@ -9,7 +9,7 @@ from farebox import wiring
 from farebox.call.record import RECORD_SECONDS
 from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.doctor_stripe import check_stripe
-from farebox.cli.own_templates import check_templates
+from farebox.cli.own_templates import check_templates, warn_of_templates
 from farebox.cli.server import listen, run, url_of
 from farebox.cli.workers import processors_usable
 from farebox.domain.odd_prices import odd_prices
@@ -50,6 +50,7 @@ def serve(
         warn_of_lost_plans(shop)
         warn_of_prices(shop)
         warn_of_pictures(shop)
+        warn_of_templates(shop.app.folder)
         warn_of_mail(shop, url_of(listeners[0]))
         warn_of_stripe(shop)
         # A call under way is finished, and recorded, before its process goes.
