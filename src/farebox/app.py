@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
@@ -210,6 +211,19 @@ class Farebox(FastAPI):
         self._check_endpoints()
         for handler in self.handlers.values():
             handler.check(self.product.plans)
+
+    @property
+    def shadowed(self) -> list[str]:
+        """Routes of the founder's own that are never asked, each in a sentence without a full stop."""
+        routes = (
+            route for route in self.router.routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())
+        )
+        return [
+            f"your route POST {route.path} is never asked, as that is one of the built-in endpoints; leave it out of "
+            "endpoints=[…] in your file, or give the route another path"
+            for route in routes
+            if route.path in self.product.served_endpoints
+        ]
 
     def _check_endpoints(self) -> None:
         if not self.handlers and GENERATE not in self.product.served_endpoints:

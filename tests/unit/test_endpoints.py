@@ -9,9 +9,13 @@ from starlette.testclient import TestClient
 
 from farebox import Call, Farebox, File, FounderError, Plan, settings
 from farebox.cli import doctor
+from farebox.cli.context import Shop
 from farebox.cli.dev import _first_lines
+from farebox.cli.serve import warn_of_functions
 from farebox.domain.endpoints import BUILT_IN
 from farebox.domain.product import Product
+from farebox.store.accounts import StoredAccounts
+from farebox.store.database import Database
 from farebox.web.pages.offers import callable_offers, offer_at, paid_offers
 
 CHAT: Final = "/v1/chat/completions"
@@ -92,9 +96,27 @@ def test_a_route_of_the_founders_own_may_take_a_path_that_is_free(bare: Path) ->
     async def mine() -> str:
         return "mine"
 
+    assert app.shadowed == []
     with TestClient(app) as client:
         assert client.post(CHAT).json() == "mine"
         assert "post" in client.get("/openapi.json").json()["paths"][CHAT]
+
+
+def test_a_route_of_the_founders_own_that_is_never_asked_is_told_at_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = product([CHAT])
+    app.get(CHAT)(lambda: "it is asked")
+    app.post("/v1/responses")(lambda: "it is asked")
+    app.post(CHAT)(lambda: "it is not")
+    told = (
+        "your route POST /v1/chat/completions is never asked, as that is one of the built-in endpoints; leave it "
+        "out of endpoints=[…] in your file, or give the route another path"
+    )
+    assert app.shadowed == [told]
+    database = Database(f"sqlite:///{tmp_path}/farebox.db")
+    warn_of_functions(Shop(app, settings.load(None), database, b"", StoredAccounts(database)))
+    assert capsys.readouterr().err == f"Warning: {told}.\n"
 
 
 def test_dev_shows_a_first_call_only_where_one_can_be_pasted() -> None:

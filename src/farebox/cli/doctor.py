@@ -75,6 +75,7 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
         yield from _proxies(settings)
         yield from _whole("stripe", check_stripe(settings, product))
         if product is not None and app is not None:
+            yield from (note("app file", sentence) for sentence in app.shadowed)
             yield from _whole("price", _prices(settings, product))
             yield from _whole("plans", _plans(product))
             yield from _whole("plans", _room(settings, product, app.handlers.values()))
