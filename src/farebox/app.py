@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from farebox import settings as settings_module
 from farebox.call.events import Events, takes_one
 from farebox.domain.brand import Brand
+from farebox.domain.endpoints import GENERATE
 from farebox.domain.errors import FounderError
 from farebox.domain.events import NAMES, Event
 from farebox.domain.money import Usd
@@ -52,6 +54,7 @@ class Farebox(FastAPI):
             a third and a fourth price are for input read from the provider's cache, and written to it.
         providers: providers of your own, by the address of their OpenAI-compatible API.
         embedding_model: the model behind /v1/embeddings, as "openai:text-embedding-3-small".
+        endpoints: which of the built-in endpoints are sold, as ["/v1/chat/completions"]; all where it is left out.
         tagline: what the product does, in a line, for its pages.
         brand: how its pages look: a colour and a logo.
         contact: the e-mail address that customers can write to.
@@ -70,6 +73,7 @@ class Farebox(FastAPI):
         prices: Mapping[str, tuple[Usd, ...]] | None = None,
         providers: Mapping[str, str] | None = None,
         embedding_model: str | None = None,
+        endpoints: Sequence[str] | None = None,
         tagline: str = "",
         brand: Brand = DEFAULT_BRAND,
         contact: str = "",
@@ -78,8 +82,8 @@ class Farebox(FastAPI):
         self._logo: Logo | None = None
         self.product = Product(
             name=name, model=model, plans=plans, prices=prices or {}, providers=providers or {},
-            embedding_model=embedding_model, handler_models=None, tagline=tagline, brand=brand, contact=contact,
-            packs=packs,
+            embedding_model=embedding_model, endpoints=endpoints, handler_models=None, tagline=tagline, brand=brand,
+            contact=contact, packs=packs,
         )  # fmt: skip
         frame = sys._getframe(1)  # noqa: SLF001  # `.env` lies beside that file, and mistakes are told with its line
         written_in = frame.f_globals.get("__file__")
@@ -97,8 +101,8 @@ class Farebox(FastAPI):
         self.handlers: dict[str, Handler] = {}
         self._listeners: dict[str, list[Callable[[Any], Any]]] = {}
         super().__init__(title=name, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
-        add_routes(self, self._house)
-        for path in ("/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
+        add_routes(self, self._house, has_models=bool(self.product.served_endpoints))
+        for path in self.product.served_endpoints:
             self._add_paid(path)
         add_docs_files(self)
         add_error_pages(self, self._house, lambda request: str(request.scope["farebox.call_id"]))
@@ -204,8 +208,29 @@ class Farebox(FastAPI):
         except FounderError as error:
             raise FounderError(f"{self._place}: {error}") from None
         founder_pages(self.folder)
+        self._check_endpoints()
         for handler in self.handlers.values():
             handler.check(self.product.plans)
+
+    @property
+    def shadowed(self) -> list[str]:
+        """Routes of the founder's own that are never asked, each in a sentence without a full stop."""
+        routes = (
+            route for route in self.router.routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())
+        )
+        return [
+            f"your route POST {route.path} is never asked, as that is one of the built-in endpoints; leave it out of "
+            "endpoints=[…] in your file, or give the route another path"
+            for route in routes
+            if route.path in self.product.served_endpoints
+        ]
+
+    def _check_endpoints(self) -> None:
+        if not self.handlers and GENERATE not in self.product.served_endpoints:
+            raise FounderError(
+                f"{self._place}: endpoints leaves out {GENERATE}, and there is no function that the pages and the "
+                "Playground could show in its place; add it to endpoints, or write a function with @app.paid."
+            )
 
     def _terms(
         self, units: Units, input_tokens: int, output_tokens: int | None, model: str | Sequence[str] | None
@@ -259,7 +284,9 @@ class Farebox(FastAPI):
     def openapi(self) -> dict[str, Any]:
         with self._openapi_lock:  # pages ask on other threads, and FastAPI stores its part before ours is added
             if self.openapi_schema is None:
-                self.openapi_schema = add_paid(super().openapi(), list(self.handlers.values()))
+                self.openapi_schema = add_paid(
+                    super().openapi(), list(self.handlers.values()), self.product.listed_endpoints
+                )
             return self.openapi_schema
 
     def _house(self) -> House:

@@ -78,10 +78,13 @@ class Running:
     def _endpoints(self) -> Iterator[PaidEndpoint]:
         product, system = self._product, self._system
         models, embedding = system.service.models, (product.embedding,) if product.embedding else ()
-        yield GenerateEndpoint(self.house)
-        yield RelayEndpoint(self.house, CHAT, product.models, models)
-        yield RelayEndpoint(self.house, RESPONSES, product.models, models)
-        yield RelayEndpoint(self.house, EMBEDDINGS, embedding, system.service.embedding_models)
+        built_in = (
+            GenerateEndpoint(self.house),
+            RelayEndpoint(self.house, CHAT, product.models, models),
+            RelayEndpoint(self.house, RESPONSES, product.models, models),
+            RelayEndpoint(self.house, EMBEDDINGS, embedding, system.service.embedding_models),
+        )
+        yield from (endpoint for endpoint in built_in if endpoint.path in product.served_endpoints)
         embeds = _choices(embedding, system.service.embedding_models)
         for handler in self._written.handlers.values():
             # FAREBOX_MODEL replaces every model of the file, those of single functions too.

@@ -128,6 +128,7 @@ def test_files_that_are_not_read_are_found_around(bare: Path) -> None:
             FAREBOX_DATABSE_URL="x",
             OPENAI_BASE_URL="nowhere",
             FAREBOX_SERVICE_HOST="10.0.0.1",
+            FAREBOX_REDIS_URL="redis://:s3cret@10.0.0.1",
         )
     found = [line for line in lines if line.startswith("FIX")]
     assert found[:4] == [
@@ -139,6 +140,9 @@ def test_files_that_are_not_read_are_found_around(bare: Path) -> None:
     assert found[4] == "FIX provider address: OPENAI_BASE_URL=nowhere is no web address → write it as https://host/v1"
     assert found[5].startswith(f"FIX port: Port {port} is taken by another program → farebox dev --port ")
     assert len(found) == 6
+    assert (
+        "note settings: FAREBOX_REDIS_URL is read by nothing yet: all that Redis could do, the database does" in lines
+    )
 
 
 def test_a_check_that_breaks_off_leaves_the_others_and_tells_no_secret(

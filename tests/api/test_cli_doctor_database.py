@@ -89,7 +89,7 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_a_database_that_is_not_migrated_is_told(pg_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "database: its tables are not the ones that this version needs → farebox migrate"
+    told = "database: it has none of Farebox's tables yet → farebox migrate"
     assert mistakes(monkeypatch, pg_url) == [told]
 
 

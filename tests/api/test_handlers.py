@@ -196,7 +196,7 @@ def test_the_openapi_page_has_every_function(server: Served) -> None:
     pair = page["paths"]["/v1/pair"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert pair == {"$ref": "#/components/schemas/Pair"}
     assert page["paths"]["/v1/client"]["post"]["requestBody"]["required"] is False
-    assert {"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/generate"} <= page["paths"].keys()
+    assert {"/v1/chat/completions", "/v1/responses", "/v1/generate"} <= page["paths"].keys()
 
 
 def test_under_middleware_the_functions_are_the_same(till: Shop, tmp_path: Path, upstream: FakeUpstream) -> None:

@@ -160,6 +160,19 @@ def test_what_stripe_refuses_for_good_is_told_apart_from_a_bad_key(healthy: Stri
     assert "another" not in str(raised.value)
 
 
+def test_an_event_from_the_future_is_sent_again_and_counts_once_when_stripes_clock_has_come_as_far(
+    healthy: StripeStandin, usage: StripeUsage
+) -> None:
+    customer = healthy.client().v1.customers.create({}).id
+    event = event_of(customer, (int(healthy.control("state")["now"]) + 400) * MICROSECONDS)
+    with pytest.raises(PaymentsUnavailable, match="the database's clock is more than 5 minutes ahead of Stripe's"):
+        usage.send_usage(event)
+    healthy.advance(seconds=200)
+    for _ in range(2):
+        usage.send_usage(event._replace(tries=event.tries + 1))
+    assert healthy.usage(customer)[0] == 5
+
+
 def test_an_invoice_is_read_with_its_lines(healthy: StripeStandin, usage: StripeUsage) -> None:
     api = healthy.client().v1
     product = api.products.create({"name": "Pro"}).id

@@ -1,6 +1,7 @@
 """The OpenAI client of a call, and how a handler's failure ends."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -219,7 +220,21 @@ def test_what_does_not_fit_is_told_to_the_customer_and_the_founder_whoever_wrapp
     assert type(ended(made, ask)) is CallTooLarge
     [told] = caplog.messages
     assert told.startswith("shop.py, line 4: This call may use 10 more tokens of input and ")
-    assert told.endswith(" Send less. Raise max_input_tokens or max_output_tokens of its decorator.")
+    asks = " Send less. Raise max_input_tokens or max_output_tokens of its decorator: max_input_tokens="
+    assert re.search(re.escape(asks) + "[1-9]_000 has room for this question[.]$", told)
+
+
+def test_the_log_says_what_a_picture_counts_and_the_number_to_write(caplog: pytest.LogCaptureFixture) -> None:
+    async def look(made: Call) -> str:
+        url = {"url": "data:image/png;base64,AAAA", "detail": "low"}
+        return await made.ask([{"role": "user", "content": [{"type": "image_url", "image_url": url}]}])
+
+    made = call(max_input_tokens=32_000)
+    made._wire.place = "shop.py, line 4"
+    assert type(ended(made, look)) is CallTooLarge
+    told = "max_input_tokens=60_000 has room for this question (each picture counts for 50,000)."
+    assert caplog.messages[0].endswith(told)
+    assert isinstance(asyncio.run(look(call(max_input_tokens=60_000))), str)
 
 
 def test_what_the_provider_has_against_a_handlers_request_is_not_its_customers_affair(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from farebox.cli.own_templates import check_templates, look_at_templates
+from farebox.cli.own_templates import check_templates, look_at_templates, warn_of_templates
 from farebox.domain.errors import FounderError
-from farebox.web.pages.own_templates import mistakes
+from farebox.web.pages.own_templates import dropped_blocks, mistakes
 
 ITSELF = "the template extends itself"
 OURS = '{% extends "farebox/pricing.html" %}'
@@ -47,7 +47,7 @@ def test_a_template_that_cannot_be_shown_is_told_with_its_line(
 
 def test_what_a_founders_template_includes_is_read_and_what_it_may_lack_is_not_missed(tmp_path: Path) -> None:
     may_lack = '{% include "gone.html" ignore missing %}{% include which %}{{ plans | map("terms") }}'
-    block = f'{{% block x %}}{{% include "part.html" %}}{may_lack}{{% endblock %}}'
+    block = f'{{% block main %}}{{% include "part.html" %}}{may_lack}{{% endblock %}}'
     write(tmp_path, "landing.html", '{% extends "farebox/landing.html" %}' + block)
     write(tmp_path, "part.html", "fine")
     assert list(look_at_templates(tmp_path)) == []
@@ -65,7 +65,29 @@ def test_a_template_that_no_page_of_ours_shows_is_the_founders_own_business_and_
     )  # fmt: skip
 
 
+def test_a_block_that_the_template_above_does_not_have_is_told_and_the_start_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = "{% block title %}x{% endblock %}{% block main %}{% block mine %}y{% endblock %}{% endblock %}"
+    write(tmp_path, "pricing.html", OURS + inner + "{% if 1 %}\n{% block content %}z{% endblock %}{% endif %}")
+    write(tmp_path, "landing.html", "{% extends which %}{% block content %}{% endblock %}")
+    write(tmp_path, "terms.md", "{% extends 'gone.md' %}{% block content %}{% endblock %}")
+    write(tmp_path, "mail/invite.txt", '{% extends "mail/frame.txt" %}{% block main %}x{% endblock %}')
+    write(tmp_path, "mail/invite.html", '{% extends "mail/frame.html" %}{% block content %}x{% endblock %}')
+    warn_of_templates(tmp_path)
+    mail, pricing = capsys.readouterr().err.splitlines()
+    assert pricing == (
+        f"Warning: {tmp_path}/templates/pricing.html, line 2: the template that it extends has no block 'content', so "
+        "nothing of it is shown; it has body, description, main, meta, scripts, sheet, title."
+    )
+    assert mail.endswith("no block 'content', so nothing of it is shown; it has after, button, main.")
+    assert [str(found) for found in look_at_templates(tmp_path) if found.level == "note"] == [
+        warning.replace("Warning:", "note templates:").rstrip(".") for warning in (mail, pricing)
+    ]
+
+
 def test_every_template_of_ours_could_be_a_founders(tmp_path: Path) -> None:
     (tmp_path / "templates").symlink_to(Path(__file__).parents[2] / "src/farebox/web/templates")
-    assert mistakes(tmp_path) == []
+    assert mistakes(tmp_path) == dropped_blocks(tmp_path) == []
     check_templates(None)
+    warn_of_templates(None)

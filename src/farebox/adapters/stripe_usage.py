@@ -7,11 +7,16 @@ import stripe
 from farebox.adapters.stripe_client import told
 from farebox.domain.catalogue import METER
 from farebox.domain.period import MICROSECONDS
-from farebox.ports.money import UsageEvent
+from farebox.ports.money import PaymentsUnavailable, UsageEvent
 
 # Stripe's answer to an identifier that it has counted already; by now it has a code for that, too.
 DUPLICATE: Final = "duplicate_meter_event"
 DUPLICATE_WORDS: Final = "already exists with identifier"
+AHEAD: Final = "timestamp_in_future"
+CLOCK_AHEAD: Final = (
+    "the database's clock is more than 5 minutes ahead of Stripe's, which takes nothing from the future: set it right. "
+    "Nothing was counted, and it is sent again."
+)
 
 
 class StripeUsage:
@@ -38,6 +43,8 @@ class StripeUsage:
                     {"idempotency_key": f"{event.id}-{event.tries}"},
                 )
             except stripe.InvalidRequestError as error:
+                if error.code == AHEAD:  # it was not counted, and will be once Stripe's clock has come as far
+                    raise PaymentsUnavailable(CLOCK_AHEAD) from None
                 if not _is_duplicate(error):
                     raise
 

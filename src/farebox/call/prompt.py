@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 from farebox.call.attempt import FAILED
 from farebox.call.wire import Wire
+from farebox.domain.dialects.base import IMAGE_TOKENS_MAX
 from farebox.domain.errors import (
     CallError,
     CallTooLarge,
@@ -19,6 +20,7 @@ from farebox.domain.errors import (
     UpstreamTimeout,
 )
 from farebox.domain.ledger import Ending, Mark
+from farebox.domain.money import divide_up
 
 log = logging.getLogger("farebox.call")
 
@@ -98,11 +100,22 @@ def _told(wire: Wire, error: BaseException) -> CallError:
     if found is None:
         log.warning("call %s failed, apparently because the model did", call_id, exc_info=error)
     if isinstance(cause, CallTooLarge) and wire.place:
-        log.warning("%s: %s Raise max_input_tokens or max_output_tokens of its decorator.", wire.place, cause.detail)
+        raised = "Raise max_input_tokens or max_output_tokens of its decorator"
+        log.warning("%s: %s %s%s.", wire.place, cause.detail, raised, _input_needed(wire))
     if isinstance(cause, RequestRefused) and not wire.is_relay and cause is wire.error:
         log.warning("call %s: %s", call_id, cause.detail)
         return UpstreamFailed(FAILED)
     return cause
+
+
+def _input_needed(wire: Wire) -> str:
+    """The bound with which the question would have fitted, as the founder writes it, rounded up."""
+    if not wire.input_lacking:
+        return ""
+    most = wire.admitted.hold.input_tokens_max + wire.input_lacking
+    step = 10_000 if most > 10_000 else 1_000  # noqa: PLR2004  # round figures
+    picture = f" (each picture counts for {IMAGE_TOKENS_MAX:,})" if most > IMAGE_TOKENS_MAX else ""
+    return f": max_input_tokens={divide_up(most, step) * step:_} has room for this question{picture}"
 
 
 def _cause(error: BaseException) -> CallError | None:

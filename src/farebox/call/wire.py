@@ -90,6 +90,8 @@ class Wire:
     """The event loop of the function, if known: no other loop can use the connections to the provider."""
     place = ""
     """Where the function is written: file and line."""
+    input_lacking = 0
+    """The tokens of input by which the last question that was refused is beyond the hold."""
     error: CallError | None = None
     """The last error of a model call, kept as a handler's library may wrap it in one of its own."""
     _is_closed = False
@@ -190,6 +192,7 @@ class Wire:
         output_max = plan_max if wanted is None else min(wanted, plan_max)
         output_max = min(output_max, self.output_left // answers)
         if question.input_tokens_max > self.input_left or (output_max < 1 and wanted != 0):
+            self.input_lacking = max(question.input_tokens_max - self.input_left, 0)
             self.error = CallTooLarge(
                 f"This call may use {self.input_left:,} more tokens of input and {self.output_left:,} of output, "
                 f"and its next question to the model may have {question.input_tokens_max:,} of input. Send less."

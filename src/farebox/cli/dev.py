@@ -15,8 +15,15 @@ from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.dev_stripe import is_beside, offer_beside, stripe_beside
 from farebox.cli.load import APP_VARIABLE
 from farebox.cli.models import local_model, model_line, use
-from farebox.cli.own_templates import check_templates
-from farebox.cli.serve import HostOption, PortOption, warn_of_lost_plans, warn_of_prices, warn_of_stripe
+from farebox.cli.own_templates import check_templates, warn_of_templates
+from farebox.cli.serve import (
+    HostOption,
+    PortOption,
+    warn_of_functions,
+    warn_of_lost_plans,
+    warn_of_prices,
+    warn_of_stripe,
+)
 from farebox.cli.server import listen, run, url_of
 from farebox.domain.errors import FounderError, LedgerUnavailable
 from farebox.sandbox.example import example
@@ -42,6 +49,7 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
                 typer.echo(line)
             warn_of_lost_plans(shop)
             warn_of_prices(shop)
+            warn_of_functions(shop)
             if stripe is None:
                 warn_of_stripe(shop)
             shop.database.close()
@@ -56,6 +64,7 @@ def reloaded_app() -> Farebox:
         shop = open_shop(os.environ.get(APP_VARIABLE) or None)
         _check(shop)
         offer_beside(shop.product, shop.settings)
+        warn_of_templates(shop.app.folder)
     except (FounderError, LedgerUnavailable) as error:
         sys.exit(told(error))
     shop.database.close()
@@ -90,9 +99,7 @@ def _welcome(shop: Shop, you: Developer, url: str, stripe: str | None) -> list[s
         f"  Model  {_model_line(shop, stripe)}",
         f"  Plan   {you.account.plan}, for the account {DEVELOPER}{moved}",
         f"  Key    {you.key.text}",
-        "Paste this into another terminal:",
-        "",
-        curl(url, you.key.text, *_first_call(shop.app), windows=sys.platform == "win32"),
+        *_first_lines(shop.app, url, you.key.text),
         "",
         "Ctrl-C stops it." + (" It restarts when you change your file." if shop.app.folder else ""),
     ]
@@ -113,12 +120,20 @@ def _mail_lines(shop: Shop, url: str) -> list[str]:
     return [f"  Mail   {url}/dev/mail, and here"] if shop.settings.smtp_url is None else []
 
 
-def _first_call(app: Farebox) -> tuple[str, str]:
+def _first_lines(app: Farebox, url: str, key: str) -> list[str]:
+    """A call that can be pasted, where one needs no file."""
+    first = _first_call(app)
+    if first is None:
+        return [f"Each of its functions takes a file: make a first call at {url}/docs."]
+    return ["Paste this into another terminal:", "", curl(url, key, *first, windows=sys.platform == "win32")]
+
+
+def _first_call(app: Farebox) -> tuple[str, str] | None:
     """A path and a body for it: of the first function of the file that takes no file, else of the plain prompt."""
     for handler in app.handlers.values():
         if not handler.inputs.takes_files:
             return handler.path, json.dumps(example(suggested(handler.inputs.schema, SAMPLE))).replace("'", "")
-    return GENERATE
+    return GENERATE if GENERATE[0] in app.product.served_endpoints else None
 
 
 def curl(url: str, key: str, path: str = GENERATE[0], body: str = GENERATE[1], *, windows: bool) -> str:

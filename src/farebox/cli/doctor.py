@@ -25,9 +25,11 @@ from farebox.cli.load import load_app
 from farebox.cli.own_templates import look_at_templates
 from farebox.cli.serve import PortOption
 from farebox.cli.server import cannot_listen, open_port
+from farebox.domain.endpoints import EMBEDDINGS, GENERATE
 from farebox.domain.errors import FounderError
 from farebox.domain.money import format_usd
 from farebox.domain.odd_prices import odd_prices
+from farebox.domain.prices import dearest, worst_cost_nanodollars
 from farebox.domain.product import Product
 from farebox.settings import Settings
 from farebox.web.handler import Handler
@@ -73,9 +75,12 @@ def _examine(target: str | None, port: int, workers: int) -> Iterator[Finding]:
         yield from _proxies(settings)
         yield from _whole("stripe", check_stripe(settings, product))
         if product is not None and app is not None:
+            yield from (note("app file", sentence) for sentence in app.shadowed)
             yield from _whole("price", _prices(settings, product))
             yield from _whole("plans", _plans(product))
             yield from _whole("plans", _room(settings, product, app.handlers.values()))
+            if app.handlers:
+                yield from _whole("plans", _bare_model(settings, product))
     yield _port(port)
 
 
@@ -155,9 +160,11 @@ def _plans(product: Product) -> Iterator[Finding]:
 
 
 def _room(settings: Settings, product: Product, handlers: Iterable[Handler]) -> Iterator[Finding]:
-    """Functions that a plan's credit has no room for: none of their calls would pass. A plan without any is closed."""
+    """Functions whose hold has no room for their pictures, or a plan's credit none for the hold: no call would pass."""
     limited = [plan for plan in product.plans if plan.credit_nanodollars and not plan.credit_overage]
     for handler in handlers:
+        if handler.picture_lacks_room:
+            yield note("plans", handler.picture_lacks_room)
         names = (handler.terms.models if settings.model is None else None) or product.models
         # Where none can be asked, the price of the first one counts, as in farebox dev.
         prices = wiring.prices_of(product, wiring.usable(names, product, settings) or names[:1])
@@ -167,6 +174,25 @@ def _room(settings: Settings, product: Product, handlers: Iterable[Handler]) -> 
                 wrong = f"a call of {handler.name} can come to {format_usd(most)}, and {plan.name!r} has"
                 remedy = "lower max_input_tokens=… or max_output_tokens=… of the function, or raise the plan's credit"
                 yield fix("plans", f"{wrong} {format_usd(credit)} a month, so none would ever pass", remedy)
+
+
+def _bare_model(settings: Settings, product: Product) -> Iterator[Finding]:
+    """Beside functions: the model itself, by the call, with prompts that nothing but the body's size bounds."""
+    relayed = [path for path in product.listed_endpoints if path not in {GENERATE, EMBEDDINGS}]
+    by_call = [
+        plan.name
+        for plan in product.plans
+        if plan.calls is not None and plan.tokens is None and plan.credit_nanodollars is None
+    ]
+    if not relayed or not by_call:
+        return
+    most = settings.body_bytes_max
+    prices = wiring.prices_of(product, wiring.usable(product.models, product, settings) or product.models[:1])
+    price = dearest(list(prices.values()), most)
+    cost = f", which costs you {format_usd(worst_cost_nanodollars(price, most, 0))}" if price is not None else ""
+    what = f"your model itself is on sale too, at {' and '.join(relayed)}: a call counts for one"
+    remedy = f"endpoints=[] in your file closes them, and tokens=… or credit_usd=… in plan {by_call[0]!r} bounds them"
+    yield note("plans", f"{what}, with a text of up to {most:,} tokens{cost}; {remedy}")
 
 
 def _port(port: int) -> Finding:

@@ -92,7 +92,7 @@ def _inside(database: Database, settings: Settings, product: Product | None, wor
         yield Finding("FIX", f"database: {error}")
         return
     if found != HEAD:
-        yield _not_migrated(database)
+        yield _not_migrated(database, found)
         _secret_of(settings)
         return
     try_write(database)
@@ -108,13 +108,15 @@ def _inside(database: Database, settings: Settings, product: Product | None, wor
             yield note("usage", sentence)
 
 
-def _not_migrated(database: Database) -> Finding:
+def _not_migrated(database: Database, found: str | None) -> Finding:
     with told():
         wrong = foreign(database)
     if wrong is not None:
         return fix("database", f"it {wrong[0]}", wrong[1])
     if database.is_sqlite:
         return ok("database", f"{database.path} will be brought up to date at the next start")
+    if found is None:
+        return fix("database", "it has none of Farebox's tables yet", "farebox migrate")
     return fix("database", "its tables are not the ones that this version needs", "farebox migrate")
 
 

@@ -9,13 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from farebox.cli.findings import Finding, fix, ok
+from farebox.cli.findings import Finding, fix, note, ok
 from farebox.domain.providers import PROVIDERS
 from farebox.settings import LINE_REMEDY, Settings, lines_not_read
 
 FOLDERS_MAX: Final = 500
 OURS: Final = "FAREBOX_"
-LATER: Final = ("FAREBOX_REDIS_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE")
+UNUSED: Final = "FAREBOX_REDIS_URL"
+LATER: Final = (UNUSED, "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE")
 OF_PROVIDERS: Final = {name for each in PROVIDERS.values() for name in (each.key_variable, each.url_variable)}
 KNOWN: Final = frozenset(
     {str(field.validation_alias) for field in Settings.model_fields.values()} | set(LATER) | OF_PROVIDERS
@@ -31,6 +32,8 @@ def check_env_files(folders: Sequence[Path]) -> Iterator[Finding]:
     names = {name for path in read for name in _names(path)} | set(os.environ)
     found += [*_elsewhere(folders, names), *_unknown(names)]
     yield from found
+    if UNUSED in names:
+        yield note("settings", f"{UNUSED} is read by nothing yet: all that Redis could do, the database does")
     if not found:
         yield ok(".env", " and ".join(f"{path} is read" for path in read) or "there is none, and none has to be")
 

@@ -19,6 +19,7 @@ app = Farebox(
     "{product}",
     tagline="Taglines that stay in the head",
     model="openai:gpt-4o-mini",
+    # endpoints=[],  # sell the function below alone: else the model itself is on sale too, at /v1/chat/completions
     plans=[
         Plan("free", calls=20),
         Plan("pro", usd=29, calls=5_000, burst="5/10s", overage_usd="0.01"),

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import typer
+
 from farebox.cli.findings import Finding, fix, note
 from farebox.domain.errors import FounderError
 
@@ -17,10 +19,18 @@ def check_templates(folder: Path | None) -> None:
         raise FounderError(sentence)
 
 
+def warn_of_templates(folder: Path | None) -> None:
+    """Warn of what a template says in a block that is nowhere: its page is shown without it."""
+    for sentence in _dropped(folder):
+        typer.echo(f"Warning: {sentence}.", err=True)
+
+
 def look_at_templates(folder: Path | None) -> Iterator[Finding]:
     """Every mistake, and the templates that replace none of ours."""
     for sentence in _mistakes(folder):
         yield fix("templates", sentence.rstrip("."), "farebox serve does not start before that is mended")
+    for sentence in _dropped(folder):
+        yield note("templates", sentence)
     if folder is not None and (folder / "templates").is_dir():
         from farebox.web.pages.own_templates import strangers  # noqa: PLC0415  # with Jinja
 
@@ -34,3 +44,11 @@ def _mistakes(folder: Path | None) -> list[str]:
     from farebox.web.pages.own_templates import mistakes  # noqa: PLC0415  # with Jinja and Markdown
 
     return mistakes(folder)
+
+
+def _dropped(folder: Path | None) -> list[str]:
+    if folder is None or not (folder / "templates").is_dir():
+        return []
+    from farebox.web.pages.own_templates import dropped_blocks  # noqa: PLC0415  # with Jinja and Markdown
+
+    return dropped_blocks(folder)

@@ -9,7 +9,7 @@ from farebox import wiring
 from farebox.call.record import RECORD_SECONDS
 from farebox.cli.context import AppArgument, Shop, open_shop
 from farebox.cli.doctor_stripe import check_stripe
-from farebox.cli.own_templates import check_templates
+from farebox.cli.own_templates import check_templates, warn_of_templates
 from farebox.cli.server import listen, run, url_of
 from farebox.cli.workers import processors_usable
 from farebox.domain.odd_prices import odd_prices
@@ -49,6 +49,8 @@ def serve(
         warn_of_sandbox(shop)
         warn_of_lost_plans(shop)
         warn_of_prices(shop)
+        warn_of_functions(shop)
+        warn_of_templates(shop.app.folder)
         warn_of_mail(shop, url_of(listeners[0]))
         warn_of_stripe(shop)
         # A call under way is finished, and recorded, before its process goes.
@@ -94,6 +96,14 @@ def warn_of_lost_plans(shop: Shop) -> None:
 def warn_of_prices(shop: Shop) -> None:
     for sentence in odd_prices(wiring.chosen(shop.product, shop.settings)):
         typer.echo(f"Warning: {sentence}.", err=True)
+
+
+def warn_of_functions(shop: Shop) -> None:
+    for sentence in shop.app.shadowed:
+        typer.echo(f"Warning: {sentence}.", err=True)
+    for handler in shop.app.handlers.values():
+        if handler.picture_lacks_room:
+            typer.echo(f"Warning: {handler.place}: {handler.picture_lacks_room}.", err=True)
 
 
 def warn_of_stripe(shop: Shop) -> None:

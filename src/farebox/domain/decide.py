@@ -5,6 +5,7 @@ from typing import Final
 
 from farebox.domain import wallet
 from farebox.domain.admission import Admitted, Answered, Ask, Caller, Cap, Earlier, Once, Refused, Standing, seconds_up
+from farebox.domain.endpoints import BUILT_IN
 from farebox.domain.errors import (
     AccountSuspended,
     BurstExceeded,
@@ -29,7 +30,7 @@ from farebox.domain.wallet import Grant
 
 NO_SUCH_KEY: Final = "This API key is not valid. Check that you copied all of it, and that it was not revoked."
 NO_PRICE: Final = (None, None, None)
-SIZED: Final = {"/v1/generate", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"}
+SIZED: Final = frozenset(BUILT_IN)
 """Where a caller says how large a call may be. At a function of the founder's, its decorator does."""
 PAYMENT_FAILED: Final = "The last payment failed. Update the payment method at /plan."
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from farebox.domain.apikey import brand_of
 from farebox.domain.brand import Brand
+from farebox.domain.endpoints import EMBEDDINGS, served_endpoints
 from farebox.domain.errors import FounderError
 from farebox.domain.money import Usd
 from farebox.domain.pack import Pack
@@ -31,7 +32,8 @@ class Product:
     Args:
         model: "provider:model", or a list of these: where one fails, the next one is asked.
         providers: the addresses of providers of the founder's own, by name.
-        embedding_model: the model that answers /v1/embeddings; with None there is no such endpoint.
+        embedding_model: the model that answers /v1/embeddings; with None it finds none.
+        endpoints: those of the built-in endpoints that are sold; with None all of them.
         handler_models: those that handlers ask instead, by a handler's name; None while they are not known yet.
         tagline: what it does, in a line.
         brand: how its pages look.
@@ -48,6 +50,7 @@ class Product:
     prices: Mapping[str, tuple[Usd, ...]] = field(default_factory=dict)
     providers: Mapping[str, str] = field(default_factory=dict)
     embedding_model: str | None = None
+    endpoints: Sequence[str] | None = None
     handler_models: Mapping[str, Sequence[ModelName]] | None = field(default_factory=dict)
     tagline: str = ""
     brand: Brand = DEFAULT_BRAND
@@ -57,6 +60,7 @@ class Product:
     known_providers: Mapping[str, Provider] = field(init=False, repr=False, default_factory=dict)
     models: tuple[ModelName, ...] = field(init=False, repr=False, default=())
     embedding: ModelName | None = field(init=False, repr=False, default=None)
+    served_endpoints: tuple[str, ...] = field(init=False, repr=False, default=())
     founder_prices: Mapping[ModelName, Price] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,6 +70,8 @@ class Product:
         self._set("known_providers", add_providers(self.providers))
         self._set("models", self.parse_models(self.model))
         self._set("embedding", _embedding(self.embedding_model, self.known_providers))
+        served = served_endpoints(self.endpoints, has_embedding=self.embedding is not None)
+        self._set("served_endpoints", served)
         self._set("by_name", _by_name(self.plans))
         self._set("plans", tuple(self.plans))
         self._set("packs", _packs(self.packs))
@@ -95,6 +101,11 @@ class Product:
     def listed(self) -> tuple[ModelName, ...]:
         """Every model that customers can choose, for chat and for embeddings."""
         return (*self.models, self.embedding) if self.embedding and self.embedding not in self.models else self.models
+
+    @property
+    def listed_endpoints(self) -> tuple[str, ...]:
+        """The built-in endpoints that customers are told of: those that are served, and have a model."""
+        return tuple(path for path in self.served_endpoints if path != EMBEDDINGS or self.embedding is not None)
 
     @property
     def asked(self) -> tuple[ModelName, ...]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 
 from farebox.domain import errors
+from farebox.domain.endpoints import GENERATE
 from farebox.domain.errors import CallError
 from farebox.web.handler import Handler
 from farebox.web.shapes import GenerateIn, GenerateOut, ProblemOut
@@ -117,20 +118,23 @@ def refusals(*kinds: type[CallError]) -> dict[int | str, Json]:
     }
 
 
-def add_paid(page: Json, handlers: Sequence[Handler] = ()) -> Json:
-    """The page with the paid endpoints, the schemas they need and the two ways to send a key."""
+def add_paid(page: Json, handlers: Sequence[Handler], endpoints: Sequence[str]) -> Json:
+    """The page with the functions and the built-in endpoints, the schemas they need and the two ways to send a key."""
     schemas = page.setdefault("components", {}).setdefault("schemas", {})
-    for model in (GenerateIn, GenerateOut, ProblemOut):
+    for model in (GenerateIn, GenerateOut, ProblemOut) if GENERATE in endpoints else (ProblemOut,):
         schemas.update(_schema(model))
     page["components"].setdefault("securitySchemes", {}).update(SCHEMES)
-    page["tags"] = [{"name": name} for name in ("Calls", "OpenAI", "Service")]  # the order in which they are shown
+    tags = ("Calls", "OpenAI", "Service") if endpoints else ("Calls", "Service")  # the order in which they are shown
+    page["tags"] = [{"name": name} for name in tags]
     paths = page.get("paths", {})
     _own_validation(paths, schemas)
     inputs, outputs = _schemas_of(handlers, schemas)
     paid = {handler.path: _handler(handler, inputs[handler.name], outputs[handler.name]) for handler in handlers}
-    paid["/v1/generate"] = _generate()
+    if GENERATE in endpoints:
+        paid[GENERATE] = _generate()
     for path, field, shape, has_stream in OPENAI:
-        paid[path] = _openai(path, field, shape, has_stream=has_stream)
+        if path in endpoints:
+            paid[path] = _openai(path, field, shape, has_stream=has_stream)
     page["paths"] = {**paid, **paths, **paid}  # paid endpoints come first
     return page
 

@@ -35,11 +35,15 @@ HouseOf = Callable[[], House]
 """The running system; there is none before start-up."""
 
 
-def add_routes(app: FastAPI, house_of: HouseOf) -> None:
-    """Add the free endpoints to the application itself: FastAPI builds the routes of a router twice."""
+def add_routes(app: FastAPI, house_of: HouseOf, *, has_models: bool) -> None:
+    """Add the free endpoints to the application itself: FastAPI builds the routes of a router twice.
+
+    `has_models` says whether customers can ask for a model at all.
+    """
     _add_service(app, house_of)
     _add_usage(app, house_of)
-    _add_models(app, house_of)
+    if has_models:
+        _add_models(app, house_of)
 
 
 def _add_service(app: FastAPI, house_of: HouseOf) -> None:

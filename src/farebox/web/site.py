@@ -61,6 +61,12 @@ class Site:
     till: Callable[[], Till] | None = None
     """The till where customers buy; None where nothing is sold."""
 
+    @property
+    def listed(self) -> list[str]:
+        """The paths of the paid endpoints that pages tell of."""
+        hidden = set(self.product.served_endpoints) - set(self.product.listed_endpoints)
+        return [path for path in self.paid if path not in hidden]
+
 
 class Pages:
     """The pages, which are asked when no route matches, so that the founder's own routes come first."""

@@ -297,6 +297,8 @@ def _check_tables(database: Database) -> None:
         from farebox.store.foreign_database import refuse_foreign  # noqa: PLC0415  # SQLAlchemy, for the sake of a refusal
 
         refuse_foreign(database)
+        if database.revision() is None:
+            raise FounderError("The database has none of Farebox's tables yet. Run: farebox migrate")
         raise FounderError("The database's tables are not the ones this version needs. Run: farebox migrate")
 
 

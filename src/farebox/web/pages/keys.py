@@ -121,7 +121,7 @@ def _listed(
 
     return frame.page(
         request, "keys.html", status=status, visitor=visitor, form=form, chosen=scopes or [], token=new_token(),
-        endpoints=list(frame.site.paid), since=day(found.period.start_us), done=DONE.get(done),
+        endpoints=frame.site.listed, since=day(found.period.start_us), done=DONE.get(done),
         lately_us=found.now_us - SEEN_DAYS * DAY_US, soon_us=found.now_us + 2 * DAY_US,
         working=[key for key in found.keys if works(key.row)], ended=[key for key in found.keys if not works(key.row)],
     )  # fmt: skip

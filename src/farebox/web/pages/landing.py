@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from farebox.domain.endpoints import CHAT
 from farebox.web.pages.frame import FOR_STRANGERS, Frame
 from farebox.web.pages.offers import Offer, offers
 from farebox.web.pages.snippets import openai_snippets, snippets
@@ -9,7 +10,7 @@ from farebox.web.pages.snippets import openai_snippets, snippets
 
 def routes(frame: Frame) -> APIRouter:
     router = APIRouter()
-    offered = offers(frame.site)
+    offered, product = offers(frame.site), frame.site.product
 
     @router.get("/")
     def landing(request: Request) -> Response:
@@ -19,7 +20,8 @@ def routes(frame: Frame) -> APIRouter:
             return snippets(offer, url)
 
         # With functions of their own to sell, the founder does not advertise the bare model.
-        openai = [] if frame.site.handlers else openai_snippets(url, frame.site.product.model_name)
+        bare = CHAT in product.listed_endpoints and not frame.site.handlers
+        openai = openai_snippets(url, product.model_name) if bare else []
         return frame.page(request, "landing.html", cache=FOR_STRANGERS, offers=offered, snippets=code, openai=openai)
 
     @router.get("/pricing")

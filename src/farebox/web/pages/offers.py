@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from farebox.domain.endpoints import GENERATE
 from farebox.web.handler import Handler
 from farebox.web.shapes import GenerateIn
 from farebox.web.site import Site
@@ -57,12 +58,13 @@ def paid_offers(site: Site) -> dict[str, Offer]:
     """Every endpoint that is paid for, by its path."""
     plain = _generate()
     found = {offer.path: offer for offer in (*offers(site), plain)}
-    return found | {path: plain._replace(path=path, request=request, answer="") for path, request in OPENAI.items()}
+    found |= {path: plain._replace(path=path, request=request, answer="") for path, request in OPENAI.items()}
+    return {path: offer for path, offer in found.items() if path in site.listed}
 
 
 def offer_at(site: Site, paths: Sequence[str]) -> Offer:
     """An endpoint to begin with: the first at one of these paths, or of all where no path is given."""
-    return next((offer for path, offer in paid_offers(site).items() if path in paths or not paths), _generate())
+    return next((offer for path, offer in paid_offers(site).items() if path in paths or not paths), offers(site)[0])
 
 
 def callable_offers(site: Site) -> list[Offer]:
@@ -72,12 +74,14 @@ def callable_offers(site: Site) -> list[Offer]:
     schema = {**plain.schema, "properties": {**plain.schema["properties"], "stream": stream}}
     request = {**plain.request, "stream": True}
     handlers = [_of_handler(handler, site.example) for handler in site.handlers.values()]
+    if GENERATE not in site.product.listed_endpoints:
+        return handlers
     return [*handlers, plain._replace(schema=schema, request=request, streams_on_demand=True)]
 
 
 def _generate() -> Offer:
     return Offer(
-        "generate", "/v1/generate", "Ask the model",
+        "generate", GENERATE, "Ask the model",
         "A prompt goes in, and the model's answer comes out, with what it used and what is left.", "",
         is_stream=False, takes_files=False, schema=GenerateIn.model_json_schema(), request={"prompt": PROMPT},
         answer=written({"text": TEXT, **ANSWERED, **LEFT}), is_text=True,

@@ -64,6 +64,59 @@ def _is_there(environment: Environment, name: str) -> bool:
     return True
 
 
+def dropped_blocks(folder: Path) -> list[str]:
+    """Blocks that no template above has, so that nothing of them is shown, each in a sentence without a full stop."""
+    pages, mails, root = frame.environment(folder), letters.environment(folder), folder / "templates"
+    found = []
+    for name in _names(folder):
+        environment = mails if name.startswith(MAIL) else pages
+        tree = _parsed(environment, name)
+        above = _blocks_above(environment, tree, {name}) if tree is not None else None
+        if tree is None or above is None:
+            continue
+        for block in _outer_blocks(tree):
+            if block.name not in above:
+                wrong = f"{root / name}, line {block.lineno}: the template that it extends has no block {block.name!r}"
+                found.append(f"{wrong}, so nothing of it is shown; it has {', '.join(sorted(above)) or 'none'}")
+    return found
+
+
+def _parsed(environment: Environment, name: str) -> nodes.Template | None:
+    """A template that can be read; what is wrong with any other is told among the mistakes."""
+    assert environment.loader is not None, "both environments have one"
+    try:
+        return environment.parse(environment.loader.get_source(environment, name)[0], name)
+    except (TemplateNotFound, TemplateSyntaxError, UnicodeDecodeError, OSError, RecursionError):
+        return None
+
+
+def _blocks_above(environment: Environment, tree: nodes.Template, seen: set[str]) -> set[str] | None:
+    """The blocks of the templates that one extends; None where it extends none, or not all of them are known."""
+    parents = [node.template for node in tree.find_all(nodes.Extends)]
+    names: set[str] = set()
+    for parent in parents:
+        name = parent.value if isinstance(parent, nodes.Const) else None
+        above = _parsed(environment, name) if isinstance(name, str) and name not in seen else None
+        if above is None:
+            return None
+        names |= {block.name for block in above.find_all(nodes.Block)}
+        if next(above.find_all(nodes.Extends), None) is not None:
+            further = _blocks_above(environment, above, {*seen, str(name)})
+            if further is None:
+                return None
+            names |= further
+    return names if parents else None
+
+
+def _outer_blocks(node: nodes.Node) -> Iterator[nodes.Block]:
+    """The blocks that stand in no other: one inside another is shown where it stands."""
+    for child in node.iter_child_nodes():
+        if isinstance(child, nodes.Block):
+            yield child
+        else:
+            yield from _outer_blocks(child)
+
+
 def strangers(folder: Path) -> list[str]:
     """The templates that have no name of ours, and that none of the others may refer to: no page shows them."""
     names = _names(folder)
