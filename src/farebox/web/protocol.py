@@ -84,7 +84,7 @@ class Protocol(HttpToolsProtocol):
         head_seconds_max: how long a request's head may take to come. Without it, a client that sends nothing, or a byte
             at a time, could take all the connections that a process may have open.
         body_seconds_max: how long its body may take, whatever route it is for, unless it comes steadily.
-        body_bytes_a_second: so many bytes give it a second more, so that a slow line can send what is large.
+        body_bytes_a_second: with so many it does, so that a slow line can send what is large.
         crowd: beyond so many connections, a new one is soon closed if nothing comes on it: there have to be files for
             the way to the model, and for other clients.
     """
@@ -223,18 +223,20 @@ class Protocol(HttpToolsProtocol):
         self._until_body = self.loop.call_later(seconds, self._body_is_late)
 
     def _body_is_late(self) -> None:
-        seconds, self._body_bytes = self._body_bytes / self.body_bytes_a_second, 0
+        # What came in one burst gives it no more than as long again.
+        seconds = min(self._body_bytes / self.body_bytes_a_second, self.body_seconds_max)
+        self._body_bytes = 0
         cycle: RequestResponseCycle = self.cycle
         if self.flow.read_paused or cycle.waiting_for_100_continue:  # it is the application that does not read on
-            seconds = max(seconds, self.body_seconds_max)
+            seconds = self.body_seconds_max
         if seconds:
             self._wait_for_body(seconds)
         elif cycle.response_complete:
             self.transport.close()  # it was answered without its body, whose end would have to come before the next
         else:
             self.send_400_response(
-                f"The body did not arrive within {self.body_seconds_max:g} s, and one more for each "
-                f"{self.body_bytes_a_second:,} bytes that came. Send it whole."
+                f"The body did not arrive within {self.body_seconds_max:g} s, nor went on with "
+                f"{self.body_bytes_a_second:,} bytes a second. Send it whole."
             )
 
     def _should_upgrade_to_ws(self) -> bool:
