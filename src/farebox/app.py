@@ -35,6 +35,7 @@ from farebox.web.openapi import add_paid
 from farebox.web.request import new_call_id
 from farebox.web.routes import add_docs_files, add_error_pages, add_routes, route_of
 from farebox.web.site import Pages
+from farebox.web.upload import in_utf8
 from farebox.web.webhooks import Webhooks
 
 log = logging.getLogger("farebox.web")
@@ -268,6 +269,9 @@ class Farebox(FastAPI):
                 await paid(scope, receive, send)
                 return
             scope["farebox.call_id"] = new_call_id()
+            scope["headers"] = [
+                (name, in_utf8(value) if name == b"content-type" else value) for name, value in scope["headers"]
+            ]
             answer = _Answer(send, scope["farebox.call_id"])
             try:
                 await super().__call__(scope, receive, answer.send)

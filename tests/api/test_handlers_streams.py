@@ -25,6 +25,12 @@ def test_a_file_comes_as_a_form(till: Shop, server: Served, upstream: FakeUpstre
     assert_problem(call(server, till.new_key("open"), "sized", **large), 413, "body_too_large")
 
 
+def test_of_a_form_under_a_key_that_is_made_up_little_is_read(till: Shop, server: Served) -> None:
+    key = till.new_key("open").replace("till_live", "till_test")  # its checksum is right, and nobody has it
+    large = form("x", ("document", "a.bin", b"\x00" * 3_000_000), ("unknown", "", b""))
+    assert_problem(call(server, key, "sized", **large), 401, "invalid_api_key")
+
+
 def test_the_same_form_again_is_the_same_call(till: Shop, server: Served, upstream: FakeUpstream) -> None:
     key = till.new_key("open")
     first, again, other = (

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, Form, HTTPException
 from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 from starlette.testclient import TestClient
@@ -398,6 +398,15 @@ def test_what_a_handler_of_the_founders_own_answers_is_logged_once(
     assert (raising.get("/boom").text, raising.get("/after").text) == ("oops", "done")
     assert [record.getMessage() for record in caplog.records] == ["GET /boom failed", "GET /after failed"]
     assert all(record.exc_info for record in caplog.records)
+
+
+def test_a_form_of_the_founders_own_is_utf_8_whatever_its_sender_calls_it(serve: Serve) -> None:
+    app = Farebox()
+    app.post("/mine")(lambda name=Form(): name)  # noqa: B008  # as founders write it
+    form = '--x\r\ncontent-disposition: form-data; name="name"\r\n\r\nü\r\n--x--\r\n'.encode()
+    for charset in ("punycode", "undefined"):
+        headers = {"content-type": f"multipart/form-data; charset={charset}; boundary=x"}
+        assert serve(app).post("/mine", content=form, headers=headers).json() == "ü"
 
 
 def boom(found: str = "") -> str:

@@ -26,6 +26,7 @@ class Wire(Protocol):
     """It remembers what it was told to write, and in how many pieces, and is less patient."""
 
     head_seconds_max = 0.2
+    body_seconds_max = 0.2
     written: Final[list[bytes]] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,7 +59,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.body", "body": b"whole" + read})
         case "/named":
             names = b",".join(name for name, _ in scope["headers"])
-            while (await receive())["more_body"]:
+            while (await receive()).get("more_body"):
                 pass
             names += b"; " + b",".join(name for name, _ in scope["headers"])
             await start(200, (b"content-length", b"%d" % len(names)))
@@ -195,6 +196,43 @@ def test_the_next_head_is_waited_for_as_long_and_the_answer_before_it_comes() ->
 def test_a_request_that_is_whole_may_be_answered_late(headers: bytes) -> None:
     body = b" 42" if b"length" in headers else b"3\r\n 42\r\n0\r\n\r\n"
     answer, _ = asyncio.run(talk(get("/late", method="POST", headers=CLOSE + headers, body=body)))
+    assert answer.endswith(b"\r\n\r\nlate")
+
+
+@pytest.mark.parametrize(
+    "framed", [(b"content-length: 9\r\n", b" 42"), (b"transfer-encoding: chunked\r\n", b"9\r\n 4")]
+)
+@pytest.mark.parametrize(("path", "status"), [("/named", 400), ("/whole", 200)])
+def test_a_body_that_does_not_come_is_waited_for_no_longer_whatever_is_done_with_it(
+    path: str,
+    status: int,
+    framed: tuple[bytes, bytes],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Wire, "body_bytes_a_second", 0.01)  # three would be worth minutes
+    headers, body = framed
+    answer, _ = asyncio.run(talk(get(path, method="POST", headers=headers, body=body)))
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert (b"The body did not arrive within 0.2 s" in answer) is (status == 400)
+    assert answer.count(b"HTTP/1.1") == 1
+    assert caplog.records == []
+
+
+def test_a_body_that_comes_slowly_and_steadily_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Wire, "body_seconds_max", 0.5)
+    monkeypatch.setattr(Wire, "body_bytes_a_second", 1)
+    begun = get("/named", method="POST", headers=CLOSE + b"content-length: 14\r\n")
+    answer, _ = asyncio.run(talk(begun, *[b"x"] * 14))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("headers", [b"", b"expect: 100-continue\r\n"])
+def test_a_body_is_not_late_while_nobody_reads_it(headers: bytes) -> None:
+    body = b"" if headers else b"x" * 80_000
+    answer, _ = asyncio.run(
+        talk(get("/late", method="POST", headers=headers + b"content-length: 90000\r\n", body=body))
+    )
     assert answer.endswith(b"\r\n\r\nlate")
 
 

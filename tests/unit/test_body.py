@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from farebox.domain.errors import BadRequest, BodyTooLarge
+from farebox.domain.errors import BadRequest, BodyTooLarge, InvalidApiKey
 from farebox.web import request
 from farebox.web.request import ClientGone, read_body
 
@@ -50,6 +50,22 @@ def test_a_body_without_end_is_read_to_a_bound_and_refused(monkeypatch: pytest.M
     monkeypatch.setattr(request, "DRAIN_BYTES_MAX", 6)
     with pytest.raises(BodyTooLarge):
         asyncio.run(read_body(of(*[part(b"abcd")] * 2), 3))
+
+
+def test_a_large_body_is_read_on_only_of_a_sender_who_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "UNCHECKED_BYTES_MAX", 3)
+    asked = []
+
+    async def check() -> None:
+        asked.append(1)
+        if len(asked) > 1:
+            raise InvalidApiKey("made up")
+
+    small, large = of(part(b"abc"), part(b"", is_last=True)), of(*[part(b"abcd")] * 2, part(b"e", is_last=True))
+    assert (asyncio.run(read_body(small, 9, check)), asked) == (b"abc", [])
+    assert (asyncio.run(read_body(large, 9, check)), asked) == (b"abcdabcde", [1])
+    with pytest.raises(InvalidApiKey):
+        asyncio.run(read_body(of(part(b"abcd")), 9, check))
 
 
 @pytest.mark.parametrize("steps", [(60.0,), (part(b"ab"), 60.0)])

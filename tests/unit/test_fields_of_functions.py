@@ -10,7 +10,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AfterValidator, BaseModel, Field, RootModel, field_serializer, model_validator
+from pydantic import AfterValidator, BaseModel, Field, RootModel, ValidationError, field_serializer, model_validator
 
 from farebox.domain.errors import FounderError, InvalidRequest
 from farebox.web.inputs import Inputs
@@ -59,6 +59,33 @@ def test_no_number_that_a_function_takes_is_infinite(text: str) -> None:
     inputs = Inputs("f", {"x": Parameter(float | list[float], ...)})
     with pytest.raises(InvalidRequest, match=r"finite number\."):
         read(inputs, b'{"x": %b}' % text.encode())
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [list[int], list[int] | None, set[int], tuple[int, ...], Annotated[list[int], Field(min_length=1)], list[Point]],
+    ids=str,
+)
+def test_of_a_sequence_only_the_first_wrong_item_is_looked_for(wanted: object) -> None:
+    inputs = Inputs("f", {"x": Parameter(wanted, ...)})
+    with pytest.raises(ValidationError) as told:
+        inputs.model.model_validate({"x": ["s3cret", {}] * 1_000})
+    assert (told.value.error_count(), told.value.errors()[0]["loc"]) == (1, ("x", 0))
+
+
+def test_many_wrong_values_are_counted_and_not_told_one_by_one() -> None:
+    inputs = Inputs("f", {"x": Parameter(dict[str, int], ...)})
+    body = b'{"x": {%b}}' % b", ".join(b'"%d": []' % number for number in range(1_001))
+    with pytest.raises(InvalidRequest, match=r"^1,001 values of the request are wrong"):
+        read(inputs, body)
+
+
+@pytest.mark.parametrize(("wanted", "size"), [(int, 1_001), (float | None, 1_001), (list[int], 2**20 + 1)])
+def test_a_form_has_no_text_without_end_for_what_is_no_text(wanted: object, size: int) -> None:
+    inputs = Inputs("f", {"x": Parameter(wanted, ...), "file": Parameter(File | None, None)})
+    body = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="x"\r\n\r\n{"1" * size}\r\n--{BOUNDARY}--\r\n'
+    with pytest.raises(InvalidRequest, match=f"^x is longer than {size - 1:,} characters"):
+        read(inputs, body.encode(), f"multipart/form-data; boundary={BOUNDARY}")
 
 
 @pytest.mark.parametrize("text", ["NaN", "inf", "1e999", '{"a": [1e999]}'])

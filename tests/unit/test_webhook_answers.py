@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 from fastapi import Request
 
+from farebox import Farebox
 from farebox.domain.errors import LedgerUnavailable
-from farebox.domain.webhooks import Event
+from farebox.domain.webhooks import PATH, Event
 from farebox.ports.billing import Signatures
 from farebox.web.webhooks import BODY_BYTES_MAX, Webhooks
 
@@ -70,3 +71,22 @@ def test_a_body_that_is_larger_than_any_event_is_not_read(size: int, answer: int
     inbox = Inbox()
     assert status(inbox, b"x" * size) == answer
     assert len(inbox.stored) == (answer == 200)
+
+
+def test_who_leaves_before_the_body_is_whole_is_no_failure_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    came: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return came.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        """Nobody is there."""
+
+    inbox, app = Inbox(), Farebox()
+    app.router.routes.append(Webhooks(cast("Any", inbox), Believing, inbox.wake, is_live=False).route)
+    scope = {"type": "http", "method": "POST", "path": PATH, "headers": [], "query_string": b""}
+    asyncio.run(app(scope, receive, cast("Any", send)))
+    assert (inbox.stored, caplog.records) == ([], [])

@@ -3,12 +3,15 @@
 import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
 
 from farebox.call import CallRequest, Receipt, Render, Service, StreamWork, Work, paid_call, paid_stream
+from farebox.domain import apikey
 from farebox.domain.admission import Answered, Standing
+from farebox.domain.apikey import ApiKey
 from farebox.domain.errors import CallError, InternalError
 from farebox.domain.providers import ModelName
 from farebox.ports.calls import Ledger
@@ -77,7 +80,8 @@ class PaidEndpoint(ABC):
         house = self.house
         try:
             head = read_head(scope)
-            asked = await self.read(call_id, head, await read_body(receive, self.body_bytes_max))
+            body = await read_body(receive, self.body_bytes_max, partial(_standing, house, head.key))
+            asked = await self.read(call_id, head, body)
             if isinstance(asked, StreamedCall):
                 listener = HttpListener(call_id, receive, send)
                 await paid_stream(house.service, asked.request, asked.work, listener)
@@ -93,6 +97,11 @@ class PaidEndpoint(ABC):
             failed = InternalError("Something went wrong on our side. Try again.")
             status, headers, answer = problem(failed, call_id, house.public_url)
         await respond(send, status, headers, answer)
+
+
+async def _standing(house: House, key: ApiKey) -> Standing:
+    """Refuses a key that is made up: its checksum alone is public arithmetic."""
+    return await house.ledger.standing(apikey.digest(house.service.secret, key))
 
 
 def _answer(receipt: Receipt, asked: PlainCall) -> tuple[int, Headers, bytes]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import params
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic_core import SchemaError, from_json
+from pydantic_core import CoreSchema, SchemaError, from_json
 from starlette.datastructures import UploadFile
 
 from farebox.domain.errors import FounderError, InvalidRequest
@@ -23,7 +23,32 @@ NOT_MEANT: Final = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError,
 LIMIT: Final = re.compile(r'Error building "([\w-]+)" validator:\s+\w+: ([^\n]+)$')  # the last, where one is in another
 CONFIG: Final = ConfigDict(extra="forbid", allow_inf_nan=False)  # a text that says "inf" would be a number, too
 FIELD_CHARS_MAX: Final = 100  # of a name that the sender has made up
+ERRORS_MAX: Final = 1_000
+NUMBER_TEXT_MAX: Final = 1_000
+JSON_TEXT_MAX: Final = 1 << 20
+PLAIN: Final = frozenset({"integer", "number", "boolean", "null"})
+SEQUENCES: Final = ("list", "tuple", "set", "frozenset")
+NO_SCHEMAS: Final = ("default", "expected", "members", "metadata")
+"""What may be in a core schema and is none, but a value of the founder's."""
 Values = dict[str, Any]
+
+
+class FailFast:
+    """Said of a type: of a sequence only the first wrong item is told. There may be as many as there are bytes."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema: CoreSchema = _failing_fast(handler(source))
+        return schema
+
+
+def _failing_fast(part: Any) -> Any:  # noqa: ANN401  # any part of a core schema
+    if isinstance(part, list | tuple):
+        return type(part)(map(_failing_fast, part))
+    if not isinstance(part, dict):
+        return part
+    found = {name: one if name in NO_SCHEMAS else _failing_fast(one) for name, one in part.items()}
+    return found | {"fail_fast": True} if found.get("type") in SEQUENCES else found
 
 
 class Inputs:
@@ -41,7 +66,7 @@ class Inputs:
         # only can become one of its type, as "warm" for an Enum, becomes it, as a customer's "warm" would.
         sent = {field: Field(alias=field, validate_default=converts[field]) for field in parameters}
         fields: dict[str, Any] = {
-            _inner(place): _defined(Annotated[parameter.annotation, sent[field]], parameter.default)
+            _inner(place): _defined(Annotated[parameter.annotation, FailFast, sent[field]], parameter.default)
             for place, (field, parameter) in enumerate(parameters.items())
         }
         title = f"{name.title().replace('_', '')}In"
@@ -78,6 +103,8 @@ class Inputs:
         return {name: getattr(found, _inner(place)) for place, name in enumerate(self.names)}
 
     def _told(self, error: ValidationError) -> InvalidRequest:
+        if error.error_count() > ERRORS_MAX:  # to tell of one is to build them all
+            return InvalidRequest(f"{error.error_count():,} values of the request are wrong. Send it as /docs shows.")
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in fault["loc"])[:FIELD_CHARS_MAX] or "The request"
         if fault["type"] == "missing":
@@ -94,7 +121,7 @@ class Inputs:
         values: Values = {}
         for name, part in parts:
             kinds = self._kinds.get(name, frozenset())
-            value = part if isinstance(part, File) else _of_text(part, kinds)
+            value = part if isinstance(part, File) else _of_text(name, part, kinds)
             if "array" in kinds and not isinstance(value, list):
                 values.setdefault(name, []).append(value)
             elif name in values:
@@ -184,16 +211,20 @@ def _kinds(part: Mapping[str, Any], schema: Mapping[str, Any]) -> frozenset[str]
     return frozenset({"string"}) if any(isinstance(value, str) for value in values) else frozenset()
 
 
-def _of_text(text: str, kinds: frozenset[str]) -> Any:  # noqa: ANN401  # any JSON
+def _of_text(name: str, text: str, kinds: frozenset[str]) -> Any:  # noqa: ANN401  # any JSON
     """The value of a form's text, which is read as JSON where the field is no text.
 
     Raises:
-        InvalidRequest: it has a number that is not finite, or a key twice.
+        InvalidRequest: it has a number that is not finite, or a key twice, or is too long.
     """
     if "string" in kinds and not ("array" in kinds and text.startswith("[")):
         return text
     if "null" in kinds and not text:
         return None
+    chars_max = NUMBER_TEXT_MAX if kinds and kinds <= PLAIN else JSON_TEXT_MAX
+    if len(text) > chars_max:
+        field = name[:FIELD_CHARS_MAX]
+        raise InvalidRequest(f"{field} is longer than {chars_max:,} characters. Send less.", param=field)
     try:
         from_json(text, allow_inf_nan=False)  # refuses half of a surrogate pair
         return strict_json.decode(text)

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from farebox.domain.errors import BadRequest
 from farebox.web.open_files import files_max
 from farebox.web.problem import problem
-from farebox.web.request import new_call_id
+from farebox.web.request import BODY_SECONDS_MAX, new_call_id
 
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: closing at once would reset the connection, and the answer would be lost.
@@ -83,15 +83,23 @@ class Protocol(HttpToolsProtocol):
     Attributes:
         head_seconds_max: how long a request's head may take to come. Without it, a client that sends nothing, or a byte
             at a time, could take all the connections that a process may have open.
+        body_seconds_max: how long its body may take, whatever route it is for, unless it comes steadily.
+        body_bytes_a_second: with so many it does, so that a slow line can send what is large.
         crowd: beyond so many connections, a new one is soon closed if nothing comes on it: there have to be files for
             the way to the model, and for other clients.
     """
 
     head_seconds_max: float = 30
+    body_seconds_max: float = BODY_SECONDS_MAX
+    body_bytes_a_second: int = 10_000
     crowd: int = files_max() // 2
     _unread_bytes = 0
     _refused = False
     _until_head: TimerHandle | None = None
+    _is_in_body = False
+    _body_bytes = 0
+    """Those of the body under way that have not yet given it more time."""
+    _until_body: TimerHandle | None = None
     _answered: RequestResponseCycle | None = None
     _head_again = b""
     """The head of a request that has a body and asks for another protocol, rewritten without that wish."""
@@ -104,6 +112,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._have_read()
+        self._have_body()
         cycle = self._answered  # uvicorn tells only the newest request, which may wait behind this one
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
@@ -125,6 +134,8 @@ class Protocol(HttpToolsProtocol):
             self.send_400_response(f"The request's head is larger than {HEAD_BYTES_MAX:,} bytes.")
         elif self._unread_bytes and self._until_head is None:
             self._wait_for_head()
+        if self._is_in_body and self._until_body is None:  # not for a body that came at once, as nearly all do
+            self._wait_for_body(self.body_seconds_max)
 
     def _feed(self, data: bytes) -> None:
         while data and not self._refused:
@@ -162,16 +173,19 @@ class Protocol(HttpToolsProtocol):
                 self._head_again = self._head_without_upgrade()
             return
         super().on_headers_complete()
+        self._is_in_body, self._body_bytes = True, 0
         # The request keeps the list from before: fields after a chunked body are no headers (RFC 9110, 6.5.1).
         self.headers = self.headers.copy()
 
     def on_body(self, body: bytes) -> None:
         self._have_read()
+        self._body_bytes += len(body)
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._have_read()
+        self._have_body()
         if not self._refused and not self._head_again:
             super().on_message_complete()
 
@@ -198,6 +212,32 @@ class Protocol(HttpToolsProtocol):
             self.send_400_response(f"The request's head did not come within {self.head_seconds_max:g} seconds.")
         else:
             self.transport.close()
+
+    def _have_body(self) -> None:
+        self._is_in_body = False
+        if self._until_body is not None:
+            self._until_body.cancel()
+            self._until_body = None
+
+    def _wait_for_body(self, seconds: float) -> None:
+        self._until_body = self.loop.call_later(seconds, self._body_is_late)
+
+    def _body_is_late(self) -> None:
+        # What came in one burst gives it no more than as long again.
+        seconds = min(self._body_bytes / self.body_bytes_a_second, self.body_seconds_max)
+        self._body_bytes = 0
+        cycle: RequestResponseCycle = self.cycle
+        if self.flow.read_paused or cycle.waiting_for_100_continue:  # it is the application that does not read on
+            seconds = self.body_seconds_max
+        if seconds:
+            self._wait_for_body(seconds)
+        elif cycle.response_complete:
+            self.transport.close()  # it was answered without its body, whose end would have to come before the next
+        else:
+            self.send_400_response(
+                f"The body did not arrive within {self.body_seconds_max:g} s, nor went on with "
+                f"{self.body_bytes_a_second:,} bytes a second. Send it whole."
+            )
 
     def _should_upgrade_to_ws(self) -> bool:
         # Only where the founder has a WebSocket of their own: else its library would answer in its own words.

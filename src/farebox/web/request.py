@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from math import isfinite
 from os import urandom
 from time import time
@@ -22,6 +22,7 @@ from farebox.domain.period import MICROSECONDS
 # A body over the limit is read and dropped up to here, so that the sender sees the answer and not a reset.
 DRAIN_BYTES_MAX: Final = 32 << 20
 BODY_SECONDS_MAX: Final = 30
+UNCHECKED_BYTES_MAX: Final = 65_536
 ONCE_CHARS_MAX: Final = 255
 NUMBER_CHARS_MAX: Final = 100  # of a number that is refused
 SPACE: Final = " \t\n\r"
@@ -99,10 +100,11 @@ def once_of(head: Head, path: str, body: bytes, seconds: int, *, is_stream: bool
     return Once(name, fingerprint, is_stream, seconds * MICROSECONDS)
 
 
-async def read_body(receive: Receive, bytes_max: int) -> bytes:
-    """The whole body.
+async def read_body(receive: Receive, bytes_max: int, check: Callable[[], Awaitable[object]] | None = None) -> bytes:
+    """The whole body. More than the first 64 KiB are read only of a sender whom `check` does not refuse.
 
     Raises:
+        CallError: as `check` raises it.
         BodyTooLarge: it is over the limit.
         BadRequest: it did not arrive in time.
         ClientGone: it never became whole.
@@ -122,7 +124,7 @@ async def read_body(receive: Receive, bytes_max: int) -> bytes:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             if message is None:
                 message = await _go_on(steps, waits_for)
-            return await _read_parts(message, receive, bytes_max)
+            return await _read_parts(message, receive, bytes_max, check)
     except TimeoutError:
         raise BadRequest(f"The body did not arrive within {BODY_SECONDS_MAX} s. Send it whole.") from None
 
@@ -143,7 +145,9 @@ def _go_on(steps: Generator[Any, Any, Message], waits_for: object) -> Generator[
         return message
 
 
-async def _read_parts(message: Message, receive: Receive, bytes_max: int) -> bytes:
+async def _read_parts(
+    message: Message, receive: Receive, bytes_max: int, check: Callable[[], Awaitable[object]] | None
+) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -157,6 +161,9 @@ async def _read_parts(message: Message, receive: Receive, bytes_max: int) -> byt
             chunks.clear()
         if not message.get("more_body") or size > max(bytes_max, DRAIN_BYTES_MAX):
             break
+        if check is not None and size > UNCHECKED_BYTES_MAX:
+            await check()
+            check = None
         message = await receive()
     if size > bytes_max:
         raise BodyTooLarge(f"The body is larger than {bytes_max:,} bytes. Send less.")

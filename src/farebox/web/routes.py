@@ -6,6 +6,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
@@ -155,6 +156,10 @@ def add_error_pages(app: FastAPI, house_of: HouseOf, call_id: Callable[[Request]
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         return answer(request, of_validation(error))
+
+    @app.exception_handler(ClientDisconnect)
+    async def left(_: Request, __: Exception) -> Response:  # before its request was whole; nothing here has failed
+        return Response(status_code=400)
 
     @app.exception_handler(Exception)
     async def broken(request: Request, _: Exception) -> Response:  # logged in `Farebox`, where all failures pass
