@@ -142,12 +142,24 @@ def test_from_a_refused_call_to_one_that_passes(buyer: Buyer) -> None:
     assert periods[0][1] == periods[1][0]
 
 
-def test_a_plan_by_the_year_is_said_as_one(buyer: Buyer) -> None:
+def test_a_plan_by_the_year_is_said_as_one_and_its_trial_is_promised_once(buyer: Buyer) -> None:
+    trial = "14 days free to try"
+    assert trial in told(buyer.browser.get("/plan"))
     buyer.browser.get(buyer.pay(buyer.checkout("/plan/buy", "yearly")))
+    assert trial not in told(buyer.browser.get("/plan"))
     for page in ("/plan", "/overview"):
         said = told(buyer.browser.get(page))
         assert "$290 a year" in said, page
         assert "$290 a month" not in said, page
+
+    def is_sold_without() -> bool:  # what Stripe still tells of the purchase brings the plan back
+        shop, account = buyer.market.shop, buyer.account
+        shop.query("UPDATE subscription SET status = 'canceled' WHERE account_id = %s", account)
+        shop.query("UPDATE account SET plan = 'free', is_subscribed = 0 WHERE id = %s", account)
+        page = told(buyer.browser.get("/plan"))
+        return "Buy Yearly" in page and trial not in page
+
+    wait_until(is_sold_without, "the plan to be sold without a trial")
 
 
 def test_who_comes_back_without_the_name_of_a_payment_is_told_so(buyer: Buyer) -> None:

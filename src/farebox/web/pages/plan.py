@@ -82,6 +82,8 @@ def plan_page(
     is_owed = sale.is_lapsed and sale.known is None  # its own plan is to be bought, too
     if error is None or error.field != "cap":
         values = {"cap": "" if cap is None else format_usd(cap).removeprefix("$").replace(",", "")}
+    if not sale.has_trial:
+        terms = {name: one.without_trial() for name, one in terms.items()}
     others = [
         (terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan or is_owed
     ]
@@ -92,7 +94,7 @@ def plan_page(
         visitor=visitor,
         form=form_of(error, **values),
         plan=plan,
-        words=terms[plan.name] if plan is not None else None,
+        words=terms[plan.name].without_trial() if plan is not None else None,
         price=money(price_of(plan, sale.known)) if plan is not None else "",
         sale=sale,
         others=others,

@@ -4,7 +4,7 @@ from typing import Final, Literal, NamedTuple
 
 from fastapi import HTTPException, Response
 
-from farebox.account.buy import change_of
+from farebox.account.buy import change_of, has_trial
 from farebox.account.plan import can_be_chosen
 from farebox.account.till import CannotBuy, Till
 from farebox.domain.plan import Plan
@@ -30,12 +30,14 @@ class Sale(NamedTuple):
     grace_until_us: int | None
     is_lapsed: bool
     has_customer: bool
+    has_trial: bool = True
+    """Whether a plan that it buys begins with the plan's trial."""
 
 
 def sale_of(frame: Frame, account: AccountRow, now_us: int) -> Sale:
     till = frame.site.till
-    known = till().billing.subscription(account.id) if till is not None and account.customer_id else None
-    known = known if known is not None and known.is_live else None
+    stored = till().billing.subscription(account.id) if till is not None and account.customer_id else None
+    known = stored if stored is not None and stored.is_live else None
     has_failed = known is None or known.status == "past_due"  # else it is cancelled, and the page says that instead
     grace_us = account.grace_until_us if has_failed else None
     return Sale(
@@ -44,6 +46,7 @@ def sale_of(frame: Frame, account: AccountRow, now_us: int) -> Sale:
         grace_us,
         grace_us is not None and grace_us <= now_us,
         bool(account.customer_id),
+        has_trial(stored),
     )
 
 

@@ -24,6 +24,12 @@ class Terms(NamedTuple):
     is_featured: bool
     lines: tuple[str, ...]
     """What is included, and what happens at the limit, each in a few words."""
+    trial: str = ""
+    """The one of the lines that promises a trial; empty without one."""
+
+    def without_trial(self) -> "Terms":
+        """The same to somebody who gets no trial, as they had it."""
+        return self._replace(lines=tuple(line for line in self.lines if line != self.trial), trial="")
 
 
 def all_terms(plans: Sequence[Plan], *, has_length: bool = True) -> list[Terms]:
@@ -37,8 +43,9 @@ def all_terms(plans: Sequence[Plan], *, has_length: bool = True) -> list[Terms]:
 
 def _terms(plan: Plan, *, is_featured: bool, has_length: bool) -> Terms:
     lines = [*_included(plan), *_beyond(plan)]
-    if plan.trial_days:
-        lines.insert(0, f"{counted(plan.trial_days, 'day')} free to try")
+    trial = f"{counted(plan.trial_days, 'day')} free to try" if plan.trial_days else ""
+    if trial:
+        lines.insert(0, trial)
     if plan.burst_limit is not None:
         lines.append(burst(plan.burst_limit))
     if has_length:
@@ -51,6 +58,7 @@ def _terms(plan: Plan, *, is_featured: bool, has_length: bool) -> Terms:
         plan.price_nanodollars == 0,
         is_featured,
         tuple(line[0].upper() + line[1:] for line in lines),
+        trial,
     )
 
 
