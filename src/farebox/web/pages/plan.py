@@ -15,7 +15,7 @@ from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.sale import leads_to, sale_of, way_to
 from farebox.web.pages.told import form_of
-from farebox.web.pages.use_words import limits
+from farebox.web.pages.use_words import is_in_trial, limits
 from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, is_not_kept, see_other
 from farebox.web.pages.words import money
 
@@ -102,7 +102,9 @@ def plan_page(
         first=terms[product.plans[0].name],
         view=view,
         meter=meter,
-        gauges=limits(plan, meter, cap) if plan is not None else [],
+        gauges=limits(plan, meter, account, view.now_us) if plan is not None else [],
+        in_trial=is_in_trial(account, view.now_us),
+        trial_end_us=account.trial_end_us,
         marked=[(one.limit, LABELS[one.limit]) for one in marked if one.most],
         percents=PERCENTS,
         is_not_kept=is_not_kept(request, visitor),
