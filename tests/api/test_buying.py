@@ -13,7 +13,7 @@ import pytest
 import stripe as sdk
 
 from tests.api.conftest import empty_database
-from tests.api.place import Place, numbers
+from tests.api.place import PASSWORD, Place, numbers
 from tests.api.playground import told
 from tests.api.shop import Shop, ask, send
 from tests.services.browser import Browser
@@ -163,6 +163,23 @@ def test_a_plan_by_the_year_is_said_as_one_and_its_trial_is_promised_once(buyer:
         return "Buy Yearly" in page and trial not in page
 
     wait_until(is_sold_without, "the plan to be sold without a trial")
+
+
+def test_a_plan_that_was_chosen_before_the_sign_up_is_the_first_thing_to_buy_after_it(market: Market) -> None:
+    place, email, wished = market.place, f"chooser{next(numbers)}@example.com", "/plan?plan=yearly"
+    page = place.browser().get("/signup?plan=yearly")
+    assert "You chose Yearly: $290 a year, 14 days free to try." in told(page)
+    assert 'href="/login?next=/plan%3Fplan%3Dyearly"' in page.text
+    for name in ("free", "nothing"):
+        assert "You chose" not in told(place.browser().get(f"/signup?plan={name}"))
+    place.browser().post("/signup", email=email, password=PASSWORD, plan="yearly")
+    browser = place.browser()
+    assert browser.post(place.link_to(email)).header("location") == f"{wished}&told=not-kept"
+    said = told(browser.get(wished))
+    assert said.index("You chose Yearly") < said.index("Buy Yearly") < said.index("Your plan")
+    assert said.count("Buy Yearly") == 1
+    assert browser.get("/signup?plan=yearly").header("location") == wished  # to whom is in already
+    assert "You chose" not in told(browser.get("/plan?plan=free"))
 
 
 def test_who_comes_back_without_the_name_of_a_payment_is_told_so(buyer: Buyer) -> None:

@@ -87,6 +87,7 @@ def plan_page(
     others = [
         (terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan or is_owed
     ]
+    wish = request.query_params.get("plan", "")
     page = frame.page(
         request,
         "plan.html",
@@ -97,6 +98,7 @@ def plan_page(
         words=terms[plan.name].without_trial() if plan is not None else None,
         price=money(price_of(plan, sale.known)) if plan is not None else "",
         sale=sale,
+        chosen=[(one, way) for one, way in others if one.id == wish and way == "buy"],
         others=others,
         can_move=any(way != "none" for _, way in others),
         first=terms[product.plans[0].name],

@@ -13,6 +13,7 @@ from farebox.domain.subscribing import Known
 from farebox.ports.calls import AccountRow
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.guard import POLICY
+from farebox.web.site import Site
 
 NOT_SOLD: Final = "Nothing can be bought online here yet."
 ELSEWHERE: Final = 303
@@ -65,6 +66,12 @@ def way_to(product: Product, sale: Sale, plan: Plan | None, other: Plan) -> Way:
     if change == "later" and plan is not None and plan.every != other.every:
         return "other_interval"
     return "later" if change == "later" else "now"
+
+
+def place_to_buy(site: Site, name: str) -> str:
+    """The page where a plan that somebody chose comes first; empty where it is none that can be bought."""
+    plan = site.product.by_name.get(name)
+    return f"/plan?plan={plan.name}" if plan is not None and plan.price_nanodollars and site.till is not None else ""
 
 
 def till_of(frame: Frame) -> Till:

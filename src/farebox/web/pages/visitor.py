@@ -126,7 +126,7 @@ def is_path(path: str) -> bool:
 
 def welcomed(path: str, person: Person) -> str:
     """The path for a new person; without a password, the page there says that the one of their sign-up is not kept."""
-    return path if person.password_hash is not None else f"{path}?told={NOT_KEPT}"
+    return path if person.password_hash is not None else f"{path}{'&' if '?' in path else '?'}told={NOT_KEPT}"
 
 
 def is_not_kept(request: Request, visit: Visit) -> bool:
