@@ -276,6 +276,19 @@ def test_a_stranger_is_sent_to_log_in_and_comes_back(place: Place, ada: str) -> 
     )
 
 
+def test_whoever_is_in_keeps_their_menu_when_there_is_an_error(place: Place, ada: str) -> None:
+    browser, _ = place.log_in(ada)
+    for path in ("/calls/req_nope", "/nothing", "/usage?period=x"):
+        page = browser.get(path)
+        assert page.status >= 400
+        assert 'href="/settings"' in page.text
+        assert 'href="/signup"' not in page.text
+    assert 'href="/signup"' in place.browser().get("/nothing").text
+    # What is for everybody is kept by browsers and proxies, so it is the same to both.
+    assert browser.get("/docs").text == place.browser().get("/docs").text
+    assert '<a class="push" href="/overview">Your account</a>' in browser.get("/docs").text
+
+
 def test_a_form_of_another_site_is_refused(place: Place, ada: str) -> None:
     for path in ("/signup", "/login", "/login/link", "/reset", "/logout", "/link/x"):
         browser, _ = place.log_in(ada) if path == "/logout" else (place.browser(), None)

@@ -15,12 +15,14 @@ from starlette.responses import HTMLResponse
 
 from farebox.domain.errors import CallError, InternalError, RequestRefused
 from farebox.domain.pages import of_account
+from farebox.ports.people import Visit
 from farebox.web.founder_pages import HOME
 from farebox.web.pages import words
 from farebox.web.pages.assets import Assets
 from farebox.web.pages.charts import bars, top_of
 from farebox.web.pages.fields import fields
 from farebox.web.pages.markdown import html_of, line_of, read_text
+from farebox.web.pages.visitor import who_is_told
 from farebox.web.problem import problem
 from farebox.web.routes import of_status, of_validation, route_of
 from farebox.web.site import Site
@@ -109,7 +111,9 @@ class Frame:
             response.headers["content-encoding"] = "gzip"
             response.headers["content-length"] = str(len(response.body))
 
-    def error(self, request: Request, error: CallError, title: str | None = None) -> Response:
+    def error(
+        self, request: Request, error: CallError, title: str | None = None, *, visitor: Visit | None = None
+    ) -> Response:
         """An error, as a page for a browser, else as the problem body."""
         call_id = str(request.scope["farebox.call_id"])
         status, headers, body = problem(error, call_id, self.site.public_url)
@@ -117,7 +121,10 @@ class Frame:
             response = Response(body, status)
             response.raw_headers = [*response.raw_headers, *headers]
             return response
-        page = self.page(request, "error.html", status=status, title=title or error.title, error=error, call_id=call_id)
+        page = self.page(
+            request, "error.html", status=status, title=title or error.title, error=error, call_id=call_id,
+            visitor=visitor,
+        )  # fmt: skip
         page.raw_headers += [(name, value) for name, value in headers if name == b"retry-after"]
         return page
 
@@ -132,11 +139,12 @@ def add_errors(app: FastAPI, frame: Frame) -> None:
 
     @app.exception_handler(CallError)
     def refused(request: Request, error: CallError) -> Response:
-        return frame.error(request, error)
+        return frame.error(request, error, visitor=who_is_told(request, error.status))
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
-        return frame.error(request, of_validation(error))
+        found = of_validation(error)
+        return frame.error(request, found, visitor=who_is_told(request, found.status))
 
     @app.exception_handler(HTTPException)
     def raised(request: Request, error: HTTPException) -> Response:
@@ -146,7 +154,7 @@ def add_errors(app: FastAPI, frame: Frame) -> None:
         if found is None:
             found = RequestRefused(str(error.detail)).of_status(error.status_code)
             title = HTTPStatus(error.status_code).phrase
-        response = frame.error(request, found, title)
+        response = frame.error(request, found, title, visitor=who_is_told(request, error.status_code))
         response.headers.update(error.headers or {})
         return response
 

@@ -1,8 +1,11 @@
 """Plans, money and numbers in words, and the filters that templates have for them."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
+
+from markupsafe import Markup, escape
 
 from farebox.domain.money import BASIS_POINTS, format_usd
 from farebox.domain.pack import DAYS_DEFAULT as DAYS_OF_A_YEAR
@@ -10,6 +13,8 @@ from farebox.domain.pack import Pack
 from farebox.domain.period import MICROSECONDS, iso
 from farebox.domain.plan import Plan
 from farebox.domain.rate import Burst
+
+PLACE: Final = re.compile(r"(?<![\w./-])/(?:calls|credit|docs|errors|invoices|keys|plan|usage)(?![\w/-])")
 
 
 class Terms(NamedTuple):
@@ -173,7 +178,12 @@ def _seconds(microseconds: int) -> str:
     return f"{seconds:.3g} seconds"
 
 
+def places(text: str) -> Markup:
+    """A sentence in which the pages that it names are links."""
+    return Markup(PLACE.sub(r'<a href="\g<0>">\g<0></a>', str(escape(text))))  # noqa: S704  # it is escaped
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "money": money, "number": number, "counted": counted, "share": share, "utc": utc, "day_label": day_label,
-    "burst": burst, "iso": iso, "plan_name": plan_name,
+    "places": places, "burst": burst, "iso": iso, "plan_name": plan_name,
 }  # fmt: skip
