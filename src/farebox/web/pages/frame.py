@@ -13,7 +13,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from farebox.domain.errors import CallError, InternalError, RequestRefused
+from farebox.domain.errors import CallError, InternalError, LedgerUnavailable, RequestRefused
 from farebox.domain.pages import of_account
 from farebox.ports.people import Visit
 from farebox.web.founder_pages import HOME
@@ -34,6 +34,8 @@ OWN_PLACES: Final = ("pricing", "terms", "privacy")
 """Pages that the footer leads to in any case."""
 FOR_STRANGERS: Final = "public, max-age=300"
 """How long a page that is the same for everybody may be kept."""
+AWAY: Final = "This page cannot be shown right now. Try again shortly."
+AWAY_FORM: Final = "This cannot be done right now. Try again shortly."
 PACKING: Final = 6  # of 1 to 9: beyond it, time grows and the page hardly shrinks
 
 
@@ -117,16 +119,31 @@ class Frame:
         """An error, as a page for a browser, else as the problem body."""
         call_id = str(request.scope["farebox.call_id"])
         status, headers, body = problem(error, call_id, self.site.public_url)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, InternalError):  # that one is logged
+            log.error("%s %s, %s: %s%s", request.method, route_of(request), call_id, error.code, _cause(error))
         if not takes_html(request):
             response = Response(body, status)
             response.raw_headers = [*response.raw_headers, *headers]
             return response
         page = self.page(
             request, "error.html", status=status, title=title or error.title, error=error, call_id=call_id,
-            visitor=visitor,
+            detail=_detail(request, error), visitor=visitor,
         )  # fmt: skip
         page.raw_headers += [(name, value) for name, value in headers if name == b"retry-after"]
         return page
+
+
+def _cause(error: CallError) -> str:
+    """What an outside thing said, in a line. More lines of a driver's would have what it was given."""
+    cause = getattr(error.__cause__, "orig", None) or error.__cause__  # SQLAlchemy's own words add the statement
+    return "" if cause is None else f": {type(cause).__name__}: {str(cause).partition(chr(10))[0]}"
+
+
+def _detail(request: Request, error: CallError) -> str:
+    """The sentence for a reader of pages, where a caller's would not do."""
+    if isinstance(error, LedgerUnavailable):
+        return AWAY if request.method == "GET" else AWAY_FORM
+    return error.detail
 
 
 def takes_html(request: Request) -> bool:
@@ -160,5 +177,6 @@ def add_errors(app: FastAPI, frame: Frame) -> None:
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, route_of(request), exc_info=error)
+        call_id = request.scope["farebox.call_id"]
+        log.error("%s %s, %s failed", request.method, route_of(request), call_id, exc_info=error)
         return frame.error(request, InternalError("Something went wrong on our side. Try again."))
