@@ -243,15 +243,21 @@ def test_what_cannot_be_bought_is_said(buyer: Buyer) -> None:
 
 
 def test_credit_is_bought_and_used_and_bought_by_itself(buyer: Buyer) -> None:
-    assert "No credit yet" in told(buyer.browser.get("/credit"))
+    page = told(buyer.browser.get("/credit?told=bought"))
+    assert "No credit yet. Buy credit" in page
+    assert "Your plan stops at its limit, so it uses no credit. Credit pays for calls on Pro, Saved: see" in page
+    assert "From your next call on" not in page
     buyer.browser.get(buyer.pay(buyer.checkout("/plan/buy", "saved")))
     assert [buyer.call()[0] for _ in range(2)] == [200, 402]
     back = buyer.pay(buyer.checkout("/credit/buy", "small"))
-    assert buyer.browser.get(back).header("location") == "/credit?told=bought"
+    bought = buyer.browser.get(back).header("location")
+    assert bought == "/credit?told=bought"
+    page = told(buyer.browser.get(bought))
+    assert ("From your next call on" in page, "uses no credit" in page) == (True, False)
     assert buyer.call()[0] == 200
     assert "$9.50" in told(buyer.browser.get("/credit"))
-    page = buyer.browser.post("/credit/top-up", pack="small", below="x")
-    assert (page.status, "Enter US dollars" in page.text) == (422, True)
+    wrong = buyer.browser.post("/credit/top-up", pack="small", below="x")
+    assert (wrong.status, "Enter US dollars" in wrong.text) == (422, True)
     assert buyer.browser.post("/credit/top-up", pack="small", below="9.25").header("location") == "/credit?told=top-up"
     assert buyer.call()[0] == 200
     sql = "SELECT count(*) FROM credit_grant WHERE account_id = %s"
