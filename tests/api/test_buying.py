@@ -149,7 +149,7 @@ def test_a_plan_by_the_year_is_said_as_one_and_its_trial_is_promised_once(buyer:
     page = told(buyer.browser.get("/plan"))
     assert ("Your trial ends on" in page, "This month began" in page, trial in page) == (True, False, False)
     joined = time.strftime("%Y-%m-%d", time.gmtime(int(str(buyer.row("created_us")[0])) // 10**6))
-    assert f"This period {joined} to" in told(buyer.browser.get("/overview"))
+    assert f"This month {joined} to" in told(buyer.browser.get("/overview"))
     for page in ("/plan", "/overview"):
         said = told(buyer.browser.get(page))
         assert "$290 a year" in said, page
