@@ -13,7 +13,7 @@ import pytest
 import stripe as sdk
 
 from tests.api.conftest import empty_database
-from tests.api.place import Place, numbers
+from tests.api.place import PASSWORD, Place, numbers
 from tests.api.playground import told
 from tests.api.shop import Shop, ask, send
 from tests.services.browser import Browser
@@ -142,12 +142,44 @@ def test_from_a_refused_call_to_one_that_passes(buyer: Buyer) -> None:
     assert periods[0][1] == periods[1][0]
 
 
-def test_a_plan_by_the_year_is_said_as_one(buyer: Buyer) -> None:
+def test_a_plan_by_the_year_is_said_as_one_and_its_trial_is_promised_once(buyer: Buyer) -> None:
+    trial = "14 days free to try"
+    assert trial in told(buyer.browser.get("/plan"))
     buyer.browser.get(buyer.pay(buyer.checkout("/plan/buy", "yearly")))
+    page = told(buyer.browser.get("/plan"))
+    assert ("Your trial ends on" in page, "This month began" in page, trial in page) == (True, False, False)
+    joined = time.strftime("%Y-%m-%d", time.gmtime(int(str(buyer.row("created_us")[0])) // 10**6))
+    assert f"This month {joined} to" in told(buyer.browser.get("/overview"))
     for page in ("/plan", "/overview"):
         said = told(buyer.browser.get(page))
         assert "$290 a year" in said, page
         assert "$290 a month" not in said, page
+
+    def is_sold_without() -> bool:  # what Stripe still tells of the purchase brings the plan back
+        shop, account = buyer.market.shop, buyer.account
+        shop.query("UPDATE subscription SET status = 'canceled' WHERE account_id = %s", account)
+        shop.query("UPDATE account SET plan = 'free', is_subscribed = 0 WHERE id = %s", account)
+        page = told(buyer.browser.get("/plan"))
+        return "Buy Yearly" in page and trial not in page
+
+    wait_until(is_sold_without, "the plan to be sold without a trial")
+
+
+def test_a_plan_that_was_chosen_before_the_sign_up_is_the_first_thing_to_buy_after_it(market: Market) -> None:
+    place, email, wished = market.place, f"chooser{next(numbers)}@example.com", "/plan?plan=yearly"
+    page = place.browser().get("/signup?plan=yearly")
+    assert "You chose Yearly: $290 a year, 14 days free to try." in told(page)
+    assert 'href="/login?next=/plan%3Fplan%3Dyearly"' in page.text
+    for name in ("free", "nothing"):
+        assert "You chose" not in told(place.browser().get(f"/signup?plan={name}"))
+    place.browser().post("/signup", email=email, password=PASSWORD, plan="yearly")
+    browser = place.browser()
+    assert browser.post(place.link_to(email)).header("location") == f"{wished}&told=not-kept"
+    said = told(browser.get(wished))
+    assert said.index("You chose Yearly") < said.index("Buy Yearly") < said.index("Your plan")
+    assert said.count("Buy Yearly") == 1
+    assert browser.get("/signup?plan=yearly").header("location") == wished  # to whom is in already
+    assert "You chose" not in told(browser.get("/plan?plan=free"))
 
 
 def test_who_comes_back_without_the_name_of_a_payment_is_told_so(buyer: Buyer) -> None:
@@ -211,15 +243,21 @@ def test_what_cannot_be_bought_is_said(buyer: Buyer) -> None:
 
 
 def test_credit_is_bought_and_used_and_bought_by_itself(buyer: Buyer) -> None:
-    assert "No credit yet" in told(buyer.browser.get("/credit"))
+    page = told(buyer.browser.get("/credit?told=bought"))
+    assert "No credit yet. Buy credit" in page
+    assert "Your plan stops at its limit, so it uses no credit. Credit pays for calls on Pro, Saved: see" in page
+    assert "From your next call on" not in page
     buyer.browser.get(buyer.pay(buyer.checkout("/plan/buy", "saved")))
     assert [buyer.call()[0] for _ in range(2)] == [200, 402]
     back = buyer.pay(buyer.checkout("/credit/buy", "small"))
-    assert buyer.browser.get(back).header("location") == "/credit?told=bought"
+    bought = buyer.browser.get(back).header("location")
+    assert bought == "/credit?told=bought"
+    page = told(buyer.browser.get(bought))
+    assert ("From your next call on" in page, "uses no credit" in page) == (True, False)
     assert buyer.call()[0] == 200
     assert "$9.50" in told(buyer.browser.get("/credit"))
-    page = buyer.browser.post("/credit/top-up", pack="small", below="x")
-    assert (page.status, "Enter US dollars" in page.text) == (422, True)
+    wrong = buyer.browser.post("/credit/top-up", pack="small", below="x")
+    assert (wrong.status, "Enter US dollars" in wrong.text) == (422, True)
     assert buyer.browser.post("/credit/top-up", pack="small", below="9.25").header("location") == "/credit?told=top-up"
     assert buyer.call()[0] == 200
     sql = "SELECT count(*) FROM credit_grant WHERE account_id = %s"

@@ -309,8 +309,10 @@ def test_a_browser_is_told_in_a_page_and_a_program_in_the_problem_body(serve: Se
     assert client.post("/pricing", headers=HTML).headers["allow"] == "GET"
 
 
-def test_whatever_a_page_raises_is_a_page(serve: Serve) -> None:
-    app = Farebox("Tags")
+def test_whatever_a_page_raises_is_a_page_and_what_is_not_the_readers_fault_is_a_line_of_the_log(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Farebox("Tags", contact="help@tags.example")
     client = serve(app)
     assert client.get("/").status_code == 200
     faults: dict[str, Exception] = {
@@ -320,6 +322,7 @@ def test_whatever_a_page_raises_is_a_page(serve: Serve) -> None:
         "500": KeyError("a secret"),
         "503": LedgerUnavailable("The database cannot be reached.", retry_after_seconds=7),
     }
+    faults["503"].__cause__ = OSError("no table\nDETAIL: ada@example.com")
     pages = pages_of(app)
 
     @pages.get("/fault/{name}")
@@ -340,8 +343,17 @@ def test_whatever_a_page_raises_is_a_page(serve: Serve) -> None:
         assert f"Error {name}" in reply.text
         assert "secret" not in reply.text
         assert "no-store" in reply.headers["cache-control"]
+        contact = '<a href="mailto:help@tags.example">'
+        assert f"write to {contact}help@tags.example</a> about this" in reply.text
+        assert f"{contact}Contact</a>" in reply.text
+        lines = [one.getMessage() for one in caplog.records if reply.headers["x-request-id"] in one.getMessage()]
+        assert len(lines) == (name in {"500", "503"}), lines
     assert "There is no such call in your account." in found["404"].text
     assert found["503"].headers["retry-after"] == "7"
+    assert "This page cannot be shown right now." in found["503"].text
+    [line] = [one.getMessage() for one in caplog.records if "ledger_unavailable" in one.getMessage()]
+    assert line.startswith("GET /fault/{name}, req_")
+    assert line.endswith(": ledger_unavailable: OSError: no table")
     told = client.get("/fault/404").json()
     assert (told["status"], told["detail"]) == (404, "There is no such call in your account.")
     wrong = client.get("/number/x", headers=HTML)

@@ -12,7 +12,7 @@ from tests.api.functions import form
 from tests.api.listening import Listening
 from tests.api.place import numbers
 from tests.api.playground import Customer, output, told
-from tests.api.shop import SECRET
+from tests.api.shop import SECRET, ask, send
 from tests.services.browser import Page
 from tests.services.load import Request
 from tests.services.process import wait_until
@@ -43,6 +43,15 @@ def test_a_call_from_the_page_is_a_usage_record_of_the_account(pia: Customer, up
     assert call.body["messages"][0]["content"] == "Write a bold tagline for tea."
     assert "That was your first call" not in told(pia.run("tagline", product="tea"))
     assert len(pia.keys()) == 1
+
+
+def test_who_has_called_from_elsewhere_is_not_told_of_a_first_call(pia: Customer, upstream: FakeUpstream) -> None:
+    upstream.program(Behaviour(text="Wake up."))
+    key = pia.shop.farebox("keys", "create", pia.email).splitlines()[-1]
+    assert send(ask(pia.place.served, key)).status == 200
+    for page in (pia.browser.get("/playground/tagline"), pia.run("tagline", product="tea")):
+        assert page.status == 200
+        assert "first call" not in told(page)
 
 
 def test_a_test_call_is_the_sandboxs_and_free(pia: Customer, upstream: FakeUpstream) -> None:

@@ -220,6 +220,7 @@ def test_what_is_out_of_the_ordinary_is_told_in_words(desk: Desk, fault: str, st
     receipt = words(browser.get(f"/calls/{reply.headers['x-request-id']}"))
     assert f"Receipt {state}" in receipt
     assert sentence in receipt
+    assert f"Charge {'included' if state == 'Done' else 'free'}" in receipt
     assert state in words(browser.get("/calls"))
 
 

@@ -165,7 +165,7 @@ def test_a_second_factor_and_a_passkey_are_set_up(journey: Journey) -> None:
 def test_every_way_to_log_in_leads_back(journey: Journey) -> None:
     page = journey.page
     _log_out(journey)
-    page.get_by_role("link", name="Log in", exact=True).first.click()
+    page.get_by_role("link", name="Your account", exact=True).first.click()
     page.get_by_role("link", name="Log in with an e-mail link").click()
     page.get_by_label("E-mail address").fill(ADA)
     journey.click("Send me a link")

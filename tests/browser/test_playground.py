@@ -58,6 +58,17 @@ def done(page: Page) -> None:
     expect(page.locator("#receipt dl")).to_be_visible()
 
 
+def test_the_mails_that_nobody_gets_are_a_page_that_fits(product: Product, reader: Page, inspector: Inspector) -> None:
+    reader.goto(f"{product.url}/signup")
+    reader.get_by_label("E-mail address").fill("mia@example.com")
+    reader.get_by_label("Password").fill("three odd words")
+    reader.get_by_role("button", name="Sign up", exact=True).click()
+    reader.wait_for_url("**/signup/sent")
+    reader.goto(f"{product.url}/dev/mail")
+    wait_until(lambda: bool(reader.reload() and reader.get_by_text("mia@example.com").count()), "the mail")
+    inspector.assert_page(reader, f"{product.url}/dev/mail", name="dev-mail")
+
+
 def test_the_first_call_comes_within_eight_clicks(product: Product, browser: Browser) -> None:
     context: BrowserContext = browser.new_context(locale="en-GB", timezone_id="Europe/Lisbon")
     page = context.new_page()

@@ -105,6 +105,15 @@ def test_a_page_of_the_log_in_is_as_it_should_be(door: Door, reader: Page, inspe
     inspector.assert_page(reader, f"{door.url}{path}")
 
 
+def test_a_form_that_was_refused_begins_at_what_is_wrong_and_says_so_in_its_title(door: Door, page: Page) -> None:
+    page.goto(f"{door.url}/login")
+    page.get_by_label("E-mail address").fill("nobody@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in", exact=True).click()
+    expect(page).to_have_title(re.compile("^Error: Log in"))
+    expect(page.get_by_role("alert").filter(has_text="is not right")).to_be_focused()
+
+
 @pytest.mark.parametrize("path", [SECURITY, "/settings/confirm"])
 def test_a_page_of_the_settings_is_as_it_should_be(
     door: Door, ada: PlainBrowser, reader: Page, inspector: Inspector, path: str

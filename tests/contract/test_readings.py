@@ -333,6 +333,7 @@ def test_an_account_without_calls_has_a_period_and_nothing_else(books: Books) ->
     assert (use.meter, list(use.days), list(use.keys)) == (None, [], [])
     assert list(books.readings.find(account.id, Search()).calls) == []
     assert books.readings.period(account.id, account.anchor_us, "live", 17) is None
+    assert (books.readings.has_calls(account.id), books.readings.has_calls(books.id)) == (False, True)
 
 
 # -- Files

@@ -62,9 +62,14 @@ def test_a_page_that_fails_is_logged_without_what_its_path_held(
         add_errors(app, given)
     else:
         app.exception_handler(Exception)(frame.error)
-    answer = TestClient(app, raise_server_exceptions=False).get("/link/s3cret%0A2026-11-27 ERROR farebox: made up")
+
+    async def named(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  # as ASGI has them
+        await app({**scope, "farebox.call_id": "req_1"}, receive, send)
+
+    answer = TestClient(named, raise_server_exceptions=False).get("/link/s3cret%0A2026-11-27 ERROR farebox: made up")
     assert answer.status_code == 500
-    assert [record.getMessage() for record in caplog.records] == ["GET /link/{token} failed"]
+    line = f"GET /link/{{token}}{', req_1' if is_page else ''} failed"
+    assert [record.getMessage() for record in caplog.records] == [line]
 
 
 def broken() -> None:

@@ -10,7 +10,7 @@ from farebox.domain.plan import Plan
 from farebox.web.pages.charts import bars, top_of
 from farebox.web.pages.fields import Field, fields
 from farebox.web.pages.markdown import html_of, text_of
-from farebox.web.pages.words import all_terms, money, number, share
+from farebox.web.pages.words import all_terms, money, number, places, share
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,12 @@ def test_money_and_numbers_are_written_as_people_write_them() -> None:
     assert [money(29 * 10**9), money(10**7), money(0)] == ["$29", "$0.01", "$0"]
     assert [number(1_234), number(250.0), number(2.5)] == ["1,234", "250", "2.5"]
     assert [share(1, 3), share(999, 1_000), share(5, 4), share(0, 0)] == [33, 99, 100, 100]
+
+
+def test_the_pages_that_a_sentence_names_are_links_and_nothing_else_is() -> None:
+    assert places("An owner can buy credit at /credit.") == 'An owner can buy credit at <a href="/credit">/credit</a>.'
+    text = "POST /v1/keys and GET /keys/x <b> at https://a.example/docs or /docs-old are none"
+    assert places(text) == text.replace("<b>", "&lt;b&gt;")
 
 
 SCHEMA: dict[str, Any] = {

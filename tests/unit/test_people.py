@@ -3,11 +3,14 @@
 import re
 from ipaddress import ip_network
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 from fastapi import HTTPException, Request
 
+from farebox.account.desk import arrive
 from farebox.domain import people
 from farebox.domain.errors import FounderError
 from farebox.domain.mail import Sender, SmtpServer, parse_sender, parse_smtp
@@ -223,3 +226,11 @@ def test_a_machines_own_address_is_no_domain_of_mail() -> None:
 def test_what_is_no_sender_is_a_sentence(text: str) -> None:
     with pytest.raises(FounderError, match=r"^FAREBOX_MAIL_FROM is no address"):
         parse_sender(text, "Till", "https://api.example.com")
+
+
+@pytest.mark.parametrize("contact", ["help@till.example", ""])
+def test_whose_account_is_suspended_is_told_whom_to_write_to(contact: str) -> None:
+    refused = Mock(side_effect=people.Suspended("This account is suspended."))
+    desk: Any = SimpleNamespace(secret=SECRET, product=SimpleNamespace(contact=contact))
+    with pytest.raises(people.NotAllowed, match=f"Write to {contact or 'the people who run this service'}."):
+        arrive(desk, "password", Client("", ""), refused)

@@ -56,13 +56,17 @@ def buy_plan(till: Till, account: AccountRow, name: str) -> str:
         raise CannotBuy("This plan is not for sale.")
     if known is not None and known.is_live:
         raise CannotBuy("This account already has a plan. Change it instead.")
-    # Only an account that was never subscribed gets a trial.
-    trial_days = plan.trial_days if known is None or known.status in NOT_BEGUN else 0
+    trial_days = plan.trial_days if has_trial(known) else 0
     with _asking():
         customer = customer_of(till, account)
         return till.payments.checkout_plan(
             account.id, customer, keys_of(plan), trial_days, _paid_url(till, account), _page(till, "/plan", account)
         )
+
+
+def has_trial(known: Known | None) -> bool:
+    """Whether a plan that is bought begins with its trial: only for an account that was never subscribed."""
+    return known is None or known.status in NOT_BEGUN
 
 
 def buy_pack(till: Till, account: AccountRow, name: str) -> str:

@@ -96,9 +96,17 @@ class LoggedIn(NamedTuple):
 def arrive(
     desk: Desk, began: Began, client: Client, enter: Callable[[Arrival], Entered | None], token: str = ""
 ) -> LoggedIn | None:
-    """Let somebody in under a new session, whose token exists here and in the cookie only."""
+    """Let somebody in under a new session, whose token exists here and in the cookie only.
+
+    Raises:
+        NotAllowed: they may not come in; of a suspension, they are told whom to write to.
+    """
     token = token or new_token()
-    entered = enter(Arrival(rules.digest(desk.secret, "session", token), began, client))
+    try:
+        entered = enter(Arrival(rules.digest(desk.secret, "session", token), began, client))
+    except rules.Suspended as error:
+        whom = desk.product.contact or "the people who run this service"
+        raise rules.NotAllowed(f"{error.detail} Write to {whom}.") from None
     if entered is None:
         return None
     if entered.code_id is not None:

@@ -21,8 +21,6 @@ class PlaygroundKey(NamedTuple):
     key: ApiKey
     """The key that works, else the one that would be the next."""
     state: Literal["new", "works", "gone"]
-    is_first: bool
-    """Whether the account has never had one in either mode."""
 
 
 def playground_key(desk: Desk, account: AccountRow, mode: Mode) -> PlaygroundKey:
@@ -31,14 +29,14 @@ def playground_key(desk: Desk, account: AccountRow, mode: Mode) -> PlaygroundKey
     A customer can revoke or rotate it like any other: none is made in its place before they ask for it.
     """
     named = desk.keys.named(account.id, KEY_NAME)
-    ours = [row for row in named if apikey.digest(desk.secret, _key(desk, row.mode, row.id)) == row.digest]
-    mine = [row for row in ours if row.mode == mode]
+    of_mode = [row for row in named if row.mode == mode]
+    mine = [row for row in of_mode if apikey.digest(desk.secret, _key(desk, mode, row.id)) == row.digest]
     for row in mine:
         if row.revoked_us is None and row.expires_us is None:
-            return PlaygroundKey(row.id, _key(desk, mode, row.id), "works", is_first=False)
+            return PlaygroundKey(row.id, _key(desk, mode, row.id), "works")
     # From the number of keys, so that two requests at the same moment get the same next key.
     next_id = f"key_{digest(desk.secret, 'playground', f'{account.id} {mode} {len(named)}')[:16]}"
-    return PlaygroundKey(next_id, _key(desk, mode, next_id), "gone" if mine else "new", is_first=not ours)
+    return PlaygroundKey(next_id, _key(desk, mode, next_id), "gone" if mine else "new")
 
 
 def make_playground_key(desk: Desk, here: Visit, client: Client, found: PlaygroundKey) -> None:

@@ -273,6 +273,10 @@ class NotAllowed(PersonError):
     status = 403
 
 
+class Suspended(NotAllowed):
+    """All accounts that this person is in are suspended."""
+
+
 class TooOften(PersonError):
     """It was done as often as is allowed."""
 

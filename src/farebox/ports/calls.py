@@ -318,6 +318,10 @@ class Readings(Protocol):
         """One call, with its key."""
         ...
 
+    def has_calls(self, account_id: str) -> bool:
+        """Whether the account has ever made a call."""
+        ...
+
     def keys(self, account_id: str, key_ids: Sequence[str]) -> Mapping[str, KeyRow]: ...
     def all_use(self, account_id: str, period: Period) -> Iterator[Sequence[DayUse]]:
         """The use of each day of a period; a day is one transaction, read when it is asked for."""

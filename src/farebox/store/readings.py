@@ -115,6 +115,11 @@ class StoredReadings:
         with self._read() as connection:
             return _keys(connection, account_id, key_ids)
 
+    def has_calls(self, account_id: str) -> bool:
+        with self._read() as connection:
+            some = (exists().where(table.c.account_id == account_id) for table in (usage_record, hold))
+            return any(connection.execute(select(one)).scalar() for one in some)
+
     def all_use(self, account_id: str, period: Period) -> Iterator[Sequence[DayUse]]:
         c = rollup_daily.c
         names = (c.mode, c.endpoint, c.key_id)

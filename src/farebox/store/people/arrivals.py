@@ -7,14 +7,23 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, Select, case, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from farebox.domain.people import LINK_US, SESSION_MAX_US, USER_AGENT_CHARS_MAX, Client, NotAllowed, Person, Session
+from farebox.domain.people import (
+    LINK_US,
+    SESSION_MAX_US,
+    USER_AGENT_CHARS_MAX,
+    Client,
+    NotAllowed,
+    Person,
+    Session,
+    Suspended,
+)
 from farebox.ports.calls import AccountRow
 from farebox.ports.people import Arrival, Entered
 from farebox.store.audit import write_down
 from farebox.store.tables import account
 from farebox.store.tables_people import link, member, person, session
 
-SUSPENDED: Final = "This account is suspended. Write to the people who run this service."
+SUSPENDED: Final = "This account is suspended."
 
 
 def person_for(
@@ -147,7 +156,7 @@ def _account_of(connection: Connection, who: Person) -> AccountRow:
         if row.state != "suspended":
             return row
     if rows:
-        raise NotAllowed(SUSPENDED)
+        raise Suspended(SUSPENDED)
     raise NotAllowed("You are no longer in any account. Sign up again to open one, or ask to be invited.")
 
 

@@ -17,6 +17,7 @@ from farebox.ports.calls import CallRow, KeyRow, Readings
 from farebox.web.pages.call_words import (
     MARKS,
     STATES,
+    charge_of,
     key_name,
     key_shown,
     line_of,
@@ -98,6 +99,7 @@ def _add_receipt(router: APIRouter, frame: Frame) -> None:
             hold=hold,
             outcome=outcome,
             state=state_of(call),
+            charge=charge_of(call),
             told=told_of(call),
             key_name=key_name(key, hold.key_id),
             key_shown=key_shown(key) if key else "",

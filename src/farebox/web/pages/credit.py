@@ -19,6 +19,7 @@ from farebox.web.pages.words import money, plan_name
 HERE: Final = "/credit"
 TOLD: Final = {
     "bought": "Your credit is there. From your next call on, it pays what your plan does not include.",
+    "unused": "Your credit is there.",
     "top-up": "A pack will be bought automatically when your credit falls below that.",
     "no-top-up": "Nothing is bought automatically any more.",
 }
@@ -56,6 +57,9 @@ def _page(frame: Frame, request: Request, visitor: Visit, error: CannotBuy | Non
     till, account = frame.site.till, visitor.account
     purse = till().credit.purse(account.id) if till is not None else Purse(0, 0, ())
     wish = till().billing.top_up(account.id) if till is not None else None
+    plan = frame.site.product.by_name.get(account.plan)
+    uses_credit = plan is not None and plan.has_overage
+    told = request.query_params.get("told", "")
     if error is None:
         values = _wished(wish)
     page = frame.page(
@@ -65,7 +69,9 @@ def _page(frame: Frame, request: Request, visitor: Visit, error: CannotBuy | Non
         visitor=visitor,
         form=form_of(error, **values),
         is_open=till is not None,
-        plan=frame.site.product.by_name.get(account.plan),
+        plan=plan,
+        uses_credit=uses_credit,
+        users=[plan_name(one.name) for one in frame.site.product.plans if one.has_overage],
         now_us=purse.now_us,
         grants=purse.grants,
         left=purse.left_nanodollars,
@@ -74,7 +80,7 @@ def _page(frame: Frame, request: Request, visitor: Visit, error: CannotBuy | Non
         choices=[("", "Buy nothing automatically"),
                  *((pack.name, _choice(pack.name, pack.price_nanodollars)) for pack in frame.site.product.packs)],
         has_card=bool(account.customer_id),
-        told=TOLD.get(request.query_params.get("told", "")),
+        told=TOLD.get("unused" if told == "bought" and not uses_credit else told),
     )  # fmt: skip
     return leads_to(frame, page)
 

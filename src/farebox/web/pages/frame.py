@@ -13,14 +13,16 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from farebox.domain.errors import CallError, InternalError, RequestRefused
+from farebox.domain.errors import CallError, InternalError, LedgerUnavailable, RequestRefused
 from farebox.domain.pages import of_account
+from farebox.ports.people import Visit
 from farebox.web.founder_pages import HOME
 from farebox.web.pages import words
 from farebox.web.pages.assets import Assets
 from farebox.web.pages.charts import bars, top_of
 from farebox.web.pages.fields import fields
 from farebox.web.pages.markdown import html_of, line_of, read_text
+from farebox.web.pages.visitor import who_is_told
 from farebox.web.problem import problem
 from farebox.web.routes import of_status, of_validation, route_of
 from farebox.web.site import Site
@@ -32,6 +34,8 @@ OWN_PLACES: Final = ("pricing", "terms", "privacy")
 """Pages that the footer leads to in any case."""
 FOR_STRANGERS: Final = "public, max-age=300"
 """How long a page that is the same for everybody may be kept."""
+AWAY: Final = "This page cannot be shown right now. Try again shortly."
+AWAY_FORM: Final = "This cannot be done right now. Try again shortly."
 PACKING: Final = 6  # of 1 to 9: beyond it, time grows and the page hardly shrinks
 
 
@@ -116,17 +120,37 @@ class Frame:
             response.headers["content-encoding"] = "gzip"
             response.headers["content-length"] = str(len(response.body))
 
-    def error(self, request: Request, error: CallError, title: str | None = None) -> Response:
+    def error(
+        self, request: Request, error: CallError, title: str | None = None, *, visitor: Visit | None = None
+    ) -> Response:
         """An error, as a page for a browser, else as the problem body."""
         call_id = str(request.scope["farebox.call_id"])
         status, headers, body = problem(error, call_id, self.site.public_url)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, InternalError):  # that one is logged
+            log.error("%s %s, %s: %s%s", request.method, route_of(request), call_id, error.code, _cause(error))
         if not takes_html(request):
             response = Response(body, status)
             response.raw_headers = [*response.raw_headers, *headers]
             return response
-        page = self.page(request, "error.html", status=status, title=title or error.title, error=error, call_id=call_id)
+        page = self.page(
+            request, "error.html", status=status, title=title or error.title, error=error, call_id=call_id,
+            detail=_detail(request, error), visitor=visitor,
+        )  # fmt: skip
         page.raw_headers += [(name, value) for name, value in headers if name == b"retry-after"]
         return page
+
+
+def _cause(error: CallError) -> str:
+    """What an outside thing said, in a line. More lines of a driver's would have what it was given."""
+    cause = getattr(error.__cause__, "orig", None) or error.__cause__  # SQLAlchemy's own words add the statement
+    return "" if cause is None else f": {type(cause).__name__}: {str(cause).partition(chr(10))[0]}"
+
+
+def _detail(request: Request, error: CallError) -> str:
+    """The sentence for a reader of pages, where a caller's would not do."""
+    if isinstance(error, LedgerUnavailable):
+        return AWAY if request.method == "GET" else AWAY_FORM
+    return error.detail
 
 
 def takes_html(request: Request) -> bool:
@@ -139,11 +163,12 @@ def add_errors(app: FastAPI, frame: Frame) -> None:
 
     @app.exception_handler(CallError)
     def refused(request: Request, error: CallError) -> Response:
-        return frame.error(request, error)
+        return frame.error(request, error, visitor=who_is_told(request, error.status))
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
-        return frame.error(request, of_validation(error))
+        found = of_validation(error)
+        return frame.error(request, found, visitor=who_is_told(request, found.status))
 
     @app.exception_handler(HTTPException)
     def raised(request: Request, error: HTTPException) -> Response:
@@ -153,11 +178,12 @@ def add_errors(app: FastAPI, frame: Frame) -> None:
         if found is None:
             found = RequestRefused(str(error.detail)).of_status(error.status_code)
             title = HTTPStatus(error.status_code).phrase
-        response = frame.error(request, found, title)
+        response = frame.error(request, found, title, visitor=who_is_told(request, error.status_code))
         response.headers.update(error.headers or {})
         return response
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, route_of(request), exc_info=error)
+        call_id = request.scope["farebox.call_id"]
+        log.error("%s %s, %s failed", request.method, route_of(request), call_id, exc_info=error)
         return frame.error(request, InternalError("Something went wrong on our side. Try again."))

@@ -16,6 +16,7 @@ from farebox.web.pages.crowd import Crowd
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.link_again import used_page
+from farebox.web.pages.sale import place_to_buy
 from farebox.web.pages.told import form_again
 from farebox.web.pages.visitor import (
     FIRST,
@@ -27,6 +28,7 @@ from farebox.web.pages.visitor import (
     forget_cookie,
     see_other,
     set_cookie,
+    visit_of,
     visitor,
     welcomed,
 )
@@ -44,9 +46,14 @@ def routes(frame: Frame) -> APIRouter:
 def _add_sign_up(router: APIRouter, frame: Frame) -> None:
     crowd = Crowd()
 
+    def buys(plan: str) -> str:
+        return place_to_buy(frame.site, plan)
+
     @router.get("/signup")
     def sign_up(request: Request, plan: str = "") -> Response:
-        return frame.page(request, "signup.html", form=FormState(), email="", plan=plan)
+        if buys(plan) and visit_of(request) is not None:
+            return see_other(buys(plan))
+        return frame.page(request, "signup.html", form=FormState(), email="", plan=plan, next=buys(plan))
 
     @router.get("/signup/sent")
     def sent(request: Request) -> Response:
@@ -63,7 +70,7 @@ def _add_sign_up(router: APIRouter, frame: Frame) -> None:
             try:
                 browser = ask_to_join(frame.site.desk, client_of(request), email=email, password=password, plan=plan)
             except PersonError as error:
-                return form_again(frame, request, "signup.html", error, email=email, plan=plan)
+                return form_again(frame, request, "signup.html", error, email=email, plan=plan, next=buys(plan))
             response = see_other("/signup/sent")
             set_cookie(response, SIGN_UP, browser, LINK_US["confirm"] // MICROSECONDS)
             return response
@@ -133,14 +140,8 @@ def _reset(frame: Frame, request: Request, found: Link, token: str, password: st
 
 def _next(frame: Frame, came: LoggedIn, wish: str) -> str:
     """The next page after an address was confirmed. Only a new person can have lost a password on the way."""
+    buying = place_to_buy(frame.site, wish)
     if not came.entered.is_new_account:
-        return HOME
-    first = _first(frame, wish)
+        return buying or HOME
+    first = buying or FIRST
     return welcomed(first, came.entered.person) if came.entered.is_new_person else first
-
-
-def _first(frame: Frame, wish: str) -> str:
-    """The first page of a new person: the plans, if they came for one that has to be bought."""
-    plan = frame.site.product.by_name.get(wish)
-    is_bought = plan is not None and plan.price_nanodollars and frame.site.till is not None
-    return "/plan" if is_bought else FIRST

@@ -34,8 +34,9 @@ def routes(frame: Frame) -> APIRouter:
             plan=plan,
             price_nanodollars=price_of(plan, sale_of(frame, account, found.now_us).known) if plan else 0,
             period=found.period,
+            begun_us=max(found.period.start_us, account.created_us),  # a trial's month is counted back from its end
             days_left=max(-(-(found.period.end_us - found.now_us) // DAY_US), 1),
-            limits=limits(plan, live, account.spend_cap_nanodollars) if plan else [],
+            limits=limits(plan, live, account, found.now_us) if plan else [],
             facts=facts(plan, live, found.meters.get("test")) if plan else [],
             days=last_days(found.days, found.now_us, CHART_DAYS),
             calls=[line_of(call, found.keys) for call in found.calls],

@@ -15,7 +15,7 @@ from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.sale import leads_to, sale_of, way_to
 from farebox.web.pages.told import form_of
-from farebox.web.pages.use_words import limits
+from farebox.web.pages.use_words import is_in_trial, limits
 from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, is_not_kept, see_other
 from farebox.web.pages.words import money
 
@@ -82,9 +82,12 @@ def plan_page(
     is_owed = sale.is_lapsed and sale.known is None  # its own plan is to be bought, too
     if error is None or error.field != "cap":
         values = {"cap": "" if cap is None else format_usd(cap).removeprefix("$").replace(",", "")}
+    if not sale.has_trial:
+        terms = {name: one.without_trial() for name, one in terms.items()}
     others = [
         (terms[one.name], way_to(product, sale, plan, one)) for one in product.plans if one is not plan or is_owed
     ]
+    wish = request.query_params.get("plan", "")
     page = frame.page(
         request,
         "plan.html",
@@ -92,15 +95,18 @@ def plan_page(
         visitor=visitor,
         form=form_of(error, **values),
         plan=plan,
-        words=terms[plan.name] if plan is not None else None,
+        words=terms[plan.name].without_trial() if plan is not None else None,
         price=money(price_of(plan, sale.known)) if plan is not None else "",
         sale=sale,
+        chosen=[(one, way) for one, way in others if one.id == wish and way == "buy"],
         others=others,
         can_move=any(way != "none" for _, way in others),
         first=terms[product.plans[0].name],
         view=view,
         meter=meter,
-        gauges=limits(plan, meter, cap) if plan is not None else [],
+        gauges=limits(plan, meter, account, view.now_us) if plan is not None else [],
+        in_trial=is_in_trial(account, view.now_us),
+        trial_end_us=account.trial_end_us,
         marked=[(one.limit, LABELS[one.limit]) for one in marked if one.most],
         percents=PERCENTS,
         is_not_kept=is_not_kept(request, visitor),

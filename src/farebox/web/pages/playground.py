@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
     answer: Answer
     receipt: Receipt | None = None
     is_first: bool = False
-    """Whether it was the account's first call from the Playground."""
+    """Whether it was the account's first call."""
 
 
 def routes(frame: Frame) -> APIRouter:
@@ -109,7 +109,7 @@ class Playground:
             problem=problem, wrong=wrong, once=secrets.token_hex(16), code=self.code(request, stand, filled.values),
             gone=[mode for mode, key in keys if key.state == "gone"],
             is_not_kept=is_not_kept(request, visitor),
-            is_first=all(key.is_first for _, key in keys), has_provider=stand.endpoint.house.has_provider,
+            is_first=self.is_first(visitor), has_provider=stand.endpoint.house.has_provider,
         )  # fmt: skip
 
     def code(self, request: Request, stand: Stand, values: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -117,8 +117,12 @@ class Playground:
         offer = stand.offer._replace(is_stream=stand.offer.is_stream or values.get("stream") is True)
         return snippets(offer, self.frame.address(request), request=named(values))
 
-    async def paid(self, request: Request, visitor: Visit, stand: Stand, typed: Typed) -> tuple[PaidRequest, bool]:
-        """The call that the form asks for, and whether it is the account's first one from the Playground.
+    def is_first(self, visitor: Visit) -> bool:
+        """Whether the account's next call is its first."""
+        return not self.frame.site.readings.has_calls(visitor.account.id)
+
+    async def paid(self, request: Request, visitor: Visit, stand: Stand, typed: Typed) -> PaidRequest:
+        """The call that the form asks for.
 
         Raises:
             CallError: the form is wrong, or the key was revoked.
@@ -133,8 +137,7 @@ class Playground:
         if found.state == "new":
             await run_in_threadpool(make_playground_key, self.desk, visitor, client_of(request), found)
         once = _text(typed, "once") or secrets.token_hex(16)
-        paid = PaidRequest(stand.endpoint, found.key, once, content_type, body)
-        return paid, found.is_first
+        return PaidRequest(stand.endpoint, found.key, once, content_type, body)
 
 
 # -- The form -------------------------------------------------------------------------------------------------
@@ -173,8 +176,7 @@ def _add_run(router: APIRouter, playground: Playground) -> None:
         stand = playground.stand(name)
         typed = await _typed(request, stand)
         if not takes_html(request):
-            paid, _ = await playground.paid(request, visitor, stand, typed)
-            return PassedOn(paid)
+            return PassedOn(await playground.paid(request, visitor, stand, typed))
         filled, outcome = await _made(playground, request, visitor, stand, typed)
         return await run_in_threadpool(playground.page, request, visitor, stand, filled, outcome)
 
@@ -186,7 +188,8 @@ async def _made(
     filled = Filled(typed, stand.offer.request, _mode(typed))
     try:
         filled = filled._replace(values=request_of(stand.controls, typed))
-        paid, is_first = await playground.paid(request, visitor, stand, typed)
+        paid = await playground.paid(request, visitor, stand, typed)
+        is_first = await run_in_threadpool(playground.is_first, visitor)
     except CallError as error:
         problem = Problem(error.title, error.detail, error.code, error.param or "")
         return filled, Outcome(error.status, Answer(problem=problem))

@@ -4,7 +4,7 @@ from typing import Final, Literal, NamedTuple
 
 from fastapi import HTTPException, Response
 
-from farebox.account.buy import change_of
+from farebox.account.buy import change_of, has_trial
 from farebox.account.plan import can_be_chosen
 from farebox.account.till import CannotBuy, Till
 from farebox.domain.plan import Plan
@@ -13,6 +13,7 @@ from farebox.domain.subscribing import Known
 from farebox.ports.calls import AccountRow
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.guard import POLICY
+from farebox.web.site import Site
 
 NOT_SOLD: Final = "Nothing can be bought online here yet."
 ELSEWHERE: Final = 303
@@ -30,12 +31,14 @@ class Sale(NamedTuple):
     grace_until_us: int | None
     is_lapsed: bool
     has_customer: bool
+    has_trial: bool = True
+    """Whether a plan that it buys begins with the plan's trial."""
 
 
 def sale_of(frame: Frame, account: AccountRow, now_us: int) -> Sale:
     till = frame.site.till
-    known = till().billing.subscription(account.id) if till is not None and account.customer_id else None
-    known = known if known is not None and known.is_live else None
+    stored = till().billing.subscription(account.id) if till is not None and account.customer_id else None
+    known = stored if stored is not None and stored.is_live else None
     has_failed = known is None or known.status == "past_due"  # else it is cancelled, and the page says that instead
     grace_us = account.grace_until_us if has_failed else None
     return Sale(
@@ -44,6 +47,7 @@ def sale_of(frame: Frame, account: AccountRow, now_us: int) -> Sale:
         grace_us,
         grace_us is not None and grace_us <= now_us,
         bool(account.customer_id),
+        has_trial(stored),
     )
 
 
@@ -62,6 +66,12 @@ def way_to(product: Product, sale: Sale, plan: Plan | None, other: Plan) -> Way:
     if change == "later" and plan is not None and plan.every != other.every:
         return "other_interval"
     return "later" if change == "later" else "now"
+
+
+def place_to_buy(site: Site, name: str) -> str:
+    """The page where a plan that somebody chose comes first; empty where it is none that can be bought."""
+    plan = site.product.by_name.get(name)
+    return f"/plan?plan={plan.name}" if plan is not None and plan.price_nanodollars and site.till is not None else ""
 
 
 def till_of(frame: Frame) -> Till:

@@ -8,6 +8,7 @@ from farebox.domain.errors import RequestRefused
 from farebox.domain.people import PersonError
 from farebox.web.pages.forms import FormState
 from farebox.web.pages.frame import Frame
+from farebox.web.pages.visitor import who_is_told
 
 TITLES: Mapping[int, str] = {
     403: "You may not do this", 410: "This link no longer works", 429: "That was too often", 503: "We are very busy",
@@ -33,4 +34,4 @@ def add_person_errors(app: FastAPI, frame: Frame) -> None:
     @app.exception_handler(PersonError)
     def refused(request: Request, error: PersonError) -> Response:
         told = RequestRefused(error.detail, retry_after_seconds=error.retry_after_seconds).of_status(error.status)
-        return frame.error(request, told, TITLES.get(error.status))
+        return frame.error(request, told, TITLES.get(error.status), visitor=who_is_told(request, error.status))

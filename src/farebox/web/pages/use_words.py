@@ -7,7 +7,7 @@ from farebox.domain.ledger import Meter
 from farebox.domain.period import DAY_US
 from farebox.domain.plan import Plan
 from farebox.domain.reading import Sums, days_between
-from farebox.ports.calls import KeyRow
+from farebox.ports.calls import AccountRow, KeyRow
 from farebox.web.pages.call_words import key_name, key_shown
 from farebox.web.pages.words import counted, money, number
 
@@ -30,22 +30,29 @@ class Fact(NamedTuple):
     note: str
 
 
-def limits(plan: Plan, meter: Meter, spend_cap_nanodollars: int | None) -> list[Limit]:
+def is_in_trial(account: AccountRow, now_us: int) -> bool:
+    return account.trial_end_us is not None and now_us < account.trial_end_us
+
+
+def limits(plan: Plan, meter: Meter, account: AccountRow, now_us: int) -> list[Limit]:
     """Each limit, with what is used of it and left. What is set aside for calls under way counts as used."""
     calls, tokens = meter.posted_calls + meter.held_calls, meter.posted_tokens + meter.held_tokens
     spent = meter.posted_nanodollars + meter.held_nanodollars
     found = []
     if plan.calls is not None:
-        over = "" if plan.overage_nanodollars is None else f", then {money(plan.overage_nanodollars)} each"
-        found.append(Limit("calls", "Calls", calls, plan.calls, f"{_left(calls, plan.calls, number)}{over}"))
+        over = "" if plan.overage_nanodollars is None else f"{money(plan.overage_nanodollars)} each"
+        words = _left(calls, plan.calls, number) + _then(over, account, now_us)
+        found.append(Limit("calls", "Calls", calls, plan.calls, words))
     if plan.tokens is not None:
-        over = "" if plan.overage_per_mtok is None else f", then {money(plan.overage_per_mtok // 1000)} a thousand"
-        found.append(Limit("tokens", "Tokens", tokens, plan.tokens, f"{_left(tokens, plan.tokens, number)}{over}"))
+        over = "" if plan.overage_per_mtok is None else f"{money(plan.overage_per_mtok // 1000)} a thousand"
+        words = _left(tokens, plan.tokens, number) + _then(over, account, now_us)
+        found.append(Limit("tokens", "Tokens", tokens, plan.tokens, words))
     credit = plan.credit_nanodollars
     if credit is not None:
-        over = ", then charged as it comes" if plan.credit_overage else ""
-        found.append(Limit("credit", "Model use", spent, credit, f"{_left(spent, credit, money)}{over}"))
-    cap = spend_cap_nanodollars
+        over = "charged as it comes" if plan.credit_overage else ""
+        words = _left(spent, credit, money) + _then(over, account, now_us)
+        found.append(Limit("credit", "Model use", spent, credit, words))
+    cap = account.spend_cap_nanodollars
     if cap is not None:
         found.append(Limit("cap", "Your spend cap", spent, cap, _left(spent, cap, money)))
     return found
@@ -74,6 +81,13 @@ def facts(plan: Plan, meter: Meter, test: Meter | None) -> list[Fact]:
 
 def _left(used: int, most: int, written: Callable[[int], str]) -> str:
     return f"{written(used)} of {written(most)} used, {written(max(most - used, 0))} left"
+
+
+def _then(over: str, account: AccountRow, now_us: int) -> str:
+    """What comes after the limit. No invoice comes for a trial, so there only credit pays."""
+    if not over or not is_in_trial(account, now_us):
+        return f", then {over}" if over else ""
+    return f", then {over}, from credit" if account.has_credit else ", then refused until the trial ends"
 
 
 def filled(days: Sequence[Sums], first_us: int, last_us: int) -> list[Sums]:

@@ -2,7 +2,9 @@
 
 import logging
 import re
+from contextlib import suppress
 from functools import cache
+from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Final, NoReturn
 from urllib.parse import quote, urlsplit
@@ -11,6 +13,7 @@ from fastapi import Depends, HTTPException, Request, Response
 
 from farebox.account import sessions
 from farebox.account.desk import LoggedIn
+from farebox.domain.errors import CallError
 from farebox.domain.pages import ACCOUNT
 from farebox.domain.people import LINK_US, SESSION_MAX_US, Client, Person, is_fresh
 from farebox.domain.period import MICROSECONDS
@@ -81,6 +84,14 @@ def visit_of(request: Request) -> Visit | None:
     return sessions.visit(site_of(request).desk, request.cookies.get(SESSION, ""))
 
 
+def who_is_told(request: Request, status: int) -> Visit | None:
+    """The visitor whom an error is told, if known; not where the database may be what is wrong."""
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        with suppress(CallError):
+            return visit_of(request)
+    return None
+
+
 def visitor(request: Request) -> Visit:
     """The visitor who is logged in; a stranger is sent to log in first.
 
@@ -126,7 +137,7 @@ def is_path(path: str) -> bool:
 
 def welcomed(path: str, person: Person) -> str:
     """The path for a new person; without a password, the page there says that the one of their sign-up is not kept."""
-    return path if person.password_hash is not None else f"{path}?told={NOT_KEPT}"
+    return path if person.password_hash is not None else f"{path}{'&' if '?' in path else '?'}told={NOT_KEPT}"
 
 
 def is_not_kept(request: Request, visit: Visit) -> bool:

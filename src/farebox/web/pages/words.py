@@ -1,8 +1,11 @@
 """Plans, money and numbers in words, and the filters that templates have for them."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
+
+from markupsafe import Markup, escape
 
 from farebox.domain.money import BASIS_POINTS, format_usd
 from farebox.domain.pack import DAYS_DEFAULT as DAYS_OF_A_YEAR
@@ -10,6 +13,8 @@ from farebox.domain.pack import Pack
 from farebox.domain.period import MICROSECONDS, iso
 from farebox.domain.plan import Plan
 from farebox.domain.rate import Burst
+
+PLACE: Final = re.compile(r"(?<![\w./-])/(?:calls|credit|docs|errors|invoices|keys|plan|usage)(?![\w/-])")
 
 
 class Terms(NamedTuple):
@@ -24,6 +29,12 @@ class Terms(NamedTuple):
     is_featured: bool
     lines: tuple[str, ...]
     """What is included, and what happens at the limit, each in a few words."""
+    trial: str = ""
+    """The one of the lines that promises a trial; empty without one."""
+
+    def without_trial(self) -> "Terms":
+        """The same to somebody who gets no trial, as they had it."""
+        return self._replace(lines=tuple(line for line in self.lines if line != self.trial), trial="")
 
 
 def all_terms(plans: Sequence[Plan], *, has_length: bool = True) -> list[Terms]:
@@ -37,8 +48,9 @@ def all_terms(plans: Sequence[Plan], *, has_length: bool = True) -> list[Terms]:
 
 def _terms(plan: Plan, *, is_featured: bool, has_length: bool) -> Terms:
     lines = [*_included(plan), *_beyond(plan)]
-    if plan.trial_days:
-        lines.insert(0, f"{counted(plan.trial_days, 'day')} free to try")
+    trial = f"{counted(plan.trial_days, 'day')} free to try" if plan.trial_days else ""
+    if trial:
+        lines.insert(0, trial)
     if plan.burst_limit is not None:
         lines.append(burst(plan.burst_limit))
     if has_length:
@@ -51,6 +63,7 @@ def _terms(plan: Plan, *, is_featured: bool, has_length: bool) -> Terms:
         plan.price_nanodollars == 0,
         is_featured,
         tuple(line[0].upper() + line[1:] for line in lines),
+        trial,
     )
 
 
@@ -165,7 +178,12 @@ def _seconds(microseconds: int) -> str:
     return f"{seconds:.3g} seconds"
 
 
+def places(text: str) -> Markup:
+    """A sentence in which the pages that it names are links."""
+    return Markup(PLACE.sub(r'<a href="\g<0>">\g<0></a>', str(escape(text))))  # noqa: S704  # it is escaped
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "money": money, "number": number, "counted": counted, "share": share, "utc": utc, "day_label": day_label,
-    "burst": burst, "iso": iso, "plan_name": plan_name,
+    "places": places, "burst": burst, "iso": iso, "plan_name": plan_name,
 }  # fmt: skip
