@@ -2,12 +2,14 @@
 
 import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
+from farebox import Farebox
 from tests.api.fort import Fort
 from tests.api.functions import serving
 from tests.api.place import Place, serve_place
@@ -127,3 +129,15 @@ def till(shop_and_server: tuple[Shop, Served]) -> Shop:
 def server(shop_and_server: tuple[Shop, Served]) -> Served:
     """Its server."""
     return shop_and_server[1]
+
+
+@pytest.fixture
+def serve(bare: Path) -> Iterator[Callable[[Farebox], TestClient]]:
+    """Serves a product whose file would be in the folder we are in."""
+    with ExitStack() as running:
+
+        def start(app: Farebox) -> TestClient:
+            app.folder = bare
+            return running.enter_context(TestClient(app, raise_server_exceptions=False))
+
+        yield start

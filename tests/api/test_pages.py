@@ -1,9 +1,7 @@
 """The pages over HTTP: whose come first, what each carries, and what they say when something is wrong."""
 
-import gzip
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,18 +20,6 @@ from tests.browser.shop_window import LOGO
 PAGES = ("/", "/pricing", "/terms", "/privacy", "/errors", "/errors/insufficient_quota", "/docs")
 HTML = {"accept": "text/html,application/xhtml+xml"}
 Serve = Callable[..., TestClient]
-
-
-@pytest.fixture
-def serve(bare: Path) -> Iterator[Serve]:
-    """Serves a product whose file would be in the folder we are in."""
-    with ExitStack() as running:
-
-        def start(app: Farebox) -> TestClient:
-            app.folder = bare
-            return running.enter_context(TestClient(app, raise_server_exceptions=False))
-
-        yield start
 
 
 def pages_of(app: Farebox) -> FastAPI:
@@ -94,20 +80,6 @@ def test_the_sitemap_has_every_page_and_the_robots_know_it(
     assert paths == ["/", "/pricing", "/docs", "/terms", "/privacy", "/guide"]
     assert all(client.get(path).status_code == 200 for path in paths)
     assert "Sitemap: https://api.example.com/sitemap.xml" in client.get("/robots.txt").text
-
-
-@pytest.mark.parametrize("public_url", ["", "https://api.example.com"])
-def test_no_cache_for_all_keeps_an_address_that_a_request_made_up(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, public_url: str
-) -> None:
-    monkeypatch.setenv("FAREBOX_PUBLIC_URL", public_url)
-    client, kept = serve(Farebox()), []
-    for path in (*PAGES, "/robots.txt", "/sitemap.xml", "/openapi.json"):
-        reply = client.get(path, headers={"host": "evil.example"})
-        if "public" in reply.headers.get("cache-control", ""):
-            kept.append(path)
-            assert "evil.example" not in reply.text
-    assert bool(kept) == bool(public_url)
 
 
 # -- What the founder's file says
@@ -236,60 +208,6 @@ def test_a_page_that_is_no_text_is_told_at_start_up(serve: Serve, bare: Path) ->
     (bare / "pages" / "about.md").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FounderError, match="is not UTF-8 text"):
         serve(Farebox())
-
-
-# -- What is loaded
-
-
-def test_what_pages_load_is_kept_for_good_under_an_address_that_changes_with_it(serve: Serve) -> None:
-    client = serve(Farebox(brand=Brand(colour="#0f766e")))
-    html = client.get("/").text
-    loaded = re.findall(r'"(/static/[0-9a-f]{12}/[^"]+)"', html)
-    assert len(loaded) == 7
-    for address in loaded:
-        reply = client.get(address)
-        assert reply.status_code == 200
-        assert reply.headers["cache-control"] == "public, max-age=31536000, immutable"
-        again = client.get(address, headers={"if-none-match": reply.headers["etag"]})
-        assert (again.status_code, again.content) == (304, b"")
-    assert client.get("/static/000000000000/farebox.css").headers["cache-control"] == "no-cache"
-    assert client.get("/static/farebox.css").headers["cache-control"] == "no-cache"
-
-
-def test_another_brand_has_other_addresses(serve: Serve) -> None:
-    one, other = (serve(Farebox(brand=Brand(colour=colour))).get("/").text for colour in ("#0f766e", "#7c3aed"))
-    assert not set(re.findall(r"/static/[0-9a-f]{12}/", one)) & set(re.findall(r"/static/[0-9a-f]{12}/", other))
-
-
-def test_it_is_sent_small_to_whoever_takes_it(serve: Serve) -> None:
-    client = serve(Farebox())
-    plain = client.get("/static/farebox.css", headers={"accept-encoding": "identity"})
-    small = client.get("/static/farebox.css", headers={"accept-encoding": "gzip"})
-    assert "content-encoding" not in plain.headers
-    assert small.headers["content-encoding"] == "gzip"
-    assert int(small.headers["content-length"]) < len(plain.content) / 3
-    assert gzip.compress(plain.content) != plain.content
-    assert small.text == plain.text
-    assert small.headers["vary"] == "accept-encoding"
-
-
-def test_a_page_for_everybody_is_sent_small_and_no_other(serve: Serve) -> None:
-    client = serve(Farebox())
-    plain = client.get("/", headers={"accept-encoding": "identity"})
-    small = client.get("/", headers={"accept-encoding": "gzip, br"})
-    assert small.headers["content-encoding"] == "gzip"
-    assert int(small.headers["content-length"]) < int(plain.headers["content-length"]) / 2
-    assert small.text == plain.text
-    assert plain.headers["vary"] == small.headers["vary"] == "accept-encoding"
-    mine = client.get("/nothing", headers=HTML | {"accept-encoding": "gzip"})
-    assert (mine.headers["cache-control"], "content-encoding" in mine.headers) == ("no-store", False)
-
-
-@pytest.mark.parametrize("name", ["nope.css", "..%2Fsite.py", "%2e%2e/site.py", "errors.css"])
-def test_there_is_no_file_but_those(serve: Serve, name: str) -> None:
-    client = serve(Farebox())
-    assert client.get(f"/static/{name}").status_code == 404
-    assert client.get(f"/static/000000000000/{name}").status_code == 404
 
 
 # -- What is wrong
