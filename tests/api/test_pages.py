@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from fastapi import FastAPI, Form, HTTPException
+from pydantic import Field
 from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 from starlette.testclient import TestClient
@@ -96,11 +98,16 @@ def test_the_landing_page_is_made_of_the_file(serve: Serve) -> None:
         """
         return await call.ask(f"{tone} {product}")
 
+    @app.paid
+    async def slogan(call: Call, product: str) -> Annotated[str, Field(examples=["Leaves that love you back"])]:
+        """Write a slogan."""
+        return await call.ask(product)
+
     html = serve(app).get("/").text
     for words in (
         "<h1>Words that sell</h1>", "Tags &lt;&amp;&gt;", "Write a tagline", "<em>short</em>", "/v1/tagline", "$29",
         "20 calls a month", "Counts for 2 calls", 'href="/signup?plan=pro"', "curl http://testserver/v1/tagline",
-        "import requests", "await fetch(",
+        "import requests", "await fetch(", "The answer to your request stands here.", "Leaves that love you back",
     ):  # fmt: skip
         assert words in html
     assert "<img" not in html

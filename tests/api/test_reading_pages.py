@@ -155,7 +155,9 @@ def test_a_receipt_says_how_its_charge_came_about(desk: Desk) -> None:
     receipt = words(browser.get(f"/calls/{call_id}"))
     assert f"gpt-4o-mini: {read} tokens in at $0.15, {written} out at $0.60 a million {format_usd(used)}" in receipt
     assert f"The plan adds 20 % {format_usd(charge - used)} Charge {format_usd(charge)}" in receipt
-    assert f"Model use {format_usd(charge)} of $20 used" in words(browser.get("/overview"))
+    overview = browser.get("/overview")
+    assert "Model use less than $0.01 of $20 used, $19.99 left" in words(overview)
+    assert f'title="{format_usd(charge)} of $20 used' in overview.text
     # None of it is beyond the plan, and nothing calls it so.
     told = [receipt, words(browser.get("/usage")), words(browser.get("/openapi.json"))]
     assert [text for text in told if "beyond the plan" in text] == []

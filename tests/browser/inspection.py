@@ -17,6 +17,8 @@ SCREENSHOTS: Final = Path(folder) if (folder := os.environ.get("SCREENSHOTS")) e
 SIZES: Final = ((390, 844), (1440, 900))
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 NARROWEST: Final = 320
+BETWEEN: Final = (1024, 768)
+"""Widths at which only what does not fit is looked for: a tablet's, where what a phone and a desk have may be cut."""
 BYTES_MAX: Final = 60_000
 GRAVE: Final = {"serious", "critical"}
 OUR_OWN: Final = ("data:", "blob:", "about:")
@@ -91,6 +93,15 @@ SHAPE: Final = """
 }
 """
 """Whether the page is as it was when this was last asked, but for colours. A class may change: what it does is seen."""
+WIDTHS: Final = """
+() => {
+  const boxes = Array.from(document.querySelectorAll(".scroll")).filter((box) => box.checkVisibility());
+  const hidden = boxes.filter((box) => box.scrollWidth > box.clientWidth + 1);
+  const told = hidden.map((box) => [box.scrollWidth - box.clientWidth, box.innerText.trim().slice(0, 60)]);
+  return [document.documentElement.scrollWidth, told];
+}
+"""
+"""How wide the page is, and by how much each table is wider than its box."""
 SHIFTS: Final = """
 () => {
   const observer = new PerformanceObserver(() => {});
@@ -181,8 +192,9 @@ class Inspector:
             if width == SIZES[0][0]:
                 problems += self.validator.faults(response.text())
         problems += self._looks(page, name)
-        page.set_viewport_size({"width": NARROWEST, "height": SIZES[0][1]})
-        problems += _scrolls(page, NARROWEST)
+        for width in (*BETWEEN, NARROWEST):
+            page.set_viewport_size({"width": width, "height": SIZES[0][1]})
+            problems += _scrolls(page, width)
         watched.close()
         problems += [one for one in watched.problems if status < 400 or f"a status of {status}" not in one]
         assert not problems, "\n".join([f"{url} has {len(problems)} problems:", *dict.fromkeys(problems)])
@@ -227,5 +239,9 @@ class Inspector:
 
 
 def _scrolls(page: Page, width: int) -> list[str]:
-    found = page.evaluate("document.documentElement.scrollWidth")
-    return [f"at {width} px it scrolls sideways, to {found} px"] if found > width else []
+    """What does not fit: the page, or, but for the narrowest, a table in its box, which hides a column then."""
+    found, hidden = page.evaluate(WIDTHS)
+    problems = [f"at {width} px it scrolls sideways, to {found} px"] if found > width else []
+    if width > NARROWEST:
+        problems += [f"at {width} px a table hides {over} px: {words}" for over, words in hidden]
+    return problems

@@ -1,7 +1,7 @@
 """What customers set up, in a real browser: with nothing yet, and with all that there can be."""
 
 import json
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,6 +15,14 @@ from tests.browser.inspection import Inspector
 from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
 
+IS_HIGHLIT: Final = """
+(part) => {
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.cssText = "forced-color-adjust: none; background: Highlight";
+  const [found, wanted] = [document.querySelector(part), probe].map((one) => getComputedStyle(one).backgroundColor);
+  return found === wanted;
+}
+"""
 pytestmark = pytest.mark.xdist_group("window")
 LONG = "ada.lovelace.of.the.analytical.engine.in.the.county.of.middlesex@department.of.mathematics.example.com"
 MINE = [
@@ -58,6 +66,15 @@ def test_a_page_with_nothing_yet_is_as_it_should_be(
 ) -> None:
     be(reader, settled.new)
     inspector.assert_page(reader, f"{settled.window.url}{path}", name=f"fresh{path.replace('/', '-')}")
+
+
+@pytest.mark.parametrize("part", ["main nav [aria-current]", ".segments :checked + label", ".tabs :checked + label"])
+def test_what_is_chosen_is_seen_in_colours_that_the_system_forces(settled: Settled, reader: Page, part: str) -> None:
+    be(reader, settled.full)
+    reader.emulate_media(forced_colors="active")
+    reader.goto(f"{settled.window.url}/playground/ideas")
+    assert reader.evaluate(IS_HIGHLIT, part)
+    reader.emulate_media(forced_colors="none")
 
 
 def test_a_link_to_another_account_leads_there_by_a_button(window: Window, reader: Page, inspector: Inspector) -> None:

@@ -18,6 +18,8 @@ BAD = """<!DOCTYPE html>
     i, b:nth-child(3), .box b { color: #333; background: #000 }
     .night { display: block }
   }
+  .scroll { overflow: auto }
+  @media (width: 1024px) { td { min-width: 1200px } }
   @media (width > 1000px) { u { color: #bbb } s { display: block; width: 2000px } }
 </style></head>
 <body>
@@ -26,6 +28,7 @@ BAD = """<!DOCTYPE html>
 <img src="http://nowhere.invalid/x.png"><img class="night" src="data:,">
 <p><b>Like the next</b> <b>Like the one before</b> <b>Another by night</b> <b>Like the second</b></p>
 <p class="box"><b>Another by where it is</b> <b>The last</b></p>
+<div class="scroll"><table><tr><td>Cut on a tablet</td></tr></table></div>
 <div id="late"></div>
 <p>Moved</p>
 </body></html>"""
@@ -43,6 +46,7 @@ FAULTS = (
     "Inline style is not allowed",
     "at 390 px it scrolls sideways",
     "at 1440 px it scrolls sideways",
+    "at 1024 px a table hides",
     "it asks another host: http://nowhere.invalid/x.png",
     "console error: something is wrong",
     "bytes are transferred at first view",

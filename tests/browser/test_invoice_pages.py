@@ -11,6 +11,13 @@ from tests.browser.shop_window import Window
 from tests.services.many_calls import Customer, add_calls, new_customer
 from tests.services.many_invoices import add_invoices
 
+A4 = 718  # of paper, in px, between the margins that Chromium leaves
+GAP = """
+() => {
+  const side = (part, name) => document.querySelector(`table.calls tbody ${part}`).getBoundingClientRect()[name];
+  return side(".state .badge", "left") - side("th a", "right");
+}
+"""
 pytestmark = pytest.mark.xdist_group("window")
 
 
@@ -46,6 +53,14 @@ def test_an_invoice_with_its_calls_is_as_it_should_be(billed: Billed, reader: Pa
     last = billed.ids[billed.full.account.id][-1]
     inspector.assert_page(reader, f"{billed.window.url}/invoices/{last}", name="full-invoice")
     assert "in all, as on the invoice." in reader.inner_text("main")
+    reader.set_viewport_size({"width": 360, "height": 740})
+    assert reader.evaluate(GAP) > 0, "the state of a call stands on its time"
+    reader.emulate_media(media="print")
+    reader.set_viewport_size({"width": A4, "height": 1000})
+    head = reader.locator("table.calls thead").bounding_box()
+    assert head is not None
+    assert 0.9 * A4 < head["width"] <= A4, "on paper it is a table, with all its columns"
+    reader.emulate_media(media="screen")
     reader.goto(f"{billed.window.url}/invoices/{last}")
     reader.click("text=Older")
     reader.wait_for_url("**before=*")

@@ -99,6 +99,7 @@ def test_a_customer_comes_from_a_figure_to_its_calls_without_a_script(readers: R
     page = context.new_page()
     be(page, readers.busy)
     page.goto(f"{readers.window.url}/usage")
+    expect(page.get_by_role("navigation", name="Month from").get_by_text("Month from")).to_be_visible()
     page.get_by_role("link", name="/v1/summary").click()
     expect(page.get_by_label("Endpoint")).to_have_value("/v1/summary")
     expect(page.locator("tbody tr")).to_have_count(50)

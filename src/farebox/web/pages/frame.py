@@ -17,7 +17,7 @@ from farebox.domain.errors import CallError, InternalError, LedgerUnavailable, R
 from farebox.domain.pages import of_account
 from farebox.ports.people import Visit
 from farebox.web.founder_pages import HOME
-from farebox.web.pages import words
+from farebox.web.pages import sums, words
 from farebox.web.pages.assets import Assets
 from farebox.web.pages.charts import bars, top_of
 from farebox.web.pages.fields import fields
@@ -54,7 +54,7 @@ def environment(folder: Path | None) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters.update(words.FILTERS, of_account=of_account)
+    found.filters.update(words.FILTERS, of_account=of_account, used_sum=sums.used_sum, left_sum=sums.left_sum)
     found.filters.update(chart_bars=bars, chart_top=top_of, fields=fields, markdown=html_of, markdown_line=line_of)
     return found
 

@@ -11,7 +11,8 @@ from farebox.web.site import Site
 
 SAMPLE: Final = "a small coffee roaster in Lisbon"
 PROMPT: Final = "Write a tagline for a small coffee roaster in Lisbon"
-TEXT: Final = "…"
+ANSWER: Final = "The answer to your request stands here."
+TEXT: Final = "…"  # of a field
 OPENAI: Final[Mapping[str, dict[str, Any]]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": PROMPT}]},
     "/v1/responses": {"input": PROMPT},
@@ -84,13 +85,14 @@ def _generate() -> Offer:
         "generate", GENERATE, "Ask the model",
         "A prompt goes in, and the model's answer comes out, with what it used and what is left.", "",
         is_stream=False, takes_files=False, schema=GenerateIn.model_json_schema(), request={"prompt": PROMPT},
-        answer=written({"text": TEXT, **ANSWERED, **LEFT}), is_text=True,
+        answer=written({"text": ANSWER, **ANSWERED, **LEFT}), is_text=True,
     )  # fmt: skip
 
 
 def _of_handler(handler: Handler, example: Callable[[object], Any]) -> Offer:
     request: dict[str, Any] = example(suggested(handler.inputs.schema, SAMPLE))
-    answer = example(suggested(handler.output.adapter.json_schema(mode="serialization"), TEXT))
+    sample = ANSWER if handler.output.is_text and not handler.is_stream else TEXT
+    answer = example(suggested(handler.output.adapter.json_schema(mode="serialization"), sample))
     if handler.is_stream:
         item = json.dumps({"text": answer} if handler.output.is_text else answer, ensure_ascii=False)
         sums = json.dumps(ANSWERED | {"calls_remaining": LEFT["calls_remaining"]})

@@ -1,7 +1,7 @@
 """What an account has used, in words and in figures for charts."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from farebox.domain.ledger import Meter
 from farebox.domain.period import DAY_US
@@ -9,8 +9,10 @@ from farebox.domain.plan import Plan
 from farebox.domain.reading import Sums, days_between
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.web.pages.call_words import key_name, key_shown
+from farebox.web.pages.sums import rounded_down, rounded_up, step_of, used_sum
 from farebox.web.pages.words import counted, money, number
 
+IN_MONEY: Final = frozenset({"credit", "cap"})
 NOTHING = (0,) * (len(Sums._fields) - 1)
 
 
@@ -22,6 +24,14 @@ class Limit(NamedTuple):
     used: int
     most: int
     words: str
+    """A sum of money is rounded in it."""
+
+    @property
+    def exact(self) -> str:
+        """The same to the last digit; empty where nothing is rounded."""
+        sums = (self.used, self.most, max(self.most - self.used, 0))
+        told = _told(*map(money, sums)) if self.id in IN_MONEY else ""
+        return "" if self.words.startswith(told) else told
 
 
 class Fact(NamedTuple):
@@ -68,10 +78,10 @@ def facts(plan: Plan, meter: Meter, test: Meter | None) -> list[Fact]:
     if plan.overage_nanodollars is not None and plan.calls is not None:
         over = max(meter.posted_calls - plan.calls, 0)
         note = counted(over, "call") if over else "so far"
-        found.append(Fact("Beyond the plan", money(meter.posted_nanodollars), note))
+        found.append(Fact("Beyond the plan", used_sum(meter.posted_nanodollars), note))
     elif plan.has_overage:
         included = plan.credit_nanodollars or 0
-        found.append(Fact("Beyond the plan", money(max(meter.posted_nanodollars - included, 0)), "so far"))
+        found.append(Fact("Beyond the plan", used_sum(max(meter.posted_nanodollars - included, 0)), "so far"))
     if meter.held_calls:
         found.append(Fact("Under way", counted(meter.held_calls, "call"), "set aside until they end"))
     if test is not None and test.posted_calls:
@@ -80,7 +90,22 @@ def facts(plan: Plan, meter: Meter, test: Meter | None) -> list[Fact]:
 
 
 def _left(used: int, most: int, written: Callable[[int], str]) -> str:
-    return f"{written(used)} of {written(most)} used, {written(max(most - used, 0))} left"
+    """Money is as fine as its limit: rounded against each other, what is used and what is left still come to it."""
+    step = _step_in(most) if written is money else 1
+    shown = f"less than {written(step)}" if 0 < used < step else written(rounded_up(used, step))
+    return _told(shown, written(most), written(max(rounded_down(most - used, step), 0)))
+
+
+def _told(used: str, most: str, left: str) -> str:
+    return f"{used} of {most} used, {left} left"
+
+
+def _step_in(most: int) -> int:
+    """How finely a limit is read, or as finely as it is set."""
+    step = step_of(most)
+    while most % step:
+        step //= 10
+    return step
 
 
 def _then(over: str, account: AccountRow, now_us: int) -> str:
