@@ -92,7 +92,7 @@ def test_with_many_large_endpoints_it_is_still_light(large: Served, page: Page) 
     assert watched.bytes_loaded < BYTES_MAX
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator(".of-fields tbody tr").count() > ENDPOINTS * 4 * MANY_FIELDS
-    assert page.locator("article.operation").count() == ENDPOINTS + 10
+    assert page.locator("article.operation").count() == ENDPOINTS + 9  # no embeddings without a model for them
 
 
 def test_authorize_opens_swaggers_dialog_which_takes_the_key(served: Served, page: Page, key: str) -> None:
