@@ -27,6 +27,9 @@ class Issuer:
     def __init__(self) -> None:
         self.asked: list[str] = []
         """The path of each request, but those of browsers."""
+        self.hangs_at = ""
+        self.goes_on = threading.Event()
+        """Set, to have it answer where it hangs."""
         self._codes: dict[str, dict[str, str]] = {}
         issuer = self
 
@@ -41,6 +44,8 @@ class Issuer:
             def _answer(self, form: dict[str, str]) -> None:
                 path = urlsplit(self.path).path
                 issuer.asked.append(path)
+                if path == issuer.hangs_at:
+                    issuer.goes_on.wait()
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 status, body, more = issuer.answer(path, form, headers)
                 content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -64,6 +69,11 @@ class Issuer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def hang(self, path: str) -> None:
+        """Say nothing at a path, until `goes_on` is set."""
+        self.goes_on.clear()
+        self.hangs_at = path
 
     def agree(self, address: str, **more: str) -> str:
         """What the browser does there: the path and query that it comes back to us with."""

@@ -14,6 +14,7 @@ from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[impor
 from joserfc.errors import JoseError
 
 from farebox.domain.people import PersonError
+from farebox.domain.places import NoPlace
 from farebox.ports.proofs import Trip
 
 log = logging.getLogger("farebox.web")
@@ -84,7 +85,7 @@ def client_of(label: str, client_id: str, client_secret: str, origins: Iterable[
             **more,
         ) as client:
             yield client
-    except (OAuthError, JoseError, httpx2.HTTPError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (OAuthError, JoseError, NoPlace, httpx2.HTTPError, AttributeError, KeyError, TypeError, ValueError) as error:
         log.warning("%s: %s: %s", label, type(error).__name__, error)
         raise PersonError(SILENT.format(label=label)) from error
 
