@@ -20,7 +20,7 @@ from farebox.domain.ledger import Outcome, State
 from farebox.domain.pack import Pack
 from farebox.domain.people import HOUR_US
 from farebox.domain.period import MICROSECONDS
-from farebox.domain.places import AT_ONCE_MAX, OF_ONE_MAX
+from farebox.domain.places import AT_ONCE_MAX, OF_ONE_MAX, Places
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.subscribing import NOT_BEGUN, Known
@@ -48,7 +48,7 @@ ATTEMPT = TopUpAttempt("acct_1", "small", "attempt_1", begun_us=0)
 def till(stripe: Mock, known: Known | None = None, now_us: int = 0) -> Till:
     found = {"subscription.return_value": known, "account.return_value": ADA, "now_us.return_value": now_us}
     billing, more = Mock(**found), cast("Any", Mock())
-    return Till(stripe, billing, more, PRODUCT, "https://till.example", (), 0, more, more, more, more)
+    return Till(stripe, billing, more, PRODUCT, "https://till.example", (), 0, more, more, more, more, Places())
 
 
 def test_who_pays_no_longer_is_on_the_first_plan_which_may_have_a_price() -> None:

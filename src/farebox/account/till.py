@@ -1,7 +1,7 @@
 """The till, with which the use cases of buying work."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from farebox.domain.events import Event
 from farebox.domain.people import PersonError
@@ -42,8 +42,8 @@ class Till:
     """Tell that an account's plan, limits or credit may have changed."""
     invoice_open: Callable[[str], None]
     """Have the usage of a customer sent at once: an invoice of theirs is being made."""
-    places: Places = field(default_factory=Places)
-    """Where pages wait for Stripe."""
+    places: Places
+    """Where pages wait for Stripe; the same for all tills of a process."""
 
     @property
     def rules(self) -> Rules:

@@ -17,6 +17,7 @@ from farebox.adapters.stripe_client import open_client
 from farebox.adapters.stripe_payments import StripePayments
 from farebox.domain.events import Event as Told
 from farebox.domain.pack import Pack
+from farebox.domain.places import Places
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.subscribing import Known
@@ -84,6 +85,7 @@ class Counter:
             tell=self.told.append,
             account_changed=self.changed.append,
             invoice_open=self.invoices_open.append,
+            places=Places(),
         )
 
     def _mail(self) -> None:
