@@ -179,6 +179,31 @@ def test_an_issuer_that_has_new_keys_is_asked_for_them(issuer: FakeIssuer) -> No
     issuer.key = old
 
 
+def test_an_issuer_that_has_a_new_key_under_the_old_name_or_none_is_asked_for_it(issuer: FakeIssuer) -> None:
+    service, old = it(issuer), issuer.key
+    for number in range(2):
+        issuer.key = issuer.signs_with = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})
+        assert known(service, issuer).email == ADA, number
+    issuer.header = {"alg": "RS256"}
+    for number in range(2):
+        issuer.key = issuer.signs_with = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"})
+        assert known(service, issuer).email == ADA, number
+    issuer.key = old
+
+
+@pytest.mark.parametrize("subject", ["", "é", "a\n", "\ud800", "x" * 256, True, [], {}, 1.5], ids=repr)
+def test_a_subject_that_is_none_is_nobody(issuer: FakeIssuer, subject: object) -> None:
+    issuer.claims["sub"] = subject
+    with pytest.raises(PersonError, match=SILENT):
+        known(it(issuer), issuer)
+
+
+def test_what_is_nested_without_end_is_no_answer(issuer: FakeIssuer) -> None:
+    issuer.page = b"[" * 100_000
+    with pytest.raises(PersonError, match=SILENT):
+        it(issuer).address(TRIP)
+
+
 @pytest.mark.parametrize(
     "about",
     [

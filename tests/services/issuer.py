@@ -135,6 +135,8 @@ class FakeIssuer(Issuer):
         super().__init__()
         self.claims: dict[str, Any] = {}
         self.about: dict[str, Any] = {}
+        self.page = b""
+        """What it publishes instead, if anything."""
         self.userinfo: dict[str, Any] = {}
         self.key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})
         self.signs_with = self.key
@@ -145,12 +147,12 @@ class FakeIssuer(Issuer):
         self.claims = {"sub": subject}
         if email is not None:
             self.claims |= {"email": email, "email_verified": is_verified}
-        self.about, self.userinfo = {}, {"sub": subject}
+        self.about, self.page, self.userinfo = {}, b"", {"sub": subject}
         self.signs_with, self.header = self.key, {"alg": "RS256", "kid": "one"}
 
     def answer(self, path: str, form: dict[str, str], headers: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
         if path == "/.well-known/openid-configuration":
-            return 200, self._metadata(), {}
+            return 200, self.page or self._metadata(), {}
         if path == "/jwks":
             return 200, {"keys": [self.key.as_dict(private=False)]}, {}
         if path == "/userinfo":

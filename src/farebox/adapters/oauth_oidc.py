@@ -1,11 +1,12 @@
 """OpenID Connect: any issuer that publishes where it is asked, Google among them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from authlib.oidc.core import CodeIDToken  # type: ignore[import-untyped]
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError
+from joserfc.errors import BadSignatureError, InvalidKeyIdError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
@@ -31,6 +32,7 @@ ALGORITHMS: Final = (
 )
 SCOPE: Final = "openid email"
 CLOCKS_OFF_SECONDS: Final = 60
+SUBJECT: Final = re.compile(r"[ -~]{1,255}")
 
 
 class OidcService:
@@ -92,7 +94,7 @@ class OidcService:
             grant_type="authorization_code",
         )  # fmt: skip
         said = self._claims(client, told, token, trip.nonce)
-        subject = str(said["sub"])
+        subject = _subject(said["sub"])
         if "email" not in said and "userinfo_endpoint" in told:
             said = read(client, told["userinfo_endpoint"])
             if said["sub"] != subject:
@@ -109,7 +111,7 @@ class OidcService:
 
         try:
             found = jwt.decode(id_token, self._keys.get(ask), registry=registry)
-        except InvalidKeyIdError:  # the issuer has other keys now
+        except (InvalidKeyIdError, BadSignatureError):  # the issuer has other keys now, under another name or none
             found = jwt.decode(id_token, self._keys.get(ask, is_new=True), registry=registry)
         wanted = {
             "iss": {"essential": True, "value": self.issuer},
@@ -119,6 +121,14 @@ class OidcService:
         claims = CodeIDToken(found.claims, found.header, wanted, params)
         claims.validate(leeway=CLOCKS_OFF_SECONDS)
         return dict(claims)
+
+
+def _subject(said: object) -> str:
+    """Whose token it is, as OpenID Connect allows it: who has no name would be everybody."""
+    subject = str(said) if isinstance(said, int) and not isinstance(said, bool) else said
+    if not isinstance(subject, str) or not SUBJECT.fullmatch(subject):
+        raise ValueError("the subject is none")
+    return subject
 
 
 def _verified(claims: Mapping[str, Any]) -> str | None:
