@@ -104,3 +104,17 @@ def test_what_is_no_answer_is_refused_and_nothing_breaks(passkey: Passkey, answe
         WebAuthn().made(PLACE, CHALLENGE, answer)
     with pytest.raises(PersonError, match=REFUSED):
         WebAuthn().shown(PLACE, CHALLENGE, answer, passkey)
+
+
+@pytest.mark.parametrize("id_", ["\ud800", "a\0", "é", "a b", "A" * 1_365, ""], ids=range(6))
+def test_an_id_that_no_passkey_has_is_not_looked_for(id_: str) -> None:
+    answer = json.dumps({"id": id_, "rawId": "AA", "type": "public-key", "response": RESPONSE})
+    with pytest.raises(PersonError, match=REFUSED):
+        WebAuthn().passkey_id(answer)
+
+
+@pytest.mark.parametrize("said", [5, True, "usb", {"usb": 1}, [["usb"], {}, "x"], None], ids=str)
+def test_ways_to_reach_an_authenticator_that_are_none_are_left_out(device: Authenticator, said: object) -> None:
+    answer = json.loads(device.make(WebAuthn().ask_to_make(PLACE, CHALLENGE, ADA, []), ORIGIN))
+    answer["response"]["transports"] = said
+    assert WebAuthn().made(PLACE, CHALLENGE, json.dumps(answer)).transports == ""

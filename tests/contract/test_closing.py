@@ -20,6 +20,7 @@ from farebox.domain.admission import Admitted, Ask, Once, Refused
 from farebox.domain.errors import FounderError, InvalidApiKey
 from farebox.domain.ledger import Spent
 from farebox.domain.people import COUNTED_US, NotAllowed, PersonError, TooOften, guesses_of_nobody
+from farebox.domain.places import Places
 from farebox.ports.calls import Kept
 from farebox.ports.people import DueMail, Letter, MailRefused
 from farebox.store.accounts import StoredAccounts
@@ -63,7 +64,7 @@ class ClosingWorld(TeamWorld):
         payments = SimpleNamespace(
             subscriptions_of=lambda _: [paid], expire_checkouts=lambda _: None, cancel_now=cancel
         )
-        return SimpleNamespace(payments=payments, invoice_open=lambda _: None)
+        return SimpleNamespace(payments=payments, invoice_open=lambda _: None, places=Places())
 
     def key_works(self) -> bool:
         return self.rows("SELECT 1 FROM api_key WHERE revoked_us IS NULL") == [(1,)]

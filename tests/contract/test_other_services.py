@@ -1,7 +1,8 @@
 """What another service says counts if it is true in every part, and is asked of that service alone."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,16 +10,19 @@ import httpx2
 import pytest
 from joserfc.jwk import RSAKey
 
-from farebox.adapters import oauth_http
+from farebox.adapters import oauth_http, oauth_kept
 from farebox.adapters.oauth_github import GitHub
 from farebox.adapters.oauth_http import BoundedTransport, Strayed
 from farebox.adapters.oauth_oidc import CLOCKS_OFF_SECONDS, OidcService
 from farebox.domain.people import PersonError
+from farebox.domain.places import AT_ONCE_MAX
 from farebox.ports.proofs import Known, OtherService, Trip
 from tests.services.issuer import CLIENT_ID, CLIENT_SECRET, FakeGitHub, FakeIssuer, Issuer
+from tests.services.process import wait_until
 
 ADA: Final = "ada@example.com"
 TRIP: Final = Trip("https://till.example/oauth/it/callback", "state", "nonce", "verifier" * 8)
+PUBLISHED: Final = "/.well-known/openid-configuration"
 SILENT: Final = "does not answer as it should"
 
 
@@ -49,6 +53,59 @@ def known(service: OtherService, at: Issuer, trip: Trip = TRIP, said_by: str = "
     query = parse_qs(urlsplit(at.agree(service.address(TRIP))).query)
     assert query["state"] == ["state"]
     return service.known(trip, query["code"][0], said_by)
+
+
+# -- One that hangs
+
+
+def all_but(count: int, came: Sequence[Future[Any]]) -> bool:
+    return sum(one.done() for one in came) == len(came) - count
+
+
+def test_an_issuer_that_hangs_is_asked_once_and_all_others_are_told(
+    issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oauth_kept, "OTHERS_WAIT_SECONDS", 0.01)
+    service = it(issuer)
+    issuer.asked.clear()
+    issuer.hang(PUBLISHED)
+    with ThreadPoolExecutor(12) as threads:
+        came = [threads.submit(service.address, TRIP) for _ in range(12)]
+        wait_until(lambda: all_but(1, came), "all but one to be told")
+        issuer.goes_on.set()
+    told = [str(one.exception()) for one in came if one.exception()]
+    assert [SILENT in one for one in told] == [True] * 11
+    assert service.address(TRIP), "it answers by now"
+    assert issuer.asked == [PUBLISHED]
+
+
+@pytest.mark.parametrize(("seconds", "times_asked"), [(oauth_kept.FAILED_SECONDS, 1), (0, 3)])
+def test_an_issuer_that_has_failed_is_left_alone_for_some_seconds(
+    issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch, seconds: float, times_asked: int
+) -> None:
+    monkeypatch.setattr(oauth_kept, "FAILED_SECONDS", seconds)
+    service = it(issuer)
+    issuer.about = {"issuer": "https://evil.example"}
+    issuer.asked.clear()
+    for _ in range(3):
+        with pytest.raises(PersonError, match=SILENT):
+            service.address(TRIP)
+    assert issuer.asked == [PUBLISHED] * times_asked
+
+
+@pytest.mark.parametrize("name", ["issuer", "github"])
+def test_few_wait_for_a_service_that_hangs_at_the_code(name: str, issuer: FakeIssuer, github: FakeGitHub) -> None:
+    at, service = (issuer, it(issuer)) if name == "issuer" else (github, hub(github))
+    service.address(TRIP)
+    at.asked.clear()
+    at.hang("/token" if name == "issuer" else "/login/oauth/access_token")
+    with ThreadPoolExecutor(12) as threads:
+        came = [threads.submit(service.known, TRIP, "code", "") for _ in range(12)]
+        wait_until(lambda: all_but(AT_ONCE_MAX, came), "all others to be told")
+        assert service.address(TRIP), "others can set out all the while"
+        at.goes_on.set()
+    assert [SILENT in str(one.exception()) for one in came] == [True] * 12
+    assert at.asked == [at.hangs_at] * AT_ONCE_MAX
 
 
 # -- OpenID Connect
@@ -120,6 +177,31 @@ def test_an_issuer_that_has_new_keys_is_asked_for_them(issuer: FakeIssuer) -> No
     assert known(service, issuer).email == ADA
     assert issuer.asked == ["/token", "/jwks"], "where it is asked has been kept"
     issuer.key = old
+
+
+def test_an_issuer_that_has_a_new_key_under_the_old_name_or_none_is_asked_for_it(issuer: FakeIssuer) -> None:
+    service, old = it(issuer), issuer.key
+    for number in range(2):
+        issuer.key = issuer.signs_with = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})
+        assert known(service, issuer).email == ADA, number
+    issuer.header = {"alg": "RS256"}
+    for number in range(2):
+        issuer.key = issuer.signs_with = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"})
+        assert known(service, issuer).email == ADA, number
+    issuer.key = old
+
+
+@pytest.mark.parametrize("subject", ["", "é", "a\n", "\ud800", "x" * 256, True, [], {}, 1.5], ids=repr)
+def test_a_subject_that_is_none_is_nobody(issuer: FakeIssuer, subject: object) -> None:
+    issuer.claims["sub"] = subject
+    with pytest.raises(PersonError, match=SILENT):
+        known(it(issuer), issuer)
+
+
+def test_what_is_nested_without_end_is_no_answer(issuer: FakeIssuer) -> None:
+    issuer.page = b"[" * 100_000
+    with pytest.raises(PersonError, match=SILENT):
+        it(issuer).address(TRIP)
 
 
 @pytest.mark.parametrize(

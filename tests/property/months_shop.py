@@ -27,6 +27,7 @@ from farebox.domain.admission import Admitted, Ask, Refused
 from farebox.domain.billing import LIVE, Subscription
 from farebox.domain.ledger import Hold, Spent
 from farebox.domain.period import MICROSECONDS
+from farebox.domain.places import Places
 from farebox.domain.plan import Plan
 from farebox.domain.prices import Price
 from farebox.domain.product import Product
@@ -117,6 +118,7 @@ class Shop:
             payments=self.payments, billing=self.billing, credit=StoredCredit(database), product=PRODUCT,
             url="https://months.example", pay_origins=(), grace_seconds=7 * 86_400, mail_written=lambda: None,
             tell=lambda _: None, account_changed=lambda _: None, invoice_open=self._flush,
+            places=Places(),
         )  # fmt: skip
         self.clerk = Clerk(self.inbox, lambda: self.till)
         self.statements = SqliteStatements() if database.is_sqlite else PostgresStatements()

@@ -27,6 +27,9 @@ class Issuer:
     def __init__(self) -> None:
         self.asked: list[str] = []
         """The path of each request, but those of browsers."""
+        self.hangs_at = ""
+        self.goes_on = threading.Event()
+        """Set, to have it answer where it hangs."""
         self._codes: dict[str, dict[str, str]] = {}
         issuer = self
 
@@ -41,6 +44,8 @@ class Issuer:
             def _answer(self, form: dict[str, str]) -> None:
                 path = urlsplit(self.path).path
                 issuer.asked.append(path)
+                if path == issuer.hangs_at:
+                    issuer.goes_on.wait()
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 status, body, more = issuer.answer(path, form, headers)
                 content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -64,6 +69,11 @@ class Issuer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def hang(self, path: str) -> None:
+        """Say nothing at a path, until `goes_on` is set."""
+        self.goes_on.clear()
+        self.hangs_at = path
 
     def agree(self, address: str, **more: str) -> str:
         """What the browser does there: the path and query that it comes back to us with."""
@@ -125,6 +135,8 @@ class FakeIssuer(Issuer):
         super().__init__()
         self.claims: dict[str, Any] = {}
         self.about: dict[str, Any] = {}
+        self.page = b""
+        """What it publishes instead, if anything."""
         self.userinfo: dict[str, Any] = {}
         self.key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})
         self.signs_with = self.key
@@ -135,12 +147,12 @@ class FakeIssuer(Issuer):
         self.claims = {"sub": subject}
         if email is not None:
             self.claims |= {"email": email, "email_verified": is_verified}
-        self.about, self.userinfo = {}, {"sub": subject}
+        self.about, self.page, self.userinfo = {}, b"", {"sub": subject}
         self.signs_with, self.header = self.key, {"alg": "RS256", "kid": "one"}
 
     def answer(self, path: str, form: dict[str, str], headers: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
         if path == "/.well-known/openid-configuration":
-            return 200, self._metadata(), {}
+            return 200, self.page or self._metadata(), {}
         if path == "/jwks":
             return 200, {"keys": [self.key.as_dict(private=False)]}, {}
         if path == "/userinfo":

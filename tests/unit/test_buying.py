@@ -1,6 +1,9 @@
 """What is asked of Stripe for somebody who buys, tops up or leaves for good; and when nothing is, any more."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, cast, get_args
 from unittest.mock import Mock, call
@@ -17,12 +20,14 @@ from farebox.domain.ledger import Outcome, State
 from farebox.domain.pack import Pack
 from farebox.domain.people import HOUR_US
 from farebox.domain.period import MICROSECONDS
+from farebox.domain.places import AT_ONCE_MAX, OF_ONE_MAX, Places
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.subscribing import NOT_BEGUN, Known
 from farebox.ports.billing import TopUpAttempt
 from farebox.ports.calls import AccountRow
 from farebox.ports.money import PaymentsUnavailable
+from tests.services.process import wait_until
 
 ADA = AccountRow("acct_1", "ada@example.com", "free", "active", 0, 0, customer_id="cus_1")
 PRODUCT = Product(
@@ -43,7 +48,7 @@ ATTEMPT = TopUpAttempt("acct_1", "small", "attempt_1", begun_us=0)
 def till(stripe: Mock, known: Known | None = None, now_us: int = 0) -> Till:
     found = {"subscription.return_value": known, "account.return_value": ADA, "now_us.return_value": now_us}
     billing, more = Mock(**found), cast("Any", Mock())
-    return Till(stripe, billing, more, PRODUCT, "https://till.example", (), 0, more, more, more, more)
+    return Till(stripe, billing, more, PRODUCT, "https://till.example", (), 0, more, more, more, more, Places())
 
 
 def test_who_pays_no_longer_is_on_the_first_plan_which_may_have_a_price() -> None:
@@ -82,6 +87,39 @@ def test_what_is_not_for_sale_or_was_never_bought_is_not_asked_of_stripe() -> No
 
 def test_who_comes_back_from_paying_while_stripe_is_away_is_told_to_wait() -> None:
     assert paid_for(till(Mock(checkout=Mock(side_effect=PaymentsUnavailable("away")))), ADA, "cs_1") == "waiting"
+
+
+def test_who_never_set_out_to_pay_has_stripe_asked_for_no_payment() -> None:
+    stripe = Mock()
+    with pytest.raises(CannotBuy, match="does not know this payment"):
+        paid_for(till(stripe), ADA._replace(customer_id=""), "cs_1")
+    assert stripe.mock_calls == []
+
+
+def test_where_as_many_wait_for_stripe_as_may_the_next_is_told_at_once_that_it_is_away() -> None:
+    stripe = Mock(is_deleted=Mock(return_value=False))
+    here = till(stripe, PRO)
+    with ExitStack() as waiting:
+        for _ in range(AT_ONCE_MAX):
+            waiting.enter_context(here.places.take())
+        assert paid_for(here, ADA, "cs_1") == "waiting"
+        for act in (portal, cancel, end_for_good):
+            with pytest.raises(CannotBuy, match="cannot be reached right now"):
+                act(here, ADA)
+    assert stripe.mock_calls == []
+    portal(here, ADA)
+    stripe.portal.assert_called_once()
+
+
+def test_while_stripe_hangs_one_account_has_few_threads_wait_for_it() -> None:
+    goes_on = threading.Event()
+    stripe = Mock(checkout=Mock(side_effect=lambda _: goes_on.wait() and Mock(account_id=ADA.id)))
+    here = till(stripe)
+    with ThreadPoolExecutor(12) as threads:
+        came = [threads.submit(paid_for, here, ADA, f"cs_{number}") for number in range(12)]
+        wait_until(lambda: sum(one.done() for one in came) == 12 - OF_ONE_MAX, "all others to be told")
+        goes_on.set()
+    assert stripe.checkout.call_count == OF_ONE_MAX
 
 
 def test_the_free_plan_is_had_by_ending_the_other_one_and_one_of_the_same_price_waits(

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from contextlib import closing
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ def built(product: Product, settings: Settings, *, is_dev: bool = False, bills_s
 
 def names(system: wiring.System, mode: Any = "live") -> list[str]:  # noqa: ANN401  # a Mode
     return [f"{model.provider}:{model.name}" for model in system.service.models[mode]]
+
+
+def test_tills_that_were_opened_at_once_have_pages_wait_for_stripe_at_the_same_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STRIPE_SECRET_KEY", f"sk_test_{'a' * 24}")
+    money = built(Product("Till"), settings_module.load()).money
+    assert money is not None
+    open_another = unwrap(money.open_till)
+    assert open_another().places is open_another().places
 
 
 def test_newer_tables_are_for_those_alone_whose_parent_began_on_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from farebox.domain.catalogue import keys_of, pack_key
 from farebox.domain.money import format_usd, usd_to_nanodollars
 from farebox.domain.pack import Pack
 from farebox.domain.pages import of_account
+from farebox.domain.places import NoPlace
 from farebox.domain.plan import Plan
 from farebox.domain.subscribing import NOT_BEGUN, Known
 from farebox.ports.calls import AccountRow
@@ -28,15 +29,16 @@ Change = Literal["now", "later", "same"]
 
 
 @contextmanager
-def _asking() -> Iterator[None]:
-    """Tell the person at the page what Stripe said.
+def _asking(till: Till, account_id: str) -> Iterator[None]:
+    """Tell the person at the page what Stripe said, if there is a place to wait for it.
 
     Raises:
         CannotBuy: it was refused, or could not be asked.
     """
     try:
-        yield
-    except PaymentsUnavailable as error:
+        with till.places.take(account_id):
+            yield
+    except (PaymentsUnavailable, NoPlace) as error:
         log.warning("a purchase failed: %s", error)
         raise CannotBuy(STRIPE_AWAY) from None
     except PaymentRefused as error:
@@ -57,7 +59,7 @@ def buy_plan(till: Till, account: AccountRow, name: str) -> str:
     if known is not None and known.is_live:
         raise CannotBuy("This account already has a plan. Change it instead.")
     trial_days = plan.trial_days if has_trial(known) else 0
-    with _asking():
+    with _asking(till, account.id):
         customer = customer_of(till, account)
         return till.payments.checkout_plan(
             account.id, customer, keys_of(plan), trial_days, _paid_url(till, account), _page(till, "/plan", account)
@@ -78,7 +80,7 @@ def buy_pack(till: Till, account: AccountRow, name: str) -> str:
     pack = pack_named(till, name)
     if pack is None:
         raise CannotBuy("This pack is not for sale.")
-    with _asking():
+    with _asking(till, account.id):
         customer = customer_of(till, account)
         return till.payments.checkout_pack(
             account.id, customer, bought(pack), _paid_url(till, account), _page(till, "/credit", account)
@@ -93,7 +95,7 @@ def portal(till: Till, account: AccountRow) -> str:
     """
     if not account.customer_id:
         raise CannotBuy("Nothing was bought yet, so there is no card and no invoice.")
-    with _asking():
+    with _asking(till, account.id):
         return till.payments.portal(customer_of(till, account), _page(till, "/plan", account))
 
 
@@ -103,14 +105,16 @@ def paid(till: Till, account: AccountRow, session_id: str) -> Literal["plan", "c
     Raises:
         CannotBuy: it is not this account's payment.
     """
-    if not session_id.startswith(SESSION):  # with an empty id, Stripe would list all sessions
+    # With an empty id, Stripe would list all sessions. And who never set out to pay has none to ask Stripe for.
+    if not session_id.startswith(SESSION) or not account.customer_id:
         raise CannotBuy(NOT_KNOWN)
     try:
-        checkout = till.payments.checkout(session_id)
-        if checkout.account_id != account.id:
-            raise CannotBuy("This payment belongs to another account.")
-        sync_checkout(till, checkout)
-    except PaymentsUnavailable:
+        with till.places.take(account.id):
+            checkout = till.payments.checkout(session_id)
+            if checkout.account_id != account.id:
+                raise CannotBuy("This payment belongs to another account.")
+            sync_checkout(till, checkout)
+    except (PaymentsUnavailable, NoPlace):
         return "waiting"
     except PaymentRefused:
         raise CannotBuy(NOT_KNOWN) from None
@@ -165,7 +169,7 @@ def change_plan(till: Till, account: AccountRow, name: str) -> Change:
         raise CannotBuy(f"Your plan is paid by the {plan.every}. Cancel it first, and choose this one when it ends.")
     if change == "now" and known.status == "past_due":
         raise CannotBuy("The last payment failed. Pay it first, under “Card and invoices”.")
-    with _asking():
+    with _asking(till, account.id):
         if change == "now":
             _move_now(till, known, other, is_gone=plan is None)
         else:
@@ -180,7 +184,7 @@ def cancel(till: Till, account: AccountRow) -> None:
         CannotBuy: there is none, or Stripe cannot do it now.
     """
     known = _own(till, account)
-    with _asking():
+    with _asking(till, account.id):
         till.payments.end_at_period_end(known.id, ends=True)
         sync_subscription(till, known.id)
 
@@ -192,7 +196,7 @@ def resume(till: Till, account: AccountRow) -> None:
         CannotBuy: there is none, or Stripe cannot do it now.
     """
     known = _own(till, account)
-    with _asking():
+    with _asking(till, account.id):
         _resume(till, known)
         sync_subscription(till, known.id)
 
@@ -207,7 +211,7 @@ def end_for_good(till: Till, account: AccountRow) -> None:
     """
     if not account.customer_id:
         return
-    with _asking():
+    with _asking(till, account.id):
         till.payments.expire_checkouts(account.customer_id)
         theirs = till.payments.subscriptions_of(account.customer_id)
         ours = [one.id for one in theirs if one.is_ours and one.status in {*LIVE, "unpaid", "paused", "incomplete"}]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from farebox.domain.events import Event
 from farebox.domain.people import PersonError
 from farebox.domain.period import MICROSECONDS
+from farebox.domain.places import Places
 from farebox.domain.product import Product
 from farebox.domain.subscribing import Rules
 from farebox.ports.billing import Billing
@@ -41,6 +42,8 @@ class Till:
     """Tell that an account's plan, limits or credit may have changed."""
     invoice_open: Callable[[str], None]
     """Have the usage of a customer sent at once: an invoice of theirs is being made."""
+    places: Places
+    """Where pages wait for Stripe; the same for all tills of a process."""
 
     @property
     def rules(self) -> Rules:

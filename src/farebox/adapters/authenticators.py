@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,7 +28,7 @@ from farebox.ports.proofs import NewPasskey, Place
 log = logging.getLogger("farebox.web")
 
 WAIT_MILLISECONDS: Final = 300_000
-ID_CHARS_MAX: Final = 1_400  # of the 1,023 bytes that an id may have
+PASSKEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,1364}")  # of the 1,023 bytes that an id may have
 REFUSED: Final = "Your passkey does not work here, so nothing was done. Try again, or another way."
 KNOWN_TRANSPORTS: Final = {each.value for each in AuthenticatorTransport}
 
@@ -80,7 +81,9 @@ class WebAuthn:
             found = parse_authentication_credential_json(answer).id
         except Exception as error:  # noqa: BLE001  # as above
             raise _refused(error) from None
-        return found[:ID_CHARS_MAX]
+        if not PASSKEY_ID.fullmatch(found):  # what JSON can write is not always what a database can look for
+            raise _refused(ValueError("its id is none"))
+        return found
 
     def shown(self, place: Place, challenge: bytes, answer: str, passkey: Passkey) -> int:
         try:
@@ -109,7 +112,9 @@ def _described(passkey: Passkey) -> PublicKeyCredentialDescriptor:
 
 def _transports(answer: str) -> list[str]:
     """How the authenticator says it can be reached: a hint for the next time, which nothing vouches for."""
-    said = json.loads(answer).get("response", {}).get("transports") or []
+    said = json.loads(answer).get("response", {}).get("transports")
+    if not isinstance(said, list):
+        return []
     return [each for each in said if isinstance(each, str) and each in KNOWN_TRANSPORTS]
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from farebox.adapters.oauth_http import address, client_of, origin_of, read
 from farebox.domain.people import PersonError, address_of
+from farebox.domain.places import Places
 from farebox.ports.proofs import Known, Trip
 
 PUBLIC: Final = "https://github.com"
@@ -22,6 +23,7 @@ class GitHub:
         self._api = PUBLIC_API if self.issuer == PUBLIC else f"{self.issuer}/api/v3"
         self._client = (client_id, client_secret)
         self._origins = frozenset({origin_of(self.issuer), origin_of(self._api)})
+        self._places = Places()
 
     def address(self, trip: Trip) -> str:
         with self._open() as client:
@@ -29,7 +31,7 @@ class GitHub:
 
     def known(self, trip: Trip, code: str, issuer: str) -> Known:
         del issuer  # GitHub's tokens name none to compare it with; its API was asked, and nobody else's
-        with self._open() as client:
+        with self._open() as client, self._places.take():
             client.fetch_token(
                 f"{self.issuer}/login/oauth/access_token", code=code, code_verifier=trip.verifier,
                 redirect_uri=trip.back, grant_type="authorization_code",

@@ -14,6 +14,7 @@ from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[impor
 from joserfc.errors import JoseError
 
 from farebox.domain.people import PersonError
+from farebox.domain.places import NoPlace
 from farebox.ports.proofs import Trip
 
 log = logging.getLogger("farebox.web")
@@ -21,6 +22,10 @@ log = logging.getLogger("farebox.web")
 SECONDS_MAX: Final = 10.0
 BYTES_MAX: Final = 1 << 20
 SILENT: Final = "{label} does not answer as it should. Try again in a moment, or log in another way."
+
+FAILURES: Final = (
+    OAuthError, JoseError, NoPlace, httpx2.HTTPError, AttributeError, KeyError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 
 
 class Strayed(httpx2.TransportError):
@@ -84,7 +89,7 @@ def client_of(label: str, client_id: str, client_secret: str, origins: Iterable[
             **more,
         ) as client:
             yield client
-    except (OAuthError, JoseError, httpx2.HTTPError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except FAILURES as error:
         log.warning("%s: %s: %s", label, type(error).__name__, error)
         raise PersonError(SILENT.format(label=label)) from error
 

@@ -10,6 +10,7 @@ from farebox.account.stripe_events import Clerk
 from farebox.account.top_up import TopUpWatch
 from farebox.domain.errors import FounderError
 from farebox.domain.events import Event
+from farebox.domain.places import Places
 from farebox.domain.product import Product
 from farebox.domain.stripe_keys import KEY_REMEDY, SIGNING_REMEDY, webhook_secrets, wrong_key, wrong_webhook_secret
 from farebox.ports.billing import Catalogue, Signatures
@@ -65,6 +66,7 @@ def money_of(
     inbox, top_ups = StoredInbox(database), StoredTopUps(database)
     changed: list[Callable[[str], None]] = []
     open_invoice: list[Callable[[str], object]] = []
+    places = Places()  # of all tills: pages that come first, at once, may open several
 
     @cache
     def open_till() -> "Till":
@@ -83,6 +85,7 @@ def money_of(
             tell=tell,
             account_changed=lambda account_id: _each(changed, account_id),
             invoice_open=lambda customer: _each(open_invoice, customer),
+            places=places,
         )
 
     return Money(

@@ -17,6 +17,7 @@ from farebox.adapters.stripe_client import open_client
 from farebox.adapters.stripe_payments import StripePayments
 from farebox.domain.events import Event as Told
 from farebox.domain.pack import Pack
+from farebox.domain.places import Places
 from farebox.domain.plan import Plan
 from farebox.domain.product import Product
 from farebox.domain.subscribing import Known
@@ -84,6 +85,7 @@ class Counter:
             tell=self.told.append,
             account_changed=self.changed.append,
             invoice_open=self.invoices_open.append,
+            places=Places(),
         )
 
     def _mail(self) -> None:
@@ -139,10 +141,14 @@ class Counter:
         assert found is not None
         return found[1]
 
+    def paid(self, account_id: str, session: str) -> str:
+        """Come back from paying."""
+        return buy.paid(self.till, self.row(account_id), session)
+
     def subscribed(self, plan: str, card: str = "visa") -> str:
         """An account that has bought a plan, and come back."""
         account_id = self.account()
-        buy.paid(self.till, self.row(account_id), self.buy(account_id, plan, card))
+        self.paid(account_id, self.buy(account_id, plan, card))
         return account_id
 
     def subscription(self, account_id: str) -> Any:  # noqa: ANN401  # the SDK's own

@@ -59,7 +59,7 @@ def test_money_that_comes_later_is_credit_only_then(counter: Counter) -> None:
 
 def test_what_is_refunded_is_taken_back_in_its_share(counter: Counter) -> None:
     account_id = counter.account()
-    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "big"))
+    counter.paid(account_id, counter.buy_pack(account_id, "big"))
     [payment] = payments(counter, account_id)
     counter.client.v1.refunds.create({"payment_intent": payment, "amount": 1000})
     counter.hear(account_id)
@@ -71,7 +71,7 @@ def test_what_is_refunded_is_taken_back_in_its_share(counter: Counter) -> None:
 
 def test_a_payment_that_was_fetched_before_its_refund_does_not_bring_the_credit_back(counter: Counter) -> None:
     account_id = counter.account()
-    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small"))
+    counter.paid(account_id, counter.buy_pack(account_id, "small"))
     [payment] = payments(counter, account_id)
     older = counter.till.payments.payment(payment)
     counter.client.v1.refunds.create({"payment_intent": payment})
@@ -83,7 +83,7 @@ def test_a_payment_that_was_fetched_before_its_refund_does_not_bring_the_credit_
 
 def test_what_is_disputed_is_taken_back_and_given_again_when_the_dispute_is_won(counter: Counter) -> None:
     account_id = counter.account()
-    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small"))
+    counter.paid(account_id, counter.buy_pack(account_id, "small"))
     [payment] = payments(counter, account_id)
     dispute = counter.stripe.dispute(payment_intent=payment)
     counter.hear(account_id)
@@ -95,7 +95,7 @@ def test_what_is_disputed_is_taken_back_and_given_again_when_the_dispute_is_won(
 
 def test_an_inquiry_takes_no_credit_back_until_it_is_a_dispute(counter: Counter) -> None:
     account_id = counter.account()
-    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small", card="createDisputeInquiry"))
+    counter.paid(account_id, counter.buy_pack(account_id, "small", card="createDisputeInquiry"))
     counter.hear(account_id)
     assert left(counter, account_id) == 10 * USD
     [payment] = payments(counter, account_id)
@@ -110,7 +110,7 @@ def test_an_inquiry_takes_no_credit_back_until_it_is_a_dispute(counter: Counter)
 def topped_up(counter: Counter) -> str:
     """An account with a card, and 10 dollars, that buys for itself below 5."""
     account_id = counter.account()
-    buy.paid(counter.till, counter.row(account_id), counter.buy_pack(account_id, "small"))
+    counter.paid(account_id, counter.buy_pack(account_id, "small"))
     buy.wish_top_up(counter.till, counter.row(account_id), "small", "$5")
     return account_id
 

@@ -46,7 +46,7 @@ def test_a_customer_that_is_deleted_at_stripe_buys_as_a_new_one(counter: Counter
     customer = counter.row(account_id).customer_id
     assert customer not in {"", gone}
     assert buy.customer_of(counter.till, counter.row(account_id)._replace(customer_id=gone)) == customer, "in 2 tabs"
-    buy.paid(counter.till, counter.row(account_id), counter.buy(account_id, "team"))
+    counter.paid(account_id, counter.buy(account_id, "team"))
     row = counter.row(account_id)
     assert (row.plan, row.customer_id) == ("team", customer)
     sync_invoice(counter.till, invoice.id)
@@ -55,12 +55,13 @@ def test_a_customer_that_is_deleted_at_stripe_buys_as_a_new_one(counter: Counter
 
 
 def test_somebody_elses_payment_is_not_told(counter: Counter) -> None:
-    session = counter.buy(counter.account(), "pro")
+    session, other = counter.buy(counter.account(), "pro"), counter.account()
+    buy.customer_of(counter.till, counter.row(other))
     with pytest.raises(CannotBuy, match="another account"):
-        buy.paid(counter.till, counter.row(counter.account()), session)
+        counter.paid(other, session)
     for session in ("cs_nothing", "cs_/..", "", "."):  # without a name, Stripe lists them all
         with pytest.raises(CannotBuy, match="does not know"):
-            buy.paid(counter.till, counter.row(counter.account()), session)
+            counter.paid(other, session)
 
 
 def test_a_dearer_plan_holds_at_once_and_is_paid_at_once(counter: Counter) -> None:
@@ -192,7 +193,7 @@ def test_a_trial_is_had_once(counter: Counter) -> None:
     assert counter.row(account_id).anchor_us == theirs.trial_end_us
     counter.till.payments.cancel_now(theirs.id)
     counter.hear(account_id)
-    buy.paid(counter.till, counter.row(account_id), counter.buy(account_id, "tried"))
+    counter.paid(account_id, counter.buy(account_id, "tried"))
     assert counter.subscription(account_id).status == "active"
 
 

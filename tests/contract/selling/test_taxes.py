@@ -85,7 +85,7 @@ def test_with_it_a_plan_is_taxed_and_so_is_each_later_invoice(taxed: Counter) ->
 
 def test_of_a_pack_the_tax_is_paid_on_top_and_is_no_credit(taxed: Counter) -> None:
     account_id = taxed.account()
-    buy.paid(taxed.till, taxed.row(account_id), taxed.buy_pack(account_id, "small"))
+    taxed.paid(account_id, taxed.buy_pack(account_id, "small"))
     session = session_of(taxed, account_id)
     assert (session.automatic_tax.enabled, session.amount_subtotal, session.amount_total) == (True, 1000, 1100)
     assert taxed.till.credit.balance(account_id) == 10 * 10**9
