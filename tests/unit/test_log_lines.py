@@ -51,6 +51,12 @@ def test_what_an_error_quotes_of_a_row_is_left_out_of_messages_and_of_tracebacks
     assert "Traceback" in said
 
 
+def test_what_another_service_says_is_no_entry_of_ours_and_moves_no_cursor() -> None:
+    log, stream = written()
+    log.warning("It: %s", "no\r\n2026-11-28 ERROR farebox.money: made up\x1b[2J\x9b2J\tx")
+    assert stream.getvalue() == "It: no\\x0d\n  2026-11-28 ERROR farebox.money: made up\\x1b[2J\\x9b2J\tx\n"
+
+
 @pytest.mark.parametrize("is_page", [True, False])
 def test_a_page_that_fails_is_logged_without_what_its_path_held(
     caplog: pytest.LogCaptureFixture, *, is_page: bool
