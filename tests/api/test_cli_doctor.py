@@ -50,6 +50,12 @@ def test_nothing_configured_is_nothing_wrong_and_nothing_is_made(bare: Path) -> 
     assert list(bare.iterdir()) == []
 
 
+def test_a_proxy_that_could_be_anybody_is_told(bare: Path) -> None:
+    for believed, is_told in (("0.0.0.0/0", True), ("10.0.0.0/8, ::/0", True), ("10.0.0.0/8", False)):
+        lines = examined(bare, code=0, FAREBOX_TRUSTED_PROXIES=believed)
+        assert any("believes everybody" in line for line in lines) is is_told, believed
+
+
 def test_all_in_order_is_said_line_by_line(bare: Path, upstream: FakeUpstream, pg_url: str) -> None:
     (bare / "app.py").write_text(
         'from farebox import Farebox, Plan\napp = Farebox("Till", plans=[Plan("pro", calls=9)])\n'

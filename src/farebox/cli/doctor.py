@@ -131,6 +131,9 @@ def _proxies(settings: Settings) -> Iterator[Finding]:
     if settings.public_url.startswith("https://") and not settings.proxies():
         wrong = "FAREBOX_TRUSTED_PROXIES is not set, so all customers count as one address where log-ins are bounded"
         yield note("proxies", f"{wrong}; set it to the address of what takes https for you")
+    if any(network.prefixlen == 0 for network in settings.proxies()):
+        wrong = "FAREBOX_TRUSTED_PROXIES believes everybody, so each request chooses the address that it is counted by"
+        yield note("proxies", f"{wrong}; set it to your own proxies and nothing else")
 
 
 def _prices(settings: Settings, product: Product) -> Iterator[Finding]:
