@@ -1,8 +1,12 @@
-"""Few wait for another service at once, whatever becomes of them; who finds no place is told at once."""
+"""Few wait for another service at once, whatever becomes of them; who finds no place is told soon."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
-from farebox.domain.places import AT_ONCE_MAX, OF_ONE_MAX, NoPlace, Places
+import pytest
+
+from farebox.domain.places import AT_ONCE_MAX, OF_ONE_MAX, QUEUE_MAX, NoPlace, Places
+from tests.services.process import wait_until
 
 
 def taken(places: Places, who: str = "") -> bool:
@@ -11,7 +15,8 @@ def taken(places: Places, who: str = "") -> bool:
     return False
 
 
-def test_there_are_a_few_places_and_each_is_free_again_when_its_wait_is_over() -> None:
+def test_there_are_a_few_places_and_each_is_free_again_when_its_wait_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farebox.domain.places.QUEUE_SECONDS", 0)
     places = Places()
     for _ in range(2):
         with ExitStack() as waiting:
@@ -29,3 +34,18 @@ def test_one_account_leaves_places_to_the_others() -> None:
             waiting.enter_context(places.take("acct_1"))
         assert [taken(places, who) for who in ("acct_1", "acct_2", "")] == [False, True, True]
     assert taken(places, "acct_1")
+
+
+def test_who_comes_a_little_later_than_the_others_has_the_next_place_and_not_more_queue_than_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("farebox.domain.places.QUEUE_SECONDS", 60)
+    places = Places()
+    with ThreadPoolExecutor(QUEUE_MAX) as threads:
+        with ExitStack() as waiting:
+            for _ in range(AT_ONCE_MAX):
+                waiting.enter_context(places.take())
+            queued = [threads.submit(taken, places) for _ in range(QUEUE_MAX)]
+            wait_until(lambda: places._queued == QUEUE_MAX, "all to queue")
+            assert not taken(places)
+        assert [one.result(timeout=60) for one in queued] == [True] * QUEUE_MAX

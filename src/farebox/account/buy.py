@@ -27,6 +27,8 @@ NOT_KNOWN: Final = "Stripe does not know this payment."
 NOT_SUBSCRIBED: Final = "This account has no subscription to change."
 Change = Literal["now", "later", "same"]
 
+MANY_ASK: Final = "The payment service has too much to answer at this moment. Try again in a few seconds."
+
 
 @contextmanager
 def _asking(till: Till, account_id: str) -> Iterator[None]:
@@ -38,7 +40,10 @@ def _asking(till: Till, account_id: str) -> Iterator[None]:
     try:
         with till.places.take(account_id):
             yield
-    except (PaymentsUnavailable, NoPlace) as error:
+    except NoPlace as error:
+        log.warning("a purchase has to be tried again: %s", error)
+        raise CannotBuy(MANY_ASK) from None
+    except PaymentsUnavailable as error:
         log.warning("a purchase failed: %s", error)
         raise CannotBuy(STRIPE_AWAY) from None
     except PaymentRefused as error:

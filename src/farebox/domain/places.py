@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-AT_ONCE_MAX: Final = 8  # for each service, of a process's 40 threads for pages
+AT_ONCE_MAX: Final = 10  # for each service, of a process's 40 threads for pages
 OF_ONE_MAX: Final = 2  # for somebody who pressed twice
+# A service that answers frees places so soon that a few who come together had better wait than press again.
+QUEUE_MAX: Final = 6
+QUEUE_SECONDS: Final = 1.0
 
 
 class NoPlace(Exception):
@@ -15,11 +18,12 @@ class NoPlace(Exception):
 
 
 class Places:
-    """The places to wait for one service. Nobody waits for a place: their thread would wait as well."""
+    """The places to wait for one service."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
+        self._changed = threading.Condition()
         self._taken: Counter[str] = Counter()
+        self._queued = 0
 
     @contextmanager
     def take(self, who: str = "") -> Iterator[None]:
@@ -28,13 +32,33 @@ class Places:
         Raises:
             NoPlace: none is left.
         """
-        with self._turn:
-            if self._taken.total() >= AT_ONCE_MAX or (who and self._taken[who] >= OF_ONE_MAX):
-                raise NoPlace("too many wait for an answer already")
+        with self._changed:
+            self._refuse_many(who)
+            if not self._has_room():
+                self._queue()
+                self._refuse_many(who)
             self._taken[who] += 1
         try:
             yield
         finally:
-            with self._turn:
+            with self._changed:
                 self._taken[who] -= 1
                 self._taken += Counter()  # forget those who have none
+                self._changed.notify()
+
+    def _refuse_many(self, who: str) -> None:
+        if who and self._taken[who] >= OF_ONE_MAX:
+            raise NoPlace("one account waits for several answers already")
+
+    def _has_room(self) -> bool:
+        return self._taken.total() < AT_ONCE_MAX
+
+    def _queue(self) -> None:
+        if self._queued >= QUEUE_MAX:
+            raise NoPlace("too many wait for an answer already")
+        self._queued += 1
+        try:
+            if not self._changed.wait_for(self._has_room, QUEUE_SECONDS):
+                raise NoPlace("too many waited for an answer all the while")
+        finally:
+            self._queued -= 1
