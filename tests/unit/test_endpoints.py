@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from fastapi import APIRouter, Response
 from starlette.testclient import TestClient
 
 from farebox import Call, Farebox, File, FounderError, Plan, settings
@@ -108,7 +109,10 @@ def test_a_route_of_the_founders_own_that_is_never_asked_is_told_at_the_start(
     app = product([CHAT])
     app.get(CHAT)(lambda: "it is asked")
     app.post("/v1/responses")(lambda: "it is asked")
-    app.post(CHAT)(lambda: "it is not")
+    router, outer = APIRouter(prefix="/chat"), APIRouter(prefix="/v1")
+    router.post("/completions")(lambda: "it is not")
+    outer.include_router(router)
+    app.include_router(outer)
     told = (
         "your route POST /v1/chat/completions is never asked, as that is one of the built-in endpoints; leave it "
         "out of endpoints=[…] in your file, or give the route another path"
@@ -117,6 +121,8 @@ def test_a_route_of_the_founders_own_that_is_never_asked_is_told_at_the_start(
     database = Database(f"sqlite:///{tmp_path}/farebox.db")
     warn_of_functions(Shop(app, settings.load(None), database, b"", StoredAccounts(database)))
     assert capsys.readouterr().err == f"Warning: {told}.\n"
+    app.add_route(CHAT, lambda _: Response(), methods=["POST"])
+    assert app.shadowed == [told, told]
 
 
 def test_dev_shows_a_first_call_only_where_one_can_be_pasted() -> None:
