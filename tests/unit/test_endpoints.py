@@ -148,8 +148,9 @@ def test_the_doctor_notes_a_model_that_is_sold_by_the_call_beside_functions() ->
     [told] = notes(None, bounded, free)
     assert told == (
         "note plans: your model itself is on sale too, at /v1/chat/completions and /v1/responses: a call counts for "
-        "one, with a text of up to 1,048,576 tokens, which costs you $0.1572864; endpoints=[] in your file closes "
-        "them, and tokens=… or credit_usd=… in plan 'free' bounds them"
+        "one, with a request of up to 1,048,576 bytes, as far as the model's context has room; endpoints=[] in your "
+        "file closes them, and tokens=… or credit_usd=… in plan 'free' bounds them"
     )
     assert "at /v1/chat/completions: a call" in notes([CHAT], free)[0]
-    assert notes(["/v1/generate"], free) == notes(None, bounded) == []
+    assert notes(["/v1/generate"], free) == notes(None, bounded) == notes(None, Plan("closed", calls=0)) == []
+    assert "in plan 'by-call' bounds" in notes(None, Plan("by-call", calls=0, overage_usd=0.01))[0]
