@@ -12,7 +12,7 @@ from farebox import Call, Farebox, File, FounderError, Plan, settings
 from farebox.cli import doctor
 from farebox.cli.context import Shop
 from farebox.cli.dev import _first_lines
-from farebox.cli.serve import warn_of_functions
+from farebox.cli.serve import warn_of_routes
 from farebox.domain.endpoints import BUILT_IN
 from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
@@ -119,7 +119,7 @@ def test_a_route_of_the_founders_own_that_is_never_asked_is_told_at_the_start(
     )
     assert app.shadowed == [told]
     database = Database(f"sqlite:///{tmp_path}/farebox.db")
-    warn_of_functions(Shop(app, settings.load(None), database, b"", StoredAccounts(database)))
+    warn_of_routes(Shop(app, settings.load(None), database, b"", StoredAccounts(database)))
     assert capsys.readouterr().err == f"Warning: {told}.\n"
     app.add_route(CHAT, lambda _: Response(), methods=["POST"])
     assert app.shadowed == [told, told]

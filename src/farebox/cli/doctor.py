@@ -162,11 +162,9 @@ def _plans(product: Product) -> Iterator[Finding]:
 
 
 def _room(settings: Settings, product: Product, handlers: Iterable[Handler]) -> Iterator[Finding]:
-    """Functions whose hold has no room for their pictures, or a plan's credit none for the hold: no call would pass."""
+    """Functions whose hold has no room in a plan's credit: no call would pass."""
     limited = [plan for plan in product.plans if plan.credit_nanodollars and not plan.credit_overage]
     for handler in handlers:
-        if handler.picture_lacks_room:
-            yield note("plans", handler.picture_lacks_room)
         names = (handler.terms.models if settings.model is None else None) or product.models
         # Where none can be asked, the price of the first one counts, as in farebox dev.
         prices = wiring.prices_of(product, wiring.usable(names, product, settings) or names[:1])
