@@ -66,7 +66,8 @@ def test_an_endpoint_that_is_not_on_sale_is_not_there(
         site = app._served().site()
         assert set(paid_offers(site)) == {"/v1/score", *listed} == set(site.listed)
         assert ("generate" in {offer.name for offer in callable_offers(site)}) is ("/v1/generate" in listed)
-        assert offer_at(site, [UNLISTED] if UNLISTED not in listed else []).path == "/v1/score"
+        begun = [offer_at(site, paths) for paths in ([], ["/v1/score"], [CHAT])]
+        assert [offer and offer.path for offer in begun] == ["/v1/score"] * 2 + [CHAT if CHAT in listed else None]
 
 
 @pytest.mark.parametrize(
