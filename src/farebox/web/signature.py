@@ -109,8 +109,12 @@ def _name(function: object) -> str:
     name = function.__name__
     if name.startswith("_"):
         raise FounderError(f"{name} begins with '_'; its name becomes its address, as in /v1/tagline, so rename it.")
-    if name in RESERVED or not name.isascii():
-        raise FounderError(f"{name} cannot be the name of an endpoint: /v1/{name} is already taken; rename it.")
+    if name in RESERVED:
+        raise FounderError(
+            f"{name} cannot be the name of an endpoint, as it is kept for Farebox's own, open or closed; rename it."
+        )
+    if not name.isascii():
+        raise FounderError(f"{name} cannot be the name of an endpoint, as it has other letters than a to z; rename it.")
     return name
 
 
