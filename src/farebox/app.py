@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 from fastapi import FastAPI, Request
-from fastapi.routing import APIRoute
+from fastapi.routing import iter_route_contexts
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
@@ -215,15 +215,20 @@ class Farebox(FastAPI):
 
     @property
     def shadowed(self) -> list[str]:
-        """Routes of the founder's own that are never asked, each in a sentence without a full stop."""
-        routes = (
-            route for route in self.router.routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())
+        """Routes of the founder's own, in routers too, whose path is exactly that of an open built-in endpoint.
+
+        They are never asked. Each is told in a sentence without a full stop.
+        """
+        paths = (
+            route.path
+            for route in iter_route_contexts(self.router.routes)
+            if "POST" in (route.methods or ()) and not isinstance(route.endpoint, _Paid)
         )
         return [
-            f"your route POST {route.path} is never asked, as that is one of the built-in endpoints; leave it out of "
+            f"your route POST {path} is never asked, as that is one of the built-in endpoints; leave it out of "
             "endpoints=[…] in your file, or give the route another path"
-            for route in routes
-            if route.path in self.product.served_endpoints
+            for path in paths
+            if path in self.product.served_endpoints
         ]
 
     def _check_endpoints(self) -> None:

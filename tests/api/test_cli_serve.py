@@ -34,13 +34,6 @@ async def slow():
         await asyncio.sleep(0.01)
 """
 
-PICTURE: Final = """
-@app.paid
-async def alt(call, url: str) -> str:
-    "Describe a picture."
-    return await call.ask([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}])
-"""
-
 FAILING: Final = """
 import os, pathlib
 if pathlib.Path("failing").exists():
@@ -284,14 +277,13 @@ def test_a_folder_that_has_no_room_for_the_database_is_told_with_what_to_do(
     assert re.fullmatch(f"farebox: The database cannot be used: {told}\n", done.stderr)
 
 
-def test_accounts_on_plans_that_are_gone_an_odd_price_and_no_room_for_pictures_are_a_line_each(tmp_path: Path) -> None:
+def test_accounts_on_plans_that_are_gone_and_an_odd_price_are_a_line_each(tmp_path: Path) -> None:
     printed(tmp_path, "accounts", "create", "ada@example.com", "--plan", "free")
-    (tmp_path / "app.py").write_text(APP.replace('"free"', '"starter", credit_usd=5, markup=20') + PICTURE)
+    (tmp_path / "app.py").write_text(APP.replace('"free"', '"starter", credit_usd=5, markup=20'))
     with Served(cwd=tmp_path, in_earnest=True) as server:
-        line, odd, picture = [line for line in server.output().splitlines() if "Warning" in line]
+        line, odd = [line for line in server.output().splitlines() if "Warning" in line]
     assert "your file no longer has the plan 'free' (ada@example.com). Their calls are refused with 402" in line
     assert odd.startswith("Warning: Plan('starter') has markup=20, which charges 21 times the model's cost; ")
-    assert re.match(rf"Warning: {tmp_path}/app.py, line \d+: alt has a picture in its question, which ", picture)
 
 
 def test_a_money_plan_without_a_price_is_told_before_a_process_starts(tmp_path: Path) -> None:

@@ -228,6 +228,14 @@ def test_a_key_that_is_replaced_at_once_is_refused_at_once(ada: Visitor) -> None
     assert len(ada.rows("id")) == 2
 
 
+def test_a_key_for_a_closed_endpoint_alone_is_shown_no_call(ada: Visitor) -> None:
+    key = ada.new_key(scopes=["/v1/generate"])
+    ada.place.shop.query("UPDATE api_key SET scopes = '/v1/closed' WHERE id = %s", ada.id_of(key))
+    page = ada.rotate(ada.id_of(key), "0")
+    assert CODE.findall(page.text) == [the_key(page)]
+    assert "It is only for endpoints that are closed, so no call works with it." in page.text
+
+
 @pytest.mark.parametrize(("grace", "seconds"), [("3600", 3_600), ("86400", 86_400), ("604800", 604_800)])
 def test_a_key_works_beside_its_successor_for_as_long_as_was_chosen(ada: Visitor, grace: str, seconds: int) -> None:
     key = ada.new_key()

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from fastapi import APIRouter, Response
 from starlette.testclient import TestClient
 
 from farebox import Call, Farebox, File, FounderError, Plan, settings
 from farebox.cli import doctor
 from farebox.cli.context import Shop
 from farebox.cli.dev import _first_lines
-from farebox.cli.serve import warn_of_functions
+from farebox.cli.serve import warn_of_routes
 from farebox.domain.endpoints import BUILT_IN
 from farebox.domain.product import Product
 from farebox.store.accounts import StoredAccounts
@@ -65,7 +66,8 @@ def test_an_endpoint_that_is_not_on_sale_is_not_there(
         site = app._served().site()
         assert set(paid_offers(site)) == {"/v1/score", *listed} == set(site.listed)
         assert ("generate" in {offer.name for offer in callable_offers(site)}) is ("/v1/generate" in listed)
-        assert offer_at(site, [UNLISTED] if UNLISTED not in listed else []).path == "/v1/score"
+        begun = [offer_at(site, paths) for paths in ([], ["/v1/score"], [CHAT])]
+        assert [offer and offer.path for offer in begun] == ["/v1/score"] * 2 + [CHAT if CHAT in listed else None]
 
 
 @pytest.mark.parametrize(
@@ -108,15 +110,20 @@ def test_a_route_of_the_founders_own_that_is_never_asked_is_told_at_the_start(
     app = product([CHAT])
     app.get(CHAT)(lambda: "it is asked")
     app.post("/v1/responses")(lambda: "it is asked")
-    app.post(CHAT)(lambda: "it is not")
+    router, outer = APIRouter(prefix="/chat"), APIRouter(prefix="/v1")
+    router.post("/completions")(lambda: "it is not")
+    outer.include_router(router)
+    app.include_router(outer)
     told = (
         "your route POST /v1/chat/completions is never asked, as that is one of the built-in endpoints; leave it "
         "out of endpoints=[…] in your file, or give the route another path"
     )
     assert app.shadowed == [told]
     database = Database(f"sqlite:///{tmp_path}/farebox.db")
-    warn_of_functions(Shop(app, settings.load(None), database, b"", StoredAccounts(database)))
+    warn_of_routes(Shop(app, settings.load(None), database, b"", StoredAccounts(database)))
     assert capsys.readouterr().err == f"Warning: {told}.\n"
+    app.add_route(CHAT, lambda _: Response(), methods=["POST"])
+    assert app.shadowed == [told, told]
 
 
 def test_dev_shows_a_first_call_only_where_one_can_be_pasted() -> None:
@@ -142,8 +149,9 @@ def test_the_doctor_notes_a_model_that_is_sold_by_the_call_beside_functions() ->
     [told] = notes(None, bounded, free)
     assert told == (
         "note plans: your model itself is on sale too, at /v1/chat/completions and /v1/responses: a call counts for "
-        "one, with a text of up to 1,048,576 tokens, which costs you $0.1572864; endpoints=[] in your file closes "
-        "them, and tokens=… or credit_usd=… in plan 'free' bounds them"
+        "one, with a request of up to 1,048,576 bytes, as far as the model's context has room; endpoints=[] in your "
+        "file closes them, and tokens=… or credit_usd=… in plan 'free' bounds them"
     )
     assert "at /v1/chat/completions: a call" in notes([CHAT], free)[0]
-    assert notes(["/v1/generate"], free) == notes(None, bounded) == []
+    assert notes(["/v1/generate"], free) == notes(None, bounded) == notes(None, Plan("closed", calls=0)) == []
+    assert "in plan 'by-call' bounds" in notes(None, Plan("by-call", calls=0, overage_usd=0.01))[0]

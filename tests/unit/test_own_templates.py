@@ -74,6 +74,8 @@ def test_a_block_that_the_template_above_does_not_have_is_told_and_the_start_goe
     write(tmp_path, "terms.md", "{% extends 'gone.md' %}{% block content %}{% endblock %}")
     write(tmp_path, "mail/invite.txt", '{% extends "mail/frame.txt" %}{% block main %}x{% endblock %}')
     write(tmp_path, "mail/invite.html", '{% extends "mail/frame.html" %}{% block content %}x{% endblock %}')
+    by_name = "{% block main %}{{ self.mine() }}{% endblock %}{% block mine %}x{% endblock %}"
+    write(tmp_path, "keys.html", '{% extends "farebox/keys.html" %}' + by_name)
     warn_of_templates(tmp_path)
     mail, pricing = capsys.readouterr().err.splitlines()
     assert pricing == (

@@ -306,7 +306,10 @@ MISTAKES: Final = {
     "@app.paid\nasync def f(call, a: int = 'x') -> str:\n" + DOC: "f: the default of a is 'x', which is not of its",
     "@app.paid\nasync def f(call, a: str = None) -> str:\n" + DOC: "f: the default of a is None, which is not of its",
     "@app.paid\nasync def f(call) -> str:\n" + DOC + "    yield 'x'": "f yields, so it returns a stream",
-    "@app.paid\nasync def generate(call) -> str:\n" + DOC: "generate cannot be the name of an endpoint",
+    "@app.paid\nasync def generate(call) -> str:\n" + DOC: (
+        "generate cannot be the name of an endpoint, as it is kept for Farebox's own, open or closed; rename it."
+    ),
+    "@app.paid\nasync def tést(call) -> str:\n" + DOC: "as it has other letters than a to z; rename it.",
     "@app.paid\nasync def models(call) -> str:\n" + DOC: "models cannot be the name of an endpoint",
     "@app.paid\nasync def _f(call) -> str:\n" + DOC: "_f begins with '_'",
     "@app.paid\nclass F: ...": "is not a function; put the decorator right above an async def.",

@@ -19,9 +19,9 @@ from farebox.cli.own_templates import check_templates, warn_of_templates
 from farebox.cli.serve import (
     HostOption,
     PortOption,
-    warn_of_functions,
     warn_of_lost_plans,
     warn_of_prices,
+    warn_of_routes,
     warn_of_stripe,
 )
 from farebox.cli.server import listen, run, url_of
@@ -49,7 +49,7 @@ def dev(app: AppArgument = None, host: HostOption = "127.0.0.1", port: PortOptio
                 typer.echo(line)
             warn_of_lost_plans(shop)
             warn_of_prices(shop)
-            warn_of_functions(shop)
+            warn_of_routes(shop)
             if stripe is None:
                 warn_of_stripe(shop)
             shop.database.close()

@@ -29,7 +29,6 @@ from farebox.domain.endpoints import EMBEDDINGS, GENERATE
 from farebox.domain.errors import FounderError
 from farebox.domain.money import format_usd
 from farebox.domain.odd_prices import odd_prices
-from farebox.domain.prices import dearest, worst_cost_nanodollars
 from farebox.domain.product import Product
 from farebox.settings import Settings
 from farebox.web.handler import Handler
@@ -163,11 +162,9 @@ def _plans(product: Product) -> Iterator[Finding]:
 
 
 def _room(settings: Settings, product: Product, handlers: Iterable[Handler]) -> Iterator[Finding]:
-    """Functions whose hold has no room for their pictures, or a plan's credit none for the hold: no call would pass."""
+    """Functions whose hold has no room in a plan's credit: no call would pass."""
     limited = [plan for plan in product.plans if plan.credit_nanodollars and not plan.credit_overage]
     for handler in handlers:
-        if handler.picture_lacks_room:
-            yield note("plans", handler.picture_lacks_room)
         names = (handler.terms.models if settings.model is None else None) or product.models
         # Where none can be asked, the price of the first one counts, as in farebox dev.
         prices = wiring.prices_of(product, wiring.usable(names, product, settings) or names[:1])
@@ -182,20 +179,19 @@ def _room(settings: Settings, product: Product, handlers: Iterable[Handler]) -> 
 def _bare_model(settings: Settings, product: Product) -> Iterator[Finding]:
     """Beside functions: the model itself, by the call, with prompts that nothing but the body's size bounds."""
     relayed = [path for path in product.listed_endpoints if path not in {GENERATE, EMBEDDINGS}]
+    # A plan with 0 calls, and no price beyond them, is closed on purpose.
     by_call = [
         plan.name
         for plan in product.plans
         if plan.calls is not None and plan.tokens is None and plan.credit_nanodollars is None
+        if plan.calls or plan.has_overage
     ]
     if not relayed or not by_call:
         return
-    most = settings.body_bytes_max
-    prices = wiring.prices_of(product, wiring.usable(product.models, product, settings) or product.models[:1])
-    price = dearest(list(prices.values()), most)
-    cost = f", which costs you {format_usd(worst_cost_nanodollars(price, most, 0))}" if price is not None else ""
     what = f"your model itself is on sale too, at {' and '.join(relayed)}: a call counts for one"
+    most = f"with a request of up to {settings.body_bytes_max:,} bytes, as far as the model's context has room"
     remedy = f"endpoints=[] in your file closes them, and tokens=… or credit_usd=… in plan {by_call[0]!r} bounds them"
-    yield note("plans", f"{what}, with a text of up to {most:,} tokens{cost}; {remedy}")
+    yield note("plans", f"{what}, {most}; {remedy}")
 
 
 def _port(port: int) -> Finding:

@@ -49,7 +49,7 @@ def serve(
         warn_of_sandbox(shop)
         warn_of_lost_plans(shop)
         warn_of_prices(shop)
-        warn_of_functions(shop)
+        warn_of_routes(shop)
         warn_of_templates(shop.app.folder)
         warn_of_mail(shop, url_of(listeners[0]))
         warn_of_stripe(shop)
@@ -98,12 +98,9 @@ def warn_of_prices(shop: Shop) -> None:
         typer.echo(f"Warning: {sentence}.", err=True)
 
 
-def warn_of_functions(shop: Shop) -> None:
+def warn_of_routes(shop: Shop) -> None:
     for sentence in shop.app.shadowed:
         typer.echo(f"Warning: {sentence}.", err=True)
-    for handler in shop.app.handlers.values():
-        if handler.picture_lacks_room:
-            typer.echo(f"Warning: {handler.place}: {handler.picture_lacks_room}.", err=True)
 
 
 def warn_of_stripe(shop: Shop) -> None:

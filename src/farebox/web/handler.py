@@ -17,7 +17,6 @@ from farebox.call.events import takes_one
 from farebox.call.handling import Call, Choice
 from farebox.call.prompt import within_deadline
 from farebox.domain.apikey import Mode
-from farebox.domain.dialects.base import IMAGE_TOKENS_MAX, IMAGE_TYPES
 from farebox.domain.errors import CallError, FounderError, InternalError, RequestRefused
 from farebox.domain.ledger import TOKENS_MAX, charge_for_cost
 from farebox.domain.plan import Plan
@@ -28,13 +27,12 @@ from farebox.web.generate import OwnStream
 from farebox.web.inputs import Inputs, Values
 from farebox.web.outputs import Output
 from farebox.web.request import Head, once_of
-from farebox.web.signature import Signature, gives_nothing, names_any, signature_of
+from farebox.web.signature import Signature, gives_nothing, signature_of
 from farebox.web.template import prompted
 
 log = logging.getLogger("farebox.handler")
 
 INPUT_TOKENS_DEFAULT: Final = 32_000
-PICTURE_TOKENS: Final = 60_000  # a picture, and a question about it
 UNITS_MAX: Final = 1_000_000
 WRONG: Final = "Something went wrong on our side. Nothing was charged; try again."
 Units = int | Callable[[Any], int]
@@ -128,17 +126,6 @@ class Handler:
                     f"{plan.tokens:,} a month, so no call would ever pass. Lower the bound, as in "
                     f"@app.paid({self._lower(plan, plan.tokens)}), or raise the plan's tokens."
                 )
-
-    @property
-    def picture_lacks_room(self) -> str | None:
-        """Where its code sends pictures, and what it holds has room for none: that, in words without a full stop."""
-        most = self.terms.max_input_tokens
-        if most > IMAGE_TOKENS_MAX or not names_any(self.function, IMAGE_TYPES):
-            return None
-        return (
-            f"{self.name} has a picture in its question, which counts for {IMAGE_TOKENS_MAX:,} tokens, and "
-            f"max_input_tokens={most:_} has room for none; write @app.paid(max_input_tokens={PICTURE_TOKENS:_})"
-        )
 
     def most_charged(self, plan: Plan, prices: Sequence[Price | None]) -> int | None:
         """The hold of a call, in nanodollars, in a plan that is limited in money; None without the prices."""

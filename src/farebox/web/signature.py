@@ -98,12 +98,6 @@ def gives_nothing(function: Callable[..., Any], *, is_stream: bool = False) -> b
     return is_stream or not (_is_call(body[-1]) or any(isinstance(node, ast.Raise) for node in nodes))
 
 
-def names_any(function: Callable[..., Any], texts: tuple[str, ...]) -> bool:
-    """Whether one of these texts stands in a function's code."""
-    nodes = [node for statement in body_of(function) for node in ast.walk(statement)]
-    return any(isinstance(node, ast.Constant) and node.value in texts for node in nodes)
-
-
 def _is_call(statement: ast.stmt) -> bool:
     """Whether it only calls something; what is awaited, as the model's answer, is more."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
@@ -115,8 +109,12 @@ def _name(function: object) -> str:
     name = function.__name__
     if name.startswith("_"):
         raise FounderError(f"{name} begins with '_'; its name becomes its address, as in /v1/tagline, so rename it.")
-    if name in RESERVED or not name.isascii():
-        raise FounderError(f"{name} cannot be the name of an endpoint: /v1/{name} is already taken; rename it.")
+    if name in RESERVED:
+        raise FounderError(
+            f"{name} cannot be the name of an endpoint, as it is kept for Farebox's own, open or closed; rename it."
+        )
+    if not name.isascii():
+        raise FounderError(f"{name} cannot be the name of an endpoint, as it has other letters than a to z; rename it.")
     return name
 
 

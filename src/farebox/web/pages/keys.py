@@ -139,10 +139,10 @@ def _rotating(
 def _shown(
     frame: Frame, request: Request, visitor: Visit, new: NewKey, *, old: KeyRow | None = None, has_ended: bool = False
 ) -> Response:
-    """The only page that shows the key, with a first call that works: the answer to the form, which is kept nowhere."""
+    """The only page that shows the key, with a first call, if one would work: the answer to the form, kept nowhere."""
     scopes = new.row.scopes.split(",") if new.row.scopes else []
     offer = offer_at(frame.site, scopes)
-    call = curl(offer, f"{frame.address(request)}{offer.path}", new.key.text, offer.request)
+    call = curl(offer, f"{frame.address(request)}{offer.path}", new.key.text, offer.request) if offer else None
     return frame.page(
         request, "key_made.html", visitor=visitor, key=new.row, text=new.key.text, call=call, old=old,
         has_ended=has_ended,

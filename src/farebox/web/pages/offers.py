@@ -63,9 +63,9 @@ def paid_offers(site: Site) -> dict[str, Offer]:
     return {path: offer for path, offer in found.items() if path in site.listed}
 
 
-def offer_at(site: Site, paths: Sequence[str]) -> Offer:
-    """An endpoint to begin with: the first at one of these paths, or of all where no path is given."""
-    return next((offer for path, offer in paid_offers(site).items() if path in paths or not paths), offers(site)[0])
+def offer_at(site: Site, paths: Sequence[str]) -> Offer | None:
+    """An endpoint to begin with: the first at one of these paths, if there is one, or of all where no path is given."""
+    return next((offer for path, offer in paid_offers(site).items() if path in paths or not paths), None)
 
 
 def callable_offers(site: Site) -> list[Offer]:

@@ -75,7 +75,7 @@ def dropped_blocks(folder: Path) -> list[str]:
         if tree is None or above is None:
             continue
         for block in _outer_blocks(tree):
-            if block.name not in above:
+            if block.name not in above | _shown_by_name(tree):
                 wrong = f"{root / name}, line {block.lineno}: the template that it extends has no block {block.name!r}"
                 found.append(f"{wrong}, so nothing of it is shown; it has {', '.join(sorted(above)) or 'none'}")
     return found
@@ -91,7 +91,7 @@ def _parsed(environment: Environment, name: str) -> nodes.Template | None:
 
 
 def _blocks_above(environment: Environment, tree: nodes.Template, seen: set[str]) -> set[str] | None:
-    """The blocks of the templates that one extends; None where it extends none, or not all of them are known."""
+    """The blocks that templates above have, or show by name; None where there are none, or not all are known."""
     parents = [node.template for node in tree.find_all(nodes.Extends)]
     names: set[str] = set()
     for parent in parents:
@@ -99,13 +99,19 @@ def _blocks_above(environment: Environment, tree: nodes.Template, seen: set[str]
         above = _parsed(environment, name) if isinstance(name, str) and name not in seen else None
         if above is None:
             return None
-        names |= {block.name for block in above.find_all(nodes.Block)}
+        names |= {block.name for block in above.find_all(nodes.Block)} | _shown_by_name(above)
         if next(above.find_all(nodes.Extends), None) is not None:
             further = _blocks_above(environment, above, {*seen, str(name)})
             if further is None:
                 return None
             names |= further
     return names if parents else None
+
+
+def _shown_by_name(tree: nodes.Template) -> set[str]:
+    """The blocks that a template shows as `{{ self.NAME() }}`, wherever they stand."""
+    found = tree.find_all(nodes.Getattr)
+    return {node.attr for node in found if isinstance(node.node, nodes.Name) and node.node.name == "self"}
 
 
 def _outer_blocks(node: nodes.Node) -> Iterator[nodes.Block]:
