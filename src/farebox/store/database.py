@@ -134,6 +134,14 @@ class Database:
         connection = sqlite3.connect(
             target, timeout=busy_seconds, isolation_level=None, check_same_thread=False, uri=True
         )
+        try:
+            self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
             with self.writers_turn():  # SQLite refuses the switch at once while another process is writing
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -141,7 +149,6 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
         connection.execute(f"PRAGMA journal_size_limit = {SQLITE_WAL_BYTES}")  # or its -wal never shrinks again
-        return connection
 
     def file_id(self) -> tuple[int, int] | None:
         """Which file SQLite's is, as the system numbers it; None where there is none."""
