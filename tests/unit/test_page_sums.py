@@ -44,7 +44,10 @@ def test_a_gauge_has_its_exact_sums_where_it_rounds_them() -> None:
     spent, most = 12_345_678_912, 40 * 10**9
     rounded = Limit("credit", "Model use", spent, most, _left(spent, most, money))
     assert rounded.words == "$12.35 of $40 used, $27.65 left"
-    assert rounded.exact == "$12.345678912 of $40 used, $27.654321088 left"
+    assert rounded.titled == f'<span title="$12.345678912 of $40 used, $27.654321088 left">{rounded.words}</span>'
     assert _left(45_720, most, money) == "less than $0.01 of $40 used, $39.99 left"
-    assert Limit("cap", "Your spend cap", most, most, _left(most, most, money)).exact == ""
-    assert Limit("calls", "Calls", 9, 1_001, _left(9, 1_001, number)).exact == ""
+    for exact in (
+        Limit("cap", "Your spend cap", most, most, _left(most, most, money)),
+        Limit("calls", "Calls", 9, 1_001, _left(9, 1_001, number)),
+    ):
+        assert exact.titled is exact.words

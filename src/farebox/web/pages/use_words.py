@@ -9,7 +9,7 @@ from farebox.domain.plan import Plan
 from farebox.domain.reading import Sums, days_between
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.web.pages.call_words import key_name, key_shown
-from farebox.web.pages.sums import rounded_down, rounded_up, step_of, used_sum
+from farebox.web.pages.sums import rounded_down, rounded_up, step_of, titled, used_sum
 from farebox.web.pages.words import counted, money, number
 
 IN_MONEY: Final = frozenset({"credit", "cap"})
@@ -27,11 +27,11 @@ class Limit(NamedTuple):
     """A sum of money is rounded in it."""
 
     @property
-    def exact(self) -> str:
-        """The same to the last digit; empty where nothing is rounded."""
+    def titled(self) -> str:
+        """The words; where they are rounded, with the sums to the last digit as their title."""
         sums = (self.used, self.most, max(self.most - self.used, 0))
-        told = _told(*map(money, sums)) if self.id in IN_MONEY else ""
-        return "" if self.words.startswith(told) else told
+        exact = _told(*map(money, sums)) if self.id in IN_MONEY else ""
+        return self.words if self.words.startswith(exact) else titled(self.words, exact)
 
 
 class Fact(NamedTuple):
