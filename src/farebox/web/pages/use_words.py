@@ -44,25 +44,28 @@ def is_in_trial(account: AccountRow, now_us: int) -> bool:
     return account.trial_end_us is not None and now_us < account.trial_end_us
 
 
-def limits(plan: Plan, meter: Meter, account: AccountRow, now_us: int) -> list[Limit]:
-    """Each limit, with what is used of it and left. What is set aside for calls under way counts as used."""
+def limits(plan: Plan, meter: Meter, spend_cap_nanodollars: int | None, trial_credit: int | None) -> list[Limit]:
+    """Each limit, with what is used of it and left. What is set aside for calls under way counts as used.
+
+    `trial_credit` is the credit that is left in a trial. No invoice comes for that: only credit pays beyond the plan.
+    """
     calls, tokens = meter.posted_calls + meter.held_calls, meter.posted_tokens + meter.held_tokens
     spent = meter.posted_nanodollars + meter.held_nanodollars
     found = []
     if plan.calls is not None:
         over = "" if plan.overage_nanodollars is None else f"{money(plan.overage_nanodollars)} each"
-        words = _left(calls, plan.calls, number) + _then(over, account, now_us)
+        words = _left(calls, plan.calls, number) + _then(over, trial_credit, plan.overage_nanodollars)
         found.append(Limit("calls", "Calls", calls, plan.calls, words))
     if plan.tokens is not None:
         over = "" if plan.overage_per_mtok is None else f"{money(plan.overage_per_mtok // 1000)} a thousand"
-        words = _left(tokens, plan.tokens, number) + _then(over, account, now_us)
+        words = _left(tokens, plan.tokens, number) + _then(over, trial_credit, plan.overage_per_mtok and 1)
         found.append(Limit("tokens", "Tokens", tokens, plan.tokens, words))
     credit = plan.credit_nanodollars
     if credit is not None:
         over = "charged as it comes" if plan.credit_overage else ""
-        words = _left(spent, credit, money) + _then(over, account, now_us)
+        words = _left(spent, credit, money) + _then(over, trial_credit)
         found.append(Limit("credit", "Model use", spent, credit, words))
-    cap = account.spend_cap_nanodollars
+    cap = spend_cap_nanodollars
     if cap is not None:
         found.append(Limit("cap", "Your spend cap", spent, cap, _left(spent, cap, money)))
     return found
@@ -108,11 +111,13 @@ def _step_in(most: int) -> int:
     return step
 
 
-def _then(over: str, account: AccountRow, now_us: int) -> str:
-    """What comes after the limit. No invoice comes for a trial, so there only credit pays."""
-    if not over or not is_in_trial(account, now_us):
-        return f", then {over}" if over else ""
-    return f", then {over}, from credit" if account.has_credit else ", then refused until the trial ends"
+def _then(over: str, trial_credit: int | None, least: int | None = 1) -> str:
+    """What comes after the limit. Credit pays for a call whole or not at all; `least` is what one comes to there."""
+    if not over:
+        return ""
+    if trial_credit is None or not least:
+        return f", then {over}"
+    return f", then {over}, from credit" if trial_credit >= least else ", then refused until the trial ends"
 
 
 def filled(days: Sequence[Sums], first_us: int, last_us: int) -> list[Sums]:
