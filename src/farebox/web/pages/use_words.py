@@ -95,6 +95,8 @@ def facts(plan: Plan, meter: Meter, test: Meter | None) -> list[Fact]:
 def _left(used: int, most: int, written: Callable[[int], str]) -> str:
     """Money is as fine as its limit: rounded against each other, what is used and what is left still come to it."""
     step = _step_in(most) if written is money else 1
+    if used > most:
+        step = min(step, step_of(used - most))  # as finely as "Beyond the plan" has it
     shown = f"less than {written(step)}" if 0 < used < step else written(rounded_up(used, step))
     return _told(shown, written(most), written(max(rounded_down(most - used, step), 0)))
 
