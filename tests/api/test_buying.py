@@ -165,6 +165,18 @@ def test_a_plan_by_the_year_is_said_as_one_and_its_trial_is_promised_once(buyer:
     wait_until(is_sold_without, "the plan to be sold without a trial")
 
 
+def test_in_a_trial_credit_is_said_to_pay_only_while_there_is_some(buyer: Buyer) -> None:
+    shop, account, in_an_hour_us = buyer.market.shop, buyer.account, (int(time.time()) + 3600) * 10**6
+    shop.query("UPDATE account SET plan = 'pro', trial_end_us = %s WHERE id = %s", in_an_hour_us, account)
+    shop.buy(buyer.key, ("small", 10_000_000, 1))
+    for page in ("/plan", "/overview"):
+        assert "left, then $0.01 each, from credit" in told(buyer.browser.get(page)), page
+    shop.query("UPDATE credit_grant SET spent_nanodollars = 1 WHERE account_id = %s", account)
+    for page in ("/plan", "/overview"):
+        assert "left, then refused until the trial ends" in told(buyer.browser.get(page)), page
+    shop.query("UPDATE credit_grant SET spent_nanodollars = 0 WHERE account_id = %s", account)
+
+
 def test_a_plan_that_was_chosen_before_the_sign_up_is_the_first_thing_to_buy_after_it(market: Market) -> None:
     place, email, wished = market.place, f"chooser{next(numbers)}@example.com", "/plan?plan=yearly"
     page = place.browser().get("/signup?plan=yearly")

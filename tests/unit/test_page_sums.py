@@ -40,11 +40,21 @@ def test_what_is_used_and_left_of_a_limit_comes_to_it_as_it_is_shown(most: int, 
     assert shown[0] >= spent
 
 
+def test_what_is_beyond_a_limit_is_read_as_finely_as_the_sum_that_stands_beside_it() -> None:
+    spent, most = 5_001_234_567, 5 * 10**9
+    assert _left(spent, most, money) == "$5.001235 of $5 used, $0 left"
+    assert ">$0.001235<" in used_sum(spent - most)
+    assert _left(12_345_678_912, most, money) == "$12.35 of $5 used, $0 left"
+
+
 def test_a_gauge_has_its_exact_sums_where_it_rounds_them() -> None:
     spent, most = 12_345_678_912, 40 * 10**9
     rounded = Limit("credit", "Model use", spent, most, _left(spent, most, money))
     assert rounded.words == "$12.35 of $40 used, $27.65 left"
-    assert rounded.exact == "$12.345678912 of $40 used, $27.654321088 left"
+    assert rounded.titled == f'<span title="$12.345678912 of $40 used, $27.654321088 left">{rounded.words}</span>'
     assert _left(45_720, most, money) == "less than $0.01 of $40 used, $39.99 left"
-    assert Limit("cap", "Your spend cap", most, most, _left(most, most, money)).exact == ""
-    assert Limit("calls", "Calls", 9, 1_001, _left(9, 1_001, number)).exact == ""
+    for exact in (
+        Limit("cap", "Your spend cap", most, most, _left(most, most, money)),
+        Limit("calls", "Calls", 9, 1_001, _left(9, 1_001, number)),
+    ):
+        assert exact.titled is exact.words

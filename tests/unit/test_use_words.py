@@ -5,12 +5,11 @@ import pytest
 from farebox.domain.ledger import Hold, Mark, Meter, Outcome, State
 from farebox.domain.plan import Plan
 from farebox.domain.reading import Sums
-from farebox.ports.calls import AccountRow, CallRow, KeyRow
+from farebox.ports.calls import CallRow, KeyRow
 from farebox.web.pages.call_words import MARKS, charge_of, key_name, line_of, state_of, told_of, took
 from farebox.web.pages.use_words import facts, filled, last_days, limits
 
 NOON_US = 1_795_608_000_000_000  # 2026-11-25
-ADA = AccountRow("a", "ada@example.com", "pro", "active", 0, 0)
 KEY = KeyRow("a", "k", "d", "", "live", "till_live_abcd", "wxyz", 0, None, None)
 
 
@@ -68,35 +67,40 @@ def test_time_is_told_as_finely_as_it_matters(milliseconds: int, text: str) -> N
 def test_what_is_set_aside_is_used_and_what_is_left_is_never_below_nothing() -> None:
     meter = Meter("a", "live", 0, 1, 8, 1, 900, 90, 30_000_000, 10_000_000)
     plan = Plan("pro", calls=10, tokens=1_000, overage_usd="0.01")
-    found = limits(plan, meter, ADA._replace(spend_cap_nanodollars=20_000_000), NOON_US)
+    found = limits(plan, meter, 20_000_000, None)
     assert [(one.id, one.used, one.most, one.words) for one in found] == [
         ("calls", 9, 10, "9 of 10 used, 1 left, then $0.01 each"),
         ("tokens", 990, 1_000, "990 of 1,000 used, 10 left"),
         ("cap", 40_000_000, 20_000_000, "$0.04 of $0.02 used, $0 left"),
     ]
-    [credit] = limits(Plan("credit", credit_usd=1), meter, ADA, NOON_US)
+    [credit] = limits(Plan("credit", credit_usd=1), meter, None, None)
     assert credit.words == "$0.04 of $1 used, $0.96 left"
-    assert limits(Plan("open"), meter, ADA, NOON_US) == []
+    assert limits(Plan("open"), meter, None, None) == []
 
 
 @pytest.mark.parametrize(
-    "plan",
+    ("plan", "least"),
     [
-        Plan("calls", calls=1, overage_usd="0.01"),
-        Plan("tokens", tokens=1, overage_usd_per_1k_tokens="0.01"),
-        Plan("money", credit_usd=1, credit_overage=True),
+        (Plan("calls", calls=1, overage_usd="0.01"), 10_000_000),
+        (Plan("tokens", tokens=1, overage_usd_per_1k_tokens="0.01"), 1),
+        (Plan("money", credit_usd=1, credit_overage=True), 1),
     ],
 )
-def test_what_goes_on_an_invoice_later_is_refused_in_a_trial_unless_credit_pays(plan: Plan) -> None:
-    """As `decide` does it."""
-    on_trial, meter = ADA._replace(trial_end_us=NOON_US), Meter("a", "live", 0, 1)
-    [[before], [paid], [after]] = [
-        limits(plan, meter, account, now_us)
-        for account, now_us in ((on_trial, NOON_US - 1), (on_trial._replace(has_credit=1), 0), (on_trial, NOON_US))
+def test_what_goes_on_an_invoice_later_is_refused_in_a_trial_unless_credit_pays(plan: Plan, least: int) -> None:
+    """As `decide` does it. That there once was credit pays nothing."""
+    meter = Meter("a", "live", 0, 1)
+    [[without], [short], [paid], [after]] = [
+        limits(plan, meter, None, credit) for credit in (0, least - 1, least, None)
     ]
-    assert before.words.endswith(" left, then refused until the trial ends")
+    assert without == short
+    assert without.words.endswith(" left, then refused until the trial ends")
     assert paid.words == f"{after.words}, from credit"
     assert "trial" not in after.words
+
+
+def test_what_is_free_beyond_the_plan_is_not_refused_in_a_trial() -> None:
+    [free] = limits(Plan("calls", calls=1, overage_usd=0), Meter("a", "live", 0, 1), None, 0)
+    assert free.words.endswith("1 left, then $0 each")
 
 
 def test_what_has_no_limit_is_told_all_the_same() -> None:

@@ -9,7 +9,7 @@ from farebox.ports.calls import Summary
 from farebox.web.pages.call_words import line_of
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.offers import offers
-from farebox.web.pages.sale import sale_of
+from farebox.web.pages.sale import sale_of, trial_credit
 from farebox.web.pages.snippets import snippets
 from farebox.web.pages.use_words import facts, last_days, limits
 from farebox.web.pages.visitor import Visitor
@@ -27,6 +27,7 @@ def routes(frame: Frame) -> APIRouter:
         found = frame.site.readings.summary(account.id, account.anchor_us)
         plan = frame.site.product.by_name.get(account.plan)
         live = _live(found, account.id)
+        credit = trial_credit(frame, account, found.now_us)
         return frame.page(
             request,
             "overview.html",
@@ -36,7 +37,7 @@ def routes(frame: Frame) -> APIRouter:
             period=found.period,
             begun_us=max(found.period.start_us, account.created_us),  # a trial's month is counted back from its end
             days_left=max(-(-(found.period.end_us - found.now_us) // DAY_US), 1),
-            limits=limits(plan, live, account, found.now_us) if plan else [],
+            limits=limits(plan, live, account.spend_cap_nanodollars, credit) if plan else [],
             facts=facts(plan, live, found.meters.get("test")) if plan else [],
             days=last_days(found.days, found.now_us, CHART_DAYS),
             calls=[line_of(call, found.keys) for call in found.calls],

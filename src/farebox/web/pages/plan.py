@@ -13,7 +13,7 @@ from farebox.domain.people import PersonError
 from farebox.ports.calls import AccountRow
 from farebox.ports.people import Visit
 from farebox.web.pages.frame import Frame
-from farebox.web.pages.sale import leads_to, sale_of, way_to
+from farebox.web.pages.sale import leads_to, sale_of, trial_credit, way_to
 from farebox.web.pages.told import form_of
 from farebox.web.pages.use_words import is_in_trial, limits
 from farebox.web.pages.visitor import OwnerVisitor, Visitor, client_of, is_not_kept, see_other
@@ -104,7 +104,7 @@ def plan_page(
         first=terms[product.plans[0].name],
         view=view,
         meter=meter,
-        gauges=limits(plan, meter, account, view.now_us) if plan is not None else [],
+        gauges=limits(plan, meter, cap, trial_credit(frame, account, view.now_us)) if plan is not None else [],
         in_trial=is_in_trial(account, view.now_us),
         trial_end_us=account.trial_end_us,
         marked=[(one.limit, LABELS[one.limit]) for one in marked if one.most],

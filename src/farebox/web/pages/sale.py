@@ -13,6 +13,7 @@ from farebox.domain.subscribing import Known
 from farebox.ports.calls import AccountRow
 from farebox.web.pages.frame import Frame
 from farebox.web.pages.guard import POLICY
+from farebox.web.pages.use_words import is_in_trial
 from farebox.web.site import Site
 
 NOT_SOLD: Final = "Nothing can be bought online here yet."
@@ -66,6 +67,14 @@ def way_to(product: Product, sale: Sale, plan: Plan | None, other: Plan) -> Way:
     if change == "later" and plan is not None and plan.every != other.every:
         return "other_interval"
     return "later" if change == "later" else "now"
+
+
+def trial_credit(frame: Frame, account: AccountRow, now_us: int) -> int | None:
+    """What is left of the credit of an account in its trial; None where there is none under way."""
+    if not is_in_trial(account, now_us):
+        return None
+    till = frame.site.till
+    return till().credit.balance(account.id) if till is not None else 0
 
 
 def place_to_buy(site: Site, name: str) -> str:

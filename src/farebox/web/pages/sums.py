@@ -12,18 +12,17 @@ DIGITS_READ: Final = 4  # of a sum below a dollar
 
 def used_sum(nanodollars: int) -> str:
     """A sum of what was used, as people read it: never less than it is. The exact one is its title."""
-    return _titled(nanodollars, rounded_up(nanodollars, step_of(nanodollars)))
+    return titled(money(rounded_up(nanodollars, step_of(nanodollars))), money(nanodollars))
 
 
 def left_sum(nanodollars: int) -> str:
     """A sum of what is left, as people read it: never more than it is. The exact one is its title."""
-    return _titled(nanodollars, rounded_down(nanodollars, step_of(nanodollars)))
+    return titled(money(rounded_down(nanodollars, step_of(nanodollars))), money(nanodollars))
 
 
-def _titled(exact: int, shown: int) -> str:
-    if shown == exact:
-        return money(exact)
-    return Markup('<span title="{}">{}</span>').format(money(exact), money(shown))
+def titled(shown: str, exact: str) -> str:
+    """What is shown, with what is exact as its title if that is another."""
+    return shown if shown == exact else Markup('<span title="{}">{}</span>').format(exact, shown)
 
 
 def step_of(nanodollars: int) -> int:

@@ -9,7 +9,7 @@ from farebox.domain.plan import Plan
 from farebox.domain.reading import Sums, days_between
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.web.pages.call_words import key_name, key_shown
-from farebox.web.pages.sums import rounded_down, rounded_up, step_of, used_sum
+from farebox.web.pages.sums import rounded_down, rounded_up, step_of, titled, used_sum
 from farebox.web.pages.words import counted, money, number
 
 IN_MONEY: Final = frozenset({"credit", "cap"})
@@ -27,11 +27,11 @@ class Limit(NamedTuple):
     """A sum of money is rounded in it."""
 
     @property
-    def exact(self) -> str:
-        """The same to the last digit; empty where nothing is rounded."""
+    def titled(self) -> str:
+        """The words; where they are rounded, with the sums to the last digit as their title."""
         sums = (self.used, self.most, max(self.most - self.used, 0))
-        told = _told(*map(money, sums)) if self.id in IN_MONEY else ""
-        return "" if self.words.startswith(told) else told
+        exact = _told(*map(money, sums)) if self.id in IN_MONEY else ""
+        return self.words if self.words.startswith(exact) else titled(self.words, exact)
 
 
 class Fact(NamedTuple):
@@ -44,25 +44,28 @@ def is_in_trial(account: AccountRow, now_us: int) -> bool:
     return account.trial_end_us is not None and now_us < account.trial_end_us
 
 
-def limits(plan: Plan, meter: Meter, account: AccountRow, now_us: int) -> list[Limit]:
-    """Each limit, with what is used of it and left. What is set aside for calls under way counts as used."""
+def limits(plan: Plan, meter: Meter, spend_cap_nanodollars: int | None, trial_credit: int | None) -> list[Limit]:
+    """Each limit, with what is used of it and left. What is set aside for calls under way counts as used.
+
+    `trial_credit` is the credit that is left in a trial. No invoice comes for that: only credit pays beyond the plan.
+    """
     calls, tokens = meter.posted_calls + meter.held_calls, meter.posted_tokens + meter.held_tokens
     spent = meter.posted_nanodollars + meter.held_nanodollars
     found = []
     if plan.calls is not None:
         over = "" if plan.overage_nanodollars is None else f"{money(plan.overage_nanodollars)} each"
-        words = _left(calls, plan.calls, number) + _then(over, account, now_us)
+        words = _left(calls, plan.calls, number) + _then(over, trial_credit, plan.overage_nanodollars)
         found.append(Limit("calls", "Calls", calls, plan.calls, words))
     if plan.tokens is not None:
         over = "" if plan.overage_per_mtok is None else f"{money(plan.overage_per_mtok // 1000)} a thousand"
-        words = _left(tokens, plan.tokens, number) + _then(over, account, now_us)
+        words = _left(tokens, plan.tokens, number) + _then(over, trial_credit, plan.overage_per_mtok and 1)
         found.append(Limit("tokens", "Tokens", tokens, plan.tokens, words))
     credit = plan.credit_nanodollars
     if credit is not None:
         over = "charged as it comes" if plan.credit_overage else ""
-        words = _left(spent, credit, money) + _then(over, account, now_us)
+        words = _left(spent, credit, money) + _then(over, trial_credit)
         found.append(Limit("credit", "Model use", spent, credit, words))
-    cap = account.spend_cap_nanodollars
+    cap = spend_cap_nanodollars
     if cap is not None:
         found.append(Limit("cap", "Your spend cap", spent, cap, _left(spent, cap, money)))
     return found
@@ -92,6 +95,8 @@ def facts(plan: Plan, meter: Meter, test: Meter | None) -> list[Fact]:
 def _left(used: int, most: int, written: Callable[[int], str]) -> str:
     """Money is as fine as its limit: rounded against each other, what is used and what is left still come to it."""
     step = _step_in(most) if written is money else 1
+    if used > most:
+        step = min(step, step_of(used - most))  # as finely as "Beyond the plan" has it
     shown = f"less than {written(step)}" if 0 < used < step else written(rounded_up(used, step))
     return _told(shown, written(most), written(max(rounded_down(most - used, step), 0)))
 
@@ -108,11 +113,13 @@ def _step_in(most: int) -> int:
     return step
 
 
-def _then(over: str, account: AccountRow, now_us: int) -> str:
-    """What comes after the limit. No invoice comes for a trial, so there only credit pays."""
-    if not over or not is_in_trial(account, now_us):
-        return f", then {over}" if over else ""
-    return f", then {over}, from credit" if account.has_credit else ", then refused until the trial ends"
+def _then(over: str, trial_credit: int | None, least: int | None = 1) -> str:
+    """What comes after the limit. Credit pays for a call whole or not at all; `least` is what one comes to there."""
+    if not over:
+        return ""
+    if trial_credit is None or not least:
+        return f", then {over}"
+    return f", then {over}, from credit" if trial_credit >= least else ", then refused until the trial ends"
 
 
 def filled(days: Sequence[Sums], first_us: int, last_us: int) -> list[Sums]:
