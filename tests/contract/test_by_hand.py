@@ -9,6 +9,7 @@ from farebox.account import by_hand
 from farebox.account.keys import NewKey
 from farebox.domain.admission import Admitted, Refused
 from farebox.domain.errors import AccountSuspended, FounderError
+from farebox.domain.subscribing import NOT_BEGUN
 from farebox.store.accounts import StoredAccounts
 from farebox.store.database import Database
 from farebox.wiring.people import upkeep_of
@@ -76,22 +77,40 @@ def test_an_account_is_moved_to_another_plan_and_what_it_used_counts_on(till: Ti
 
     asyncio.run(call())
     email = email_of(till, key)
-    till.query("UPDATE account SET grace_until_us = 1 WHERE id = %s", key.row.account_id)  # as a plan that ended
-    assert by_hand.move(accounts, PRODUCT, email, second).plan == second
+    ended = (
+        "UPDATE account SET grace_until_us = 1, trial_end_us = 1 WHERE id = %s"  # as a plan, and a trial, that ended
+    )
+    till.query(ended, key.row.account_id)
+    for _ in range(2):
+        assert by_hand.move(accounts, PRODUCT, email, second).plan == second
     standing = asyncio.run(call()).standing
     assert (standing.plan.name, standing.meter.held_calls + standing.meter.posted_calls) == (second, 2)
     [moved] = [row for row in accounts.list_accounts() if row.email == email]
-    assert (moved.plan, moved.state, moved.grace_until_us) == (second, "active", None)
+    assert (moved.plan, moved.state, moved.grace_until_us, moved.trial_end_us) == (second, "active", None, None)
+    done = upkeep_of(till.database, print).archive.happened(key.row.account_id, None)
+    [noted] = [line.facts for line in done if line.what == "plan_changed"]
+    assert noted == {"by": "founder", "from": first, "to": second}
 
 
-def test_who_bought_a_plan_is_moved_by_stripe_alone(till: Till, accounts: StoredAccounts) -> None:
+@pytest.mark.parametrize("status", ["live", "canceled", "incomplete", "incomplete_expired"])
+def test_who_ever_had_a_subscription_is_moved_by_stripe_alone(
+    till: Till, accounts: StoredAccounts, status: str
+) -> None:
     first, second = [plan.name for plan in PRODUCT.plans][:2]
     key = till.new_key(first)
     email = email_of(till, key)
-    till.query("UPDATE account SET is_subscribed = 1 WHERE id = %s", key.row.account_id)
-    with pytest.raises(FounderError, match="gets its plan from Stripe"):
-        by_hand.move(accounts, PRODUCT, email, second)
-    assert [row.plan for row in accounts.list_accounts() if row.email == email] == [first]
+    if status == "live":
+        till.query("UPDATE account SET is_subscribed = 1 WHERE id = %s", key.row.account_id)
+    else:
+        has = f"INSERT INTO subscription VALUES (%s, 'sub_1', '{status}', %s, '', 1, 2, NULL, 0, 0, 1, '', 1, 1, 0)"
+        till.query(has, key.row.account_id, second)
+    if status in NOT_BEGUN:
+        assert by_hand.move(accounts, PRODUCT, email, second).plan == second
+    else:
+        with pytest.raises(FounderError, match="or had one, so it gets its plan from there"):
+            by_hand.move(accounts, PRODUCT, email, second)
+    [plan] = [row.plan for row in accounts.list_accounts() if row.email == email]
+    assert plan == (second if status in NOT_BEGUN else first)
 
 
 def test_what_cannot_be_meant_is_told(till: Till, accounts: StoredAccounts) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.errors import FounderError
 from farebox.domain.people import Client
+from farebox.domain.subscribing import NOT_BEGUN
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.audit import write_down
 from farebox.store.database import Database
@@ -51,8 +52,9 @@ class StoredAccounts:
     def move(self, account_id: str, plan: str) -> bool:
         with self._database.write() as connection:
             before = connection.execute(select(account).where(account.c.id == account_id).with_for_update()).one()
-            bought = select(subscription.c.id).where(subscription.c.account_id == account_id)
-            if before.is_subscribed or connection.execute(bought).first() is not None:
+            theirs = subscription.c.account_id == account_id
+            begun = select(subscription.c.id).where(theirs, subscription.c.status.not_in(NOT_BEGUN))
+            if before.is_subscribed or connection.execute(begun).first() is not None:
                 return False
             moved = {"plan": plan, "grace_until_us": None, "trial_end_us": None}
             connection.execute(update(account).where(account.c.id == account_id).values(moved))
