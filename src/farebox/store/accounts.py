@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, case, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.errors import FounderError
@@ -44,10 +44,12 @@ class StoredAccounts:
         with self._database.write() as connection:
             connection.execute(update(account).where(account.c.id == account_id).values(plan=plan))
 
-    def list_accounts(self) -> list[AccountRow]:
-        found = select(account).where(account.c.closed_us.is_(None)).order_by(account.c.email)
+    def list_accounts(self) -> list[tuple[AccountRow, str]]:
+        theirs = subscription.c.account_id == account.c.id
+        found = select(func.coalesce(subscription.c.status, ""), account).outerjoin_from(account, subscription, theirs)
+        found = found.where(account.c.closed_us.is_(None)).order_by(account.c.email)
         with self._database.read() as connection:
-            return [AccountRow(*row) for row in connection.execute(found)]
+            return [(AccountRow(*row), status) for status, *row in connection.execute(found)]
 
     def move(self, account_id: str, plan: str) -> bool:
         with self._database.write() as connection:
@@ -63,10 +65,11 @@ class StoredAccounts:
             return True
 
     def set_suspended(self, account_id: str, *, is_suspended: bool) -> bool:
-        before, after = ("active", "suspended") if is_suspended else ("suspended", "active")
+        is_now = account.c.state == "suspended"
+        which = and_(account.c.id == account_id, ~is_now if is_suspended else is_now)
+        after = {"state": "suspended" if is_suspended else "active"}
         with self._database.write() as connection:
-            which = (account.c.id == account_id) & (account.c.state == before)
-            changed = connection.execute(update(account).where(which).values(state=after)).rowcount > 0
+            changed = connection.execute(update(account).where(which).values(after)).rowcount > 0
             if changed:
                 self._note(connection, "account_suspended" if is_suspended else "account_resumed", account_id)
             return changed
