@@ -204,7 +204,10 @@ class Accounts(Protocol):
 
     def set_plan(self, account_id: str, plan: str) -> None: ...
     def move(self, account_id: str, plan: str) -> bool:
-        """Move the account to a plan that it did not buy; False, and nothing done, where a subscription ever began."""
+        """Move the account to a plan that it did not buy, and forget which marks of the old one's limits were told of.
+
+        False, and nothing done, where a subscription ever began.
+        """
         ...
 
     def set_suspended(self, account_id: str, *, is_suspended: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.errors import FounderError
@@ -14,6 +14,7 @@ from farebox.store.database import Database
 from farebox.store.people.deleting import is_refused_only, lock_keys, why_no_key
 from farebox.store.tables import account, api_key
 from farebox.store.tables_money import subscription
+from farebox.store.tables_people import limit_mark
 
 FOUNDER: Final = Client("", "")  # by the command line: nobody who logs in
 
@@ -61,6 +62,9 @@ class StoredAccounts:
             moved = {"plan": plan, "grace_until_us": None, "trial_end_us": None}
             connection.execute(update(account).where(account.c.id == account_id).values(moved))
             if plan != before.plan:
+                # So that its owners are told of the new plan's limits. Their own cap is the same as before.
+                old = (limit_mark.c.account_id == account_id, limit_mark.c.name != "spend_cap")
+                connection.execute(delete(limit_mark).where(*old))
                 self._note(connection, "plan_changed", account_id, **{"from": before.plan, "to": plan})
             return True
 
