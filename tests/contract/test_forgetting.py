@@ -6,10 +6,17 @@ from typing import Final
 
 import pytest
 
+from farebox.domain import people
 from farebox.domain.people import (
     COUNTED_US,
     DAY_US,
+    HOUR_US,
+    LINK_US,
+    MINUTE_US,
+    Allowance,
     Client,
+    ceremonies_from,
+    guesses_from,
     guesses_of,
     guesses_of_nobody,
     mails_to,
@@ -34,7 +41,7 @@ TABLES: Final = {
     "webhook_event": "('{n}', 'invoice.paid', 'in_1', {us}, {us}, {us}, 1, NULL, '')",
 }
 EACH: Final = (*OLD, OLD_EVENTS)
-ALL: Final = {each.table: each for each in EACH}
+ALL: Final = {each.table: each for each in reversed(EACH)}
 
 
 @pytest.fixture
@@ -107,15 +114,35 @@ def test_what_somebody_else_is_deleting_is_not_waited_for(database: Database, ow
 def test_a_count_that_names_an_address_is_forgotten_as_soon_as_it_does_not_count(database: Database) -> None:
     world, client = World(database), Client("203.0.113.9", "")
     theirs = [mails_to(ADA, "invite"), guesses_of(ADA), guesses_of_nobody(ADA)]
+    beside = [guesses_from(client), ceremonies_from(client)]  # as many as theirs, so that no portion walks over them
     assert {each.window_us for each in theirs} == {COUNTED_US}
-    for each in (*theirs, sign_ups_from(client)):
+    for each in (*theirs, *beside, sign_ups_from(client)):
         world.people.count(each)
     with closing(StoredMailOutbox(database)) as outbox:
         outbox.forget()
-        assert world.count("guess") == 4
+        assert world.count("guess") == 6
         world.rows("UPDATE guess SET at_us = at_us - :us", us=COUNTED_US)
         outbox.forget()
     assert world.rows("SELECT subject FROM guess") == [(sign_ups_from(client).subject,)]
+
+
+def test_no_count_is_forgotten_while_it_counts_and_each_is_within_an_hour(database: Database) -> None:
+    world = World(database)
+    makers = [each for each in vars(people).values() if getattr(each, "__annotations__", {}).get("return") is Allowance]
+    makers.remove(mails_to)
+    whose = {"email": ADA, "client": Client("203.0.113.9", ""), "person_id": "person_1", "account_id": "acct_1"}
+    counted = [make(*(whose[name] for name in make.__annotations__ if name in whose)) for make in makers]
+    counted += [mails_to(ADA, purpose) for purpose in LINK_US]
+    for each in counted:
+        world.people.count(each)
+        soon = {"us": each.window_us - MINUTE_US, "subject": each.subject}
+        world.rows("UPDATE guess SET at_us = at_us - :us WHERE subject = :subject", **soon)
+    with closing(StoredMailOutbox(database)) as outbox:
+        outbox.forget()
+        assert world.count("guess") == len(counted)
+        world.rows("UPDATE guess SET at_us = at_us - :us", us=HOUR_US)
+        outbox.forget()
+    assert world.count("guess") == 0
 
 
 @pytest.mark.parametrize("each", EACH, ids=[f"{each.table}{each.only}" for each in EACH])

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from farebox.account import team
-from farebox.domain.people import LinkGone
+from farebox.domain.people import LinkGone, link_token
 from farebox.store.database import Database
 from farebox.store.people import members
 from farebox.store.people import team as stored
 from tests.contract.test_team import BEA, CEM, TeamWorld
-from tests.contract.world import ADA, CLIENT, GOOD
+from tests.contract.world import ADA, CLIENT, GOOD, SECRET
 
 DAN = "dan@example.com"
 
@@ -85,6 +85,23 @@ def test_one_that_a_version_before_made_ends_as_well_as_nobody_knows_whose_it_is
         world.accept(token)
 
 
+@pytest.mark.parametrize("way", ["removed", "left", "promoted"])
+def test_no_owners_invitation_ends_with_a_plain_member(world: TeamWorld, way: str) -> None:
+    cookie = world.invited_in()
+    token = world.invite(DAN)
+    # As a version before made it; for a promotion, as made by an owner who became a member while that version served.
+    maker = world.person(BEA) if way == "promoted" else None
+    world.rows("UPDATE link SET person_id = :maker WHERE purpose = 'invite'", maker=maker)
+    ways: dict[str, Callable[[], bool]] = {
+        "removed": lambda: remove(world),
+        "left": lambda: leave(world, cookie),
+        "promoted": lambda: world.desk.upkeep.team.set_role(world.ada, world.person(BEA), "owner", CLIENT),
+    }
+    assert ways[way]()
+    assert not any("invitation_revoked" in line for line in world.happened())
+    assert world.accept(token).came
+
+
 @pytest.mark.parametrize("act", [remove, demote])
 def test_who_accepts_while_the_inviter_is_taken_out_is_not_let_in(
     world: TeamWorld, monkeypatch: pytest.MonkeyPatch, act: Callable[[TeamWorld], bool]
@@ -103,6 +120,17 @@ def test_who_accepts_while_the_inviter_is_taken_out_is_not_let_in(
         assert act(world)
         assert isinstance(accepting[0].exception(), LinkGone)
     assert DAN not in world.roles()
+
+
+def test_of_two_invitations_at_once_the_one_written_last_works_though_it_was_begun_first(
+    world: TeamWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_us = world.desk.people.now_us()
+    world.invite(CEM)
+    monkeypatch.setattr(world.desk.people, "now_us", lambda: begun_us)
+    world.invite(CEM)
+    [(last,)] = world.rows("SELECT id FROM link WHERE purpose = 'invite' AND used_us IS NULL")
+    assert world.accept(link_token(SECRET, last)).came
 
 
 def test_no_older_invitation_works_again_when_the_newer_one_is_forgotten(world: TeamWorld) -> None:

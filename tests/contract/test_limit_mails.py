@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 
+from farebox.account import by_hand
 from farebox.account.keys import KeyTerms, NewKey, create_key
 from farebox.account.limit_mails import LimitWatch, _then
 from farebox.domain.admission import Admitted, Ask
@@ -177,6 +178,22 @@ def test_an_account_that_has_lapsed_is_told_of_the_free_plans_limits(watched: Wa
     watched.call(*[1] * 10)
     assert watched.look() == 1
     assert watched.mails() == [(ADA, "calls", 50)]
+
+
+def test_an_account_that_is_moved_by_hand_is_told_of_the_new_plans_limits_and_of_its_own_cap_no_more(
+    watched: Watched,
+) -> None:
+    watched.on("over", spend_cap_nanodollars=10_000_000)
+    watched.call(1, 1, 1, 1, 1)
+    assert watched.look() == 2
+    watched.rows("INSERT INTO limit_mark VALUES ('another', 1, 'calls', 100, 1)")
+    for _ in range(2):
+        by_hand.move(StoredAccounts(watched.database), PLANS, ADA, "free")
+        watched.call(1, 1, 1, 1, 1)
+        watched.first.look_at_all()
+    assert watched.mails() == [(ADA, "calls", 100), (ADA, "spend cap", 100), (ADA, "calls", 50)]
+    told = watched.rows("SELECT account_id, name FROM limit_mark WHERE percent = 100 ORDER BY account_id")
+    assert told == [(watched.account.id, "spend_cap"), ("another", "calls")]
 
 
 def test_the_customers_own_cap_and_the_credit_are_told_of_apart(watched: Watched) -> None:

@@ -7,7 +7,10 @@ from farebox.domain.errors import FounderError
 from farebox.domain.product import Product
 from farebox.ports.calls import AccountRow, Accounts
 
-BOUGHT: Final = "bought its plan, so it gets its plan from Stripe. Change it there, or have an owner do it at /plan."
+BY_STRIPE: Final = (
+    "has a subscription at Stripe, or had one, so it gets its plan from there. Change it there, or have an owner do it"
+    " at /plan."
+)
 
 
 def open_account(accounts: Accounts, email: str) -> AccountRow:
@@ -38,10 +41,10 @@ def move(accounts: Accounts, product: Product, email: str, plan: str) -> Account
     """Move an account to another plan, from its next call on. What it has used this month counts on.
 
     Raises:
-        FounderError: there is no such account or plan, or the account bought its plan at Stripe.
+        FounderError: there is no such account or plan, or the account has a subscription at Stripe, or had one.
     """
     account = open_account(accounts, email)
     check_plan(product, plan)
     if not accounts.move(account.id, plan):
-        raise FounderError(f"{account.email} {BOUGHT}")
+        raise FounderError(f"{account.email} {BY_STRIPE}")
     return account._replace(plan=plan)

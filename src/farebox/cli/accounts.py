@@ -14,6 +14,7 @@ from farebox.ports.calls import AccountRow
 cli = typer.Typer(help="The accounts of your customers.", no_args_is_help=True)
 
 EmailArgument = Annotated[str, typer.Argument(help="The address of the account.")]
+PAID: Final = {"active": "paid", "trialing": "trial", "past_due": "payment failed"}
 PAYS_ON: Final = "Its subscription at Stripe goes on, and so do its payments: cancel it there if it is to end."
 
 
@@ -37,16 +38,16 @@ def create(
 
 @cli.command("list")
 def list_(app: AppOption = None) -> None:
-    """List the accounts that are open, with their plan and the day they began."""
+    """List the accounts that are open, with their plan, how it is paid, and the day they began."""
     rows = open_shop(app).accounts.list_accounts()
-    for row in rows:
-        typer.echo(_line(row))
+    for row, status in rows:
+        typer.echo(_line(row, status))
     if not rows:
         typer.echo("No accounts yet. Open one with: farebox accounts create EMAIL --plan NAME", err=True)
 
 
-def _line(row: AccountRow) -> str:
-    paid = "  paid" if row.is_subscribed else ""
+def _line(row: AccountRow, status: str) -> str:
+    paid = f"  {PAID.get(status, 'subscribed')}" if row.is_subscribed else ""
     state = "" if row.state == "active" else f"  {row.state}"
     return f"{row.id}  {row.email}  plan {row.plan}{paid}  {iso(row.created_us)[:10]}{state}"
 

@@ -198,17 +198,20 @@ class Accounts(Protocol):
         """False, and nothing added, where the address is taken."""
         ...
 
-    def list_accounts(self) -> Sequence[AccountRow]:
-        """Those that are open, in the order of addresses."""
+    def list_accounts(self) -> Sequence[tuple[AccountRow, str]]:
+        """Those that are open, in the order of addresses, with the status of their last subscription, or ''."""
         ...
 
     def set_plan(self, account_id: str, plan: str) -> None: ...
     def move(self, account_id: str, plan: str) -> bool:
-        """Move the account to a plan that it did not buy; False, and nothing done, where it ever had a subscription."""
+        """Move the account to a plan that it did not buy, and forget which marks of the old one's limits were told of.
+
+        False, and nothing done, where a subscription ever began.
+        """
         ...
 
     def set_suspended(self, account_id: str, *, is_suspended: bool) -> bool:
-        """False where it was so before."""
+        """Suspend it in whichever state it is, or have it active; False where it was, or was not, suspended before."""
         ...
 
     def list_keys(self, email: str | None = None) -> list[tuple[str, KeyRow]]:

@@ -2,17 +2,19 @@
 
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, case, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farebox.domain.errors import FounderError
 from farebox.domain.people import Client
+from farebox.domain.subscribing import NOT_BEGUN
 from farebox.ports.calls import AccountRow, KeyRow
 from farebox.store.audit import write_down
 from farebox.store.database import Database
 from farebox.store.people.deleting import is_refused_only, lock_keys, why_no_key
 from farebox.store.tables import account, api_key
 from farebox.store.tables_money import subscription
+from farebox.store.tables_people import limit_mark
 
 FOUNDER: Final = Client("", "")  # by the command line: nobody who logs in
 
@@ -43,28 +45,35 @@ class StoredAccounts:
         with self._database.write() as connection:
             connection.execute(update(account).where(account.c.id == account_id).values(plan=plan))
 
-    def list_accounts(self) -> list[AccountRow]:
-        found = select(account).where(account.c.closed_us.is_(None)).order_by(account.c.email)
+    def list_accounts(self) -> list[tuple[AccountRow, str]]:
+        theirs = subscription.c.account_id == account.c.id
+        found = select(func.coalesce(subscription.c.status, ""), account).outerjoin_from(account, subscription, theirs)
+        found = found.where(account.c.closed_us.is_(None)).order_by(account.c.email)
         with self._database.read() as connection:
-            return [AccountRow(*row) for row in connection.execute(found)]
+            return [(AccountRow(*row), status) for status, *row in connection.execute(found)]
 
     def move(self, account_id: str, plan: str) -> bool:
         with self._database.write() as connection:
             before = connection.execute(select(account).where(account.c.id == account_id).with_for_update()).one()
-            bought = select(subscription.c.id).where(subscription.c.account_id == account_id)
-            if before.is_subscribed or connection.execute(bought).first() is not None:
+            theirs = subscription.c.account_id == account_id
+            begun = select(subscription.c.id).where(theirs, subscription.c.status.not_in(NOT_BEGUN))
+            if before.is_subscribed or connection.execute(begun).first() is not None:
                 return False
             moved = {"plan": plan, "grace_until_us": None, "trial_end_us": None}
             connection.execute(update(account).where(account.c.id == account_id).values(moved))
             if plan != before.plan:
+                # So that its owners are told of the new plan's limits. Their own cap is the same as before.
+                old = (limit_mark.c.account_id == account_id, limit_mark.c.name != "spend_cap")
+                connection.execute(delete(limit_mark).where(*old))
                 self._note(connection, "plan_changed", account_id, **{"from": before.plan, "to": plan})
             return True
 
     def set_suspended(self, account_id: str, *, is_suspended: bool) -> bool:
-        before, after = ("active", "suspended") if is_suspended else ("suspended", "active")
+        is_now = account.c.state == "suspended"
+        which = and_(account.c.id == account_id, ~is_now if is_suspended else is_now)
+        after = {"state": "suspended" if is_suspended else "active"}
         with self._database.write() as connection:
-            which = (account.c.id == account_id) & (account.c.state == before)
-            changed = connection.execute(update(account).where(which).values(state=after)).rowcount > 0
+            changed = connection.execute(update(account).where(which).values(after)).rowcount > 0
             if changed:
                 self._note(connection, "account_suspended" if is_suspended else "account_resumed", account_id)
             return changed

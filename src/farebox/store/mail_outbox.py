@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from farebox.domain.people import COUNTED_US, DAY_US, LAST_MAILS, Mail
+from farebox.domain.people import COUNTED_US, DAY_US, HOUR_US, LAST_MAILS, Mail
 from farebox.domain.period import MICROSECONDS
 from farebox.ports.people import DueMail
 from farebox.store.database import Database
@@ -30,10 +30,12 @@ FORGOTTEN: Final = (
 )
 SENT: Final = f"UPDATE mail SET sent_us = ?, failed = '', {FORGOTTEN} WHERE id = ? AND sent_us IS NULL"  # noqa: S608
 PUT_OFF: Final = "UPDATE mail SET next_us = ?, failed = ? WHERE id = ? AND sent_us IS NULL"
+# Counts that name an address: it may be of somebody who was invited here, or deleted, and is nobody here now. And those
+# that come with them, or each portion would walk over these again. All others count for an hour, and are kept so long.
+BRIEF: Final = " AND replace(replace(replace(subject, '@', ''), 'guess from ', ''), 'ceremony from ', '') <> subject"
 OLD: Final = (
-    # Those that name an address: it may be of somebody who was invited here, or deleted, and is nobody here now.
-    Forgotten("guess", "subject, id", "at_us", COUNTED_US, " AND replace(subject, '@', '') <> subject"),
-    Forgotten("guess", "subject, id", "at_us", DAY_US),
+    Forgotten("guess", "subject, id", "at_us", HOUR_US),  # first: what it leaves is all that the next one walks over
+    Forgotten("guess", "subject, id", "at_us", COUNTED_US, BRIEF),
     Forgotten("link", "id", "expires_us", 7 * DAY_US),  # an address that was never confirmed goes with its link
     Forgotten("session", "digest", "expires_us", 0),
     Forgotten("ceremony", "digest", "expires_us", 0),

@@ -77,12 +77,16 @@ def keep_an_owner(connection: Connection, account_id: str, person_id: str, now_u
         raise NotAllowed(LAST_OWNER)
 
 
-def end_invitations_by(connection: Connection, here: Visit, person_id: str, client: Client, now_us: int) -> None:
+def end_invitations_by(
+    connection: Connection, here: Visit, person_id: str, was: Role, client: Client, now_us: int
+) -> None:
     """End the invitations of somebody who may invite no longer: else they could come back by one of their own.
 
-    Those that a version before made do not say whose they are, so they are ended as well.
+    Those that a version before made do not say whose they are, so they end with any owner.
     """
-    theirs = or_(link.c.person_id == person_id, link.c.person_id.is_(None))
+    theirs = link.c.person_id == person_id
+    if was == "owner":
+        theirs = or_(theirs, link.c.person_id.is_(None))
     for link_id in end_invitations(connection, here.account.id, theirs, now_us):
         write_down(
             connection, "invitation_revoked", client, now_us,

@@ -136,7 +136,7 @@ class StoredTeam:
             one = and_(member.c.account_id == account_id, member.c.person_id == person_id)
             connection.execute(update(member).where(one).values(role=role))
             if before == "owner":
-                end_invitations_by(connection, here, person_id, client, now_us)
+                end_invitations_by(connection, here, person_id, before, client, now_us)
             facts = {"person": person_id, "role": role}
             write_down(
                 connection, "role_changed", client, now_us, person_id=here.person.id, account_id=account_id, **facts
@@ -153,7 +153,7 @@ class StoredTeam:
             now_us = self._database.now_us(connection)
             if role == "owner":
                 keep_an_owner(connection, theirs.id, person_id, now_us)
-            end_invitations_by(connection, here, person_id, client, now_us)
+            end_invitations_by(connection, here, person_id, role, client, now_us)
             who = take_out(connection, theirs.id, person_id)
             if who is not None:
                 say_farewell(connection, who, "removed", now_us, account=theirs.email)
