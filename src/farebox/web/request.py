@@ -102,7 +102,7 @@ def once_of(head: Head, path: str, body: bytes, seconds: int, *, is_stream: bool
 
 
 async def read_body(receive: Receive, bytes_max: int, check: Callable[[], Awaitable[object]] | None = None) -> bytes:
-    """The whole body. More than the first 64 KiB are kept only of a sender whom `check` does not refuse.
+    """The whole body; one of more than 64 KiB only of a sender whom `check` does not refuse.
 
     Raises:
         CallError: as `check` raises it.
@@ -119,7 +119,7 @@ async def read_body(receive: Receive, bytes_max: int, check: Callable[[], Awaita
         message = done.value
         if message["type"] == "http.request" and not message.get("more_body"):
             body: bytes = message.get("body", b"")
-            if len(body) <= bytes_max:
+            if len(body) <= min(bytes_max, UNCHECKED_BYTES_MAX):
                 return body
     parts = _Parts(receive, bytes_max, check)
     try:
@@ -184,7 +184,7 @@ class _Parts:
             chunks.append(chunk)
             is_whole = not message.get("more_body")
             if self.refusal is None:
-                await self._judge(size, is_whole=is_whole)
+                await self._judge(size)
             if self.refusal is not None:
                 chunks.clear()
             if is_whole or (self.refusal is not None and size > DRAIN_BYTES_MAX):
@@ -194,10 +194,10 @@ class _Parts:
             raise self.refusal
         return b"".join(chunks)
 
-    async def _judge(self, size: int, *, is_whole: bool) -> None:
+    async def _judge(self, size: int) -> None:
         if size > self._bytes_max:
             self.refusal = BodyTooLarge(f"The body is larger than {self._bytes_max:,} bytes. Send less.")
-        elif self._check is not None and not is_whole and size > UNCHECKED_BYTES_MAX:
+        elif self._check is not None and size > UNCHECKED_BYTES_MAX:
             check, self._check = self._check, None
             try:
                 await check()
