@@ -1,5 +1,6 @@
 """A founder's functions that take files, that stream, and that are told of events."""
 
+import contextlib
 import http.client
 import json
 from typing import Any
@@ -25,10 +26,17 @@ def test_a_file_comes_as_a_form(till: Shop, server: Served, upstream: FakeUpstre
     assert_problem(call(server, till.new_key("open"), "sized", **large), 413, "body_too_large")
 
 
-def test_of_a_form_under_a_key_that_is_made_up_little_is_read(till: Shop, server: Served) -> None:
-    key = till.new_key("open").replace("till_live", "till_test")  # its checksum is right, and nobody has it
-    large = form("x", ("document", "a.bin", b"\x00" * 3_000_000), ("unknown", "", b""))
-    assert_problem(call(server, key, "sized", **large), 401, "invalid_api_key")
+@pytest.mark.parametrize("made_up", ["", "till_test"])
+def test_who_is_refused_before_all_of_a_form_came_gets_the_answer_and_no_reset(
+    till: Shop, server: Served, made_up: str
+) -> None:
+    key = till.new_key("open").replace("till_live", made_up)  # with a right checksum, or no key at all
+    sent = form("x", ("document", "a.bin", b"\x00" * 8_000_000), ("unknown", "", b""))
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)  # which sends all before it reads
+    with contextlib.closing(connection):
+        connection.request("POST", "/v1/sized", sent.pop("body"), {"x-api-key": key, "connection": "close", **sent})
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["error"]["code"]) == (401, "invalid_api_key")
 
 
 def test_the_same_form_again_is_the_same_call(till: Shop, server: Served, upstream: FakeUpstream) -> None:

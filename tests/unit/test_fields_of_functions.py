@@ -1,6 +1,7 @@
 """What a founder's function takes and gives: no number of it is one that JSON cannot have."""
 
 import asyncio
+import json
 import traceback
 from dataclasses import dataclass
 from datetime import date
@@ -33,6 +34,15 @@ class Named:
     x: list[float | None]
 
 
+class Family(BaseModel):
+    ages: list[int] = []
+    metadata: set[int] = set()
+    kin: list["Family"] = []
+    by_name: dict[str, "Family"] = {}
+    heights: dict[str, int] = {}
+    next: "Family | None" = None
+
+
 class Tone(Enum):
     WARM = "warm"
 
@@ -61,23 +71,61 @@ def test_no_number_that_a_function_takes_is_infinite(text: str) -> None:
         read(inputs, b'{"x": %b}' % text.encode())
 
 
+WRONG = ["s3cret", []] * 1_000
+MANY = {str(number): "s3cret" for number in range(1_000)}
+
+
 @pytest.mark.parametrize(
-    "wanted",
-    [list[int], list[int] | None, set[int], tuple[int, ...], Annotated[list[int], Field(min_length=1)], list[Point]],
-    ids=str,
+    ("wanted", "sent", "field"),
+    [
+        (list[int], WRONG, "x.0"),
+        (list[int] | None, WRONG, "x.0"),
+        (set[int], WRONG, "x.0"),
+        (tuple[int, ...], WRONG, "x.0"),
+        (Annotated[list[int], Field(min_length=1)], WRONG, "x.0"),
+        (list[Point], WRONG, "x.0"),
+        (Family, {"ages": WRONG}, "x.ages.0"),
+        (Family, {"kin": [{"ages": WRONG}]}, "x.kin.0.ages.0"),
+        (Family, {"metadata": WRONG}, "x.metadata.0"),
+        (Family, {"by_name": {"Ann": {"ages": WRONG}}}, "x.by_name.Ann.ages.0"),
+        (dict[str, dict[str, int]], {"a": MANY}, "x.a.0"),
+        (dict[str, dict[str, int] | int], {"a": MANY}, "x.a.dict[str,int].0"),
+        (Family, {"kin": [{"heights": MANY}]}, "x.kin.0.heights.0"),
+        (Family, {"next": {"next": {"heights": MANY}}}, "x.next.next.heights.0"),
+    ],
+    ids=range(14),
 )
-def test_of_a_sequence_only_the_first_wrong_item_is_looked_for(wanted: object) -> None:
+def test_the_first_wrong_value_is_named_and_no_further_one_is_looked_for(
+    wanted: object, sent: object, field: str
+) -> None:
     inputs = Inputs("f", {"x": Parameter(wanted, ...)})
-    with pytest.raises(ValidationError) as told:
-        inputs.model.model_validate({"x": ["s3cret", {}] * 1_000})
-    assert (told.value.error_count(), told.value.errors()[0]["loc"]) == (1, ("x", 0))
+    with pytest.raises(InvalidRequest) as told:
+        read(inputs, json.dumps({"x": sent}).encode())
+    found = told.value.__context__
+    assert isinstance(found, ValidationError)
+    assert (told.value.param, told.value.detail.partition(": ")[0], found.error_count()) == (field, field, 1)
 
 
-def test_many_wrong_values_are_counted_and_not_told_one_by_one() -> None:
+def test_the_type_that_a_value_is_not_of_is_named_as_far_as_it_is_the_founders() -> None:
+    inputs = Inputs("f", {"x": Parameter(dict[str, list[int]] | int, ...)})
+    with pytest.raises(InvalidRequest, match=r"^x\.dict\[str,\.\.\.\]\.a\.0: Input should be a valid integer"):
+        read(inputs, b'{"x": {"a": [null]}}')
+
+
+def test_of_very_many_wrong_values_the_first_is_named() -> None:
     inputs = Inputs("f", {"x": Parameter(dict[str, int], ...)})
     body = b'{"x": {%b}}' % b", ".join(b'"%d": []' % number for number in range(1_001))
-    with pytest.raises(InvalidRequest, match=r"^1,001 values of the request are wrong"):
+    with pytest.raises(InvalidRequest, match=r"^x\.0: Input should be a valid integer") as told:
         read(inputs, body)
+    assert told.value.param == "x.0"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [({"a": ["1"]}, {"a": ["1"]}), ({"a": [1]}, {"a": [1]}), ({"b": {"c": 1}}, {"b": {"c": 1}})]
+)
+def test_what_is_of_several_types_stays_as_it_was_sent(sent: object, kept: object) -> None:
+    inputs = Inputs("f", {"x": Parameter(dict[str, list[int]] | dict[str, list[str]] | dict[str, Any], ...)})
+    assert read(inputs, json.dumps({"x": sent}).encode())["x"] == kept
 
 
 @pytest.mark.parametrize(("wanted", "size"), [(int, 1_001), (float | None, 1_001), (list[int], 2**20 + 1)])

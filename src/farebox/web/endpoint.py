@@ -17,7 +17,7 @@ from farebox.domain.providers import ModelName
 from farebox.ports.calls import Ledger
 from farebox.web.limits import Headers, limit_headers, receipt_headers
 from farebox.web.problem import problem
-from farebox.web.request import ClientGone, Head, new_call_id, read_body, read_head
+from farebox.web.request import ClientGone, Head, drop_body, new_call_id, read_body, read_head
 
 log = logging.getLogger("farebox.web")
 
@@ -79,7 +79,7 @@ class PaidEndpoint(ABC):
         call_id = new_call_id()
         house = self.house
         try:
-            head = read_head(scope)
+            head = await _head(scope, receive)
             body = await read_body(receive, self.body_bytes_max, partial(_standing, house, head.key))
             asked = await self.read(call_id, head, body)
             if isinstance(asked, StreamedCall):
@@ -97,6 +97,14 @@ class PaidEndpoint(ABC):
             failed = InternalError("Something went wrong on our side. Try again.")
             status, headers, answer = problem(failed, call_id, house.public_url)
         await respond(send, status, headers, answer)
+
+
+async def _head(scope: Scope, receive: Receive) -> Head:
+    try:
+        return read_head(scope)
+    except CallError:
+        await drop_body(scope, receive)
+        raise
 
 
 async def _standing(house: House, key: ApiKey) -> Standing:

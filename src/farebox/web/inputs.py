@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import params
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema, SchemaError, from_json
+from pydantic_core import SchemaError, from_json
 from starlette.datastructures import UploadFile
 
 from farebox.domain.errors import FounderError, InvalidRequest
+from farebox.web.first_fault import first_fault, validator_of
 from farebox.web.foreign import foreign_limit
 from farebox.web.request import read_writable, strict_json
 from farebox.web.signature import Parameter
@@ -23,32 +24,10 @@ NOT_MEANT: Final = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError,
 LIMIT: Final = re.compile(r'Error building "([\w-]+)" validator:\s+\w+: ([^\n]+)$')  # the last, where one is in another
 CONFIG: Final = ConfigDict(extra="forbid", allow_inf_nan=False)  # a text that says "inf" would be a number, too
 FIELD_CHARS_MAX: Final = 100  # of a name that the sender has made up
-ERRORS_MAX: Final = 1_000
 NUMBER_TEXT_MAX: Final = 1_000
 JSON_TEXT_MAX: Final = 1 << 20
 PLAIN: Final = frozenset({"integer", "number", "boolean", "null"})
-SEQUENCES: Final = ("list", "tuple", "set", "frozenset")
-NO_SCHEMAS: Final = ("default", "expected", "members", "metadata")
-"""What may be in a core schema and is none, but a value of the founder's."""
 Values = dict[str, Any]
-
-
-class FailFast:
-    """Said of a type: of a sequence only the first wrong item is told. There may be as many as there are bytes."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        schema: CoreSchema = _failing_fast(handler(source))
-        return schema
-
-
-def _failing_fast(part: Any) -> Any:  # noqa: ANN401  # any part of a core schema
-    if isinstance(part, list | tuple):
-        return type(part)(map(_failing_fast, part))
-    if not isinstance(part, dict):
-        return part
-    found = {name: one if name in NO_SCHEMAS else _failing_fast(one) for name, one in part.items()}
-    return found | {"fail_fast": True} if found.get("type") in SEQUENCES else found
 
 
 class Inputs:
@@ -66,7 +45,7 @@ class Inputs:
         # only can become one of its type, as "warm" for an Enum, becomes it, as a customer's "warm" would.
         sent = {field: Field(alias=field, validate_default=converts[field]) for field in parameters}
         fields: dict[str, Any] = {
-            _inner(place): _defined(Annotated[parameter.annotation, FailFast, sent[field]], parameter.default)
+            _inner(place): _defined(Annotated[parameter.annotation, sent[field]], parameter.default)
             for place, (field, parameter) in enumerate(parameters.items())
         }
         title = f"{name.title().replace('_', '')}In"
@@ -74,6 +53,7 @@ class Inputs:
         self.adapter: TypeAdapter[Any] = TypeAdapter(self.model)
         try:
             self.schema: dict[str, Any] = self.adapter.json_schema()
+            self._validator = validator_of(self.adapter.core_schema)
         except NOT_MEANT as error:
             raise FounderError(f"{name}: there is no JSON for what it takes: {first_sentence(error)}") from None
         self.is_optional = not self.schema.get("required")
@@ -97,15 +77,13 @@ class Inputs:
 
     def _valid(self, values: Values) -> Values:
         try:
-            found = self.model.model_validate(values)
+            found = self._validator.validate_python(values)
         except ValidationError as error:
             raise self._told(error) from None
         return {name: getattr(found, _inner(place)) for place, name in enumerate(self.names)}
 
     def _told(self, error: ValidationError) -> InvalidRequest:
-        if error.error_count() > ERRORS_MAX:  # to tell of one is to build them all
-            return InvalidRequest(f"{error.error_count():,} values of the request are wrong. Send it as /docs shows.")
-        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        fault = first_fault(error)
         field = ".".join(str(part) for part in fault["loc"])[:FIELD_CHARS_MAX] or "The request"
         if fault["type"] == "missing":
             return InvalidRequest(f"{field} is missing.", param=field)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
 from math import isfinite
 from os import urandom
 from time import time
@@ -16,10 +17,10 @@ from starlette.types import Message, Receive, Scope
 from farebox.domain import apikey
 from farebox.domain.admission import Once
 from farebox.domain.apikey import ApiKey
-from farebox.domain.errors import BadRequest, BodyTooLarge, InvalidApiKey, InvalidRequest
+from farebox.domain.errors import BadRequest, BodyTooLarge, CallError, InvalidApiKey, InvalidRequest
 from farebox.domain.period import MICROSECONDS
 
-# A body over the limit is read and dropped up to here, so that the sender sees the answer and not a reset.
+# Of a sender who is refused, the body is read and dropped up to here: they would see a reset, and not the answer.
 DRAIN_BYTES_MAX: Final = 32 << 20
 BODY_SECONDS_MAX: Final = 30
 UNCHECKED_BYTES_MAX: Final = 65_536
@@ -101,7 +102,7 @@ def once_of(head: Head, path: str, body: bytes, seconds: int, *, is_stream: bool
 
 
 async def read_body(receive: Receive, bytes_max: int, check: Callable[[], Awaitable[object]] | None = None) -> bytes:
-    """The whole body. More than the first 64 KiB are read only of a sender whom `check` does not refuse.
+    """The whole body; one of more than 64 KiB only of a sender whom `check` does not refuse.
 
     Raises:
         CallError: as `check` raises it.
@@ -118,15 +119,29 @@ async def read_body(receive: Receive, bytes_max: int, check: Callable[[], Awaita
         message = done.value
         if message["type"] == "http.request" and not message.get("more_body"):
             body: bytes = message.get("body", b"")
-            if len(body) <= bytes_max:
+            if len(body) <= min(bytes_max, UNCHECKED_BYTES_MAX):
                 return body
+    parts = _Parts(receive, bytes_max, check)
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             if message is None:
                 message = await _go_on(steps, waits_for)
-            return await _read_parts(message, receive, bytes_max, check)
+            return await parts.read(message)
     except TimeoutError:
-        raise BadRequest(f"The body did not arrive within {BODY_SECONDS_MAX} s. Send it whole.") from None
+        late = BadRequest(f"The body did not arrive within {BODY_SECONDS_MAX} s. Send it whole.")
+        raise parts.refusal or late from None
+
+
+async def drop_body(scope: Scope, receive: Receive) -> None:
+    """Read the body of a request that was refused by its head, and keep nothing, so that the sender sees the answer.
+
+    Raises:
+        ClientGone: it never became whole.
+    """
+    if any(name == b"expect" for name, _ in scope["headers"]):
+        return  # who asks whether to send it has not sent it, and is not told to
+    with suppress(CallError):
+        await read_body(receive, 0)
 
 
 @coroutine
@@ -145,29 +160,49 @@ def _go_on(steps: Generator[Any, Any, Message], waits_for: object) -> Generator[
         return message
 
 
-async def _read_parts(
-    message: Message, receive: Receive, bytes_max: int, check: Callable[[], Awaitable[object]] | None
-) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size <= bytes_max:
+class _Parts:
+    """A body that comes in parts.
+
+    Attributes:
+        refusal: why the sender is refused, though more of it may come; that is read and dropped.
+    """
+
+    def __init__(self, receive: Receive, bytes_max: int, check: Callable[[], Awaitable[object]] | None) -> None:
+        self.refusal: CallError | None = None
+        self._receive = receive
+        self._bytes_max = bytes_max
+        self._check = check
+
+    async def read(self, message: Message) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            size += len(chunk)
             chunks.append(chunk)
-        else:
-            chunks.clear()
-        if not message.get("more_body") or size > max(bytes_max, DRAIN_BYTES_MAX):
-            break
-        if check is not None and size > UNCHECKED_BYTES_MAX:
-            await check()
-            check = None
-        message = await receive()
-    if size > bytes_max:
-        raise BodyTooLarge(f"The body is larger than {bytes_max:,} bytes. Send less.")
-    return b"".join(chunks)
+            is_whole = not message.get("more_body")
+            if self.refusal is None:
+                await self._judge(size)
+            if self.refusal is not None:
+                chunks.clear()
+            if is_whole or (self.refusal is not None and size > DRAIN_BYTES_MAX):
+                break
+            message = await self._receive()
+        if self.refusal is not None:
+            raise self.refusal
+        return b"".join(chunks)
+
+    async def _judge(self, size: int) -> None:
+        if size > self._bytes_max:
+            self.refusal = BodyTooLarge(f"The body is larger than {self._bytes_max:,} bytes. Send less.")
+        elif self._check is not None and size > UNCHECKED_BYTES_MAX:
+            check, self._check = self._check, None
+            try:
+                await check()
+            except CallError as error:
+                self.refusal = error
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
