@@ -25,8 +25,12 @@ _decoder: Final = json.JSONDecoder()
 
 def validator_of(schema: CoreSchema) -> SchemaValidator:
     """The schema's validator, which tells one error of a sequence, of a value under a name, and of a type in itself."""
-    # Models have validators of their own already, which would look on.
-    return SchemaValidator(_failing_fast(schema), _use_prebuilt=False)
+    schema = _failing_fast(schema)
+    try:
+        # Models have validators of their own already, which would look on.
+        return SchemaValidator(schema, _use_prebuilt=False)
+    except TypeError:  # a pydantic that has no such argument: then a model's own validator does look on
+        return SchemaValidator(schema)
 
 
 def first_fault(error: ValidationError) -> dict[str, Any]:
