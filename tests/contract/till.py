@@ -245,5 +245,8 @@ class _FaultyCursor:
     def execute(self, statement: Any, parameters: Any = (), /) -> Any:  # noqa: ANN401
         return self._database.faults.run(lambda: self._real.execute(statement, parameters))
 
+    def executescript(self, script: str, /) -> Any:  # noqa: ANN401
+        return self._database.faults.run(lambda: self._real.executescript(script))
+
     def executemany(self, statement: Any, rows: Any, /) -> Any:  # noqa: ANN401
         return self._database.faults.run(lambda: self._real.executemany(statement, rows))

@@ -19,13 +19,18 @@ def has_data(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
+def log_of(path: Path) -> Path:
+    """The file's -wal, whether it is there or not."""
+    real = path.resolve()  # SQLite follows a link, and puts the -wal beside its target
+    return real.with_name(f"{real.name}-wal")
+
+
 def lost(path: Path) -> tuple[str, str] | None:
     """What is wrong if SQLite's -wal is there without its database, and what to do; None where nothing is wrong.
 
     The -wal may have the latest calls in it, and SQLite deletes it as soon as an empty database of that name is opened.
     """
-    real = path.resolve()  # SQLite follows a link, and puts the -wal beside its target
-    wal = real.with_name(f"{real.name}-wal")
+    real, wal = path.resolve(), log_of(path)
     if not wal.exists() or has_data(real):
         return None
     wrong = f"{wal} is there, which may have the latest calls in it, and its database {real} is not"

@@ -88,7 +88,7 @@ class GroupCommitLedger:
         self._line.end()
         await asyncio.to_thread(self._thread.join)
         if self._inline is not None:
-            self._inline.close()
+            await asyncio.to_thread(self._inline.end)
 
     # -- The verbs of the port ---------------------------------------------------------------------------------
 

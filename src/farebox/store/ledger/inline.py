@@ -8,10 +8,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from farebox.domain.admission import Admitted, Ask
 from farebox.domain.plan import Plan
 from farebox.store.database import Database, give_up
 from farebox.store.filelock import FileLock
+from farebox.store.ledger import late_flush
 from farebox.store.ledger.batch import Item, Result, run
+from farebox.store.ledger.late_flush import LateFlush
 from farebox.store.ledger.statements import SqliteStatements
 
 log = logging.getLogger("farebox.ledger")
@@ -42,10 +45,14 @@ class InlineLedger:
         self._plans = plans
         self._statements = SqliteStatements()
         self._connection: Any = None
+        self._commit_flushes = True  # as every connection does at first
+        self._late_flush = LateFlush(database)
         self._rests_until = 0.0
 
     def run(self, item: Item) -> Result:
-        """What the item comes to, once it is on the disk; None where nothing was done, and another way is to be taken.
+        """What the item comes to, once it is committed; None where nothing was done, and another way is to be taken.
+
+        A hold is on the disk a moment later, all else at once.
 
         Raises:
             CommitLost: the commit failed.
@@ -72,6 +79,11 @@ class InlineLedger:
         try:
             connection = self._connection or self._connect()
             cursor = connection.cursor()
+            flushes = not (isinstance(item, Ask) and late_flush.IS_POSSIBLE)
+            if flushes is not self._commit_flushes:
+                # As a script: what a cached statement of this kind did when it was prepared, it does not do again.
+                cursor.executescript(f"PRAGMA synchronous = {'FULL' if flushes else 'NORMAL'}")
+                self._commit_flushes = flushes
             self._statements.begin(cursor)
             (result,) = run([item], cursor, self._statements, self._plans)
             cursor.execute("COMMIT")  # connection.commit() would have SQLite parse the word each time
@@ -81,11 +93,22 @@ class InlineLedger:
             if result is not None:
                 raise CommitLost(result) from error
             log.debug("the ledger's thread is to try it: %r", error)
+            return None
+        if flushes:
+            self._late_flush.is_paid()
+        elif isinstance(result, Admitted):
+            self._late_flush.owe()
         return result
 
     def _connect(self) -> Any:  # noqa: ANN401  # the driver's
         self._connection = self._database.connect(busy_seconds=0)
+        self._commit_flushes = True
         return self._connection
+
+    def end(self) -> None:
+        """Flush what is owed, and close."""
+        self._late_flush.close()
+        self.close()
 
     def close(self) -> None:
         """Give up the connection, with what it has not committed; the next item opens another."""
