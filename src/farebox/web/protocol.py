@@ -20,6 +20,8 @@ from farebox.web.request import BODY_SECONDS_MAX, new_call_id
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: closing at once would reset the connection, and the answer would be lost.
 LINGER_SECONDS: Final = 2.0
+# At the end of the process, what has been sent on a connection is read before it is closed: that would be a reset, too.
+LEAVING_SECONDS: Final = 0.2
 IDLE_SECONDS_IN_A_CROWD: Final = 5
 CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # all but the tab, which a value may have
 
@@ -101,6 +103,8 @@ class Protocol(HttpToolsProtocol):
     """Those of the body under way that have not yet given it more time."""
     _until_body: TimerHandle | None = None
     _answered: RequestResponseCycle | None = None
+    _is_leaving = False
+    """Whether the process ends: a request that still comes is answered, and is the last one of its connection."""
     _head_again = b""
     """The head of a request that has a body and asks for another protocol, rewritten without that wish."""
 
@@ -118,6 +122,21 @@ class Protocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        if self._is_idle():
+            self._is_leaving = True
+            self.loop.call_later(LEAVING_SECONDS, self._leave)
+        else:
+            super().shutdown()
+
+    def _leave(self) -> None:
+        if self._is_idle():
+            self.transport.close()
+
+    def _is_idle(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.__class__ = _Cycle  # uvicorn has no setting for another class
@@ -173,6 +192,8 @@ class Protocol(HttpToolsProtocol):
                 self._head_again = self._head_without_upgrade()
             return
         super().on_headers_complete()
+        if self._is_leaving and not self._is_idle():
+            super().shutdown()
         self._is_in_body, self._body_bytes = True, 0
         # The request keeps the list from before: fields after a chunked body are no headers (RFC 9110, 6.5.1).
         self.headers = self.headers.copy()
