@@ -5,7 +5,7 @@
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.routing import WebSocketRoute
@@ -34,6 +34,8 @@ class _Cycle(RequestResponseCycle):
     """
 
     _start: HTTPResponseStartEvent | None = None
+    is_last = False
+    """Whether the connection is to be closed after the answer: the protocol does so, as it knows what still comes."""
 
     def send(self, message: ASGISendEvent) -> Coroutine[Any, Any, None]:
         if self.response_started:
@@ -53,6 +55,8 @@ class _Cycle(RequestResponseCycle):
                     self._send_whole(whole)
                     return
             await super().send(self._start)
+            if not self.keep_alive:
+                self.keep_alive, self.is_last = True, True
         await super().send(message)
 
     def _whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | None:
@@ -102,9 +106,11 @@ class Protocol(HttpToolsProtocol):
     _body_bytes = 0
     """Those of the body under way that have not yet given it more time."""
     _until_body: TimerHandle | None = None
-    _answered: RequestResponseCycle | None = None
+    _answered: _Cycle | None = None
     _is_leaving = False
     """Whether the process ends: a request that still comes is answered, and is the last one of its connection."""
+    _is_ended = False
+    """Whether the last answer has gone, and its request's body still comes."""
     _head_again = b""
     """The head of a request that has a body and asks for another protocol, rewritten without that wish."""
 
@@ -124,8 +130,8 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
+        self._is_leaving = True
         if self._is_idle():
-            self._is_leaving = True
             self.loop.call_later(LEAVING_SECONDS, self._leave)
         else:
             super().shutdown()
@@ -140,8 +146,23 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.__class__ = _Cycle  # uvicorn has no setting for another class
-        self._answered = cycle
+        self._answered = cast("_Cycle", cycle)
         super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        if self._answered is not None and self._answered.is_last:
+            self._close_after_body()
+        super().on_response_complete()
+
+    def _close_after_body(self) -> None:
+        """Close, once the body that is still sent has come: else it would be a reset, and the answer could be lost."""
+        if not self._is_in_body or self.pipeline:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self._is_ended = True
+            self.transport.write_eof()
+            if self._is_leaving:
+                self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -209,6 +230,9 @@ class Protocol(HttpToolsProtocol):
         self._have_body()
         if not self._refused and not self._head_again:
             super().on_message_complete()
+        if self._is_ended:
+            self._refused = True  # what follows the last request is none
+            self.transport.close()
 
     def _head_without_upgrade(self) -> bytes:
         """The head without the wish for another protocol, which a server may ignore (RFC 9110, section 7.8)."""
@@ -273,7 +297,7 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
-        if self.pipeline:  # an earlier request waits for its answer, and would take this one for it
+        if self.pipeline or self._is_ended:  # an earlier request would take this answer for its own, or has had its own
             self.transport.close()
             return
         cycle: RequestResponseCycle | None = self.cycle
