@@ -4,11 +4,13 @@
 """
 
 from asyncio import TimerHandle, Transport
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, cast
 
+from fastapi.routing import iter_route_contexts
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -287,8 +289,7 @@ class Protocol(HttpToolsProtocol):
     def _should_upgrade_to_ws(self) -> bool:
         # Only where the founder has a WebSocket of their own: else its library would answer in its own words.
         routes = getattr(self.app_state.get("farebox"), "routes", ())
-        has_sockets = any(isinstance(route, WebSocketRoute) for route in routes)
-        return super()._should_upgrade_to_ws() and has_sockets and not self._refused
+        return super()._should_upgrade_to_ws() and takes_sockets(routes) and not self._refused
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing to warn of: a request that asks for another protocol is answered in this one."""
@@ -319,3 +320,16 @@ class Protocol(HttpToolsProtocol):
 def _announces_body(name: bytes, value: bytes) -> bool:
     # Java's HttpClient sends a length of 0 with an Upgrade where there is no body.
     return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+
+
+def takes_sockets(routes: Sequence[BaseRoute]) -> bool:
+    """Whether a WebSocket is among them, in a router or a mounted application too, or may be."""
+    for route in (context.route for context in iter_route_contexts(routes)):
+        if isinstance(route, WebSocketRoute):
+            return True
+        # An application without routes keeps to itself what it takes.
+        if isinstance(route, Mount | Host) and not isinstance(route.app, StaticFiles):
+            inner = route.routes
+            if not inner or takes_sockets(inner):
+                return True
+    return False
