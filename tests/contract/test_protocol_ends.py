@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 import uvicorn
 
+from farebox.web import protocol
 from tests.contract.test_protocol import CLOSE, HEADERS, SECONDS_MAX, Wire, app, get, no_headers, talk
 
 __all__ = ["no_headers"]
@@ -47,3 +48,12 @@ def test_the_last_answer_comes_through_though_its_request_was_not_read(asked: by
     answer, written = asyncio.run(talk(request + get("/whole")))
     assert answer.endswith(b"\r\n\r\nno")
     assert b"".join(written) == answer  # and nothing was answered behind it
+
+
+def test_nothing_is_waited_for_without_end_after_a_body_that_came_later_than_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(protocol, "IDLE_SECONDS_IN_A_CROWD", 0.2)
+    monkeypatch.setattr(Wire, "crowd", 0)
+    answer, _ = asyncio.run(talk(get("/unread", method="POST", headers=b"content-length: 3\r\n"), b"ab", b"c"))
+    assert answer.endswith(b"\r\n\r\nno")

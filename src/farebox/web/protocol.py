@@ -171,6 +171,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._unread_bytes += len(data)
         self._unset_keepalive_if_required()
+        was_in_body = self._is_in_body
         self._feed(data)
         if self._unread_bytes > HEAD_BYTES_MAX and not self._refused:
             self.send_400_response(f"The request's head is larger than {HEAD_BYTES_MAX:,} bytes.")
@@ -178,6 +179,15 @@ class Protocol(HttpToolsProtocol):
             self._wait_for_head()
         if self._is_in_body and self._until_body is None:  # not for a body that came at once, as nearly all do
             self._wait_for_body(self.body_seconds_max)
+        if was_in_body and not self._is_in_body:
+            self._wait_for_next()
+
+    def _wait_for_next(self) -> None:
+        """Wait no longer than after an answer, where the answer came before the end of its body, which is now here."""
+        if self._is_idle() and not self._unread_bytes and self in self.connections:  # and is no WebSocket's by now
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _feed(self, data: bytes) -> None:
         while data and not self._refused:
