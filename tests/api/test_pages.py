@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from farebox import Brand, Call, Farebox, FounderError, Plan
 from farebox.domain.errors import AccountSuspended, LedgerUnavailable
-from farebox.web.pages.guard import HEADERS, Guard
+from farebox.web.pages.guard import FORM_BYTES_MAX, HEADERS, Guard
 from farebox.web.site import Pages
 from tests.browser.shop_window import LOGO
 
@@ -301,6 +301,15 @@ def test_a_template_that_is_broken_is_told_without_one(
     reply = serve(Farebox()).get("/", headers=HTML)
     assert (reply.status_code, reply.headers["content-type"]) == (500, "application/problem+json")
     assert "TemplateSyntaxError" in caplog.text
+
+
+def test_a_large_body_that_no_page_reads_is_refused_and_is_no_failure(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, large = serve(Farebox()), b"x" * (FORM_BYTES_MAX + 1)
+    assert client.post("/nothing", content=large).status_code == 413
+    assert client.request("GET", "/", content=large).status_code == 413
+    assert [record.getMessage() for record in caplog.records if record.name == "farebox.web"] == []
 
 
 def test_a_websocket_to_nowhere_is_closed(serve: Serve) -> None:

@@ -68,7 +68,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await start(204)
             await send({"type": "http.response.body", "body": b""})
         case "/unread":
-            await start(200, (b"content-length", b"2"))
+            await start(200, *HEADERS, (b"content-length", b"2"))
             await send({"type": "http.response.body", "body": b"no"})
             await receive()
         case "/slow":

@@ -46,6 +46,20 @@ def test_who_comes_a_little_later_than_the_others_has_the_next_place_and_not_mor
             for _ in range(AT_ONCE_MAX):
                 waiting.enter_context(places.take())
             queued = [threads.submit(taken, places) for _ in range(QUEUE_MAX)]
-            wait_until(lambda: places._queued == QUEUE_MAX, "all to queue")
+            wait_until(lambda: places._queued.total() == QUEUE_MAX, "all to queue")
             assert not taken(places)
         assert [one.result(timeout=60) for one in queued] == [True] * QUEUE_MAX
+
+
+def test_one_account_leaves_the_queue_to_the_others_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farebox.domain.places.QUEUE_SECONDS", 60)
+    places = Places()
+    with ThreadPoolExecutor(OF_ONE_MAX + 1) as threads:
+        with ExitStack() as waiting:
+            for _ in range(AT_ONCE_MAX):
+                waiting.enter_context(places.take())
+            queued = [threads.submit(taken, places, "acct_1") for _ in range(OF_ONE_MAX)]
+            wait_until(lambda: places._queued.total() == OF_ONE_MAX, "both to queue")
+            assert not threads.submit(taken, places, "acct_1").result(timeout=10)
+        assert [one.result(timeout=60) for one in queued] == [True] * OF_ONE_MAX
+    assert taken(places, "acct_1")

@@ -23,7 +23,7 @@ class Places:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._taken: Counter[str] = Counter()
-        self._queued = 0
+        self._queued: Counter[str] = Counter()
 
     @contextmanager
     def take(self, who: str = "") -> Iterator[None]:
@@ -33,10 +33,11 @@ class Places:
             NoPlace: none is left.
         """
         with self._changed:
-            self._refuse_many(who)
+            # Those who queue count: one account would fill the queue, and a place that it is refused wakes nobody else.
+            if who and self._taken[who] + self._queued[who] >= OF_ONE_MAX:
+                raise NoPlace("one account waits for several answers already")
             if not self._has_room():
-                self._queue()
-                self._refuse_many(who)
+                self._queue(who)
             self._taken[who] += 1
         try:
             yield
@@ -46,19 +47,16 @@ class Places:
                 self._taken += Counter()  # forget those who have none
                 self._changed.notify()
 
-    def _refuse_many(self, who: str) -> None:
-        if who and self._taken[who] >= OF_ONE_MAX:
-            raise NoPlace("one account waits for several answers already")
-
     def _has_room(self) -> bool:
         return self._taken.total() < AT_ONCE_MAX
 
-    def _queue(self) -> None:
-        if self._queued >= QUEUE_MAX:
+    def _queue(self, who: str) -> None:
+        if self._queued.total() >= QUEUE_MAX:
             raise NoPlace("too many wait for an answer already")
-        self._queued += 1
+        self._queued[who] += 1
         try:
             if not self._changed.wait_for(self._has_room, QUEUE_SECONDS):
                 raise NoPlace("too many waited for an answer all the while")
         finally:
-            self._queued -= 1
+            self._queued[who] -= 1
+            self._queued += Counter()  # forget those who have none

@@ -4,11 +4,13 @@
 """
 
 from asyncio import TimerHandle, Transport
-from collections.abc import Coroutine
-from typing import Any, Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, cast
 
+from fastapi.routing import iter_route_contexts
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -20,6 +22,8 @@ from farebox.web.request import BODY_SECONDS_MAX, new_call_id
 HEAD_BYTES_MAX: Final = 65_536
 # A refused sender may still be sending: closing at once would reset the connection, and the answer would be lost.
 LINGER_SECONDS: Final = 2.0
+# At the end of the process, what has been sent on a connection is read before it is closed: that would be a reset, too.
+LEAVING_SECONDS: Final = 0.2
 IDLE_SECONDS_IN_A_CROWD: Final = 5
 CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # all but the tab, which a value may have
 
@@ -32,6 +36,8 @@ class _Cycle(RequestResponseCycle):
     """
 
     _start: HTTPResponseStartEvent | None = None
+    is_last = False
+    """Whether the connection is to be closed after the answer: the protocol does so, as it knows what still comes."""
 
     def send(self, message: ASGISendEvent) -> Coroutine[Any, Any, None]:
         if self.response_started:
@@ -51,6 +57,8 @@ class _Cycle(RequestResponseCycle):
                     self._send_whole(whole)
                     return
             await super().send(self._start)
+            if not self.keep_alive:
+                self.keep_alive, self.is_last = True, True
         await super().send(message)
 
     def _whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | None:
@@ -100,7 +108,11 @@ class Protocol(HttpToolsProtocol):
     _body_bytes = 0
     """Those of the body under way that have not yet given it more time."""
     _until_body: TimerHandle | None = None
-    _answered: RequestResponseCycle | None = None
+    _answered: _Cycle | None = None
+    _is_leaving = False
+    """Whether the process ends: a request that still comes is answered, and is the last one of its connection."""
+    _is_ended = False
+    """Whether the last answer has gone, and its request's body still comes."""
     _head_again = b""
     """The head of a request that has a body and asks for another protocol, rewritten without that wish."""
 
@@ -119,16 +131,47 @@ class Protocol(HttpToolsProtocol):
             cycle.message_event.set()
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        self._is_leaving = True
+        if self._is_idle():
+            self.loop.call_later(LEAVING_SECONDS, self._leave)
+        else:
+            super().shutdown()
+
+    def _leave(self) -> None:
+        if self._is_idle():
+            self.transport.close()
+
+    def _is_idle(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.__class__ = _Cycle  # uvicorn has no setting for another class
-        self._answered = cycle
+        self._answered = cast("_Cycle", cycle)
         super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        if self._answered is not None and self._answered.is_last:
+            self._close_after_body()
+        super().on_response_complete()
+
+    def _close_after_body(self) -> None:
+        """Close, once the body that is still sent has come: else it would be a reset, and the answer could be lost."""
+        if not self._is_in_body or self.pipeline:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self._is_ended = True
+            self.transport.write_eof()
+            if self._is_leaving:
+                self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
         self._unread_bytes += len(data)
         self._unset_keepalive_if_required()
+        was_in_body = self._is_in_body
         self._feed(data)
         if self._unread_bytes > HEAD_BYTES_MAX and not self._refused:
             self.send_400_response(f"The request's head is larger than {HEAD_BYTES_MAX:,} bytes.")
@@ -136,6 +179,15 @@ class Protocol(HttpToolsProtocol):
             self._wait_for_head()
         if self._is_in_body and self._until_body is None:  # not for a body that came at once, as nearly all do
             self._wait_for_body(self.body_seconds_max)
+        if was_in_body and not self._is_in_body:
+            self._wait_for_next()
+
+    def _wait_for_next(self) -> None:
+        """Wait no longer than after an answer, where the answer came before the end of its body, which is now here."""
+        if self._is_idle() and not self._unread_bytes and self in self.connections:  # and is no WebSocket's by now
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _feed(self, data: bytes) -> None:
         while data and not self._refused:
@@ -173,6 +225,8 @@ class Protocol(HttpToolsProtocol):
                 self._head_again = self._head_without_upgrade()
             return
         super().on_headers_complete()
+        if self._is_leaving and not self._is_idle():
+            super().shutdown()
         self._is_in_body, self._body_bytes = True, 0
         # The request keeps the list from before: fields after a chunked body are no headers (RFC 9110, 6.5.1).
         self.headers = self.headers.copy()
@@ -188,6 +242,9 @@ class Protocol(HttpToolsProtocol):
         self._have_body()
         if not self._refused and not self._head_again:
             super().on_message_complete()
+        if self._is_ended:
+            self._refused = True  # what follows the last request is none
+            self.transport.close()
 
     def _head_without_upgrade(self) -> bytes:
         """The head without the wish for another protocol, which a server may ignore (RFC 9110, section 7.8)."""
@@ -242,8 +299,7 @@ class Protocol(HttpToolsProtocol):
     def _should_upgrade_to_ws(self) -> bool:
         # Only where the founder has a WebSocket of their own: else its library would answer in its own words.
         routes = getattr(self.app_state.get("farebox"), "routes", ())
-        has_sockets = any(isinstance(route, WebSocketRoute) for route in routes)
-        return super()._should_upgrade_to_ws() and has_sockets and not self._refused
+        return super()._should_upgrade_to_ws() and takes_sockets(routes) and not self._refused
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing to warn of: a request that asks for another protocol is answered in this one."""
@@ -252,7 +308,7 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         self._refused = True
-        if self.pipeline:  # an earlier request waits for its answer, and would take this one for it
+        if self.pipeline or self._is_ended:  # an earlier request would take this answer for its own, or has had its own
             self.transport.close()
             return
         cycle: RequestResponseCycle | None = self.cycle
@@ -274,3 +330,16 @@ class Protocol(HttpToolsProtocol):
 def _announces_body(name: bytes, value: bytes) -> bool:
     # Java's HttpClient sends a length of 0 with an Upgrade where there is no body.
     return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+
+
+def takes_sockets(routes: Sequence[BaseRoute]) -> bool:
+    """Whether a WebSocket is among them, in a router or a mounted application too, or may be."""
+    for route in (context.route for context in iter_route_contexts(routes)):
+        if isinstance(route, WebSocketRoute):
+            return True
+        # An application without routes keeps to itself what it takes.
+        if isinstance(route, Mount | Host) and not isinstance(route.app, StaticFiles):
+            inner = route.routes
+            if not inner or takes_sockets(inner):
+                return True
+    return False

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from starlette.exceptions import HTTPException
+from starlette.middleware import body_limit
 from starlette.responses import HTMLResponse
 
 from farebox.domain.errors import CallError, InternalError, LedgerUnavailable, RequestRefused
@@ -34,6 +35,8 @@ OWN_PLACES: Final = ("pricing", "terms", "privacy")
 """Pages that the footer leads to in any case."""
 FOR_STRANGERS: Final = "public, max-age=300"
 """How long a page that is the same for everybody may be kept."""
+TOO_LARGE: Final = getattr(body_limit, "_RequestBodyLimitResponseSent", ())
+"""Raised, once that is answered, at a body that no page has read. Starlette has no public name for it."""
 AWAY: Final = "This page cannot be shown right now. Try again shortly."
 AWAY_FORM: Final = "This cannot be done right now. Try again shortly."
 PACKING: Final = 6  # of 1 to 9: beyond it, time grows and the page hardly shrinks
@@ -184,6 +187,8 @@ def add_errors(app: FastAPI, frame: Frame) -> None:
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
+        if isinstance(error, TOO_LARGE):
+            return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)  # which nobody gets
         call_id = request.scope["farebox.call_id"]
         log.error("%s %s, %s failed", request.method, route_of(request), call_id, exc_info=error)
         return frame.error(request, InternalError("Something went wrong on our side. Try again."))
