@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from farebox.domain.plan import Plan
+from farebox.domain.remedies import ONLINE, Remedies
 from farebox.store.database import Database, give_up
 from farebox.store.filelock import FileLock
 from farebox.store.ledger.batch import Item, Result, run
@@ -36,10 +37,13 @@ class InlineLedger:
         lock: of the database; it is entered only where nobody has it.
     """
 
-    def __init__(self, database: Database, lock: FileLock, plans: Mapping[str, Plan]) -> None:
+    def __init__(
+        self, database: Database, lock: FileLock, plans: Mapping[str, Plan], remedies: Remedies = ONLINE
+    ) -> None:
         self._database = database
         self._lock = lock
         self._plans = plans
+        self._remedies = remedies
         self._statements = SqliteStatements()
         self._connection: Any = None
         self._rests_until = 0.0
@@ -73,7 +77,7 @@ class InlineLedger:
             connection = self._connection or self._connect()
             cursor = connection.cursor()
             self._statements.begin(cursor)
-            (result,) = run([item], cursor, self._statements, self._plans)
+            (result,) = run([item], cursor, self._statements, self._plans, self._remedies)
             cursor.execute("COMMIT")  # connection.commit() would have SQLite parse the word each time
         except Exception as error:
             self.close()
