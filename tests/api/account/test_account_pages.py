@@ -62,6 +62,8 @@ def test_without_stripe_nobody_is_sent_to_pay(ada: Member) -> None:
     assert "It cannot be paid online here: write to help@till.example." in page
     assert "Update the payment method" not in page
     assert "Nothing can be bought online here yet." in told(ada.browser.get("/invoices"))
+    page = told(ada.browser.get("/credit"))
+    assert "Credit cannot be bought online yet. To ask for it, write to help@till.example." in page
 
 
 def test_a_cap_of_ones_own_is_set_kept_and_taken_away(ada: Member) -> None:
