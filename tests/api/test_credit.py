@@ -53,8 +53,8 @@ def test_of_two_hundred_callers_exactly_the_fifty_pass_that_credit_pays_for(
         if reply.status != 200:
             body = assert_problem(reply, 402, "payment_required")
             assert "can come to $0.01 beyond what plan" in body["detail"]
-            assert "An owner can buy credit at /credit." in body["detail"]
-            assert body["page"].endswith(f"/credit?account={shop.account_of(key)}")
+            assert "of credit. Nothing can be bought online here yet. Write to" in body["detail"], "it has no Stripe"
+            assert body["page"].endswith(f"/plan?account={shop.account_of(key)}")
             assert reply.headers["x-prepaid-remaining-nanodollars"] == "0"
     found = grants(shop, key)
     assert [grant.amount_nanodollars for grant in found] == [75_000_000, 205_000_000, 220_000_000]

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from farebox import Brand, Call, Farebox, FounderError, Plan
+from farebox import Brand, Call, Farebox, FounderError, Pack, Plan
 from farebox.domain.errors import AccountSuspended, LedgerUnavailable
 from farebox.web.pages.guard import FORM_BYTES_MAX, HEADERS, Guard
 from farebox.web.site import Pages
@@ -32,6 +32,33 @@ def pages_of(app: Farebox) -> FastAPI:
     found = pages._app._app.app
     assert isinstance(found, FastAPI)
     return found
+
+
+# -- What is for sale
+
+
+@pytest.mark.parametrize("contact", ["", "help@till.example"])
+@pytest.mark.parametrize("sells", [False, True])
+def test_strangers_are_offered_to_buy_only_where_that_can_be_done(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, contact: str, *, sells: bool
+) -> None:
+    if sells:
+        monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_test_" + "1" * 24)
+    plans = [Plan("free", calls=20), Plan("studio", usd=49, calls=9, overage_usd="0.01")]
+    client = serve(Farebox("Till", contact=contact, plans=plans, packs=[Pack("small", usd=10)]))
+    for path, cannot_be in (("/", 1), ("/pricing", 2)):
+        page = client.get(path).text
+        assert ("$49" in page, "Start free" in page, "Choose Studio" in page) == (True, True, sells)
+        assert page.count("It cannot be bought online yet.") == (0 if sells else cannot_be)
+        assert page.count("To ask for it, write to") == (cannot_be if contact and not sells else 0)
+    assert ("Buy it when you are logged in." in client.get("/pricing").text) == sells
+    page = client.get("/signup?plan=studio").text
+    assert ("You chose Studio: $49 a month" in page, "/login?next=/plan" in page) == (sells, sells)
+    said = "You chose Studio, which cannot be bought online yet: your account starts on Free."
+    assert (said in page, "To ask for Studio, write to" in page) == (not sells, bool(contact) and not sells)
+    sent = client.post("/signup", data={"plan": "studio"}, headers=HTML | {"sec-fetch-site": "same-origin"})
+    assert (sent.status_code, said in sent.text) == (422, not sells), "beside what was filled in wrong, too"
+    assert "cannot be bought" not in client.get("/signup?plan=free").text
 
 
 # -- What each page carries
@@ -106,7 +133,7 @@ def test_the_landing_page_is_made_of_the_file(serve: Serve) -> None:
     html = serve(app).get("/").text
     for words in (
         "<h1>Words that sell</h1>", "Tags &lt;&amp;&gt;", "Write a tagline", "<em>short</em>", "/v1/tagline", "$29",
-        "20 calls a month", "Counts for 2 calls", 'href="/signup?plan=pro"', "curl http://testserver/v1/tagline",
+        "20 calls a month", "Counts for 2 calls", 'href="/signup?plan=free"', "curl http://testserver/v1/tagline",
         "import requests", "await fetch(", "The answer to your request stands here.", "Leaves that love you back",
     ):  # fmt: skip
         assert words in html

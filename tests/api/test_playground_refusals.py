@@ -39,7 +39,7 @@ def test_a_payment_that_is_due_leads_to_the_plan(pia: Customer, upstream: FakeUp
     pia.shop.query("UPDATE account SET state = 'past_due' WHERE id = %s", pia.account)
     page = pia.run("tagline", product="tea")
     assert page.status == 402
-    assert "Update the payment method at /plan." in told(page)
+    assert "The last payment failed. It cannot be paid online here. Write to" in told(page)
     assert re.search(r'role="alert">.*href="/plan"', page.text)
     assert (pia.records(), upstream.count()) == ([], 0)
 

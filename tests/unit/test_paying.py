@@ -11,6 +11,8 @@ from farebox.domain.errors import CallError, FounderError, PaymentRequired, Quot
 from farebox.domain.ledger import Meter, Outcome, Spent, end_hold
 from farebox.domain.plan import Plan, plan_in_force
 from farebox.domain.prices import Price
+from farebox.domain.product import Product
+from farebox.domain.remedies import ONLINE, remedies_of
 from farebox.domain.wallet import Grant
 
 START_US = 1_795_424_878_000_000
@@ -147,6 +149,34 @@ def test_a_prepaid_plan_passes_what_credit_covers_whole_and_refuses_the_rest(pla
     assert f"can come to $0.{needs:09d}".rstrip("0") in error.detail
     assert f"the account has $0.{needs - 1:09d} of credit. An owner can buy credit at /credit." in error.detail
     assert admitted(prepaid(plan), METER).hold.credit == ""
+
+
+@pytest.mark.parametrize("contact", ["", "help@till.example"])
+@pytest.mark.parametrize("first_usd", [0, 9])
+def test_without_stripe_no_refusal_sends_anybody_to_pay(contact: str, first_usd: int) -> None:
+    mine = prepaid(CALLS)
+    plans = [Plan("first", usd=first_usd, calls=1), mine]
+    remedies = remedies_of(Product("Till", plans=plans, contact=contact), sells=False)
+    whom = contact or "the support of this service"
+
+    def told(plan: Plan | None, caller: Caller) -> PaymentRequired:
+        decision = decide(caller, plan, FULL, None, ASK, NOW_US, (), remedies)
+        assert isinstance(decision, Refused)
+        assert isinstance(decision.error, PaymentRequired)
+        return decision.error
+
+    error = told(mine, CALLER)
+    assert error.detail.endswith(f" of credit. Nothing can be bought online here yet. Write to {whom}.")
+    assert error.page == "/plan?account=acct"
+    failed = f"The last payment failed. It cannot be paid online here. Write to {whom}."
+    assert told(mine, CALLER._replace(state="past_due")).detail == failed
+    assert told(None, CALLER._replace(grace_until_us=NOW_US)).detail == failed
+    gone = told(None, CALLER).detail
+    assert gone.endswith(f"online here yet. Write to {whom}." if first_usd else "Choose another plan at /plan.")
+
+
+def test_with_stripe_refusals_send_to_the_pages_that_sell() -> None:
+    assert remedies_of(Product("Till", contact="help@till.example"), sells=True) == ONLINE
 
 
 @pytest.mark.parametrize("ending", ["void", "post_free", "expire"])

@@ -26,13 +26,14 @@ from farebox.domain.period import iso
 from farebox.domain.plan import Plan, has_lapsed
 from farebox.domain.prices import worst_cost_nanodollars
 from farebox.domain.rate import take
+from farebox.domain.remedies import ONLINE, Remedies
 from farebox.domain.wallet import Grant
 
 NO_SUCH_KEY: Final = "This API key is not valid. Check that you copied all of it, and that it was not revoked."
 NO_PRICE: Final = (None, None, None)
 SIZED: Final = frozenset(BUILT_IN)
 """Where a caller says how large a call may be. At a function of the founder's, its decorator does."""
-PAYMENT_FAILED: Final = "The last payment failed. Update the payment method at /plan."
+PAYMENT_FAILED: Final = "The last payment failed."
 
 
 def identify(caller: Caller | None, now_us: int, endpoint: str = "") -> CallError | None:
@@ -53,7 +54,7 @@ def identify(caller: Caller | None, now_us: int, endpoint: str = "") -> CallErro
 
 def decide(
     caller: Caller | None, plan: Plan | None, meter: Meter, cap: Cap | None, ask: Ask, now_us: int,
-    grants: Sequence[Grant] | None = None,
+    grants: Sequence[Grant] | None = None, remedies: Remedies = ONLINE,
 ) -> Admitted | Refused:  # fmt: skip
     """Admit a call with a hold for the most it can come to, or refuse it; a refusal changes nothing.
 
@@ -65,15 +66,16 @@ def decide(
         ask: the call.
         now_us: the ledger's clock, in microseconds.
         grants: the account's credit; None where it never had any, and for a test key.
+        remedies: what callers are told to do whom money keeps from calling.
     """
     error = identify(caller, now_us, ask.endpoint)
     if error is not None or caller is None:
         return Refused(error or InvalidApiKey(NO_SUCH_KEY))
     if plan is None:
-        return Refused(no_plan(caller, now_us))
+        return Refused(no_plan(caller, now_us, remedies))
     standing = Standing(plan, meter, now_us, cap, None if grants is None else wallet.balance(grants, now_us))
     if caller.state == "past_due":
-        return Refused(_to_pay(caller, PAYMENT_FAILED), standing)
+        return Refused(_to_pay(caller, f"{PAYMENT_FAILED} {remedies.payment_failed}"), standing)
     if plan.is_metered_in_money and ask.price is None:
         return Refused(
             PriceUnknown(f"The price of the model {ask.model!r} is not known. Write to the service's support."),
@@ -81,7 +83,7 @@ def decide(
         )
     hold = _worst_case(caller, plan, meter, ask, now_us)
     error = _over_plan(plan, meter, hold, now_us) or _over_own(caller, meter, cap, hold, now_us)
-    found = error or _payers(caller, plan, hold, ask, grants or ())
+    found = error or _payers(caller, plan, hold, ask, grants or (), remedies)
     if not isinstance(found, Hold):
         return Refused(found, standing)
     hold = found
@@ -126,11 +128,11 @@ def repeated(earlier: Earlier | None, once: Once, standing: Standing) -> Answere
     return Refused(error, standing)
 
 
-def no_plan(caller: Caller, now_us: int) -> PaymentRequired:
+def no_plan(caller: Caller, now_us: int, remedies: Remedies = ONLINE) -> PaymentRequired:
     """The refusal of a caller who has no plan in force: it is no longer offered, or not paid for."""
     if has_lapsed(caller, now_us):
-        return _to_pay(caller, PAYMENT_FAILED)
-    return _to_pay(caller, f"The plan '{caller.plan}' is no longer offered. Choose another plan at /plan.")
+        return _to_pay(caller, f"{PAYMENT_FAILED} {remedies.payment_failed}")
+    return _to_pay(caller, f"The plan '{caller.plan}' is no longer offered. {remedies.no_plan}")
 
 
 def _to_pay(caller: Caller, detail: str, page: str = "/plan") -> PaymentRequired:
@@ -181,7 +183,9 @@ def _beyond(plan: Plan, meter: Meter, ask: Ask) -> tuple[int, int | None, int | 
     return 0, None, None
 
 
-def _payers(caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[Grant]) -> Hold | PaymentRequired:
+def _payers(
+    caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[Grant], remedies: Remedies
+) -> Hold | PaymentRequired:
     """The hold, with who pays what the plan does not include: credit first, then the invoice; or the refusal."""
     beyond = hold.held_nanodollars - hold.included_nanodollars
     if not beyond or not ask.is_billed or caller.mode != "live":
@@ -192,16 +196,16 @@ def _payers(caller: Caller, plan: Plan, hold: Hold, ask: Ask, grants: Sequence[G
         return _is_on_trial(caller, plan, trial_end_us)
     # If the last invoice was not paid, there will be no next one.
     if credit < beyond and (plan.prepaid or has_lapsed(caller, hold.admitted_us)):
-        return _lacks_credit(caller, plan, beyond, credit)
+        return _lacks_credit(caller, plan, beyond, credit, remedies)
     frozen = wallet.allocate(grants, beyond, hold.admitted_us) if credit else ""
     customer = caller.customer if plan.is_invoiced and credit < beyond else ""
     return hold._replace(customer=customer, credit=frozen)
 
 
-def _lacks_credit(caller: Caller, plan: Plan, beyond: int, credit: int) -> PaymentRequired:
+def _lacks_credit(caller: Caller, plan: Plan, beyond: int, credit: int, remedies: Remedies) -> PaymentRequired:
     most = f"This call can come to {format_usd(beyond)} beyond what plan '{plan.name}' includes this month"
-    advice = "An owner can buy credit at /credit."
-    return _to_pay(caller, f"{most}, and the account has {format_usd(credit)} of credit. {advice}", "/credit")
+    has = f"and the account has {format_usd(credit)} of credit"
+    return _to_pay(caller, f"{most}, {has}. {remedies.no_credit}", remedies.credit_page)
 
 
 def _is_on_trial(caller: Caller, plan: Plan, trial_end_us: int) -> PaymentRequired:

@@ -35,7 +35,8 @@ ADVICE: Final[dict[type[CallError], Advice]] = {
     errors.PaymentRequired: Advice(
         "The last payment failed, the account's plan is no longer offered, or what it includes is used up and the "
         "account's credit does not cover the call.",
-        "Update the payment method, choose another plan, or buy credit: `page` says where.",
+        "Do what `detail` says: update the payment method, choose another plan or buy credit at `page`, or write to "
+        "the service.",
     ),
     errors.AccountSuspended: Advice("The account is suspended.", "Write to the service's support."),
     errors.InsufficientPermissions: Advice(

@@ -62,6 +62,11 @@ class Site:
     """The till where customers buy; None where nothing is sold."""
 
     @property
+    def sells(self) -> bool:
+        """Whether anything can be bought online."""
+        return self.till is not None
+
+    @property
     def listed(self) -> list[str]:
         """The paths of the paid endpoints that pages tell of."""
         hidden = set(self.product.served_endpoints) - set(self.product.listed_endpoints)

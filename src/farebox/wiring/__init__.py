@@ -28,6 +28,7 @@ from farebox.domain.ledger import Hold, Outcome
 from farebox.domain.prices import FREE, Price
 from farebox.domain.product import Product
 from farebox.domain.providers import ModelName
+from farebox.domain.remedies import remedies_of
 from farebox.ports.calls import Readings
 from farebox.ports.money import Invoices
 from farebox.sandbox.mailbox import Mailbox
@@ -174,12 +175,12 @@ def build(
     models = _models(product, ways, asked)
     warn_of_missing(product, settings)
     database, secret = open_store(settings, folder)
-    ledger = GroupCommitLedger(database, product.by_name)
     mailbox = mailbox_of(settings) if is_dev else None
     mail_outbox = StoredMailOutbox(database)
     delivery = delivery_of(product, settings, templates, mail_outbox, secret, mailbox)
     limits = LimitWatch(StoredLimitMarks(database), product.by_name, delivery.wake)
     money = money_of(product, settings, database, delivery.wake, tell)
+    ledger = GroupCommitLedger(database, product.by_name, remedies_of(product, sells=money is not None))
     if money is not None:
         money.changed += [limits.soon, money.watch.soon]
     chains = Chains(product, models, bills_sandbox)

@@ -8,12 +8,13 @@ from tests.services.browser import Browser
 from tests.services.process import wait_until
 
 APP: Final = """
-from farebox import Farebox, Plan
+from farebox import Farebox, Pack, Plan
 
 app = Farebox(
     "Till",
     contact="help@till.example",
     plans=[Plan("free", calls=20), Plan("over", usd=9, calls=4, overage_usd="0.01"), Plan("pro", usd=29)],
+    packs=[Pack("small", usd=10)],
 )
 """
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.api.account.members import APP, Member, html_of, mails, new
 from tests.api.place import LINK, PASSWORD, Place, numbers
+from tests.api.playground import told
 from tests.api.shop import Shop, ask, send
 from tests.services.browser import Page
 from tests.services.mail import MailServer, text_of
@@ -48,6 +49,21 @@ def test_a_plan_that_is_gone_is_told_of(ada: Member) -> None:
     ada.place.shop.query("UPDATE account SET plan = 'old' WHERE email = %s", ada.email)
     page = ada.browser.get("/plan")
     assert (page.status, "is no longer offered" in page.text) == (200, True)
+
+
+def test_without_stripe_nobody_is_sent_to_pay(ada: Member) -> None:
+    change = "UPDATE account SET grace_until_us = 1, customer_id = %s, state = 'past_due' WHERE email = %s"
+    ada.place.shop.query(change, f"cus_{ada.email}", ada.email)
+    page = told(ada.browser.get("/plan"))
+    assert "Your last payment failed, and cannot be made online here. Write to help@till.example." in page
+    assert "Until it is paid, the limits of Free apply." in page
+    assert ("Buy a plan" in page, "Card and invoices" in page, "check your card" in page) == (False, False, False)
+    page = told(ada.browser.get("/overview"))
+    assert "It cannot be paid online here: write to help@till.example." in page
+    assert "Update the payment method" not in page
+    assert "Nothing can be bought online here yet." in told(ada.browser.get("/invoices"))
+    page = told(ada.browser.get("/credit"))
+    assert "Credit cannot be bought online yet. To ask for it, write to help@till.example." in page
 
 
 def test_a_cap_of_ones_own_is_set_kept_and_taken_away(ada: Member) -> None:

@@ -14,6 +14,7 @@ from farebox.domain.ledger import Ending, Hold, Meter, Outcome, Spent, State, en
 from farebox.domain.period import day, period_at
 from farebox.domain.plan import Plan, plan_in_force
 from farebox.domain.rate import BURST_SECONDS_MAX
+from farebox.domain.remedies import ONLINE, Remedies
 from farebox.domain.wallet import Grant
 from farebox.ports.calls import CallRow, Kept, Recorded
 from farebox.store.cursor import Cursor, Row
@@ -72,8 +73,9 @@ Owner = tuple[str, str]  # an account, and the name of one of its meters
 class Batch:
     """The rows that one transaction has read, and those that it is going to write."""
 
-    def __init__(self, plans: Mapping[str, Plan], now_us: int) -> None:
+    def __init__(self, plans: Mapping[str, Plan], now_us: int, remedies: Remedies = ONLINE) -> None:
         self.plans = plans
+        self.remedies = remedies
         self.now_us = now_us
         self.callers: dict[str, Caller] = {}
         self.meters: dict[MeterKey, Meter] = {}
@@ -110,7 +112,7 @@ class Batch:
             # An ask that is tried again, as its batch failed, finds its own row here: that is no repetition.
             if found is not None and earlier is not None and earlier.call_id != ask.call_id:
                 return found
-        decision = decide(caller, plan, meter, cap, ask, self.now_us, self._grants(caller))
+        decision = decide(caller, plan, meter, cap, ask, self.now_us, self._grants(caller), self.remedies)
         if isinstance(decision, Admitted):
             self.holds.append(decision.hold)
             if decision.hold.credit:
@@ -137,7 +139,7 @@ class Batch:
         plan = plan_in_force(caller, self.plans, self.now_us)
         meter, cap = self._standing(caller)
         if plan is None:
-            return no_plan(caller, self.now_us)
+            return no_plan(caller, self.now_us, self.remedies)
         grants = self._grants(caller)
         prepaid = None if grants is None else wallet.balance(grants, self.now_us)
         return Standing(plan, meter, self.now_us, cap, prepaid)
@@ -230,7 +232,10 @@ class Batch:
         self.rollups[key] = [a + b for a, b in zip(sums, more, strict=True)] if sums else list(map(int, more))
 
 
-def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Mapping[str, Plan]) -> list[Result]:
+def run(
+    items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Mapping[str, Plan],
+    remedies: Remedies = ONLINE,
+) -> list[Result]:  # fmt: skip
     """Decide and write the items in the transaction that the cursor is in; the caller commits.
 
     Plain loops, as each call of a customer comes here twice: a comprehension is a function of its own.
@@ -250,7 +255,7 @@ def run(items: Sequence[Item], cursor: Cursor, statements: Statements, plans: Ma
             digests.add(item.key_digest)
             if isinstance(item, Ask) and item.once is not None:
                 with_once.append(item)
-    batch = Batch(plans, statements.lock(cursor, list(digests), list(account_ids)))
+    batch = Batch(plans, statements.lock(cursor, list(digests), list(account_ids)), remedies)
     _load(batch, digests, finishes, cursor, statements)
     for ask in with_once:
         _load_earlier(batch, ask, cursor, statements)

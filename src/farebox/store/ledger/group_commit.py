@@ -16,6 +16,7 @@ from farebox.domain.errors import InternalError, LedgerUnavailable
 from farebox.domain.ledger import NOTHING_SPENT, Ending, Hold, Spent
 from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
+from farebox.domain.remedies import ONLINE, Remedies
 from farebox.ports.calls import CallRow, Kept, Recorded
 from farebox.store.database import Database, unavailable
 from farebox.store.ledger.batch import Alive, Find, Finish, Item, Look, Result, run
@@ -53,13 +54,14 @@ def _nothing(most: int) -> list[Waiting]:
 class GroupCommitLedger:
     """The ledger over one database, for one event loop. `start` it before use, `close` it after."""
 
-    def __init__(self, database: Database, plans: Mapping[str, Plan]) -> None:
+    def __init__(self, database: Database, plans: Mapping[str, Plan], remedies: Remedies = ONLINE) -> None:
         self._database = database
         self._plans = plans
+        self._remedies = remedies
         self._statements = SqliteStatements() if database.is_sqlite else PostgresStatements()
         self._line = Line()
         self._thread = threading.Thread(target=self._work, name="farebox-ledger", daemon=True)
-        self._inline = InlineLedger(database, database.lock, plans) if database.lock is not None else None
+        self._inline = InlineLedger(database, database.lock, plans, remedies) if database.lock is not None else None
         # The calls that were admitted here and have not ended, and when (monotonic seconds) their holds are over.
         self._open: dict[str, float] = {}
         self._connection = LedgerConnection(database, self._statements)
@@ -348,7 +350,9 @@ class GroupCommitLedger:
                         now = time.monotonic()
                         void_told(batch, now)
                         self._writing_until = now + WRITING_SECONDS
-                    results = committing = run([w.item for w in batch], cursor, self._statements, self._plans)
+                    results = committing = run(
+                        [w.item for w in batch], cursor, self._statements, self._plans, self._remedies
+                    )
                     self._connection.commit()
                     return results
             except LedgerUnavailable:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from farebox.domain.admission import Admitted, Ask
 from farebox.domain.plan import Plan
+from farebox.domain.remedies import ONLINE, Remedies
 from farebox.store.database import Database, give_up
 from farebox.store.filelock import FileLock
 from farebox.store.ledger import late_flush
@@ -39,10 +40,13 @@ class InlineLedger:
         lock: of the database; it is entered only where nobody has it.
     """
 
-    def __init__(self, database: Database, lock: FileLock, plans: Mapping[str, Plan]) -> None:
+    def __init__(
+        self, database: Database, lock: FileLock, plans: Mapping[str, Plan], remedies: Remedies = ONLINE
+    ) -> None:
         self._database = database
         self._lock = lock
         self._plans = plans
+        self._remedies = remedies
         self._statements = SqliteStatements()
         self._connection: Any = None
         self._commit_flushes = True  # as every connection does at first
@@ -85,7 +89,7 @@ class InlineLedger:
                 cursor.executescript(f"PRAGMA synchronous = {'FULL' if flushes else 'NORMAL'}")
                 self._commit_flushes = flushes
             self._statements.begin(cursor)
-            (result,) = run([item], cursor, self._statements, self._plans)
+            (result,) = run([item], cursor, self._statements, self._plans, self._remedies)
             cursor.execute("COMMIT")  # connection.commit() would have SQLite parse the word each time
         except Exception as error:
             self.close()
