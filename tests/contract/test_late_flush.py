@@ -3,21 +3,25 @@
 import asyncio
 import errno
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import pytest
 
 from farebox.account.keys import NewKey
+from farebox.domain.errors import LedgerUnavailable
 from farebox.store import sqlite_file
 from farebox.store.database import Database
 from farebox.store.ledger import inline, late_flush
-from tests.contract.till import Till, admit, record, running, until
+from tests.contract.till import Faults, FaultyDatabase, Till, admit, record, running, until
 from tests.services.page_cache import can_tell, pages_not_on_disk
 
-HOURS: float = 3_600
+HOURS: Final = 3_600
+SALTED: Final = 32  # the bytes of a log's head, which has other salt each time that it begins anew
 
 pytestmark = pytest.mark.skipif(not late_flush.IS_POSSIBLE, reason="a hold is flushed by its commit here")
 
@@ -150,30 +154,82 @@ def test_a_log_that_sqlite_made_anew_is_the_one_that_is_flushed(
             new = made_anew()
             flushed.clear()
             assert ledger._inline is not None
-            ledger._inline._late_flush._begin()
+            ledger._inline.late_flush._begin()
             await until(lambda: bool(flushed), "the flush")
             assert flushed == [new]
 
     asyncio.run(call())
 
 
-def test_what_a_disk_did_not_take_is_copied_to_the_database(
+def head_of(log: Path) -> bytes:
+    return log.read_bytes()[:SALTED]
+
+
+def refuse(file: int) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO), file)
+
+
+def test_what_a_disk_did_not_take_is_copied_to_the_database_before_the_record(
     till: Till, key: NewKey, log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(late_flush, "FLUSH_SECONDS", 0)
-
-    def fail(file: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO), file)
+    monkeypatch.setattr(os, "fdatasync", refuse)
 
     async def call() -> None:
         async with running(till.database) as ledger:
-            monkeypatch.setattr(os, "fdatasync", fail)
             hold = await admit(ledger, key)
-            await until(lambda: log.stat().st_size == 0, "the copy")
-            assert till.state(hold.call_id) == "held"
+            await until(lambda: "did not take" in caplog.text, "the failure")
+            before = head_of(log)
             await record(ledger, hold)
             assert till.state(hold.call_id) == "posted"
-        assert "did not take" in caplog.text
-        assert "nor was it" not in caplog.text
+            assert head_of(log) != before  # it was emptied, and began anew
+            assert ledger._inline is not None
+            assert not ledger._inline.late_flush.has_failed
+
+    asyncio.run(call())
+
+
+def test_no_answer_leaves_while_the_log_cannot_be_copied(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(os, "fdatasync", refuse)
+
+    async def call() -> None:
+        async with running(till.database) as ledger:
+            hold = await admit(ledger, key)
+            await until(lambda: "did not take" in caplog.text, "the failure")
+            with till.connected() as reader:
+                reader.execute("BEGIN")
+                reader.execute("SELECT * FROM hold").fetchall()
+                with pytest.raises(LedgerUnavailable):
+                    await record(ledger, hold, seconds_max=0.1)
+                assert till.state(hold.call_id) == "held"
+                reader.execute("ROLLBACK")
+            await until(lambda: till.state(hold.call_id) == "voided", "the void")  # whose caller was told no
+            await record(ledger, await admit(ledger, key))
+        assert till.findings() == []
+
+    asyncio.run(call())
+
+
+def test_a_commit_that_fails_while_a_flush_is_owed_puts_the_log_in_doubt(
+    till: Till, key: NewKey, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", HOURS)
+
+    async def call() -> None:
+        with closing(FaultyDatabase(till.url)) as database:
+            async with running(database) as ledger:
+                await record(ledger, await admit(ledger, key))
+                hold = await admit(ledger, key)
+                database.faults = Faults()
+                await record(ledger, hold)
+                commit = database.faults.count  # the last thing that a record asks of the driver
+                hold, before = await admit(ledger, key), head_of(log)
+                database.faults = Faults(lambda: sqlite3.OperationalError("disk I/O error"), commit)
+                await record(ledger, hold)
+                assert head_of(log) != before
+                assert till.state(hold.call_id) == "posted"
 
     asyncio.run(call())

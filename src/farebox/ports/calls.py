@@ -36,7 +36,9 @@ class Ledger(Protocol):
     """The one authority on what may pass and what was used."""
 
     async def admit(self, ask: Ask) -> Admitted | Refused | Answered:
-        """Decide; the hold of an admitted call is on the disk when this returns.
+        """Decide; the hold of an admitted call is committed when this returns, and outlives the process.
+
+        It is on the disk as well, or a few milliseconds later, where the call is the only one (decision 32).
 
         Raises:
             LedgerUnavailable: the database cannot be asked; nothing may be spent.

@@ -1,6 +1,7 @@
 """The file of SQLite: its address, how it is made, and what lies beside it."""
 
 import os
+import sqlite3
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
@@ -48,3 +49,14 @@ def make(path: Path) -> None:
     if found is not None:
         raise FounderError("{}; {}.".format(*found))
     path.touch(0o644)  # as SQLite would make it
+
+
+def copy_log(connection: sqlite3.Connection) -> None:
+    """Copy all of the -wal to the database, flush that, and empty the -wal.
+
+    Raises:
+        sqlite3.OperationalError: it could not be done in the time that the connection waits; nothing is lost.
+    """
+    is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:
+        raise sqlite3.OperationalError("the log cannot be copied while others read from it")

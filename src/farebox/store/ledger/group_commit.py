@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from farebox.domain.period import MICROSECONDS
 from farebox.domain.plan import Plan
 from farebox.domain.remedies import ONLINE, Remedies
 from farebox.ports.calls import CallRow, Kept, Recorded
+from farebox.store import sqlite_file
 from farebox.store.database import Database, unavailable
 from farebox.store.ledger.batch import Alive, Find, Finish, Item, Look, Result, run
 from farebox.store.ledger.connection import LedgerConnection
@@ -90,7 +92,7 @@ class GroupCommitLedger:
         self._line.end()
         await asyncio.to_thread(self._thread.join)
         if self._inline is not None:
-            await asyncio.to_thread(self._inline.end)
+            await self._inline.end()
 
     # -- The verbs of the port ---------------------------------------------------------------------------------
 
@@ -340,6 +342,7 @@ class GroupCommitLedger:
         for is_last_try in (False, True):
             try:
                 with self._database.writers_turn():
+                    self._heal()
                     cursor = self._connection.cursor()
                     self._statements.begin(cursor)
                     if trial_of is not None:
@@ -365,12 +368,21 @@ class GroupCommitLedger:
                 # A connection that was found dead before the commit wrote nothing: a fresh one may try once more.
                 if committing is not None:
                     self._take_back(batch, committing)
+                    if self._inline is not None:
+                        self._inline.late_flush.doubt()
                 if committing is not None or is_last_try:
                     raise unavailable(error) from error
             except BaseException:
                 self._connection.drop()
                 raise
         raise AssertionError("unreachable")
+
+    def _heal(self) -> None:
+        """Copy the log to the database if a flush of it failed: what the system once failed to write, it forgets."""
+        if self._inline is not None and self._inline.late_flush.has_failed:
+            with closing(self._database.connect(busy_seconds=1)) as connection:
+                sqlite_file.copy_log(connection)
+            self._inline.late_flush.has_failed = False
 
     def _take_back(self, batch: Sequence[Waiting], results: Sequence[Result]) -> None:
         """Void what a commit whose answer was lost may have held: its callers are told no."""

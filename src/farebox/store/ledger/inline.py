@@ -3,6 +3,7 @@
 Meanwhile the loop does nothing else, so this waits for nobody, and rests where the disk is slow (decision 23).
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -49,8 +50,8 @@ class InlineLedger:
         self._remedies = remedies
         self._statements = SqliteStatements()
         self._connection: Any = None
-        self._commit_flushes = True  # as every connection does at first
-        self._late_flush = LateFlush(database)
+        self._commit_flushes: bool | None = True  # as every connection does at first; None where it is not known
+        self.late_flush = LateFlush(database)
         self._rests_until = 0.0
 
     def run(self, item: Item) -> Result:
@@ -62,7 +63,7 @@ class InlineLedger:
             CommitLost: the commit failed.
         """
         began = time.monotonic()
-        if began < self._rests_until:
+        if began < self._rests_until or self.late_flush.has_failed:
             return None
         try:
             if not self._lock.enter_if_free():
@@ -85,6 +86,7 @@ class InlineLedger:
             cursor = connection.cursor()
             flushes = not (isinstance(item, Ask) and late_flush.IS_POSSIBLE)
             if flushes is not self._commit_flushes:
+                self._commit_flushes = None
                 # As a script: what a cached statement of this kind did when it was prepared, it does not do again.
                 cursor.executescript(f"PRAGMA synchronous = {'FULL' if flushes else 'NORMAL'}")
                 self._commit_flushes = flushes
@@ -95,13 +97,17 @@ class InlineLedger:
             self.close()
             self._rests_until = time.monotonic() + REST_SECONDS
             if result is not None:
+                self.late_flush.doubt()
                 raise CommitLost(result) from error
             log.debug("the ledger's thread is to try it: %r", error)
             return None
+        except BaseException:
+            self.close()  # or the next item would find its half of a transaction
+            raise
         if flushes:
-            self._late_flush.is_paid()
+            self.late_flush.is_paid()
         elif isinstance(result, Admitted):
-            self._late_flush.owe()
+            self.late_flush.owe()
         return result
 
     def _connect(self) -> Any:  # noqa: ANN401  # the driver's
@@ -109,9 +115,10 @@ class InlineLedger:
         self._commit_flushes = True
         return self._connection
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Flush what is owed, and close."""
-        self._late_flush.close()
+        self.late_flush.hurry()
+        await asyncio.to_thread(self.late_flush.close)
         self.close()
 
     def close(self) -> None:

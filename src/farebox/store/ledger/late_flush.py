@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Final
 
 from farebox.store import sqlite_file
@@ -29,35 +29,52 @@ class LateFlush:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="farebox-flush")
         self._timer: asyncio.TimerHandle | None = None
         self._log_file: int | None = None
+        self._owed = self._flushed = 0  # how many holds were committed, and how many of them are on the disk
+        self.has_failed = False
+        """Whether the log may have a hole on the disk: it is to be copied to the database before the next commit."""
 
     def owe(self) -> None:
         """A hold was committed without a flush."""
         if self._log_file is None:
             with suppress(OSError):  # the flush tells of it
                 self._open()
+        self._owed += 1
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._begin)
 
     def is_paid(self) -> None:
         """A commit has flushed the log, with all that was in it."""
+        self._flushed = self._owed
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def doubt(self) -> None:
+        """A commit failed: its flush may have been the one that was told that a hold was not written."""
+        if self._flushed < self._owed:
+            self.has_failed = True
+
+    def hurry(self) -> None:
+        """Begin to flush what is owed; nothing is owed from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._begin()
+
     def _begin(self) -> None:
         self._timer = None
-        self._thread.submit(self._flush)
+        self._thread.submit(self._flush, self._owed)
 
-    def _flush(self) -> None:
+    def _flush(self, owed: int) -> None:
         try:
             if self._log_file is None or os.fstat(self._log_file).st_nlink == 0:  # SQLite deletes it, and makes another
                 self._close_file()
                 self._open()
             assert self._log_file is not None
             os.fdatasync(self._log_file)
+            self._flushed = max(self._flushed, owed)
         except OSError:
             log.exception("the disk did not take what was written to %s", self._database.name)
-            self._copy()
+            self.has_failed = True
 
     def _open(self) -> None:
         """Open the log. Who has it open is told of each error since, whoever else was told too."""
@@ -69,20 +86,7 @@ class LateFlush:
         if file is not None:
             os.close(file)
 
-    def _copy(self) -> None:
-        """Copy the log to the database: what the system once failed to write, no other flush would write."""
-        try:
-            with closing(self._database.connect()) as connection:
-                is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if is_busy:
-                    raise OSError("others are reading from the log")
-        except self._database.outages:
-            log.exception("nor was it copied to the database")
-
     def close(self) -> None:
-        """Flush what is owed, and end."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._begin()
+        """Wait for what was begun, and end."""
         self._thread.shutdown()
         self._close_file()
