@@ -1,7 +1,7 @@
 """The flush of a lone call's hold, which goes on beside the model's call (decision 32).
 
 The hold is committed before the model is asked, and a killed process leaves it behind. Only a machine that loses its
-power within the next milliseconds loses it, with the answer that nobody has got.
+power within the next milliseconds loses it, with the rest of the answer, which nobody is charged for.
 """
 
 import asyncio
