@@ -57,3 +57,25 @@ def test_nothing_is_waited_for_without_end_after_a_body_that_came_later_than_its
     monkeypatch.setattr(Wire, "crowd", 0)
     answer, _ = asyncio.run(talk(get("/unread", method="POST", headers=b"content-length: 3\r\n"), b"ab", b"c"))
     assert answer.endswith(b"\r\n\r\nno")
+
+
+def test_a_body_without_an_end_keeps_no_connection_that_had_its_last_answer() -> None:
+    async def send_on() -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, http=Wire, lifespan="off", log_level="critical"))
+        serving = asyncio.create_task(server.serve([listener]))
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"POST /unread HTTP/1.1\r\nhost: here\r\n" + CLOSE + b"transfer-encoding: chunked\r\n\r\n")
+
+        async def send() -> None:
+            while True:
+                writer.write(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(send(), SECONDS_MAX)
+        server.should_exit = True
+        await serving
+
+    asyncio.run(send_on())

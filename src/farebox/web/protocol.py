@@ -163,8 +163,8 @@ class Protocol(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self._is_ended = True
             self.transport.write_eof()
-            if self._is_leaving:
-                self.loop.call_later(LINGER_SECONDS, self.transport.close)
+            seconds = LINGER_SECONDS if self._is_leaving else self.body_seconds_max
+            self.loop.call_later(seconds, self.transport.close)  # a body may have no end
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
