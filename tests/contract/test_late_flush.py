@@ -4,8 +4,8 @@ import asyncio
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -14,13 +14,15 @@ import pytest
 
 from farebox.account.keys import NewKey
 from farebox.domain.errors import LedgerUnavailable
+from farebox.domain.ledger import Hold
 from farebox.store import sqlite_file
 from farebox.store.database import Database
 from farebox.store.ledger import inline, late_flush
+from farebox.store.ledger.group_commit import GroupCommitLedger
 from tests.contract.till import Faults, FaultyDatabase, Till, admit, record, running, until
 from tests.services.page_cache import can_tell, pages_not_on_disk
 
-HOURS: Final = 3_600
+HOUR_SECONDS: Final = 3_600
 SALTED: Final = 32  # the bytes of a log's head, which has other salt each time that it begins anew
 
 pytestmark = pytest.mark.skipif(not late_flush.IS_POSSIBLE, reason="a hold is flushed by its commit here")
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.skipif(not late_flush.IS_POSSIBLE, reason="a hold is fl
 @pytest.fixture
 def till(monkeypatch: pytest.MonkeyPatch) -> Iterator[Till]:
     """On a disk, and however slow that is, the ledger decides lone calls at once."""
-    monkeypatch.setattr(inline, "SLOW_SECONDS", HOURS)
+    monkeypatch.setattr(inline, "SLOW_SECONDS", HOUR_SECONDS)
     with TemporaryDirectory(dir="/var/tmp") as folder:  # other tests' files are in memory
         url = f"sqlite:///{folder}/farebox.db"
         with closing(Database(url)) as database:
@@ -85,7 +87,7 @@ def test_no_answer_leaves_before_hold_and_record_are_on_the_disk(
 ) -> None:
     if not can_tell(log.parent):
         pytest.skip("this file system does not tell what is on the disk")
-    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", HOURS)
+    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", HOUR_SECONDS)
 
     async def call() -> None:
         async with running(till.database) as ledger:
@@ -124,7 +126,7 @@ def test_a_hold_that_waits_for_its_model_is_flushed_once(
 def test_what_is_owed_is_flushed_at_the_end(
     till: Till, key: NewKey, flushed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", HOURS)
+    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", HOUR_SECONDS)
 
     async def call() -> None:
         async with running(till.database) as ledger:
@@ -165,20 +167,26 @@ def head_of(log: Path) -> bytes:
     return log.read_bytes()[:SALTED]
 
 
-def refuse(file: int) -> None:
-    raise OSError(errno.EIO, os.strerror(errno.EIO), file)
+@asynccontextmanager
+async def with_a_hold_that_the_disk_did_not_take(
+    till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[tuple[GroupCommitLedger, Hold]]:
+    def refuse(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), file)
+
+    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    async with running(till.database) as ledger:
+        hold = await admit(ledger, key)
+        await until(lambda: "did not take" in caplog.text, "the failure")
+        yield ledger, hold
 
 
 def test_what_a_disk_did_not_take_is_copied_to_the_database_before_the_record(
     till: Till, key: NewKey, log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", 0)
-    monkeypatch.setattr(os, "fdatasync", refuse)
-
     async def call() -> None:
-        async with running(till.database) as ledger:
-            hold = await admit(ledger, key)
-            await until(lambda: "did not take" in caplog.text, "the failure")
+        async with with_a_hold_that_the_disk_did_not_take(till, key, monkeypatch, caplog) as (ledger, hold):
             before = head_of(log)
             await record(ledger, hold)
             assert till.state(hold.call_id) == "posted"
@@ -192,13 +200,8 @@ def test_what_a_disk_did_not_take_is_copied_to_the_database_before_the_record(
 def test_no_answer_leaves_while_the_log_cannot_be_copied(
     till: Till, key: NewKey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", 0)
-    monkeypatch.setattr(os, "fdatasync", refuse)
-
     async def call() -> None:
-        async with running(till.database) as ledger:
-            hold = await admit(ledger, key)
-            await until(lambda: "did not take" in caplog.text, "the failure")
+        async with with_a_hold_that_the_disk_did_not_take(till, key, monkeypatch, caplog) as (ledger, hold):
             with till.connected() as reader:
                 reader.execute("BEGIN")
                 reader.execute("SELECT * FROM hold").fetchall()
@@ -216,7 +219,7 @@ def test_no_answer_leaves_while_the_log_cannot_be_copied(
 def test_a_commit_that_fails_while_a_flush_is_owed_puts_the_log_in_doubt(
     till: Till, key: NewKey, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", HOURS)
+    monkeypatch.setattr(late_flush, "FLUSH_SECONDS", HOUR_SECONDS)
 
     async def call() -> None:
         with closing(FaultyDatabase(till.url)) as database:
